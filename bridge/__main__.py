@@ -1,0 +1,5 @@
+"""`python -m bridge` is `stembridge`."""
+
+from bridge.cli import main
+
+main()

@@ -1,0 +1,116 @@
+"""The broadcast extension chunk (`bext`) of EBU Tech 3285, versions 0 to 2.
+
+Fields are kept as the bytes of the file, NUL padding included: the chunk says ASCII, recorders
+write Latin-1, UTF-8 and leftovers of their buffers, and what is not understood must survive.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass, replace
+from typing import Literal
+
+ByteOrder = Literal["little", "big"]
+
+# EBU Tech 3285 v2 section 2.4: description, originator, reference, date, time,
+# TimeReferenceLow, TimeReferenceHigh, version, UMID, five loudness values, reserved.
+_FIELDS = "256s32s32s10s8sIIH64s5h180s"
+FIXED_BYTES = struct.calcsize("<" + _FIELDS)
+
+LOUDNESS_NOT_SET = 0x7FFF
+"""EBU Tech 3285 v2 section 2.4: a loudness value of 7FFFh means that there is none."""
+
+_LOUDNESS_SINCE_VERSION = 2  # before that these ten bytes are reserved, and not ours to change
+_MODES = {1: "mono", 2: "stereo"}  # EBU R 98 has no word for more channels
+
+
+@dataclass(frozen=True)
+class Bext:
+    """One `bext` chunk.
+
+    `time_reference` is the position of the first frame, in frames since midnight, 64 bit and
+    unsigned. The text fields are bytes, padded with NUL to their length in the chunk. `loudness`
+    holds loudness value, range, maximum true peak, momentary and short-term, in 0.01 LUFS,
+    LU or dBTP.
+    """
+
+    description: bytes
+    originator: bytes
+    originator_reference: bytes
+    origination_date: bytes
+    origination_time: bytes
+    time_reference: int
+    version: int
+    umid: bytes
+    loudness: tuple[int, int, int, int, int]
+    reserved: bytes
+    coding_history: bytes
+
+    def to_bytes(self) -> bytes:
+        """The chunk's data, little-endian, without chunk id, size or pad byte."""
+        fixed = struct.pack(
+            "<" + _FIELDS,
+            self.description,
+            self.originator,
+            self.originator_reference,
+            self.origination_date,
+            self.origination_time,
+            self.time_reference & 0xFFFFFFFF,
+            self.time_reference >> 32,
+            self.version,
+            self.umid,
+            *self.loudness,
+            self.reserved,
+        )
+        return fixed + self.coding_history
+
+    def for_stem(self, line: str) -> Bext:
+        """This chunk for a stem: every field kept, `line` added to the coding history.
+
+        The loudness of a version 2 chunk is that of the mixture and false for a stem: it becomes
+        "not set".
+        """
+        history = self.coding_history
+        if history and not history.endswith(b"\n"):
+            history += b"\r\n"
+        history += line.encode("ascii", "replace") + b"\r\n"
+        loudness = self.loudness
+        if self.version >= _LOUDNESS_SINCE_VERSION:
+            loudness = (LOUDNESS_NOT_SET,) * 5
+        return replace(self, coding_history=history, loudness=loudness)
+
+
+def parse(data: bytes, byte_order: ByteOrder = "little") -> Bext:
+    """Read the data of a `bext` chunk; a chunk that is too short reads as if NUL followed.
+
+    `byte_order` is "big" in a RIFX file. Trailing NUL of the coding history is dropped: it pads.
+    """
+    fixed = data[:FIXED_BYTES].ljust(FIXED_BYTES, b"\0")
+    fields = struct.unpack(("<" if byte_order == "little" else ">") + _FIELDS, fixed)
+    description, originator, reference, date, time, low, high, version, umid = fields[:9]
+    return Bext(
+        description=description,
+        originator=originator,
+        originator_reference=reference,
+        origination_date=date,
+        origination_time=time,
+        time_reference=high << 32 | low,
+        version=version,
+        umid=umid,
+        loudness=fields[9:14],
+        reserved=fields[14],
+        coding_history=data[FIXED_BYTES:].rstrip(b"\0"),
+    )
+
+
+def history_line(*, rate_hz: int, bits: int, channels: int, text: str) -> str:
+    """A line for the coding history in the form of EBU R 98, without the line end.
+
+    A = coding algorithm, F = rate in Hz, W = word length in bits, M = mode (left out above two
+    channels), T = free text, in which the standard allows neither commas nor line ends.
+    """
+    words = ["A=PCM", f"F={rate_hz}", f"W={bits}"]
+    if channels in _MODES:
+        words.append(f"M={_MODES[channels]}")
+    words.append("T=" + " ".join(text.replace(",", " ").split()))
+    return ",".join(words)

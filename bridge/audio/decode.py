@@ -1,0 +1,122 @@
+"""A bounce as blocks of float32, as often as needed, in memory that its length does not change."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bridge.audio.chunks import CONTAINERS, read_layout, reading, size_bytes
+from bridge.audio.probe import AudioInfo, check_length, frames_of
+from bridge.audio.reader import Source, open_container, open_raw
+from bridge.errors import (
+    BounceChanged,
+    BounceError,
+    NoFrames,
+    NonFiniteBounce,
+    SilentBounce,
+    TruncatedBounce,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+BLOCK_FRAMES = 65_536
+"""1.5 s at 44.1 kHz: large against the cost of a call, 16 MiB at 64 channels."""
+
+
+class Decoder:
+    """The audio of a probed bounce; each iteration opens the file anew and begins at frame 0.
+
+    Yields (channels, up to block_frames) float32. PCM of 8, 16 and 24 bits is value / 2**(bits-1),
+    exactly; FLOAT comes as it is, also beyond ±1; 32-bit integers and doubles are rounded to
+    float32. Raises while iterating: NonFiniteBounce (the first NaN or Inf), TruncatedBounce (fewer
+    frames than the header says, known after the last block), BounceError (a damaged stream),
+    NoFrames, BounceChanged (not the file that was probed, gone, or cannot be read now).
+    """
+
+    def __init__(self, path: Path, info: AudioInfo, *, block_frames: int = BLOCK_FRAMES) -> None:
+        self.path = path
+        self.info = info
+        self.block_frames = block_frames
+
+    def __iter__(self) -> Iterator[NDArray[np.float32]]:
+        done_frames = 0
+        with _opened(self.path, self.info) as source:
+            while (block := source.read(self.block_frames)).shape[1]:
+                _check_finite(block, done_frames)
+                done_frames += block.shape[1]
+                yield block
+        self._check_count(done_frames)
+
+    def _check_count(self, frames: int) -> None:
+        expected = self.info.frames
+        if expected is None and not frames:
+            raise NoFrames("nothing could be decoded from it; export it again from the DAW")
+        if expected is None or frames == expected:
+            return
+        if frames < expected:
+            raise TruncatedBounce(
+                f"cut off: its header says {expected:,} frames, {frames:,} could be decoded; "
+                "render it again"
+            )
+        raise BounceError(
+            f"its header says {expected:,} frames, {frames:,} were decoded; export it again"
+        )
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What one pass over a bounce found; `peak` is linear, 1.0 is full scale."""
+
+    frames: int
+    peak: float
+
+
+def survey(decoder: Decoder) -> Survey:
+    """Decode once and keep nothing but the frame count and the peak.
+
+    Raises what the decoder raises, TooShortBounce where only now the length is known, and
+    SilentBounce when every value is zero.
+    """
+    frames, peak = 0, 0.0
+    for block in decoder:
+        frames += block.shape[1]
+        peak = max(peak, float(np.abs(block).max()))
+    check_length(frames, decoder.info.rate_hz)
+    if peak == 0.0:
+        raise SilentBounce(
+            f"silent: all {frames:,} frames are digital silence; check what was soloed or muted"
+        )
+    return Survey(frames, peak)
+
+
+@contextmanager
+def _opened(path: Path, info: AudioInfo) -> Iterator[Source]:
+    with reading(path) as file:
+        layout = read_layout(path) if info.container in CONTAINERS.values() else None
+        if layout and layout.fmt.subtype:
+            # The data chunk was held against the file's size when it was probed.
+            whole = layout.data_offset + layout.data_bytes <= size_bytes(file)
+            if not whole or layout.fmt.subtype != info.subtype or frames_of(layout) != info.frames:
+                raise BounceChanged("changed while it was read; it is taken in again when it rests")
+            with open_raw(file, layout) as source:
+                yield source
+        else:
+            with open_container(path, info.container) as source:
+                yield source
+
+
+def _check_finite(block: NDArray[np.float32], first_frame: int) -> None:
+    finite = np.isfinite(block).all(axis=0)
+    if not finite.all():
+        frame = first_frame + int(np.argmin(finite))
+        raise NonFiniteBounce(
+            f"NaN or Inf at frame {frame:,}; a plugin in the session misbehaves: bypass it and "
+            "render again"
+        )

@@ -1,0 +1,150 @@
+"""libsndfile behind one narrow door: forward-only, on a file that we opened ourselves.
+
+- The audio of a WAV is decoded from the place that our own header check found, so that no
+  second, more trusting reader of WAV headers has a say.
+- Forward only: soundfile seeks after every read, which a FLAC of unknown length cannot.
+"""
+
+from __future__ import annotations
+
+import io
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, BinaryIO
+
+import numpy as np
+import soundfile
+
+from bridge.errors import BounceError, UnsupportedBounce
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from bridge.audio.chunks import WavLayout
+
+
+class Window(io.RawIOBase):
+    """A stretch of an open file, seen as a file of its own.
+
+    Python errors cannot cross libsndfile: a read error is kept in `error` and looks to it like
+    the end of the file.
+    """
+
+    def __init__(self, file: BinaryIO, start: int, size: int) -> None:
+        self._file = file
+        self._start = start
+        self._size = size
+        self._at = 0
+        self.error: OSError | None = None
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
+        self._at = min(max(base + offset, 0), self._size)
+        return self._at
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        wanted = min(len(buffer), self._size - self._at)
+        try:
+            self._file.seek(self._start + self._at)
+            data = self._file.read(wanted)
+        except OSError as error:
+            self.error = error
+            return 0
+        buffer[: len(data)] = data
+        self._at += len(data)
+        return len(data)
+
+
+class _Forward(soundfile.SoundFile):  # type: ignore[misc]
+    def seekable(self) -> bool:
+        return False
+
+
+class Source:
+    """An open sound file: what libsndfile says of it, and its frames in order."""
+
+    def __init__(self, file: _Forward, window: Window | None) -> None:
+        self._file = file
+        self._window = window
+        self.format: str = file.format
+        self.subtype: str = file.subtype
+        self.rate_hz: int = file.samplerate
+        self.channels: int = file.channels
+        self.claimed_frames: int = file.frames
+        self._read_frames = 0
+
+    def read(self, frames: int) -> NDArray[np.float32]:
+        """The next block: (channels, up to `frames`) float32, empty at the end.
+
+        PCM comes as value / 2**(bits - 1). Raises BounceError for a damaged stream and OSError
+        for a file that cannot be read.
+        """
+        try:
+            block = self._file.read(frames, dtype="float32", always_2d=True)
+        except soundfile.LibsndfileError as error:
+            self._raise_read_error()
+            raise BounceError(
+                f"damaged after frame {self._read_frames:,} ({_word(error)}); "
+                "export it again from the DAW"
+            ) from error
+        self._raise_read_error()
+        self._read_frames += len(block)
+        return np.ascontiguousarray(block.T)
+
+    def tags(self) -> tuple[str, ...]:
+        """Names of the text tags that libsndfile found (title, artist, ...)."""
+        return tuple(sorted(self._file.copy_metadata()))
+
+    def _raise_read_error(self) -> None:
+        if self._window is not None and self._window.error is not None:
+            raise self._window.error
+
+
+@contextmanager
+def open_raw(file: BinaryIO, layout: WavLayout) -> Iterator[Source]:
+    """The audio of a WAV with one value per frame and channel, decoded where our check found it."""
+    window = Window(file, layout.data_offset, layout.data_bytes)
+    with _Forward(
+        window,
+        "r",
+        format="RAW",
+        subtype=layout.fmt.subtype,
+        endian=layout.byte_order.upper(),
+        samplerate=layout.fmt.rate_hz,
+        channels=layout.fmt.channels,
+    ) as opened:
+        yield Source(opened, window)
+
+
+@contextmanager
+def open_container(path: Path, name: str) -> Iterator[Source]:
+    """Any other sound file, its header read by libsndfile.
+
+    `name` is the container's, for the message. By descriptor: a file name says nothing about
+    what is inside (".raw"), and need not be valid text. Raises UnsupportedBounce when libsndfile
+    refuses it.
+    """
+    with path.open("rb", buffering=0) as file:
+        try:
+            opened = _Forward(file.fileno(), "r", closefd=False)
+        except soundfile.LibsndfileError as error:
+            raise UnsupportedBounce(
+                f"this {name} file cannot be decoded ({_word(error)}); export WAV, AIFF or FLAC"
+            ) from error
+        with opened:
+            yield Source(opened, None)
+
+
+def _word(error: soundfile.LibsndfileError) -> str:
+    return " ".join(error.error_string.removeprefix("Error :").split()).rstrip(". ")

@@ -1,0 +1,1 @@
+"""From stems to what is published: presets, effects, aligned rendering, levels."""

@@ -1,0 +1,131 @@
+"""A validation error in words: what is wrong in the file, and what to write instead."""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING, Any
+
+from bridge.chain.effects import unit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from pydantic import BaseModel
+    from pydantic_core import ErrorDetails
+
+# Errors that are answered with what the place expects.
+_MAPPING = "'{name}' must have keys with values; write `{name}: {{key: value}}`"
+_SHAPE_ERRORS = {
+    "missing": "key '{name}' is missing; add a line `{name}: {value}`",
+    "tuple_type": "'{name}' must be a list; write `{name}: [...]` or one `- item` a line",
+    "dict_type": _MAPPING,
+    "model_type": _MAPPING,
+    "union_tag_not_found": "an item of 'chain' must be `name` or `{{name: {{parameter: value}}}}`; "
+    "mind the indentation",
+}
+
+# Errors that are answered with what the field allows.
+_VALUE_ERRORS = {
+    "float_type",
+    "finite_number",
+    "greater_than_equal",
+    "less_than_equal",
+    "bool_type",
+    "string_type",
+    "literal_error",
+}
+
+
+def nearest(word: str, options: Iterable[str]) -> str | None:
+    """The option most like a word, case aside, or None if none is like it."""
+    folded = {option.casefold(): option for option in options}
+    found = difflib.get_close_matches(word.casefold(), folded, n=1)
+    return folded[found[0]] if found else None
+
+
+def suggestion(word: str, options: Iterable[str]) -> str:
+    """`did you mean 'x'?` if an option is near, else the list of options."""
+    listed = list(options)
+    if not listed:
+        return "remove it"
+    near = nearest(word, listed)
+    return f"did you mean '{near}'?" if near else f"known: {', '.join(listed)}"
+
+
+def explain(
+    error: ErrorDetails, models: Mapping[tuple[str, ...], type[BaseModel]], effects: Iterable[str]
+) -> str:
+    """One validation error in one line.
+
+    models: the model at each place of the file; the place of an effect is ("chain", its name).
+    effects: the names that `chain` may hold.
+    """
+    place = tuple(str(part) for part in error["loc"] if isinstance(part, str))
+    kind = error["type"]
+    name = place[-1] if place else ""
+    if kind == "extra_forbidden":
+        return _unknown_key(name, place[:-1], models)
+    if kind == "union_tag_invalid":
+        tag = str(error["ctx"]["tag"])
+        return f"unknown effect '{tag}'; {suggestion(tag, effects)}"
+    if not place:
+        return "a preset has keys with values; start it with `schema: 1`"
+    if kind in _SHAPE_ERRORS:
+        return _SHAPE_ERRORS[kind].format(name=name, value="1" if name == "schema" else "...")
+    model = models.get(place[:-1])
+    if kind in _VALUE_ERRORS and model is not None:
+        return _bad_value(name, error["input"], _field(model, name))
+    return error["msg"]
+
+
+def _unknown_key(
+    name: str, owner: tuple[str, ...], models: Mapping[tuple[str, ...], type[BaseModel]]
+) -> str:
+    keys = models[owner].model_json_schema().get("properties", {})
+    where = f" of '{owner[-1]}'" if owner else ""
+    return f"unknown key '{name}'{where}; {suggestion(name, keys)}"
+
+
+def _field(model: type[BaseModel], name: str) -> dict[str, Any]:
+    """The JSON schema of one field."""
+    schema: dict[str, Any] = model.model_json_schema()["properties"][name]
+    return schema
+
+
+def _bad_value(name: str, value: object, field: Mapping[str, Any]) -> str:
+    is_now = f"'{name}' is {shown(value)}"
+    options = [
+        str(option) for option in field.get("enum", [field["const"]] if "const" in field else [])
+    ]
+    near = nearest(value, options) if isinstance(value, str) else None
+    if near:
+        return f"{is_now}; did you mean '{near}'?"
+    return f"{is_now}; allowed is {_allowed(name, options, field)}"
+
+
+def _allowed(name: str, options: list[str], field: Mapping[str, Any]) -> str:
+    if options:
+        return " or ".join(options)
+    if field.get("type") == "boolean":
+        return "true or false"
+    if "minimum" in field:
+        return f"a number, {field['minimum']:g} to {field['maximum']:g} {unit(name)}".rstrip()
+    return "text"
+
+
+def shown(value: object) -> str:
+    """A value as its author wrote it, cut to a length that fits a line."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if value is None:
+        return "empty"
+    if isinstance(value, dict | tuple):
+        return "a list" if isinstance(value, tuple) else "a mapping"
+    text = (
+        f"'{value}'"
+        if isinstance(value, str)
+        else f"{value:g}"
+        if isinstance(value, float)
+        else str(value)
+    )
+    return text if len(text) <= 40 else text[:37] + "..."

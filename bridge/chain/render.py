@@ -1,0 +1,166 @@
+"""Audio through a chain of effects: every frame back at its place, in bounded memory."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from bridge.chain.effects import DcRemoval, Effect, board
+from bridge.errors import PromiseBroken
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    import pedalboard
+
+Audio: TypeAlias = npt.NDArray[np.float32]
+
+# Plugins always see blocks of this size, whatever size arrives: so the result cannot depend on how
+# the audio was cut, and pedalboard never sees a block with fewer frames than channels (it would
+# take the frames for channels).
+BLOCK_FRAMES = 8192
+
+# No plugin looks ahead this long. One that holds frames back for longer is broken.
+_MAX_LATENCY_S = 60
+
+
+class Measure:
+    """Mean and peak of audio that comes in blocks. Sums are float64, so hours lose nothing."""
+
+    def __init__(self, channels: int) -> None:
+        self._sum = np.zeros(channels, np.float64)
+        self._peak = 0.0
+        self._frames = 0
+
+    def add(self, block: Audio) -> None:
+        """Take in a block (channels, frames), any number of frames."""
+        if block.shape[1] == 0:
+            return
+        self._sum += np.sum(block, axis=1, dtype=np.float64)
+        # np.maximum keeps a NaN, which the built-in max may drop.
+        self._peak = float(np.maximum(self._peak, np.max(np.abs(block))))
+        self._frames += block.shape[1]
+
+    @property
+    def frames(self) -> int:
+        """Frames taken in."""
+        return self._frames
+
+    @property
+    def mean(self) -> npt.NDArray[np.float64]:
+        """Mean of each channel, shape (channels,); zeros before the first frame."""
+        return self._sum / max(self._frames, 1)
+
+    @property
+    def peak(self) -> float:
+        """Highest absolute value in any channel, full scale is 1; NaN if there was one."""
+        return self._peak
+
+
+def render(
+    blocks: Iterable[Audio],
+    effects: Sequence[Effect],
+    *,
+    rate_hz: float,
+    channels: int,
+    frames: int,
+    offsets: npt.NDArray[np.float64] | None = None,
+) -> Iterator[Audio]:
+    """Stream audio through one part of a chain (effects.parts).
+
+    blocks: float32 (channels, any number of frames), `frames` in all; any number of channels.
+    offsets: the mean of each channel, shape (channels,), where the part starts with DcRemoval.
+    Yields float32 blocks (channels, at least 1 frame), `frames` in all. Latency and look-ahead are
+    taken out: a sound at frame n comes out at frame n. The same audio cut into other blocks gives
+    the same.
+
+    Raises at once ValueError for a DcRemoval that is not first or has no offsets, and PresetError
+    for an effect that cannot work at this rate; while streaming PromiseBroken if the frames do not
+    add up.
+    """
+    removes_dc = bool(effects) and isinstance(effects[0], DcRemoval)
+    if any(isinstance(effect, DcRemoval) for effect in effects[1:]):
+        raise ValueError(
+            "DcRemoval must be the first of its part: cut the chain with effects.parts"
+        )
+    if removes_dc != (offsets is not None):
+        raise ValueError("offsets go with a part that starts with DcRemoval, and with no other")
+    plugins = board(effects, rate_hz)
+    checked = _checked(blocks, channels, frames)
+    if offsets is not None:
+        checked = _without(checked, offsets)
+    return checked if plugins is None else _aligned(plugins, checked, rate_hz, channels, frames)
+
+
+def _checked(blocks: Iterable[Audio], channels: int, frames: int) -> Iterator[Audio]:
+    """The blocks, without empty ones. PromiseBroken if their shape or sum is not as announced."""
+    seen_frames = 0
+    for block in blocks:
+        if block.ndim != 2 or block.shape[0] != channels:
+            raise PromiseBroken(
+                f"a block of shape {block.shape} came where {channels} channels are due"
+            )
+        seen_frames += block.shape[1]
+        if seen_frames > frames:
+            raise PromiseBroken(f"more than the announced {frames} frames came to the effects")
+        if block.shape[1]:
+            yield block
+    if seen_frames != frames:
+        raise PromiseBroken(f"{seen_frames} frames came to the effects where {frames} are due")
+
+
+def _without(blocks: Iterable[Audio], offsets: npt.NDArray[np.float64]) -> Iterator[Audio]:
+    """The blocks minus a constant for each channel, subtracted in float64 and rounded once."""
+    for block in blocks:
+        yield (block - offsets[:, np.newaxis]).astype(np.float32)
+
+
+def _aligned(
+    plugins: pedalboard.Chain,
+    blocks: Iterable[Audio],
+    rate_hz: float,
+    channels: int,
+    frames: int,
+) -> Iterator[Audio]:
+    """The blocks through the plugins, frame for frame.
+
+    With reset=False pedalboard drops as many frames at the start as its plugins report as latency,
+    so what comes out is in place but late: silence pushes the last frames out.
+    """
+    silence = np.zeros((channels, BLOCK_FRAMES), np.float32)
+    flush = itertools.repeat(silence, math.ceil(_MAX_LATENCY_S * rate_hz / BLOCK_FRAMES))
+    due_frames = frames
+    for block in itertools.chain(_regular(blocks, channels), flush):
+        if due_frames == 0:
+            return
+        out = plugins.process(block, rate_hz, buffer_size=BLOCK_FRAMES, reset=False)[:, :due_frames]
+        due_frames -= out.shape[1]
+        if out.shape[1]:
+            yield out
+    if due_frames:
+        raise PromiseBroken(
+            f"the effects kept back {due_frames} frames; report this with the preset"
+        )
+
+
+def _regular(blocks: Iterable[Audio], channels: int) -> Iterator[Audio]:
+    """The same audio in blocks of BLOCK_FRAMES, the last filled up with silence."""
+    regular = np.zeros((channels, BLOCK_FRAMES), np.float32)
+    filled = 0
+    for block in blocks:
+        start = 0
+        while start < block.shape[1]:
+            take = min(BLOCK_FRAMES - filled, block.shape[1] - start)
+            regular[:, filled : filled + take] = block[:, start : start + take]
+            filled += take
+            start += take
+            if filled == BLOCK_FRAMES:
+                yield regular
+                regular = np.zeros((channels, BLOCK_FRAMES), np.float32)
+                filled = 0
+    if filled:
+        yield regular

@@ -1,0 +1,63 @@
+"""The command line. One file per command: parse, call, format.
+
+Only typer is imported before a command runs: `--help` must not wait for torch.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from bridge import __version__
+from bridge.cli import demo, doctor, models, presets, retry, split, status, watch
+
+app = typer.Typer(
+    name="stembridge",
+    help="Stems of your bounce, back in the DAW at the same place, length, rate and depth.",
+    epilog="Exit codes: 0 all done, 1 something failed, 2 the command was not understood.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("watch")(watch.watch)
+app.command("split")(split.split)
+app.add_typer(presets.app, name="presets")
+app.add_typer(models.app, name="models")
+app.command("status")(status.status)
+app.command("retry")(retry.retry)
+app.command("doctor")(doctor.doctor)
+app.command("demo")(demo.demo)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"stembridge {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[  # noqa: ARG001 handled by its callback
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Runs the command; an error that we raise on purpose is one line and an exit code."""
+    from bridge.errors import StembridgeError, UsageError, from_separation
+    from separator.errors import SeparatorError
+
+    try:
+        app(prog_name="stembridge")
+    except (StembridgeError, SeparatorError) as raised:
+        error = raised if isinstance(raised, StembridgeError) else from_separation(raised)
+        print(f"stembridge: {error}", file=sys.stderr)
+        sys.exit(UsageError.exit_code if isinstance(error, UsageError) else 1)
+    except KeyboardInterrupt:
+        print("stembridge: stopped", file=sys.stderr)
+        sys.exit(130)  # 128 + SIGINT, as shells expect

@@ -1,0 +1,27 @@
+"""`stembridge retry`: failed bounces go back into the queue."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bridge.cli import options
+
+
+def retry(
+    bounces: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[BOUNCE...]", help="Only these; all failed ones otherwise."),
+    ] = None,
+) -> None:
+    """Put failed bounces back into the queue; the watch service takes them up."""
+    from bridge.ledger.store import Ledger
+
+    path = options.settings().ledger_path
+    count = 0
+    if path.exists():
+        paths = [bounce.absolute() for bounce in bounces] if bounces else None
+        count = Ledger(path).retry(paths=paths)
+    typer.echo(f"{count} back in the queue" if count else "nothing to retry: no bounce has failed")

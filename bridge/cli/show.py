@@ -1,0 +1,209 @@
+"""What the commands print: results to standard output, progress and notes to standard error.
+
+On a terminal there are bars and tables that fit it; elsewhere there are plain lines.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    from rich.console import Console
+    from rich.progress import Progress, TaskID
+
+    from bridge.ledger.states import Job
+    from bridge.report import Manifest
+
+# How much of the work each stage is, roughly, for one bar over all of them.
+STAGES = {
+    "survey": 0.04,
+    "separate": 0.72,
+    "chain": 0.08,
+    "encode": 0.1,
+    "verify": 0.05,
+    "publish": 0.01,
+}
+PLAIN_WIDTH = 200  # of a table in a file or a pipe: wide enough for paths
+
+
+def console(*, error: bool = False) -> Console:
+    """A console on standard output or standard error."""
+    from rich.console import Console
+
+    made = Console(stderr=error, highlight=False, soft_wrap=True)
+    if not made.is_terminal:
+        made.width = PLAIN_WIDTH
+    return made
+
+
+def note(text: str) -> None:
+    """A line for the user, on standard error."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def table(title: str | None, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """A table on standard output; a column whose name begins with > is for numbers."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    made = Table(title=title, box=SIMPLE_HEAD, title_justify="left", pad_edge=False)
+    for column in columns:
+        numbers = column.startswith(">")
+        made.add_column(
+            column.lstrip(">"), justify="right" if numbers else "left", overflow="fold"
+        )
+    for row in rows:
+        made.add_row(*(Text(str(cell)) for cell in row))
+    out = console()
+    out.soft_wrap = False
+    out.print(made)
+
+
+def overall(stage: str, share: float) -> float:
+    """Share done of a whole job (0..1) at a share of one stage."""
+    before = 0.0
+    for name, weight in STAGES.items():
+        if name == stage:
+            return before + weight * share
+        before += weight
+    return before
+
+
+def summary(manifest: Manifest, folder: Path) -> str:
+    """One line about a finished job."""
+    gain = f", gain {manifest.gain_db:.2f} dB" if manifest.gain_db else ""
+    names = ", ".join(stem.name for stem in manifest.stems)
+    return f"{names} → {folder} ({manifest.speed:.1f}× real time{gain})"
+
+
+class JobBar:
+    """One bar for one job on a terminal; nothing elsewhere. A context manager."""
+
+    def __init__(self, label: str) -> None:
+        self._label = label
+        self._progress: Progress | None = None
+        self._task: TaskID | None = None
+
+    def __enter__(self) -> JobBar:
+        err = console(error=True)
+        if err.is_terminal:
+            from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+            self._progress = Progress(
+                TextColumn("{task.description}", markup=False),
+                BarColumn(),
+                TextColumn("{task.fields[stage]}"),
+                TimeRemainingColumn(),
+                console=err,
+                transient=True,
+            )
+            self._progress.start()
+            self._task = self._progress.add_task(self._label, total=1.0, stage="")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+
+    def update(self, stage: str, share: float) -> None:
+        """The stage and its share done."""
+        if self._progress is not None and self._task is not None:
+            self._progress.update(self._task, completed=overall(stage, share), stage=stage)
+
+
+class Fetching:
+    """Weights on their way: a bar on a terminal, a line at every tenth elsewhere."""
+
+    def __init__(self) -> None:
+        self._progress: Progress | None = None
+        self._tasks: dict[str, TaskID] = {}
+        self._tenths: dict[str, int] = {}
+
+    def __call__(self, done_bytes: int, total_bytes: int | None, label: str) -> None:
+        err = console(error=True)
+        if err.is_terminal:
+            self._bar(err, done_bytes, total_bytes, label)
+            return
+        tenth = 10 * done_bytes // total_bytes if total_bytes else 0
+        if tenth > self._tenths.get(label, -1):
+            self._tenths[label] = tenth
+            share = f" {10 * tenth} %" if total_bytes else ""
+            note(f"fetching {label}:{share} {done_bytes / 1e6:.1f} MB")
+
+    def _bar(self, err: Console, done_bytes: int, total_bytes: int | None, label: str) -> None:
+        from rich.progress import (
+            BarColumn,
+            DownloadColumn,
+            Progress,
+            TextColumn,
+            TransferSpeedColumn,
+        )
+
+        if self._progress is None:
+            self._progress = Progress(
+                TextColumn("fetching {task.description}", markup=False),
+                BarColumn(),
+                DownloadColumn(),
+                TransferSpeedColumn(),
+                console=err,
+            )
+            self._progress.start()
+        if label not in self._tasks:
+            self._tasks[label] = self._progress.add_task(label, total=total_bytes)
+        self._progress.update(self._tasks[label], completed=done_bytes, total=total_bytes)
+        if total_bytes is not None and done_bytes >= total_bytes:
+            self._progress.stop()
+            self._progress, self._tasks = None, {}
+
+
+class Lines:
+    """The watch service's audience: a line for each event, a bar for the running job."""
+
+    def __init__(self) -> None:
+        self._bar: JobBar | None = None
+
+    def note(self, text: str) -> None:
+        """See `bridge.watch.Audience`."""
+        self._line("note", text)
+
+    def started(self, job: Job) -> None:
+        """See `bridge.watch.Audience`."""
+        self._line("start", str(job.source_path))
+        self._bar = JobBar(str(job.source_path)).__enter__()
+
+    def progress(self, job: Job, stage: str, share: float) -> None:  # noqa: ARG002
+        """See `bridge.watch.Audience`."""
+        if self._bar is not None:
+            self._bar.update(stage, share)
+
+    def done(self, job: Job, manifest: Manifest) -> None:
+        """See `bridge.watch.Audience`."""
+        folder = job.recipe.out_dir / (job.output_path or "")
+        self._end("done", f"{job.source_path}: {summary(manifest, folder)}")
+        for warning in manifest.warnings:
+            self._line("note", warning)
+
+    def skipped(self, job: Job) -> None:
+        """See `bridge.watch.Audience`."""
+        self._end("same", f"{job.source_path}: unchanged content, its stems are there")
+
+    def failed(self, job: Job, reason: str, *, retry: bool) -> None:
+        """See `bridge.watch.Audience`."""
+        later = " (will be tried again)" if retry else ""
+        self._end("FAILED", f"{job.source_path}: {reason}{later}")
+
+    def _end(self, kind: str, text: str) -> None:
+        if self._bar is not None:
+            self._bar.__exit__()
+            self._bar = None
+        self._line(kind, text)
+
+    def _line(self, kind: str, text: str) -> None:
+        safe = text.encode("utf-8", "replace").decode()
+        print(f"{time.strftime('%H:%M:%S')} {kind:6} {safe}", flush=True)

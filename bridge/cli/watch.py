@@ -1,0 +1,53 @@
+"""`stembridge watch`: the service."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bridge.cli import options
+
+
+def watch(
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="The folder that you bounce into.")
+    ],
+    out: options.Out = None,
+    preset: options.Preset = None,
+    model: options.Model = None,
+    poll: Annotated[
+        bool, typer.Option("--poll", help="Look regularly; for network drives without events.")
+    ] = False,
+    once: Annotated[
+        bool, typer.Option("--once", help="Work off what is there, then exit.")
+    ] = False,
+) -> None:
+    """Make stems of every bounce that appears in FOLDER, until Ctrl-C.
+
+    They lie in FOLDER/Stems/<bounce>/, as long as the bounce, at its rate and depth, with its time
+    reference. A bounce is taken when its file is closed; a new render over it replaces its stems.
+    """
+    import signal
+    import threading
+
+    from bridge.cli.show import Lines
+    from bridge.ledger.store import Ledger
+    from bridge.watch import Watch
+
+    engine = options.engine(preset, model)
+    # A plain kill is a request to end, as Ctrl-C is: the running job goes back into the queue.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    ledger = Ledger(engine.settings.ledger_path)
+    audience = Lines()
+    service = Watch(folder, out, engine, ledger, audience, poll=poll)
+    _ = engine.separator  # now, not at the first bounce: what is missing shows at once
+    audience.note(
+        f"watching {service.folder} → {service.out_dir} "
+        f"(preset {engine.preset.name}, model {engine.model})"
+    )
+    tally = service.run(threading.Event(), once=once)
+    audience.note(f"{tally.done} done, {tally.skipped} unchanged, {tally.failed} failed")
+    if tally.failed:
+        raise typer.Exit(1)

@@ -1,0 +1,130 @@
+"""Settings: defaults < settings file < environment < command line, frozen and printable.
+
+The file is `config.yaml` in the user's configuration folder (or STEMBRIDGE_CONFIG); a variable is
+the setting's name in capitals after STEMBRIDGE_, such as STEMBRIDGE_PRESET.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import platformdirs
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from bridge.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+APP = "stembridge"
+PREFIX = "STEMBRIDGE_"
+DEFAULT_MODEL = "spleeter:2stems"
+
+Origin = Literal["default", "file", "environment", "command line"]
+
+
+def _state_dir() -> Path:
+    return Path(platformdirs.user_state_dir(APP))
+
+
+def _cache_dir() -> Path:
+    return Path(platformdirs.user_cache_dir(APP))
+
+
+class Settings(BaseModel):
+    """What every command can be told once instead of each time."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    preset: str = Field("stems", description="preset when a command names none")
+    model: str | None = Field(None, description="model when neither command nor preset names one")
+    device: str = Field("auto", description="auto, cpu, cuda or mps")
+    poll: bool = Field(False, description="look at the folder regularly; ask for no events")
+    rescan_s: float = Field(30.0, gt=0, description="seconds between full looks at a folder")
+    poll_s: float = Field(1.0, gt=0, description="the same, when polling")
+    state_dir: Path = Field(default_factory=_state_dir, description="ledger and locks")
+    cache_dir: Path = Field(default_factory=_cache_dir, description="model weights")
+
+    @property
+    def ledger_path(self) -> Path:
+        """The SQLite file that remembers every bounce."""
+        return self.state_dir / "ledger.sqlite3"
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """Settings and where each one came from."""
+
+    settings: Settings
+    origins: Mapping[str, Origin]
+    file: Path
+
+
+def resolve(
+    flags: Mapping[str, Any] | None = None, environment: Mapping[str, str] | None = None
+) -> Resolved:
+    """The settings in force.
+
+    Args:
+        flags: values from the command line; None means not given.
+        environment: the process environment by default.
+
+    Raises:
+        ConfigError: an unknown name or a bad value, with the place that holds it.
+    """
+    environment = os.environ if environment is None else environment
+    file = config_file(environment)
+    layers: list[tuple[Origin, dict[str, Any]]] = [
+        ("file", _read_file(file)),
+        ("environment", _from_environment(environment)),
+        ("command line", {k: v for k, v in (flags or {}).items() if v is not None}),
+    ]
+    values: dict[str, Any] = {}
+    origins: dict[str, Origin] = dict.fromkeys(Settings.model_fields, "default")
+    for origin, layer in layers:
+        values.update(layer)
+        origins.update(dict.fromkeys(layer, origin))
+    try:
+        settings = Settings(**values)
+    except ValidationError as error:
+        raise ConfigError("; ".join(_explain(p, origins, file) for p in error.errors())) from None
+    return Resolved(settings, origins, file)
+
+
+def config_file(environment: Mapping[str, str]) -> Path:
+    """Where the settings file is, whether or not it exists."""
+    named = environment.get(PREFIX + "CONFIG")
+    return Path(named) if named else Path(platformdirs.user_config_dir(APP)) / "config.yaml"
+
+
+def _read_file(file: Path) -> dict[str, Any]:
+    try:
+        data = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"{file}: cannot be read as YAML ({error})") from None
+    if data is None:
+        return {}
+    if not isinstance(data, dict):
+        raise ConfigError(f"{file}: expected lines like 'preset: mix-ready'")
+    return data
+
+
+def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
+    names = {PREFIX + name.upper(): name for name in Settings.model_fields}
+    return {name: environment[key] for key, name in names.items() if environment.get(key)}
+
+
+def _explain(problem: Any, origins: Mapping[str, Origin], file: Path) -> str:
+    name = str(problem["loc"][0]) if problem["loc"] else "settings"
+    origin = origins.get(name, "file")
+    where = {"file": str(file), "environment": PREFIX + name.upper()}.get(origin, origin)
+    if problem["type"] == "extra_forbidden":
+        known = ", ".join(Settings.model_fields)
+        return f"{where}: there is no setting {name!r}; the settings are {known}"
+    return f"{where}: {name}: {problem['msg'].lower()}, not {problem['input']!r}"

@@ -1,0 +1,114 @@
+"""Which bounce is it? A file is known by its content, and watched for changes while it is read."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bridge import errors
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# Large enough that the hash, not the system calls, sets the pace; small beside any audio buffer.
+_BLOCK_BYTES = 1 << 20
+
+# O_NONBLOCK: opening a FIFO without a writer would wait for ever. Windows has neither flag.
+_OPEN_FLAGS = (
+    os.O_RDONLY
+    | getattr(os, "O_NONBLOCK", 0)
+    | getattr(os, "O_NOFOLLOW", 0)
+    | getattr(os, "O_CLOEXEC", 0)
+    | getattr(os, "O_BINARY", 0)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A bounce as it was read: where, size in bytes, modification time in ns, inode, content."""
+
+    path: Path
+    size: int
+    mtime_ns: int
+    inode: int
+    sha256: str
+
+
+def open_regular(path: Path) -> int:
+    """A file descriptor for reading a regular file. Never blocks, never follows a link at the end.
+
+    Raises OSError, and errors.NotAudio for a folder, link, FIFO, socket or device.
+    """
+    if not stat.S_ISREG(path.lstat().st_mode):  # before opening: opening a device can act on it
+        raise _not_regular(path)
+    descriptor = os.open(path, _OPEN_FLAGS)
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):  # after opening: what we hold is what we checked
+        return descriptor
+    os.close(descriptor)
+    raise _not_regular(path)
+
+
+def identify(path: Path) -> Identity:
+    """The identity of the bounce at `path`: reads it once, in blocks.
+
+    Raises errors.BounceChanged when it is replaced, changed or removed meanwhile, errors.NotAudio
+    when it is no regular file, errors.OutputError when the system does not let it be read.
+    """
+    try:
+        descriptor = open_regular(path)
+        with os.fdopen(descriptor, "rb", buffering=0) as file:
+            before = os.fstat(descriptor)
+            digest, length = hashlib.sha256(), 0
+            while block := file.read(_BLOCK_BYTES):
+                digest.update(block)
+                length += len(block)
+            after = os.fstat(descriptor)
+        at_path = path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        raise _changed(path, "was removed or renamed") from None
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    if not _state(before) == _state(after) == _state(at_path) or length != before.st_size:
+        raise _changed(path, "changed while it was read")
+    return Identity(path, before.st_size, before.st_mtime_ns, before.st_ino, digest.hexdigest())
+
+
+def still(identity: Identity) -> None:
+    """Checks that the bounce has not changed since `identify`; call it after the last read.
+
+    Raises errors.BounceChanged when size, modification time or inode differ or the file is gone.
+    """
+    path = identity.path
+    try:
+        now = path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        raise _changed(path, "was removed or renamed") from None
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    if (now.st_size, now.st_mtime_ns, now.st_ino) != (
+        identity.size,
+        identity.mtime_ns,
+        identity.inode,
+    ):
+        raise _changed(path, "changed while it was read")
+
+
+def _state(result: os.stat_result) -> tuple[int, int, int, int]:
+    return result.st_size, result.st_mtime_ns, result.st_ino, result.st_dev
+
+
+def _changed(path: Path, what: str) -> errors.BounceChanged:
+    return errors.BounceChanged(f"{path} {what}; leave it in place until its stems are there")
+
+
+def _not_regular(path: Path) -> errors.NotAudio:
+    return errors.NotAudio(f"{path} is not a regular file; put the audio file itself there")
+
+
+def _unreadable(path: Path, error: OSError) -> errors.OutputError:
+    return errors.OutputError(
+        f"cannot read {path}: {error.strerror or error}; check permissions and the drive"
+    )

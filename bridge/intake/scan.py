@@ -1,0 +1,228 @@
+"""What lies in the watched folder: the truth, whatever events were lost.
+
+A bounce is a regular file with an audio suffix. Hidden and temporary names, links, output folders
+and any folder that carries a manifest of ours are left out, wherever the user copied them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fnmatch
+import os
+import re
+import stat
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from bridge import errors
+from bridge.intake.claim import open_regular
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+AUDIO_SUFFIXES = frozenset(
+    {
+        *(".wav", ".wave", ".bwf", ".rf64", ".w64"),
+        *(".aif", ".aiff", ".aifc", ".caf"),
+        *(".flac", ".ogg", ".oga", ".opus", ".mp3"),
+    }
+)
+
+# Of files and of folders. Dot names cover AppleDouble (._*), rsync and Syncthing on Unix; "~" at
+# the start covers Syncthing on Windows and office locks. The rest are browsers, downloaders and
+# editors.
+TEMPORARY_NAMES = (
+    *(".*", "~*", "*~"),
+    *("*.tmp", "*.temp", "*.part", "*.partial", "*.crdownload", "*.download"),
+)
+_TEMPORARY = re.compile("|".join(fnmatch.translate(pattern) for pattern in TEMPORARY_NAMES))
+
+#: No session is nested as deep; a loop made with bind mounts is.
+MAX_DEPTH = 32
+
+# `generator` is among the manifest's first keys.
+_MANIFEST = "manifest.json"
+_MANIFEST_START_BYTES = 4096
+_OURS = re.compile(rb'"generator"\s*:\s*"stembridge\b', re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A bounce as the walk found it: size in bytes, modification time in ns."""
+
+    path: Path
+    size: int
+    mtime_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A folder that the walk could not look into, and why."""
+
+    path: Path
+    reason: str
+
+
+@dataclass(frozen=True)
+class Scan:
+    """One walk over the watched folder.
+
+    missing: the watched folder itself is not there (an unplugged drive), which says nothing of its
+    files.
+    root: device and inode of the watched folder, None when missing.
+    """
+
+    files: tuple[Found, ...] = ()
+    unreadable: tuple[Unreadable, ...] = ()
+    missing: bool = False
+    root: tuple[int, int] | None = None
+
+
+def is_temporary(name: str) -> bool:
+    """Whether a file or folder of this name is hidden or not finished."""
+    return _TEMPORARY.match(name.lower()) is not None
+
+
+def is_bounce_name(name: str) -> bool:
+    """Whether a file of this name can be a bounce."""
+    return os.path.splitext(name)[1].lower() in AUDIO_SUFFIXES and not is_temporary(name)  # noqa: PTH122
+
+
+def looks_published(path: Path) -> bool:
+    """Whether the name is the one that we give to stems: `<folder>/<folder> - <stem>.wav`.
+
+    Such a file may be a stem set that is being copied and whose manifest has not arrived yet.
+    """
+    return path.name.startswith(f"{path.parent.name} - ")
+
+
+def is_ours(folder: Path) -> bool:
+    """Whether `folder` holds a manifest that we wrote, so that its audio is our own output."""
+    try:
+        descriptor = open_regular(folder / _MANIFEST)
+    except (OSError, errors.NotAudio):
+        return False
+    try:
+        with os.fdopen(descriptor, "rb", buffering=0) as file:
+            return _OURS.search(file.read(_MANIFEST_START_BYTES)) is not None
+    except OSError:
+        return False
+
+
+@dataclass
+class Territory:
+    """A watched folder and the folders in it that are not to be entered."""
+
+    folder: Path
+    output_dirs: tuple[Path, ...] = ()
+    max_depth: int = MAX_DEPTH
+    _output_ids: frozenset[tuple[int, int]] = field(default=frozenset(), init=False)
+    _root: tuple[int, int] | None = field(default=None, init=False)
+
+    def scan(self) -> Scan:
+        """Walks the whole watched folder. Never raises: what cannot be read is reported."""
+        try:
+            self._learn_outputs()
+        except OSError as error:
+            return Scan(missing=True, unreadable=(_unreadable(self.folder, error),))
+        return self._walk(self.folder, depth=0)
+
+    def scan_below(self, folder: Path) -> Scan:
+        """Walks one folder inside the watched one, if it would be entered at all."""
+        if not self._reaches(folder):
+            return Scan()
+        return self._walk(folder, depth=len(folder.relative_to(self.folder).parts))
+
+    def admits_folder(self, path: Path) -> bool:
+        """Whether a scan would enter a folder at `path`, also when it is no longer there."""
+        return not is_temporary(path.name) and self._reaches(path.parent)
+
+    def admits(self, path: Path) -> bool:
+        """Whether a scan would report a file at `path`, by its name and the folders above it."""
+        return is_bounce_name(path.name) and self._reaches(path.parent)
+
+    def _reaches(self, folder: Path) -> bool:
+        """Whether the walk would enter `folder` and everything above it."""
+        above = [step for step in (folder, *folder.parents) if self.folder in step.parents]
+        if (not above and folder != self.folder) or len(above) > self.max_depth:
+            return False
+        try:
+            self._learn_outputs()
+            entered = all(self._enters(step.name, step, step.lstat()) for step in above)
+        except OSError:
+            return False
+        return entered and not any(is_ours(step) for step in (self.folder, *above))
+
+    def _enters(self, name: str, path: Path, status: os.stat_result) -> bool:
+        return (
+            stat.S_ISDIR(status.st_mode)
+            and not is_temporary(name)
+            and (status.st_dev, status.st_ino) not in self._output_ids
+            and path not in self.output_dirs
+        )
+
+    def _learn_outputs(self) -> None:
+        """Known by inode too: one folder can be spelled in several ways (links, letter case)."""
+        root = self.folder.stat()
+        self._root = (root.st_dev, root.st_ino)
+        found = set()
+        for output in self.output_dirs:
+            try:
+                status = output.stat()
+            except OSError:
+                continue
+            found.add((status.st_dev, status.st_ino))
+        # Stems may go right beside the bounces; then only the manifests tell them apart.
+        self._output_ids = frozenset(found - {self._root})
+
+    def _walk(self, top: Path, depth: int) -> Scan:
+        files: list[Found] = []
+        unreadable: list[Unreadable] = []
+        pending = [(top, depth)]
+        while pending:
+            folder, level = pending.pop()
+            if level > self.max_depth:
+                unreadable.append(
+                    Unreadable(folder, f"nested deeper than {self.max_depth} folders")
+                )
+                continue
+            try:
+                entries = list(_entries(folder))
+            except (FileNotFoundError, NotADirectoryError) as error:
+                if folder == self.folder:
+                    return Scan(missing=True, unreadable=(_unreadable(folder, error),))
+                continue  # gone since its parent was read
+            except OSError as error:
+                unreadable.append(_unreadable(folder, error))
+                continue
+            if any(name == _MANIFEST for name, _ in entries) and is_ours(folder):
+                continue
+            for name, status in entries:
+                path = folder / name
+                if stat.S_ISREG(status.st_mode) and is_bounce_name(name):
+                    files.append(Found(path, status.st_size, status.st_mtime_ns))
+                elif self._enters(name, path, status):
+                    pending.append((path, level + 1))
+        files.sort(key=lambda found: found.path)
+        return Scan(tuple(files), tuple(unreadable), missing=False, root=self._root)
+
+
+def scan(folder: Path, *, output_dirs: Iterable[Path] = ()) -> Scan:
+    """The bounces in `folder` and below, sorted by path, without those in `output_dirs`.
+
+    Never raises: a missing folder and unreadable sub-folders are reported in the result.
+    """
+    return Territory(folder, tuple(output_dirs)).scan()
+
+
+def _entries(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
+    """Names and statuses of what lies in a folder and does not vanish; links are seen as links."""
+    with os.scandir(folder) as listing:
+        for entry in listing:
+            with contextlib.suppress(FileNotFoundError):
+                yield entry.name, entry.stat(follow_symlinks=False)
+
+
+def _unreadable(folder: Path, error: OSError) -> Unreadable:
+    return Unreadable(folder, error.strerror or str(error))

@@ -1,0 +1,275 @@
+"""What the system says about a folder: hints, never the truth.
+
+Events get lost (queue overflow, network drives, watch limits), so a hint only says where to look
+next.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import queue
+import sys
+import threading
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from watchdog import events
+from watchdog.observers import Observer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from watchdog.observers.api import BaseObserver
+
+# watchdog holds a rename back for 0.5 s, and everything behind it too, until the second half of the
+# rename arrives. The kernel queues both halves together; this leaves room for a read that falls
+# between them.
+_RENAME_PAIRING_S = 0.02
+
+_EVENTS: list[type[events.FileSystemEvent]] = [
+    events.FileClosedEvent,
+    events.FileCreatedEvent,
+    events.FileMovedEvent,
+    events.FileDeletedEvent,
+    events.DirCreatedEvent,
+    events.DirMovedEvent,
+    events.DirDeletedEvent,
+]
+_ON_LINUX: bool = sys.platform == "linux"
+if not _ON_LINUX:
+    # Nothing else tells of a render over an existing file there. On Linux the close does, and a
+    # growing render would send thousands of these.
+    _EVENTS.append(events.FileModifiedEvent)
+
+
+class Kind(Enum):
+    """What a hint is about."""
+
+    CLOSED = "closed"  # a writer closed the file
+    MOVED_IN = "moved in"  # the file got this name by a rename
+    CHANGED = "changed"  # a file or folder appeared or changed
+    REMOVED = "removed"  # a file or folder is no longer here
+    OVERFLOW = "overflow"  # hints were lost: walk the folder
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """One hint; `path` is the watched folder itself when the kind is OVERFLOW."""
+
+    kind: Kind
+    path: Path
+
+
+class Notifier(Protocol):
+    """A source of hints."""
+
+    def start(self) -> None:
+        """Begins to listen. Raises OSError or RuntimeError when the system refuses."""
+
+    def stop(self) -> None:
+        """Ends listening; may be called more than once."""
+
+    def alive(self) -> bool:
+        """False when no further hint will come although nobody asked it to stop."""
+
+    def take(self, timeout_s: float) -> list[Hint]:
+        """All hints so far, oldest first; waits up to `timeout_s` for the first one."""
+
+
+class Polling:
+    """No hints: the walks find everything."""
+
+    def __init__(self) -> None:
+        self._stopped = threading.Event()
+
+    def start(self) -> None:
+        """Nothing to start."""
+        self._stopped.clear()
+
+    def stop(self) -> None:
+        """Lets a waiting `take` return."""
+        self._stopped.set()
+
+    def alive(self) -> bool:
+        """Always: there is nothing that could fail."""
+        return True
+
+    def take(self, timeout_s: float) -> list[Hint]:
+        """Waits."""
+        self._stopped.wait(timeout_s)
+        return []
+
+
+class Native:
+    """Hints from the system's own events, by watchdog."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._hints: queue.SimpleQueue[Hint] = queue.SimpleQueue()
+        self._observer: BaseObserver | None = None
+        self._trouble = _Trouble(lambda: self._hints.put(Hint(Kind.OVERFLOW, folder)))
+
+    def start(self) -> None:
+        """Begins to listen, recursively. Raises OSError (watch limits, say) or RuntimeError."""
+        observer = _new_observer()
+        try:
+            observer.schedule(
+                _Handler(self._hints), str(self._folder), recursive=True, event_filter=_EVENTS
+            )
+            observer.start()
+        except (OSError, RuntimeError):
+            observer.stop()
+            raise
+        _TROUBLE_LOG.addHandler(self._trouble)
+        self._observer = observer
+
+    def stop(self) -> None:
+        """Ends listening and waits for watchdog's threads."""
+        _TROUBLE_LOG.removeHandler(self._trouble)
+        observer, self._observer = self._observer, None
+        if observer is not None:
+            observer.stop()
+            observer.join()
+
+    def alive(self) -> bool:
+        """Whether every thread that carries events still runs."""
+        observer = self._observer
+        if observer is None:
+            return False
+        # watchdog 7 reads inotify in one more thread, which it keeps to itself.
+        reader = getattr(observer, "_inotify_fd", None)
+        threads: list[threading.Thread] = [observer, *observer.emitters]
+        if isinstance(reader, threading.Thread):
+            threads.append(reader)
+        return all(thread.is_alive() for thread in threads)
+
+    def take(self, timeout_s: float) -> list[Hint]:
+        """All hints so far, oldest first; waits up to `timeout_s` for the first one."""
+        hints: list[Hint] = []
+        with contextlib.suppress(queue.Empty):
+            hints.append(self._hints.get(timeout=max(0.0, timeout_s)))
+            while True:
+                hints.append(self._hints.get_nowait())
+        return hints
+
+
+class Watcher:
+    """Hints about one folder from the system, or none (polling) where the system cannot give them.
+
+    warn gets one line, once, when events cannot be had.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        polling: bool,
+        warn: Callable[[str], None],
+        native: Callable[[Path], Notifier] = Native,
+    ) -> None:
+        self._folder = folder
+        self._warn = warn
+        self._native = native
+        self._wants_native = not polling
+        self._warned = False
+        self._notifier: Notifier = Polling()
+
+    @property
+    def polling(self) -> bool:
+        """Whether only walks find files at present."""
+        return isinstance(self._notifier, Polling)
+
+    def start(self) -> None:
+        """Begins to listen, or falls back to polling."""
+        self._notifier = Polling()
+        if self._wants_native:
+            notifier = self._native(self._folder)
+            try:
+                notifier.start()
+            except (OSError, RuntimeError) as error:
+                self._warn_once(str(error))
+            else:
+                self._notifier = notifier
+
+    def stop(self) -> None:
+        """Ends listening."""
+        self._notifier.stop()
+
+    def restart(self) -> None:
+        """Listens anew: the watched folder is another one under the same name."""
+        self.stop()
+        self.start()
+
+    def take(self, timeout_s: float) -> list[Hint]:
+        """All hints so far; OVERFLOW comes last when the notifier has died and polling begins."""
+        hints = self._notifier.take(timeout_s)
+        if self._notifier.alive():
+            return hints
+        self._notifier.stop()
+        self._notifier = Polling()
+        self._warn_once("the system stopped sending them")
+        return [*hints, Hint(Kind.OVERFLOW, self._folder)]
+
+    def _warn_once(self, reason: str) -> None:
+        if not self._warned:
+            self._warned = True
+            self._warn(
+                f"no file events for {self._folder} ({reason}); it is walked at intervals instead"
+            )
+
+
+def hints_of(event: events.FileSystemEvent) -> list[Hint]:
+    """What one event of watchdog means here; an empty list when it means nothing."""
+    source = os.fsdecode(event.src_path)
+    if isinstance(event, (events.FileMovedEvent, events.DirMovedEvent)):
+        moved = Kind.CHANGED if event.is_directory else Kind.MOVED_IN
+        target = os.fsdecode(event.dest_path)
+        # One end is empty when it lies outside the watched folder.
+        out = [Hint(Kind.REMOVED, Path(source))] if source else []
+        return [*out, Hint(moved, Path(target))] if target else out
+    if isinstance(event, events.FileClosedEvent):
+        return [Hint(Kind.CLOSED, Path(source))]
+    if isinstance(
+        event, (events.FileCreatedEvent, events.FileModifiedEvent, events.DirCreatedEvent)
+    ):
+        return [Hint(Kind.CHANGED, Path(source))]
+    if isinstance(event, (events.FileDeletedEvent, events.DirDeletedEvent)):
+        return [Hint(Kind.REMOVED, Path(source))]
+    return []
+
+
+class _Handler(events.FileSystemEventHandler):
+    def __init__(self, hints: queue.SimpleQueue[Hint]) -> None:
+        self._hints = hints
+
+    def dispatch(self, event: events.FileSystemEvent) -> None:
+        for hint in hints_of(event):
+            self._hints.put(hint)
+
+
+# An overflowing queue reaches no event handler: watchdog 7 repairs its watches and says so in its
+# log, which is the only sign that hints were lost. Any other trouble there deserves a walk as well.
+_TROUBLE_LOG = logging.getLogger("watchdog.observers")
+
+
+class _Trouble(logging.Handler):
+    def __init__(self, report: Callable[[], None]) -> None:
+        super().__init__(level=logging.WARNING)
+        self._report = report
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._report()
+
+
+def _new_observer() -> BaseObserver:
+    if _ON_LINUX:
+        from watchdog.observers import inotify, inotify_move_event_grouper
+
+        inotify_move_event_grouper.InotifyMoveEventGrouper.delay = _RENAME_PAIRING_S
+        # "Full" events tell a file that was moved in from one that was just created.
+        return inotify.InotifyObserver(generate_full_events=True)
+    return Observer()

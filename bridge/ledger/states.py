@@ -1,0 +1,117 @@
+"""The states of a job and the moves between them. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from bridge import errors
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class State(str, Enum):
+    """Where a job stands."""
+
+    PENDING = "pending"  # waits for its turn, or for the next attempt
+    RUNNING = "running"  # a service works on it
+    DONE = "done"  # its stems are published
+    FAILED = "failed"  # has a reason, and is left alone until someone asks for a retry
+    WITHDRAWN = "withdrawn"  # its bounce is gone or was replaced by a newer render
+
+
+#: What may follow what. DONE and FAILED go back to PENDING only when the user asks for it, RUNNING
+#: by a shutdown, a recovery or a failure that may pass.
+LEGAL_MOVES: dict[State, frozenset[State]] = {
+    State.PENDING: frozenset({State.RUNNING, State.WITHDRAWN}),
+    State.RUNNING: frozenset({State.DONE, State.FAILED, State.PENDING, State.WITHDRAWN}),
+    State.DONE: frozenset({State.PENDING}),
+    State.FAILED: frozenset({State.PENDING}),
+    State.WITHDRAWN: frozenset(),
+}
+
+#: A failure that may pass is tried this often in all.
+MAX_ATTEMPTS = 3
+
+# Long enough for a file that is being replaced (5 s), then for a drive that comes back (30 s).
+_BACK_OFF_S = (5.0, 30.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What is to be done with a bounce and where the result goes."""
+
+    preset_name: str
+    preset_hash: str
+    model: str
+    model_version: str
+    out_dir: Path
+
+    def same_result(self, other: Recipe) -> bool:
+        """Whether both lead to the same files: the preset's content counts, not its name."""
+        return (self.preset_hash, self.model, self.model_version, self.out_dir) == (
+            other.preset_hash,
+            other.model,
+            other.model_version,
+            other.out_dir,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One bounce and what became of it.
+
+    source_path is relative to the watched `folder`, output_path to `recipe.out_dir`. size in bytes,
+    mtime_ns as the file system gives it, all other times are wall clock seconds. code and reason
+    are those of the last failure or withdrawal.
+    """
+
+    id: int
+    folder: Path
+    source_path: Path
+    size: int
+    mtime_ns: int
+    recipe: Recipe
+    state: State
+    attempts: int
+    next_attempt_s: float
+    settled_s: float
+    created_s: float
+    sha256: str | None = None
+    output_path: Path | None = None
+    code: str | None = None
+    reason: str | None = None
+    manifest_path: Path | None = None
+    started_s: float | None = None
+    finished_s: float | None = None
+
+    @property
+    def path(self) -> Path:
+        """The bounce."""
+        return self.folder / self.source_path
+
+    def is_for(self, size: int, mtime_ns: int, recipe: Recipe) -> bool:
+        """Whether this job is about a bounce in that state and leads to the same files."""
+        same_file = (self.size, self.mtime_ns) == (size, mtime_ns)
+        return same_file and self.recipe.same_result(recipe)
+
+
+def move(old: State, new: State) -> State:
+    """`new`, if a job may go there from `old`. Raises errors.LedgerError if not."""
+    if new not in LEGAL_MOVES[old]:
+        raise errors.LedgerError(
+            f"a job cannot go from {old.value} to {new.value}; this is a defect, please report it"
+        )
+    return new
+
+
+def after_failure(attempts: int, *, retryable: bool) -> tuple[State, float]:
+    """The state after a failed attempt, and for PENDING the seconds until the next one.
+
+    attempts: made so far, the failed one included (1 or more).
+    """
+    if not retryable or attempts >= MAX_ATTEMPTS:
+        return State.FAILED, 0.0
+    return State.PENDING, _BACK_OFF_S[min(attempts, len(_BACK_OFF_S)) - 1]

@@ -1,0 +1,63 @@
+"""Float audio on disk between two passes: what needs whole-file numbers reads its input twice."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bridge.chain.render import Measure
+from bridge.publish import disk_errors
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    Audio = NDArray[np.float32]
+
+BLOCK_FRAMES = 65_536
+
+
+class Staged:
+    """One stem as raw interleaved float32, with its mean and peak taken on the way in.
+
+    Reading yields (channels, up to BLOCK_FRAMES) float32 blocks, as often as wanted.
+    """
+
+    def __init__(self, path: Path, channels: int) -> None:
+        self.path = path
+        self.channels = channels
+        self.measure = Measure(channels)
+        with disk_errors(path):
+            self._file = path.open("xb")
+
+    def append(self, block: Audio) -> None:
+        """Adds (channels, frames) float32."""
+        self.measure.add(block)
+        with disk_errors(self.path):
+            self._file.write(np.ascontiguousarray(block.T, dtype=np.float32).data)
+
+    def close(self) -> None:
+        """Ends writing. Nothing is synced: a crash throws the staging folder away."""
+        with disk_errors(self.path):
+            self._file.close()
+
+    def remove(self) -> None:
+        """Gives the disk space back."""
+        self.path.unlink(missing_ok=True)
+
+    def __iter__(self) -> Iterator[Audio]:
+        with disk_errors(self.path), self.path.open("rb") as file:
+            while data := file.read(BLOCK_FRAMES * self.channels * 4):
+                yield np.frombuffer(data, np.float32).reshape(-1, self.channels).T
+
+
+def stage(path: Path, channels: int, blocks: Iterable[Audio]) -> Staged:
+    """Writes a whole stream of (channels, frames) blocks."""
+    staged = Staged(path, channels)
+    for block in blocks:
+        staged.append(block)
+    staged.close()
+    return staged

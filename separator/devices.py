@@ -1,0 +1,28 @@
+"""Which device a model runs on."""
+
+from __future__ import annotations
+
+import torch
+
+from separator.errors import InputError
+
+
+def choose_device(device: str) -> torch.device:
+    """"auto" is the first of cuda, mps and cpu that this machine has.
+
+    Raises:
+        InputError: torch does not know the device, or the machine does not have it.
+    """
+    if device == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        place = torch.device(device)
+        torch.empty(0, device=place)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(
+            f"device {device!r} cannot be used here ({reason}): try 'auto' or 'cpu'"
+        ) from None
+    return place

@@ -1,0 +1,282 @@
+"""Spleeter: one spectrogram U-Net for each stem, ratio masks, the mixture's phase.
+
+Hennequin, Khlif, Voituret, Moussallam, "Spleeter: a fast and efficient music source separation
+tool with pre-trained models", JOSS 5(50), 2020. The network is that of Jansson et al., "Singing
+voice separation with deep U-Net convolutional networks", ISMIR 2017, section 3: six strided
+5x5 convolutions down, six up, with skip connections.
+
+The official graph is TensorFlow's, so "same" padding of a strided convolution is asymmetric (one
+before, two after) and batch normalisation adds 1e-3 to the variance.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from separator.chunking import SegmentPlan
+from separator.errors import InputError
+from separator.models.base import SegmentModel
+from separator.stft import hann, istft_sum, stft
+from separator.wiener import SpatialStatistics, wiener_filter
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+MASK_EPSILON = 1e-10  # keeps the masks defined, and equal, in silence
+BATCH_NORM_EPSILON = 1e-3  # the default of TensorFlow's layer
+WINDOW_SCALE = 2.0 / 3.0  # squared Hann windows at three-quarter overlap add up to 3/2
+DEPTH = 6
+
+
+@dataclass(frozen=True)
+class SpleeterConfig:
+    """The architecture and its analysis, as the official JSON configuration states them."""
+
+    sources: tuple[str, ...]
+    rate_hz: int = 44_100
+    frame_length: int = 4096
+    frame_step: int = 1024
+    steps: int = 512  # "T": spectrogram columns that the network sees at once
+    bins: int = 1024  # "F": the lowest bins, the only ones it sees; 1024 reach to 11 kHz
+    channels: int = 2
+    exponent: int = 2
+    mask_extension: Literal["zeros", "average"] = "zeros"
+    filters: tuple[int, ...] = (16, 32, 64, 128, 256, 512)
+    encoder_activation: Literal["LeakyReLU", "ReLU", "ELU"] = "LeakyReLU"
+    decoder_activation: Literal["LeakyReLU", "ReLU", "ELU"] = "ReLU"
+    softmax: bool = False
+
+    def __post_init__(self) -> None:
+        if self.mask_extension not in {"zeros", "average"}:
+            raise InputError(
+                f"mask_extension is 'zeros' or 'average', not {self.mask_extension!r}"
+            )
+        if len(self.filters) != DEPTH:
+            raise InputError(f"conv_n_filters has {DEPTH} numbers, not {len(self.filters)}")
+        if self.steps % 2**DEPTH or self.bins % 2**DEPTH:
+            raise InputError(f"T and F are multiples of {2**DEPTH}, not {self.steps}, {self.bins}")
+
+    @classmethod
+    def from_official(cls, config: Mapping[str, Any]) -> SpleeterConfig:
+        """The settings of an official configuration (`configs/2stems/base_config.json`, ...)."""
+        model = config.get("model", {})
+        params = model.get("params", {})
+        kind = model.get("type", "unet.unet")
+        if kind not in {"unet.unet", "unet.softmax_unet"}:
+            raise InputError(f"model type {kind!r} is not one of Spleeter's U-Nets")
+        try:
+            return cls(
+                sources=tuple(config["instrument_list"]),
+                rate_hz=int(config["sample_rate"]),
+                frame_length=int(config["frame_length"]),
+                frame_step=int(config["frame_step"]),
+                steps=int(config["T"]),
+                bins=int(config["F"]),
+                channels=int(config["n_channels"]),
+                exponent=int(config["separation_exponent"]),
+                mask_extension=config["mask_extension"],
+                filters=tuple(params.get("conv_n_filters", cls.filters)),
+                encoder_activation=params.get("conv_activation", "LeakyReLU"),
+                decoder_activation=params.get("deconv_activation", "ReLU"),
+                softmax=kind == "unet.softmax_unet",
+            )
+        except KeyError as missing:
+            raise InputError(f"the configuration lacks {missing}") from None
+
+
+def _activation(name: str) -> nn.Module:
+    if name == "ELU":
+        return nn.ELU()
+    if name == "LeakyReLU":
+        return nn.LeakyReLU(0.2)
+    return nn.ReLU()
+
+
+def _normalisation(channels: int) -> nn.BatchNorm2d:
+    return nn.BatchNorm2d(channels, eps=BATCH_NORM_EPSILON)
+
+
+class SubpixelConv(nn.Module):
+    """A 5x5 transposed convolution of stride 2 ("same" padding), computed as a plain one.
+
+    Each of the four outputs that one input position feeds (even or odd in time, even or odd in
+    frequency) sees at most 3x3 inputs, so a 3x3 convolution with four times the channels and a
+    pixel shuffle give the same numbers (Shi et al., arXiv 1609.05158), faster on a CPU, most of
+    all where a layer has few channels. Parameters keep the transposed convolution's shapes.
+    """
+
+    # Which of the five taps reaches an even (odd) output from the input before, at and after it.
+    TAPS = ((3, 1, None), (4, 2, 0))
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(inputs, outputs, 5, 5))
+        self.bias = nn.Parameter(torch.zeros(outputs))
+        self.kernel: Tensor
+        self.register_buffer("kernel", torch.zeros(4 * outputs, inputs, 3, 3), persistent=False)
+        # torch declares no types for this method.
+        self.register_load_state_dict_post_hook(  # type: ignore[no-untyped-call]
+            lambda module, _: module.refresh()
+        )
+
+    @torch.no_grad()
+    def refresh(self) -> None:
+        """Rebuilds the 3x3 kernel; needed whenever `weight` has changed."""
+        inputs, outputs = self.weight.shape[:2]
+        kernel = self.weight.new_zeros(outputs, 2, 2, inputs, 3, 3)
+        places = itertools.product((0, 1), (0, 1), (0, 1, 2), (0, 1, 2))
+        for time, frequency, row, column in places:
+            i, j = self.TAPS[time][row], self.TAPS[frequency][column]
+            if i is not None and j is not None:
+                kernel[:, time, frequency, :, row, column] = self.weight[:, :, i, j].T
+        self.kernel = kernel.reshape(4 * outputs, inputs, 3, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, inputs, T, F) -> (batch, outputs, 2T, 2F)."""
+        bias = self.bias.repeat_interleave(4)
+        return nn.functional.pixel_shuffle(
+            nn.functional.conv2d(x, self.kernel, bias, padding=1), 2
+        )
+
+
+class EncoderLayer(nn.Module):
+    """Halves time and frequency: strided convolution; the skip is taken before normalisation."""
+
+    def __init__(self, inputs: int, outputs: int, activation: str, *, last: bool) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(inputs, outputs, 5, stride=2)
+        self.norm = nn.Identity() if last else _normalisation(outputs)
+        self.activation = nn.Identity() if last else _activation(activation)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """(batch, inputs, T, F) -> skip and output, both (batch, outputs, T/2, F/2)."""
+        skip = self.conv(nn.functional.pad(x, (1, 2, 1, 2)))
+        return skip, self.activation(self.norm(skip))
+
+
+class DecoderLayer(nn.Module):
+    """Doubles time and frequency: strided transposed convolution, activation, normalisation."""
+
+    def __init__(self, inputs: int, outputs: int, activation: str) -> None:
+        super().__init__()
+        self.conv = SubpixelConv(inputs, outputs)
+        self.activation = _activation(activation)
+        self.norm = _normalisation(outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, inputs, T, F) -> (batch, outputs, 2T, 2F)."""
+        return self.norm(self.activation(self.conv(x)))  # type: ignore[no-any-return]
+
+
+class UNet(nn.Module):
+    """The network of one stem: magnitudes of the mixture in, a mask's logits out."""
+
+    def __init__(self, config: SpleeterConfig) -> None:
+        super().__init__()
+        down = (config.channels, *config.filters)
+        self.encoder = nn.ModuleList(
+            EncoderLayer(down[i], down[i + 1], config.encoder_activation, last=i == DEPTH - 1)
+            for i in range(DEPTH)
+        )
+        up = (*reversed(config.filters[:-1]), 1)
+        skips = (0, *up[:-1])  # each decoder but the first also takes its encoder's skip
+        inputs = (config.filters[-1], *up[:-1])
+        self.decoder = nn.ModuleList(
+            DecoderLayer(inputs[i] + skips[i], up[i], config.decoder_activation)
+            for i in range(DEPTH)
+        )
+        self.mask = nn.Conv2d(1, config.channels, 4, dilation=2, padding=3)
+
+    def forward(self, magnitudes: Tensor) -> Tensor:
+        """(batch, channels, T, F) -> logits of the mask, same shape."""
+        skips: list[Tensor] = []
+        x = magnitudes
+        for layer in self.encoder:
+            skip, x = layer(x)
+            skips.append(skip)
+        skips.pop()  # the deepest is the bottom itself
+        x = self.decoder[0](x)
+        for layer in self.decoder[1:]:
+            x = layer(torch.cat([skips.pop(), x], dim=1))
+        return self.mask(x)  # type: ignore[no-any-return]
+
+
+class Spleeter(SegmentModel):
+    """Spleeter as released: (batch, 2, frames) -> (batch, stems, 2, frames) at 44.1 kHz.
+
+    A segment is one "partition" of T spectrogram columns. The transform is linear, so the
+    partitions' waveforms, each with the full tail of its last window, add up to the official
+    result; the official program starts with one window of silence, here the plan's lead.
+    """
+
+    def __init__(self, config: SpleeterConfig, *, wiener: bool = False) -> None:
+        super().__init__()
+        self.config = config
+        self.sources = config.sources
+        self.rate_hz = config.rate_hz
+        self.channels = config.channels
+        self.needs_statistics = wiener
+        self.plan = SegmentPlan(
+            length_frames=(config.steps - 1) * config.frame_step + config.frame_length,
+            hop_frames=config.steps * config.frame_step,
+            lead_frames=config.frame_length,
+        )
+        self.unets = nn.ModuleDict({source: UNet(config) for source in config.sources})
+        self.window: Tensor
+        self.register_buffer("window", hann(config.frame_length), persistent=False)
+
+    def magnitudes(self, spectrum: Tensor) -> Tensor:
+        """The networks' estimates of each stem's magnitudes in the band that they see.
+
+        (batch, channels, T, all bins) complex64 -> (batch, stems, channels, T, F) float32.
+        """
+        mixture = spectrum[..., : self.config.bins].abs()
+        logits = torch.stack([self.unets[source](mixture) for source in self.sources], dim=1)
+        share = logits.softmax(dim=1) if self.config.softmax else logits.sigmoid()
+        return share * mixture[:, None]
+
+    def masks(self, magnitudes: Tensor) -> Tensor:
+        """Ratio masks over all bins: (batch, stems, channels, T, all bins) float32 in 0..1.
+
+        Above the networks' band the mask is zero, or its mean over the band ("average").
+        """
+        power = magnitudes**self.config.exponent
+        total = power.sum(dim=1, keepdim=True) + MASK_EPSILON
+        mask = (power + MASK_EPSILON / len(self.sources)) / total
+        extra = self.config.frame_length // 2 + 1 - self.config.bins
+        if self.config.mask_extension == "average":
+            above = mask.mean(dim=-1, keepdim=True).expand(*mask.shape[:-1], extra)
+            return torch.cat([mask, above], dim=-1)
+        return nn.functional.pad(mask, (0, extra))
+
+    def segment(self, mixture: Tensor, statistics: SpatialStatistics | None = None) -> Tensor:
+        """One partition, see `SegmentModel.segment`."""
+        spectrum = stft(mixture, self.window, self.config.frame_step)
+        magnitudes = self.magnitudes(spectrum)
+        if statistics is None:
+            # As pairs of reals: torch would make the masks complex first.
+            scaled = torch.view_as_real(spectrum)[:, None] * self.masks(magnitudes)[..., None]
+            stems = torch.view_as_complex(scaled)
+        else:
+            stems = wiener_filter(self._full_band(magnitudes), spectrum, statistics)
+        return istft_sum(stems, self.window, self.config.frame_step) * WINDOW_SCALE
+
+    def new_statistics(self, batch: int) -> SpatialStatistics:
+        """Statistics for the Wiener filter of `batch` recordings."""
+        bins = self.config.frame_length // 2 + 1
+        return SpatialStatistics.zeros(batch, len(self.sources), bins, self.channels)
+
+    def observe(self, mixture: Tensor, statistics: SpatialStatistics) -> None:
+        """Adds one partition to the Wiener filter's statistics."""
+        spectrum = stft(mixture, self.window, self.config.frame_step)
+        statistics.add(self._full_band(self.magnitudes(spectrum)), spectrum)
+
+    def _full_band(self, magnitudes: Tensor) -> Tensor:
+        return nn.functional.pad(
+            magnitudes, (0, self.config.frame_length // 2 + 1 - self.config.bins)
+        )

@@ -1,0 +1,140 @@
+"""Taking known files out of a .tar.gz or a zip, and nothing else.
+
+The names in an archive are only compared, never used as paths: what comes out is written under
+the catalog's names.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import os
+import tarfile
+import zipfile
+import zlib
+from typing import TYPE_CHECKING, BinaryIO
+
+from separator.errors import BadCheckpoint, WrongChecksum
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+    from typing import Protocol
+
+    from separator.weights.catalog import Member
+
+    class Readable(Protocol):
+        """Enough of a file."""
+
+        def read(self, size: int, /) -> bytes: ...
+
+
+BLOCK_BYTES = 1 << 20
+MAX_MEMBER_BYTES = 1 << 30  # five times the largest set of weights in the catalog
+DAMAGED = (
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    gzip.BadGzipFile,
+    zlib.error,
+    EOFError,
+    NotImplementedError,  # a compression that zipfile does not know
+    RuntimeError,  # an encrypted zip
+)
+
+
+def sha256_of(stream: Readable) -> str:
+    """In hex, of all that is left to read."""
+    digest = hashlib.sha256()
+    while block := stream.read(BLOCK_BYTES):
+        digest.update(block)
+    return digest.hexdigest()
+
+
+def extract(
+    archive: BinaryIO,
+    members: Sequence[Member],
+    into: Path,
+    *,
+    max_member_bytes: int = MAX_MEMBER_BYTES,
+) -> dict[str, str]:
+    """Writes the members into the folder, flushed to the disk; returns their sha256 by name.
+
+    A member matches on its whole path, or on its end where the archive puts a folder before it.
+
+    Raises:
+        BadCheckpoint: damaged, a member missing or there twice, or larger than the limit.
+        WrongChecksum: a member is not the one in the catalog.
+    """
+    sums: dict[str, str] = {}
+    try:
+        for path, stream in _files(archive, max_member_bytes * (len(members) + 1)):
+            member = _match(path, members)
+            if member is None:
+                continue
+            if member.name in sums:
+                raise BadCheckpoint(f"the archive has {member.path} twice")
+            sums[member.name] = _copy(stream, into / member.name, max_member_bytes)
+    except DAMAGED as error:
+        raise BadCheckpoint(f"the archive is damaged ({error})") from None
+    for member in members:
+        if member.name not in sums:
+            raise BadCheckpoint(f"the archive lacks {member.path}")
+        if member.sha256 not in {None, sums[member.name]}:
+            raise WrongChecksum(f"{member.path} in the archive is not the one in the catalog")
+    return sums
+
+
+class _Bounded:
+    """A stream that refuses to unpack without end."""
+
+    def __init__(self, stream: Readable, budget_bytes: int) -> None:
+        self._stream = stream
+        self._budget_bytes = budget_bytes
+
+    def read(self, size: int) -> bytes:
+        block = self._stream.read(size)
+        self._budget_bytes -= len(block)
+        if self._budget_bytes < 0:
+            raise BadCheckpoint("the archive unpacks to more than a model can be")
+        return block
+
+
+def _files(archive: BinaryIO, budget_bytes: int) -> Iterator[tuple[str, Readable]]:
+    """Regular files with the names that the archive gives them."""
+    archive.seek(0)
+    if zipfile.is_zipfile(archive):
+        with zipfile.ZipFile(archive) as zipped:
+            for item in zipped.infolist():
+                if not item.is_dir():
+                    with zipped.open(item) as stream:
+                        yield item.filename, stream
+        return
+    archive.seek(0)
+    unpacked = _Bounded(gzip.GzipFile(fileobj=archive), budget_bytes)
+    with tarfile.open(fileobj=unpacked, mode="r|") as tarred:  # type: ignore[call-overload]
+        for entry in tarred:
+            content = tarred.extractfile(entry) if entry.isreg() else None
+            if content is not None:
+                yield entry.name, content
+
+
+def _match(path: str, members: Sequence[Member]) -> Member | None:
+    for member in members:
+        if path == member.path or path.endswith(f"/{member.path}"):
+            return member
+    return None
+
+
+def _copy(stream: Readable, target: Path, max_bytes: int) -> str:
+    digest = hashlib.sha256()
+    size = 0
+    with target.open("xb") as file:
+        while block := stream.read(BLOCK_BYTES):
+            size += len(block)
+            if size > max_bytes:
+                raise BadCheckpoint(f"{target.name} is larger than {max_bytes >> 20} MiB")
+            digest.update(block)
+            file.write(block)
+        file.flush()
+        os.fsync(file.fileno())
+    return digest.hexdigest()

@@ -1,0 +1,174 @@
+"""A download over HTTP that goes on where it stopped, also in a later run (RFC 9110, 13.1.5, 14).
+
+The partial file keeps the server's validator (ETag or date) beside it; the server then sends the
+rest only if the file there is still the same one, else the whole.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from http.client import HTTPException
+from typing import TYPE_CHECKING
+
+from separator.errors import WeightsUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from http.client import HTTPResponse
+    from pathlib import Path
+
+    Progress = Callable[[int, int | None, str], None]
+
+CONNECT_S = 10.0  # also the longest silence in mid-download
+BLOCK_BYTES = 1 << 18
+MAX_BYTES = 2 << 30  # of a file whose size the catalog does not know
+MAX_DROPS = 20  # in one call; a later call goes on from there
+CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
+
+
+class SourceFailed(WeightsUnavailable):
+    """One source could not deliver; the message is its reason alone."""
+
+
+class _DropError(Exception):
+    """The connection ended early."""
+
+
+@dataclass(frozen=True)
+class Download:
+    """What to fetch and where to.
+
+    part: the partial file, complete when `run` returns; size_bytes: what it must be, if known.
+    """
+
+    url: str
+    part: Path
+    size_bytes: int | None = None
+    timeout_s: float = CONNECT_S
+
+    def run(self, progress: Progress | None, label: str) -> None:
+        """Fetches, goes on after drops that left something, verifies the size alone.
+
+        Raises:
+            SourceFailed: no connection, an HTTP error, another size than the catalog's.
+        """
+        for _ in range(MAX_DROPS):
+            before = self._have()
+            if before and before == self.size_bytes:
+                return
+            try:
+                self._attempt(before, progress, label)
+            except _DropError as drop:
+                if self._have() <= before:
+                    raise SourceFailed(f"the connection dropped ({drop})") from None
+            else:
+                return
+        raise SourceFailed("the connection dropped again and again")
+
+    def discard(self) -> None:
+        """Forgets what was fetched."""
+        self.part.unlink(missing_ok=True)
+        self._validator_file.unlink(missing_ok=True)
+
+    @property
+    def _validator_file(self) -> Path:
+        return self.part.with_suffix(".validator")
+
+    def _have(self) -> int:
+        return self.part.stat().st_size if self.part.exists() else 0
+
+    def _validator(self) -> str | None:
+        try:
+            saved = json.loads(self._validator_file.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        known = isinstance(saved, dict) and saved.get("url") == self.url
+        return str(saved["validator"]) if known and "validator" in saved else None
+
+    def _attempt(self, have: int, progress: Progress | None, label: str) -> None:
+        request = urllib.request.Request(self.url)
+        validator = self._validator()
+        if have and validator:
+            request.add_header("Range", f"bytes={have}-")
+            request.add_header("If-Range", validator)
+        try:
+            with urllib.request.urlopen(request, timeout=self.timeout_s) as response:
+                start, total = self._accept(response, have)
+                self._receive(response, start, total, progress, label)
+        except urllib.error.HTTPError as error:
+            error.close()
+            if error.code != 416:
+                raise SourceFailed(f"HTTP {error.code} {reason(error.reason)}") from None
+            if error.headers.get("Content-Range") != f"bytes */{have}":  # else it is complete
+                self.discard()
+                raise SourceFailed("the file has changed there; try again") from None
+        except urllib.error.URLError as error:
+            raise SourceFailed(reason(error.reason)) from None
+        except (TimeoutError, ConnectionError, HTTPException) as error:
+            raise SourceFailed(reason(error)) from None
+
+    def _accept(self, response: HTTPResponse, have: int) -> tuple[int, int | None]:
+        """Where this answer starts and how long the whole is; stops a wrong file at once."""
+        length = response.headers.get("Content-Length", "")
+        total = int(length) if length.isdecimal() else None
+        start = 0
+        if response.status == 206:
+            found = CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
+            if not found or int(found[1]) != have:
+                self.discard()
+                raise SourceFailed("the server sent another part than asked for; try again")
+            start, total = have, int(found[3])
+        if self.size_bytes is not None and total not in {None, self.size_bytes}:
+            raise SourceFailed(f"it has {total} bytes there, not {self.size_bytes}")
+        if (total or 0) > MAX_BYTES:
+            raise SourceFailed(f"it has {total} bytes there, more than any model")
+        return start, total
+
+    def _receive(
+        self,
+        response: HTTPResponse,
+        start: int,
+        total: int | None,
+        progress: Progress | None,
+        label: str,
+    ) -> None:
+        self._keep_validator(response)
+        limit = total or self.size_bytes or MAX_BYTES
+        done = start
+        with self.part.open("ab" if start else "wb") as file:
+            while True:
+                if progress is not None:
+                    progress(done, total or self.size_bytes, label)
+                try:
+                    block = response.read1(BLOCK_BYTES)
+                except (OSError, HTTPException) as error:
+                    raise _DropError(reason(error)) from None
+                if not block:
+                    break
+                done += len(block)
+                if done > limit:
+                    raise SourceFailed("it sends more than it should")
+                file.write(block)
+        whole = total or self.size_bytes
+        if whole is not None and done < whole:
+            raise _DropError(f"{done} of {whole} bytes came")
+
+    def _keep_validator(self, response: HTTPResponse) -> None:
+        tag = response.headers.get("ETag")
+        if not tag or tag.startswith("W/"):  # weak tags may not be used for ranges
+            tag = response.headers.get("Last-Modified")
+        if tag is None:
+            self._validator_file.unlink(missing_ok=True)
+            return
+        saved = json.dumps({"url": self.url, "validator": tag})
+        self._validator_file.write_text(saved, encoding="utf-8")
+
+
+def reason(error: object) -> str:
+    """A short reason from an exception or a text, on one line."""
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return " ".join(str(text).split())[:160]

@@ -1,0 +1,244 @@
+"""A reader of pickles that can only build plain values and call what it was handed.
+
+Python's own unpickler, even with `find_class` overridden, sets attributes on whatever is on its
+stack, hashes nested tuples, and allocates what the file claims. A checkpoint needs about thirty
+of the opcodes, so this is an interpreter of those alone (Lib/pickletools.py documents them): time
+and memory grow with the size of the file, and nothing is ever imported.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING, NoReturn, Protocol, runtime_checkable
+
+from separator.errors import BadCheckpoint, UnsafePickle
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+HIGHEST_PROTOCOL = 5
+
+
+@runtime_checkable
+class Buildable(Protocol):
+    """What a pickle may hand a state to, after it was made by one of the allowed callables."""
+
+    def set_state(self, state: object) -> None:
+        """Takes the state or raises BadCheckpoint."""
+
+
+class Mark:
+    """Where a tuple, list or dict on the stack begins."""
+
+
+MARK = Mark()
+
+
+class Reader:
+    """Interprets one pickle.
+
+    allowed: what (module, name) stands for. Values that are callable may be called by the pickle,
+        with whatever it likes: they check their arguments. Others are only passed around.
+    """
+
+    def __init__(self, data: bytes, allowed: Mapping[tuple[str, str], object]) -> None:
+        self._data = memoryview(data)
+        self._position = 0
+        self._stack: list[object] = []
+        self._memo: dict[int, object] = {}
+        self._allowed = allowed
+        self._calls = {id(value) for value in allowed.values() if callable(value)}
+
+    def load(self) -> object:
+        """The pickled value.
+
+        Raises:
+            UnsafePickle: it asks for a class or function that is not allowed.
+            BadCheckpoint: it is damaged, or uses what no checkpoint does.
+        """
+        while True:
+            opcode = self._number("B")
+            if opcode == ord("."):
+                return self._pop()
+            if opcode in CONSTANTS:
+                self._stack.append(CONSTANTS[opcode])
+            elif opcode in NUMBERS:
+                self._stack.append(self._number(NUMBERS[opcode]))
+            elif opcode in OPERATIONS:
+                OPERATIONS[opcode](self)
+            else:
+                self._damaged(f"opcode {opcode:#04x} at byte {self._position - 1}")
+
+    # Reading
+
+    def _damaged(self, reason: str) -> NoReturn:
+        raise BadCheckpoint(f"the pickle cannot be read: {reason}")
+
+    def _take(self, size: int) -> memoryview:
+        end = self._position + size
+        if end > len(self._data):
+            self._damaged("it is cut off")
+        chunk = self._data[self._position : end]
+        self._position = end
+        return chunk
+
+    def _number(self, code: str) -> int:
+        value: int = struct.unpack(f"<{code}", self._take(struct.calcsize(f"<{code}")))[0]
+        return value
+
+    def _line(self) -> str:
+        start = self._position
+        limit = min(start + 256, len(self._data))  # names of modules and classes are short
+        length = bytes(self._data[start:limit]).find(b"\n")
+        if length < 0:
+            self._damaged("a name does not end")
+        line = self._take(length + 1)[:-1]
+        return str(line, "ascii", "replace")
+
+    # The stack
+
+    def _pop(self) -> object:
+        if not self._stack or self._stack[-1] is MARK:
+            self._damaged("it takes more than there is")
+        return self._stack.pop()
+
+    def _pop_to_mark(self) -> list[object]:
+        items: list[object] = []
+        while self._stack:
+            item = self._stack.pop()
+            if item is MARK:
+                return items[::-1]
+            items.append(item)
+        return self._damaged("a list has no beginning")
+
+    def _pops(self, count: int) -> tuple[object, ...]:
+        return tuple(self._pop() for _ in range(count))[::-1]
+
+    # Operations
+
+    def _text(self, code: str) -> None:
+        chunk = self._take(self._number(code))
+        try:
+            self._stack.append(str(chunk, "utf-8"))
+        except UnicodeDecodeError:
+            self._damaged("a text is not UTF-8")
+
+    def _bytes(self, code: str) -> None:
+        self._stack.append(bytes(self._take(self._number(code))))
+
+    def _float(self) -> None:
+        self._stack.append(struct.unpack(">d", self._take(8))[0])
+
+    def _long(self) -> None:
+        self._stack.append(int.from_bytes(self._take(self._number("B")), "little", signed=True))
+
+    def _tuple(self) -> None:
+        self._stack.append(tuple(self._pop_to_mark()))
+
+    def _small_tuple(self, count: int) -> None:
+        self._stack.append(self._pops(count))
+
+    def _append(self, items: list[object]) -> None:
+        target = self._pop()
+        if not isinstance(target, list):
+            self._damaged("it appends to something that is no list")
+        target.extend(items)
+        self._stack.append(target)
+
+    def _set_items(self, items: list[object]) -> None:
+        target = self._pop()
+        if not isinstance(target, dict) or len(items) % 2:
+            self._damaged("it sets items of something that is no dict")
+        for key, value in zip(items[::2], items[1::2], strict=True):
+            if not isinstance(key, str):  # hashing nested tuples can take for ever
+                self._damaged(f"a dict has a {type(key).__name__} as key, not a text")
+            target[key] = value
+        self._stack.append(target)
+
+    def _put(self, index: int) -> None:
+        value = self._pop()
+        self._memo[index] = value
+        self._stack.append(value)
+
+    def _get(self, code: str) -> None:
+        index = self._number(code)
+        if index not in self._memo:
+            self._damaged(f"it recalls value {index}, which it never stored")
+        self._stack.append(self._memo[index])
+
+    def _find(self, module: object, name: object) -> None:
+        if not isinstance(module, str) or not isinstance(name, str):
+            self._damaged("a class has no name")
+        if (module, name) not in self._allowed:
+            asked = f"{module}.{name}"[:128]
+            raise UnsafePickle(
+                f"the pickle asks for {asked!r}, which weights have no need of; "
+                "do not use this file unless you know why"
+            )
+        self._stack.append(self._allowed[module, name])
+
+    def _reduce(self) -> None:
+        target, arguments = self._pops(2)
+        if (
+            not isinstance(arguments, tuple)
+            or id(target) not in self._calls
+            or not callable(target)
+        ):
+            raise UnsafePickle("the pickle calls something that is no known function")
+        try:
+            self._stack.append(target(*arguments))
+        except TypeError:
+            self._damaged("a call has the wrong arguments")
+
+    def _build(self) -> None:
+        target, state = self._pops(2)
+        if not isinstance(target, Buildable):
+            raise UnsafePickle("the pickle changes something that is no array")
+        target.set_state(state)
+        self._stack.append(target)
+
+    def _protocol(self) -> None:
+        version = self._number("B")
+        if version > HIGHEST_PROTOCOL:
+            self._damaged(f"protocol {version} is unknown")
+
+
+CONSTANTS: dict[int, object] = {
+    ord("N"): None,
+    0x88: True,
+    0x89: False,
+    ord("("): MARK,
+    ord(")"): (),
+}
+NUMBERS = {ord("K"): "B", ord("M"): "H", ord("J"): "i"}
+OPERATIONS: dict[int, Callable[[Reader], None]] = {
+    0x80: Reader._protocol,
+    0x95: lambda reader: (reader._number("Q"), None)[1],  # a frame: only a hint for buffering
+    ord("X"): lambda reader: reader._text("I"),
+    0x8C: lambda reader: reader._text("B"),
+    0x8D: lambda reader: reader._text("Q"),
+    ord("B"): lambda reader: reader._bytes("I"),
+    ord("C"): lambda reader: reader._bytes("B"),
+    0x8E: lambda reader: reader._bytes("Q"),
+    ord("G"): Reader._float,
+    0x8A: Reader._long,
+    ord("}"): lambda reader: reader._stack.append({}),
+    ord("]"): lambda reader: reader._stack.append([]),
+    ord("t"): Reader._tuple,
+    0x85: lambda reader: reader._small_tuple(1),
+    0x86: lambda reader: reader._small_tuple(2),
+    0x87: lambda reader: reader._small_tuple(3),
+    ord("a"): lambda reader: reader._append([reader._pop()]),
+    ord("e"): lambda reader: reader._append(reader._pop_to_mark()),
+    ord("s"): lambda reader: reader._set_items(list(reader._pops(2))),
+    ord("u"): lambda reader: reader._set_items(reader._pop_to_mark()),
+    ord("q"): lambda reader: reader._put(reader._number("B")),
+    ord("r"): lambda reader: reader._put(reader._number("I")),
+    0x94: lambda reader: reader._put(len(reader._memo)),
+    ord("h"): lambda reader: reader._get("B"),
+    ord("j"): lambda reader: reader._get("I"),
+    ord("c"): lambda reader: reader._find(reader._line(), reader._line()),
+    0x93: lambda reader: reader._find(*reader._pops(2)),
+    ord("R"): Reader._reduce,
+    ord("b"): Reader._build,
+}

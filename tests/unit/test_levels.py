@@ -1,0 +1,82 @@
+"""Decibels and the common gain."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bridge.chain.levels import common_gain_db, db_to_linear, linear_to_dbfs
+from bridge.chain.preset import Headroom
+from bridge.errors import PromiseBroken
+
+# Peaks as they come from audio: float32.
+peaks = st.floats(0.0, 64.0, width=32)
+ceilings = st.floats(-60.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("gain_db", "gain"), [(0.0, 1.0), (20.0, 10.0), (-20.0, 0.1), (6.0206, 2.0), (-math.inf, 0.0)]
+)
+def test_decibels_are_of_amplitude(gain_db: float, gain: float) -> None:
+    assert db_to_linear(gain_db) == pytest.approx(gain, rel=1e-5)
+
+
+def test_silence_has_a_level() -> None:
+    assert linear_to_dbfs(0.0) == -math.inf
+    assert linear_to_dbfs(1.0) == 0.0
+
+
+@given(st.floats(-120.0, 40.0))
+def test_there_and_back(gain_db: float) -> None:
+    assert linear_to_dbfs(db_to_linear(gain_db)) == pytest.approx(gain_db, abs=1e-9)
+
+
+@given(st.lists(peaks, min_size=1, max_size=5), ceilings)
+def test_no_output_exceeds_the_ceiling_and_the_loudest_meets_it(
+    values: list[float], ceiling_dbfs: float
+) -> None:
+    named = {str(index): value for index, value in enumerate(values)}
+    gain_db = common_gain_db(named, Headroom(ceiling_dbfs=ceiling_dbfs))
+    ceiling, gain = db_to_linear(ceiling_dbfs), db_to_linear(gain_db)
+    after = np.array(values, np.float32) * np.float32(gain)
+    assert after.dtype == np.float32
+    assert float(after.max()) <= ceiling
+    assert float(np.float32(np.float64(max(values)) * gain)) <= ceiling
+    assert gain_db <= 0.0
+    if max(values) <= ceiling:
+        assert gain_db == 0.0
+    else:
+        # No more than needed: within 0.0001 dB of the ceiling.
+        assert linear_to_dbfs(float(after.max())) == pytest.approx(ceiling_dbfs, abs=1e-4)
+
+
+def test_one_gain_keeps_the_balance() -> None:
+    rng = np.random.default_rng(1)
+    stems = {
+        "vocals": rng.standard_normal((2, 1000)).astype(np.float32),
+        "bass": (0.1 * rng.standard_normal((2, 1000))).astype(np.float32),
+    }
+    measured = {name: float(np.abs(stem).max()) for name, stem in stems.items()}
+    gain = np.float32(db_to_linear(common_gain_db(measured, Headroom(ceiling_dbfs=-6.0))))
+    published = {name: stem * gain for name, stem in stems.items()}
+    assert max(float(np.abs(stem).max()) for stem in published.values()) <= 10 ** (-6 / 20)
+    mixture = (stems["vocals"] + stems["bass"]) * gain
+    np.testing.assert_allclose(published["vocals"] + published["bass"], mixture, atol=1e-6)
+
+
+def test_mode_none_leaves_levels_alone() -> None:
+    assert common_gain_db({"hot": 4.0}, Headroom(mode="none")) == 0.0
+
+
+def test_nothing_published_needs_no_gain() -> None:
+    assert common_gain_db({}, Headroom()) == 0.0
+
+
+@pytest.mark.parametrize("peak", [math.nan, math.inf])
+def test_a_broken_output_is_not_scaled_but_reported(peak: float) -> None:
+    with pytest.raises(PromiseBroken, match="'vocals' holds NaN or Inf"):
+        common_gain_db({"bass": 0.5, "vocals": peak}, Headroom())

@@ -1,0 +1,328 @@
+"""Audio through effects: same frames, same place, whatever the blocks."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import pedalboard
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bridge.chain.effects import (
+    Compressor,
+    DcRemoval,
+    Effect,
+    Gain,
+    Highpass,
+    Limiter,
+    Lowpass,
+    check_rate,
+    parts,
+)
+from bridge.chain.render import BLOCK_FRAMES, Audio, Measure, render
+from bridge.errors import PresetError, PromiseBroken
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+RATE_HZ = 44_100.0
+
+
+def noise(channels: int, frames: int, level: float = 0.3) -> Audio:
+    rng = np.random.default_rng(frames)
+    return (level * rng.standard_normal((channels, frames))).astype(np.float32)
+
+
+def cut(audio: Audio, sizes: Iterable[int]) -> Iterator[Audio]:
+    """The audio in blocks of the given sizes, the last one holding what is left."""
+    start = 0
+    for size in sizes:
+        yield audio[:, start : start + size]
+        start += size
+    yield audio[:, start:]
+
+
+def run(
+    audio: Audio,
+    effects: Sequence[Effect],
+    sizes: Iterable[int] = (),
+    rate_hz: float = RATE_HZ,
+) -> Audio:
+    """Through all parts of a chain, as a caller does it: measure, then render, part by part."""
+    channels, frames = audio.shape
+    sizes = list(sizes)
+    for part in parts(effects):
+        measure = Measure(channels)
+        for block in cut(audio, sizes):
+            measure.add(block)
+        rendered = render(
+            cut(audio, sizes),
+            part,
+            rate_hz=rate_hz,
+            channels=channels,
+            frames=frames,
+            offsets=measure.mean if isinstance(part[0], DcRemoval) else None,
+        )
+        audio = np.concatenate([np.zeros((channels, 0), np.float32), *rendered], axis=1)
+    return audio
+
+
+def reference(audio: Audio, effects: Sequence[Effect]) -> Audio:
+    """The same with one whole-file call of pedalboard per effect, and DC removal in plain numpy."""
+    for effect in effects:
+        match effect:
+            case DcRemoval():
+                mean = audio.astype(np.float64).mean(axis=1, keepdims=True)
+                audio = (audio - mean).astype(np.float32)
+                continue
+            case Gain():
+                plugin: pedalboard.Plugin = pedalboard.Gain(effect.gain_db)
+            case Highpass():
+                plugin = pedalboard.HighpassFilter(effect.cutoff_hz)
+            case Lowpass():
+                plugin = pedalboard.LowpassFilter(effect.cutoff_hz)
+            case Compressor():
+                plugin = pedalboard.Compressor(
+                    effect.threshold_db, effect.ratio, effect.attack_ms, effect.release_ms
+                )
+            case Limiter():
+                plugin = pedalboard.BrickwallLimiter(
+                    effect.ceiling_db, effect.release_ms, true_peak=effect.true_peak
+                )
+        audio = plugin.process(audio, RATE_HZ)
+    return audio
+
+
+any_effect: st.SearchStrategy[Effect] = st.one_of(
+    st.builds(DcRemoval),
+    st.builds(Gain, gain_db=st.floats(-20, 20)),
+    st.builds(Highpass, cutoff_hz=st.floats(10, 2000)),
+    st.builds(Lowpass, cutoff_hz=st.floats(500, 20_000)),
+    st.builds(Compressor, threshold_db=st.floats(-40, 0), ratio=st.floats(1, 20)),
+    st.builds(Limiter, ceiling_db=st.floats(-24, 0), true_peak=st.booleans()),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    effects=st.lists(any_effect, max_size=4),
+    sizes=st.lists(st.integers(0, 9000), max_size=6),
+    channels=st.integers(1, 3),
+    frames=st.integers(256, 20_000),
+)
+def test_blocks_give_what_the_whole_gives(
+    effects: list[Effect], sizes: list[int], channels: int, frames: int
+) -> None:
+    audio = noise(channels, frames)
+    in_blocks = run(audio, effects, sizes)
+    assert in_blocks.shape == audio.shape
+    assert in_blocks.dtype == np.float32
+    # pedalboard's whole-file call is the independent witness; one big block is another cut.
+    np.testing.assert_allclose(in_blocks, reference(audio, effects), rtol=1e-5, atol=1e-5)
+    np.testing.assert_array_equal(in_blocks, run(audio, effects))
+
+
+@pytest.mark.parametrize("frames", [0, 1, 2, 7, BLOCK_FRAMES - 1, BLOCK_FRAMES, BLOCK_FRAMES + 1])
+@pytest.mark.parametrize("channels", [1, 2, 8])
+def test_any_length_keeps_its_frames(frames: int, channels: int) -> None:
+    """Also with fewer frames than channels, which pedalboard would take for (frames, channels)."""
+    audio = noise(channels, frames, 0.01)
+    out = run(audio, [Gain(gain_db=20.0), Limiter(ceiling_db=0.0, true_peak=True)])
+    np.testing.assert_allclose(out, audio * np.float32(10.0), rtol=1e-5)
+
+
+def test_blocks_of_one_frame() -> None:
+    audio = noise(2, 500)
+    effects = [Highpass(), Limiter(ceiling_db=-12.0)]
+    np.testing.assert_array_equal(run(audio, effects, [1] * 499), run(audio, effects))
+
+
+@pytest.mark.parametrize(
+    "effects",
+    [
+        [],
+        [Gain(gain_db=-6.0)],
+        [Highpass(cutoff_hz=40.0), Gain(gain_db=3.0)],
+        [DcRemoval(), Gain(gain_db=3.0)],
+        [Limiter()],
+        [Limiter(true_peak=True)],
+        [Limiter(), Gain(gain_db=-1.0), Limiter(true_peak=True), Compressor()],
+    ],
+)
+@pytest.mark.parametrize("rate_hz", [8000.0, 44_100.0, 192_000.0])
+def test_an_impulse_stays_where_it_is(effects: list[Effect], rate_hz: float) -> None:
+    audio = np.zeros((2, 30_000), np.float32)
+    audio[0, 1000] = 0.5
+    audio[1, 29_999] = 0.25
+    out = run(audio, effects, [777] * 20, rate_hz)
+    assert out.shape == audio.shape
+    assert np.abs(out[0]).argmax() == 1000
+    assert np.abs(out[1]).argmax() == 29_999
+
+
+def test_dc_removal_takes_the_offset_and_nothing_else() -> None:
+    frames = 44_100
+    tone = 0.5 * np.sin(2 * np.pi * 20 * np.arange(frames) / RATE_HZ)  # 20 whole periods: mean 0
+    ac = np.stack([tone, -0.5 * tone])
+    audio = (ac + np.array([[0.1], [-0.02]])).astype(np.float32)
+    out = run(audio, [DcRemoval()], [1000] * 30)
+    assert np.abs(out.astype(np.float64).mean(axis=1)).max() < 1e-6
+    # Rounding of (tone + offset) to float32 is all that is left: no filter, no phase shift.
+    assert np.abs(out - ac).max() < 1e-7
+
+
+def test_dc_is_removed_where_the_chain_says() -> None:
+    """A compressor before and after: the offset is measured on what the first one gives."""
+    audio = noise(2, 20_000) + np.float32(0.2)
+    chain: list[Effect] = [Compressor(threshold_db=-20.0), DcRemoval(), Gain(gain_db=6.0)]
+    assert parts(chain) == ((chain[0],), (chain[1], chain[2]))
+    out = run(audio, chain)
+    assert np.abs(out.mean(axis=1, dtype=np.float64)).max() < 1e-6
+
+
+def test_parts() -> None:
+    dc, gain = DcRemoval(), Gain()
+    assert parts([]) == ()
+    assert parts([gain, gain]) == ((gain, gain),)
+    assert parts([dc, gain, dc, dc]) == ((dc, gain), (dc,), (dc,))
+
+
+@pytest.mark.parametrize("true_peak", [False, True])
+@pytest.mark.parametrize("ceiling_db", [0.0, -1.0, -6.0])
+def test_the_limiter_holds_its_ceiling_on_hot_noise(ceiling_db: float, true_peak: bool) -> None:
+    audio = noise(2, 44_100, level=3.0)
+    out = run(audio, [Limiter(ceiling_db=ceiling_db, true_peak=true_peak)], [4096] * 5)
+    ceiling = 10 ** (ceiling_db / 20)
+    assert np.abs(out).max() <= ceiling * (1 + 1e-6)
+    assert np.abs(out).max() > 0.9 * ceiling
+
+
+def test_true_peak_looks_between_the_frames() -> None:
+    """A quarter-rate sine at 45 degrees has frames at -3 dB and a curve that peaks at 0 dB."""
+    frames = np.arange(44_100)
+    audio = np.sin(np.pi / 2 * frames + np.pi / 4).astype(np.float32)[np.newaxis]
+
+    def between_db(true_peak: bool) -> float:
+        out = run(audio, [Limiter(ceiling_db=-1.0, true_peak=true_peak)])
+        steady = np.fft.rfft(out[0, 20_000:24_000])  # whole periods: the curve is exact
+        curve = 8 * np.fft.irfft(steady, 8 * 4000)
+        return 20 * math.log10(np.abs(curve).max())
+
+    assert between_db(False) > -0.1
+    assert between_db(True) < -0.9
+
+
+def test_the_limiter_leaves_softer_sound_untouched() -> None:
+    audio = noise(2, 20_000, level=0.05)
+    np.testing.assert_array_equal(run(audio, [Limiter(ceiling_db=-1.0)]), audio)
+
+
+def test_the_limiter_keeps_the_stereo_image() -> None:
+    audio = noise(2, 20_000)
+    audio[0] *= 8
+    out = run(audio, [Limiter(ceiling_db=-1.0)])
+    heard = np.abs(audio).min(axis=0) > 0.01  # in both channels, so that the quotients mean much
+    gain = out[:, heard] / audio[:, heard]
+    np.testing.assert_allclose(gain[0], gain[1], rtol=1e-4)
+    assert gain.min() < 0.8
+
+
+def test_no_effect_gives_the_very_frames() -> None:
+    audio = noise(2, 3000)
+    rendered = render(cut(audio, [1000]), [], rate_hz=RATE_HZ, channels=2, frames=3000)
+    np.testing.assert_array_equal(np.concatenate(list(rendered), axis=1), audio)
+
+
+def test_memory_is_bounded() -> None:
+    """Input is taken as output is given: never more than a few blocks apart."""
+    frames = 100 * BLOCK_FRAMES
+    taken = 0
+
+    def blocks() -> Iterator[Audio]:
+        nonlocal taken
+        for _ in range(100):
+            taken += BLOCK_FRAMES
+            yield np.zeros((1, BLOCK_FRAMES), np.float32)
+
+    given_frames = 0
+    for block in render(blocks(), [Limiter()], rate_hz=RATE_HZ, channels=1, frames=frames):
+        given_frames += block.shape[1]
+        assert taken - given_frames <= 2 * BLOCK_FRAMES
+    assert given_frames == frames
+
+
+# Rates
+
+
+def test_a_lowpass_above_half_the_rate_passes_everything() -> None:
+    audio = noise(1, 5000)
+    np.testing.assert_array_equal(run(audio, [Lowpass(cutoff_hz=6000.0)], (), 8000.0), audio)
+
+
+def test_a_highpass_above_half_the_rate_is_refused_before_any_work() -> None:
+    effects = [Highpass(cutoff_hz=4000.0)]
+    with pytest.raises(PresetError, match="use a cutoff_hz below 4000"):
+        check_rate(effects, 8000.0)
+    with pytest.raises(PresetError, match="highpass at 4000 Hz"):
+        render([], effects, rate_hz=8000.0, channels=1, frames=0)
+    check_rate(effects, 44_100.0)
+
+
+# Wrong use
+
+
+@pytest.mark.parametrize(
+    ("blocks", "message"),
+    [
+        ([noise(2, 100)], "100 frames came to the effects where 200 are due"),
+        ([noise(2, 100)] * 3, "more than the announced 200 frames"),
+        ([noise(1, 200)], r"a block of shape \(1, 200\) came where 2 channels are due"),
+    ],
+)
+@pytest.mark.parametrize("effects", [[], [Limiter()]])
+def test_frames_that_do_not_add_up_break_a_promise(
+    blocks: list[Audio], message: str, effects: list[Effect]
+) -> None:
+    with pytest.raises(PromiseBroken, match=message):
+        list(render(blocks, effects, rate_hz=RATE_HZ, channels=2, frames=200))
+
+
+@pytest.mark.parametrize(
+    ("effects", "offsets"),
+    [([Gain(), DcRemoval()], None), ([DcRemoval()], None), ([Gain()], np.zeros(1))],
+)
+def test_dc_removal_needs_its_part_and_its_offsets(
+    effects: list[Effect], offsets: npt.NDArray[np.float64] | None
+) -> None:
+    with pytest.raises(ValueError, match="part"):
+        render([], effects, rate_hz=RATE_HZ, channels=1, frames=0, offsets=offsets)
+
+
+# Measure
+
+
+@given(st.lists(st.integers(0, 300), max_size=8))
+def test_measure_does_not_depend_on_the_blocks(sizes: list[int]) -> None:
+    audio = noise(2, 1000) + np.float32(0.25)
+    measure = Measure(2)
+    for block in cut(audio, sizes):
+        measure.add(block)
+    assert measure.frames == 1000
+    assert measure.peak == np.abs(audio).max()
+    np.testing.assert_allclose(measure.mean, audio.mean(axis=1, dtype=np.float64), atol=1e-12)
+
+
+def test_measure_of_nothing_is_zero() -> None:
+    assert Measure(3).mean.tolist() == [0.0, 0.0, 0.0]
+    assert Measure(3).peak == 0.0
+
+
+def test_measure_keeps_a_nan() -> None:
+    measure = Measure(1)
+    for value in (1.0, math.nan, 2.0):
+        measure.add(np.array([[value]], np.float32))
+    assert math.isnan(measure.peak)
