@@ -65,7 +65,9 @@ def _torch(settings: Settings) -> Finding:
 
         device = choose_device(settings.device)
     except (ImportError, OSError) as error:
-        return Finding("torch", f"cannot be imported ({error}): install stembridge anew", fine=False)
+        return Finding(
+            "torch", f"cannot be imported ({error}): install stembridge anew", fine=False
+        )
     except SeparatorError as error:
         return Finding("torch", str(error), fine=False)
     threads = torch.get_num_threads()

@@ -14,6 +14,13 @@ GENERATOR = "stembridge"  # by this key our own outputs are known, wherever they
 MANIFEST_SCHEMA = 1
 
 
+def versions() -> dict[str, str]:
+    """What the numbers may depend on."""
+    packages = ("torch", "pedalboard", "numpy", "soundfile", "soxr")
+    found = {name: metadata.version(name) for name in packages}
+    return {"stembridge": __version__, "python": platform.python_version(), **found}
+
+
 @dataclass(frozen=True)
 class SourceFacts:
     """The bounce. time_reference is in frames since midnight, None where it has none."""
@@ -62,7 +69,7 @@ class Manifest:
     warnings: tuple[str, ...]
     not_carried: tuple[str, ...]
     seconds: dict[str, float]
-    versions: dict[str, str] = field(default_factory=lambda: versions())
+    versions: dict[str, str] = field(default_factory=versions)
 
     @property
     def duration_s(self) -> float:
@@ -85,11 +92,4 @@ class Manifest:
 
 def level_dbfs(peak: float) -> float | None:
     """A linear peak in dBFS, rounded for reading; None for silence."""
-    return round(20 * math.log10(peak), 3) if peak > 0 else None
-
-
-def versions() -> dict[str, str]:
-    """What the numbers may depend on."""
-    packages = ("torch", "pedalboard", "numpy", "soundfile", "soxr")
-    found = {name: metadata.version(name) for name in packages}
-    return {"stembridge": __version__, "python": platform.python_version(), **found}
+    return round(20 * math.log10(peak), 3) + 0.0 if peak > 0 else None  # + 0.0: no minus zero

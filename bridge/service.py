@@ -1,6 +1,6 @@
 """From a bounce to its stems, all stages on one screen; `watch` and `split` both work through it.
 
-    identify ─► process (survey, separate, chain, encode, verify) ─► still the same? ─► publish
+identify ─► process (survey, separate, chain, encode, verify) ─► still the same? ─► publish
 """
 
 from __future__ import annotations

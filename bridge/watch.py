@@ -1,6 +1,6 @@
 """The watch service: settled bounces go into the ledger, jobs come out of it one at a time.
 
-    intake (its own thread) ─► ledger ─► this loop ─► Engine.convert ─► ledger
+intake (its own thread) ─► ledger ─► this loop ─► Engine.convert ─► ledger
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ from bridge.intake.claim import identify
 from bridge.intake.intake import Intake, Settled
 from bridge.intake.names import output_name
 from bridge.ledger.recover import recover
-from bridge.ledger.store import Ledger
 from bridge.places import OUTPUT_FOLDER
 
 if TYPE_CHECKING:
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
 
     from bridge.config import Settings
     from bridge.ledger.states import Job
+    from bridge.ledger.store import Ledger
     from bridge.report import Manifest
     from bridge.service import Engine
 
@@ -138,7 +138,7 @@ class Watch:
     def _run_intake(self, stop: threading.Event) -> None:
         try:
             self._intake.run(stop)
-        except Exception as error:  # noqa: BLE001 the service must not go on blind
+        except Exception as error:  # the service must not go on blind
             self._audience.note(f"the intake stopped: {error}; restart the service")
             stop.set()
             raise

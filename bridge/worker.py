@@ -347,4 +347,3 @@ def _separation() -> Iterator[None]:
         yield
     except SeparatorError as error:
         raise from_separation(error) from error
-

@@ -8,7 +8,7 @@ from separator.errors import InputError
 
 
 def choose_device(device: str) -> torch.device:
-    """"auto" is the first of cuda, mps and cpu that this machine has.
+    """ "auto" is the first of cuda, mps and cpu that this machine has.
 
     Raises:
         InputError: torch does not know the device, or the machine does not have it.

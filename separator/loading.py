@@ -82,7 +82,9 @@ def _fill(model: Spleeter, state: dict[str, Tensor], name: str) -> None:
     }
     missing = sorted(expected.keys() - state.keys())
     if missing:
-        raise BadCheckpoint(f"{name}: the checkpoint lacks {missing[0]} and {len(missing) - 1} more")
+        raise BadCheckpoint(
+            f"{name}: the checkpoint lacks {missing[0]} and {len(missing) - 1} more"
+        )
     for key, value in expected.items():
         if state[key].shape != value.shape:
             raise BadCheckpoint(

@@ -95,9 +95,7 @@ class Separator:
         done = list(self.stream(blocks, rate_hz))
         return {name: np.concatenate([b[name] for b in done], axis=1) for name in self.outputs}
 
-    def stream(
-        self, blocks: Iterable[FloatArray], rate_hz: int
-    ) -> Iterator[dict[str, FloatArray]]:
+    def stream(self, blocks: Iterable[FloatArray], rate_hz: int) -> Iterator[dict[str, FloatArray]]:
         """Stems of a mixture that arrives in blocks; bounded memory.
 
         Args:
@@ -192,9 +190,7 @@ class _Back:
         self._pairs = pairs
         self._stems = len(separator.sources)
         self._overlap_add = OverlapAdd(separator.model.plan)
-        self._resampler = Resampler(
-            separator.model.rate_hz, rate_hz, self._stems * pairs.channels
-        )
+        self._resampler = Resampler(separator.model.rate_hz, rate_hz, self._stems * pairs.channels)
         self._mixture = Queue()
 
     def expect(self, mixture: FloatArray) -> None:

@@ -87,9 +87,10 @@ def carried(path: Path, history_line: str) -> Carried:
 def _refused(ref: ChunkRef, data: bytes, layout: WavLayout, room_bytes: int) -> str | None:
     """What to call a chunk that cannot be carried, None for one that can."""
     name = ref.id.decode("ascii").strip()
-    if ref.id == b"LIST":
+    is_list = ref.id.upper() == b"LIST"  # recorders write both
+    if is_list:
         name += " " + data[:4].decode("ascii", "replace").strip()
-    known = ref.id in _VERBATIM or (ref.id == b"LIST" and data[:4] in _LISTS)
+    known = ref.id in _VERBATIM or (is_list and data[:4] in _LISTS)
     if not known:
         return name
     if layout.byte_order == "big" and ref.id not in _ORDERLESS:

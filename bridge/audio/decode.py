@@ -52,6 +52,8 @@ class Decoder:
                 _check_finite(block, done_frames)
                 done_frames += block.shape[1]
                 yield block
+            if source.located and done_frames != self.info.frames:
+                raise _changed()  # it was all there when the file was opened
         self._check_count(done_frames)
 
     def _check_count(self, frames: int) -> None:
@@ -103,13 +105,20 @@ def _opened(path: Path, info: AudioInfo) -> Iterator[Source]:
         if layout and layout.fmt.subtype:
             # The data chunk was held against the file's size when it was probed.
             whole = layout.data_offset + layout.data_bytes <= size_bytes(file)
-            if not whole or layout.fmt.subtype != info.subtype or frames_of(layout) != info.frames:
-                raise BounceChanged("changed while it was read; it is taken in again when it rests")
-            with open_raw(file, layout) as source:
-                yield source
+            if not whole or frames_of(layout) != info.frames:
+                raise _changed()
+            opening = open_raw(file, layout)
         else:
-            with open_container(path, info.container) as source:
-                yield source
+            opening = open_container(path, info.container)
+        with opening as source:
+            now = (source.subtype, source.channels, source.rate_hz)
+            if now != (info.subtype, info.channels, info.rate_hz):
+                raise _changed()
+            yield source
+
+
+def _changed() -> BounceChanged:
+    return BounceChanged("changed while it was read; let the render finish, then retry")
 
 
 def _check_finite(block: NDArray[np.float32], first_frame: int) -> None:

@@ -72,16 +72,19 @@ class _Forward(soundfile.SoundFile):  # type: ignore[misc]
 
 
 class Source:
-    """An open sound file: what libsndfile says of it, and its frames in order."""
+    """An open sound file: what libsndfile says of it, and its frames in order.
+
+    `located` says that the audio's place and length come from our own header check.
+    """
 
     def __init__(self, file: _Forward, window: Window | None) -> None:
         self._file = file
         self._window = window
-        self.format: str = file.format
         self.subtype: str = file.subtype
         self.rate_hz: int = file.samplerate
         self.channels: int = file.channels
         self.claimed_frames: int = file.frames
+        self.located = window is not None
         self._read_frames = 0
 
     def read(self, frames: int) -> NDArray[np.float32]:

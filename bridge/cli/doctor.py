@@ -24,5 +24,3 @@ def doctor() -> None:
     )
     if any(not f.fine for f in findings):
         raise typer.Exit(1)
-
-

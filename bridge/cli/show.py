@@ -55,9 +55,7 @@ def table(title: str | None, columns: Sequence[str], rows: Iterable[Sequence[obj
     made = Table(title=title, box=SIMPLE_HEAD, title_justify="left", pad_edge=False)
     for column in columns:
         numbers = column.startswith(">")
-        made.add_column(
-            column.lstrip(">"), justify="right" if numbers else "left", overflow="fold"
-        )
+        made.add_column(column.lstrip(">"), justify="right" if numbers else "left", overflow="fold")
     for row in rows:
         made.add_row(*(Text(str(cell)) for cell in row))
     out = console()
@@ -77,7 +75,7 @@ def overall(stage: str, share: float) -> float:
 
 def summary(manifest: Manifest, folder: Path) -> str:
     """One line about a finished job."""
-    gain = f", gain {manifest.gain_db:.2f} dB" if manifest.gain_db else ""
+    gain = f", gain {manifest.gain_db:.3g} dB" if manifest.gain_db else ""
     names = ", ".join(stem.name for stem in manifest.stems)
     return f"{names} → {folder} ({manifest.speed:.1f}× real time{gain})"
 
@@ -177,7 +175,7 @@ class Lines:
         self._line("start", str(job.source_path))
         self._bar = JobBar(str(job.source_path)).__enter__()
 
-    def progress(self, job: Job, stage: str, share: float) -> None:  # noqa: ARG002
+    def progress(self, job: Job, stage: str, share: float) -> None:
         """See `bridge.watch.Audience`."""
         if self._bar is not None:
             self._bar.update(stage, share)

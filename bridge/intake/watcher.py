@@ -12,6 +12,7 @@ import os
 import queue
 import sys
 import threading
+import warnings
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -269,6 +270,8 @@ def _new_observer() -> BaseObserver:
     if _ON_LINUX:
         from watchdog.observers import inotify, inotify_move_event_grouper
 
+        # It warns when a folder is reported and found at the same moment, which does no harm.
+        warnings.filterwarnings("ignore", "Callback with id", RuntimeWarning)
         inotify_move_event_grouper.InotifyMoveEventGrouper.delay = _RENAME_PAIRING_S
         # "Full" events tell a file that was moved in from one that was just created.
         return inotify.InotifyObserver(generate_full_events=True)

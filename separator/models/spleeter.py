@@ -53,9 +53,7 @@ class SpleeterConfig:
 
     def __post_init__(self) -> None:
         if self.mask_extension not in {"zeros", "average"}:
-            raise InputError(
-                f"mask_extension is 'zeros' or 'average', not {self.mask_extension!r}"
-            )
+            raise InputError(f"mask_extension is 'zeros' or 'average', not {self.mask_extension!r}")
         if len(self.filters) != DEPTH:
             raise InputError(f"conv_n_filters has {DEPTH} numbers, not {len(self.filters)}")
         if self.steps % 2**DEPTH or self.bins % 2**DEPTH:
@@ -139,9 +137,7 @@ class SubpixelConv(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(batch, inputs, T, F) -> (batch, outputs, 2T, 2F)."""
         bias = self.bias.repeat_interleave(4)
-        return nn.functional.pixel_shuffle(
-            nn.functional.conv2d(x, self.kernel, bias, padding=1), 2
-        )
+        return nn.functional.pixel_shuffle(nn.functional.conv2d(x, self.kernel, bias, padding=1), 2)
 
 
 class EncoderLayer(nn.Module):

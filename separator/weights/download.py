@@ -101,7 +101,7 @@ class Download:
                 self._receive(response, start, total, progress, label)
         except urllib.error.HTTPError as error:
             error.close()
-            if error.code != 416:
+            if error.code != 416 or not have:
                 raise SourceFailed(f"HTTP {error.code} {reason(error.reason)}") from None
             if error.headers.get("Content-Range") != f"bytes */{have}":  # else it is complete
                 self.discard()

@@ -109,5 +109,5 @@ def test_queue_gives_the_frames_back_in_any_sizes(data: st.DataObject) -> None:
 
 @pytest.mark.parametrize(("length", "hop", "lead"), [(4, 0, 0), (4, 5, 0), (4, 2, 4), (4, 2, -1)])
 def test_impossible_plans_are_refused(length: int, hop: int, lead: int) -> None:
-    with pytest.raises(ValueError, match="hop|lead"):
+    with pytest.raises(ValueError, match=r"hop|lead"):
         SegmentPlan(length, hop, lead)

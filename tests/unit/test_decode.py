@@ -16,9 +16,10 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bridge.audio.chunks import read_layout
 from bridge.audio.decode import Decoder, Survey, survey
 from bridge.audio.probe import probe
-from bridge.audio.reader import Window
+from bridge.audio.reader import Window, open_raw
 from bridge.errors import (
     BounceChanged,
     BounceError,
@@ -157,7 +158,7 @@ def test_cut_off_flac(tmp_path: Path, kept: float) -> None:
     soundfile.write(path, noise(2, 90_000).T, 44_100, subtype="PCM_16")
     data = path.read_bytes()
     path.write_bytes(data[: int(len(data) * kept)])
-    with pytest.raises(BounceError, match="cut off|damaged") as raised:
+    with pytest.raises(BounceError, match=r"cut off|damaged") as raised:
         decoded(path)
     assert type(raised.value) in {TruncatedBounce, BounceError}
 
@@ -168,7 +169,7 @@ def test_damaged_flac(tmp_path: Path) -> None:
     data = bytearray(path.read_bytes())
     data[len(data) // 2 : len(data) // 2 + 40_000] = bytes(40_000)
     path.write_bytes(data)
-    with pytest.raises(BounceError, match="cut off|damaged"):
+    with pytest.raises(BounceError, match=r"cut off|damaged"):
         decoded(path)
 
 
@@ -198,7 +199,8 @@ def test_survey(tmp_path: Path) -> None:
 def test_bounce_replaced_after_the_probe(tmp_path: Path) -> None:
     path = write(tmp_path, wav(9000))
     decoder = Decoder(path, probe(path))
-    for other in (wav(8000), wav(9000)[:-5000], wav(9000, channels=1)):
+    changed = (wav(8000), wav(9000)[:-5000], wav(9000, channels=1), wav(9000, rate_hz=44_100))
+    for other in changed:
         path.write_bytes(other)
         with pytest.raises(BounceChanged, match="changed") as raised:
             list(decoder)
@@ -206,6 +208,15 @@ def test_bounce_replaced_after_the_probe(tmp_path: Path) -> None:
     path.unlink()
     with pytest.raises(BounceChanged, match="gone"):
         list(decoder)
+
+
+def test_bounce_cut_off_while_it_is_decoded(tmp_path: Path) -> None:
+    path = write(tmp_path, wav(200_000))
+    blocks = iter(Decoder(path, probe(path), block_frames=1000))
+    next(blocks)
+    os.truncate(path, 400_000)
+    with pytest.raises(BounceChanged, match="changed"):
+        list(blocks)
 
 
 class BrokenDisk(io.BytesIO):
@@ -218,6 +229,16 @@ def test_read_error_is_not_taken_for_the_end() -> None:
     assert window.readinto(memoryview(bytearray(10))) == 0
     assert window.error is not None
     assert window.error.errno == errno.EIO
+
+
+def test_read_error_comes_out_of_the_decoder(tmp_path: Path) -> None:
+    path = write(tmp_path, wav(9000))
+    layout = read_layout(path)
+    with (
+        open_raw(BrokenDisk(path.read_bytes()), layout) as source,
+        pytest.raises(OSError, match="Input/output error"),
+    ):
+        source.read(1000)
 
 
 def test_window_shows_only_its_part() -> None:

@@ -232,6 +232,27 @@ def test_flac_of_unknown_length(tmp_path: Path) -> None:
         assert flac.scan(file, head) == flac.Scan(9000, None)
 
 
+def test_audio_that_looks_like_a_flac_frame(tmp_path: Path) -> None:
+    """A header with a right CRC-8 but a number out of turn, at another rate, changes nothing."""
+    path = tmp_path / "bounce.flac"
+    soundfile.write(path, noise(2, 9000).T, 44_100, subtype="PCM_16")
+    data = bytearray(path.read_bytes())
+    false_header = b"\xff\xf8\xc4\x18\x7f"  # 4096 frames, 8 kHz, stereo, 16 bit, number 127
+    crc = 0
+    for byte in false_header:
+        crc ^= byte
+        for _ in range(8):
+            crc = (crc << 1 ^ 0x107) if crc & 0x80 else crc << 1
+    data[-3000:-2994] = false_header + bytes([crc])
+    path.write_bytes(data)
+    with path.open("rb") as file:
+        head = flac.read_head(file, 0)
+        assert head is not None
+        header = flac.parse_frame_header(bytes(data[-3000:-2984]), head)
+        assert header == flac.FrameHeader(127, 4096, 8_000, 2, 16)
+        assert flac.scan(file, head) == flac.Scan(9000, None)
+
+
 def test_flac_that_holds_more_than_it_says(tmp_path: Path) -> None:
     path = tmp_path / "bounce.flac"
     soundfile.write(path, noise(2, 90_000).T, 44_100, subtype="PCM_16")

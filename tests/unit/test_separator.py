@@ -125,7 +125,11 @@ def test_empty_audio_gives_empty_stems() -> None:
 @pytest.mark.parametrize(
     ("mixture", "rate_hz", "message"),
     [
-        (np.zeros(100, np.float32), 44_100, r"an array \(channels, frames\), not of shape \(100,\)"),
+        (
+            np.zeros(100, np.float32),
+            44_100,
+            r"an array \(channels, frames\), not of shape \(100,\)",
+        ),
         (np.zeros((0, 100), np.float32), 44_100, r"not of shape \(0, 100\)"),
         (np.zeros((2, 100), np.int16), 44_100, "floating point with full scale at 1.0, not int16"),
         (np.full((2, 100), np.nan, np.float32), 44_100, "NaN or infinite"),

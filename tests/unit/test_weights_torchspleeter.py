@@ -328,3 +328,16 @@ def test_damaged_bytes_never_escape_the_error_tree(
 @settings(max_examples=50, deadline=None)
 def test_plain_values_come_back_as_python_reads_them(value: object) -> None:
     assert Reader(pickle.dumps(value, protocol=4), {}).load() == value
+
+
+def test_what_a_call_returned_cannot_be_called() -> None:
+    """Only what was handed in may be called, not what that gives back."""
+    calls: list[str] = []
+
+    def make() -> object:
+        return lambda: calls.append("called")
+
+    reader = Reader(raw(b"ca\nmake\n", b")R", b")R"), {("a", "make"): make})
+    with pytest.raises(UnsafePickle):
+        reader.load()
+    assert calls == []

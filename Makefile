@@ -1,0 +1,59 @@
+# `make demo` and `make test` do all the set-up themselves; the others build on it.
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
+
+.PHONY: demo test test-slow check format bench wheel clean help
+
+help:  ## Say what there is to make
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## ?/  make \1\t/' | expand -t 20
+
+demo: $(VENV)/ready  ## Bounce real music into a watched folder and check what comes back
+	$(BIN)/stembridge demo
+
+test: $(VENV)/ready  ## The tests: a few minutes
+	$(BIN)/python -m pytest -q
+
+test-slow: $(VENV)/ready  ## The tests that take longer
+	$(BIN)/python -m pytest -q -m slow
+
+bench: $(VENV)/ready  ## Time and memory of whole processes
+	$(BIN)/python -m pytest -q -m bench --timeout 3600 -s tests/bench
+
+check: $(VENV)/ready  ## Format, lint, types, direction of the imports
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/ready  ## Format, and mend what lint can mend
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+wheel: $(VENV)/ready  ## dist/*.whl
+	rm -rf dist
+	$(BIN)/python -m build --wheel --no-isolation
+
+clean:  ## Remove what was built, the environment included
+	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .benchmarks
+
+# The first Python of 3.10 to 3.13 that can make an environment. Debian packs that ability apart:
+# root (a container, continuous integration) installs it, anyone else is told how.
+$(VENV)/ready: pyproject.toml constraints.txt
+	@usable() { "$$1" -c 'import ensurepip, sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; }; \
+	pick() { for p in python3 python3.13 python3.12 python3.11 python3.10; do if usable $$p; then echo $$p; return; fi; done; }; \
+	python=$$(pick); \
+	if [ -z "$$python" ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		apt-get update -qq && apt-get install -y -qq --no-install-recommends python3-venv >/dev/null; \
+		python=$$(pick); \
+	fi; \
+	if [ -z "$$python" ]; then \
+		echo "No Python 3.10 to 3.13 with venv was found. Debian, Ubuntu: sudo apt-get install python3-venv." \
+			"macOS: brew install python@3.12. Then run make again." >&2; \
+		exit 1; \
+	fi; \
+	echo "making $(VENV) with $$($$python --version) (once; a few minutes)"; \
+	"$$python" -m venv --clear $(VENV)
+	$(PIP_INSTALL) --editable '.[dev]'
+	@touch $@
