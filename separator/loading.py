@@ -12,7 +12,7 @@ from separator.devices import choose_device
 from separator.errors import BadCheckpoint, InputError, UnknownModel
 from separator.models.spleeter import Spleeter, SpleeterConfig
 from separator.separator import Residual, Separator, check_residual
-from separator.weights import catalog, formats
+from separator.weights import catalog, formats, prepared
 from separator.weights.store import Store
 
 if TYPE_CHECKING:
@@ -43,17 +43,22 @@ def load(
     name = str(name_or_path)
     if Path(name_or_path).suffix == ".json":
         config, folder = _read_configuration(Path(name_or_path))
+        state = formats.read_spleeter(folder, config.sources)
     elif name in available_names():
         entry = catalog.find(name)
         config = SpleeterConfig.from_official({**entry.config, "instrument_list": entry.stems})
-        folder = (store or Store()).ensure(entry.weights, progress=progress, announce=announce)
+        store = store or Store()
+        folder = store.ensure(entry.weights, progress=progress, announce=announce)
+        state = prepared.state(
+            folder, store.cache_dir, lambda: formats.read_spleeter(folder, config.sources)
+        )
     else:
         raise UnknownModel(
             f"no model named {name!r}: choose one of {', '.join(available_names())}, "
             "or give the path of a Spleeter configuration (.json)"
         )
     model = Spleeter(config, wiener=wiener)
-    _fill(model, formats.read_spleeter(folder, config.sources), name)
+    _fill(model, state, name)
     return Separator(model.to(place).eval(), name, place, residual)
 
 

@@ -7,6 +7,7 @@ next.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import logging
 import os
 import queue
@@ -16,7 +17,7 @@ import warnings
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from watchdog import events
 from watchdog.observers import Observer
@@ -141,11 +142,10 @@ class Native:
         observer = self._observer
         if observer is None:
             return False
-        # watchdog 7 reads inotify in one more thread, which it keeps to itself.
-        reader = getattr(observer, "_inotify_fd", None)
-        threads: list[threading.Thread] = [observer, *observer.emitters]
-        if isinstance(reader, threading.Thread):
-            threads.append(reader)
+        # The thread that reads inotify belongs to the emitter in watchdog 6, to the observer in 7.
+        holders: list[threading.Thread] = [observer, *observer.emitters]
+        held = [value for holder in holders for value in list(vars(holder).values())]
+        threads = [*holders, *(value for value in held if isinstance(value, threading.Thread))]
         return all(thread.is_alive() for thread in threads)
 
     def take(self, timeout_s: float) -> list[Hint]:
@@ -254,6 +254,7 @@ class _Handler(events.FileSystemEventHandler):
 
 # An overflowing queue reaches no event handler: watchdog 7 repairs its watches and says so in its
 # log, which is the only sign that hints were lost. Any other trouble there deserves a walk as well.
+# watchdog 6 is silent: there the next regular walk finds what was lost.
 _TROUBLE_LOG = logging.getLogger("watchdog.observers")
 
 
@@ -267,12 +268,23 @@ class _Trouble(logging.Handler):
 
 
 def _new_observer() -> BaseObserver:
-    if _ON_LINUX:
-        from watchdog.observers import inotify, inotify_move_event_grouper
+    if not _ON_LINUX:
+        return Observer()
+    from watchdog.observers.inotify import InotifyObserver
 
-        # It warns when a folder is reported and found at the same moment, which does no harm.
-        warnings.filterwarnings("ignore", "Callback with id", RuntimeWarning)
-        inotify_move_event_grouper.InotifyMoveEventGrouper.delay = _RENAME_PAIRING_S
-        # "Full" events tell a file that was moved in from one that was just created.
-        return inotify.InotifyObserver(generate_full_events=True)
-    return Observer()
+    # It warns when a folder is reported and found at the same moment, which does no harm.
+    warnings.filterwarnings("ignore", "Callback with id", RuntimeWarning)
+    _shorten_rename_pairing()
+    # "Full" events tell a file that was moved in from one that was just created.
+    return InotifyObserver(generate_full_events=True)
+
+
+def _shorten_rename_pairing() -> None:
+    # The pause is an attribute of a class, which is another one in watchdog 6 (for Python 3.10).
+    for module, name in (
+        ("inotify_move_event_grouper", "InotifyMoveEventGrouper"),
+        ("inotify_buffer", "InotifyBuffer"),
+    ):
+        with contextlib.suppress(ModuleNotFoundError):
+            pairing: Any = getattr(importlib.import_module(f"watchdog.observers.{module}"), name)
+            pairing.delay = _RENAME_PAIRING_S

@@ -145,7 +145,10 @@ class EncoderLayer(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, activation: str, *, last: bool) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(inputs, outputs, 5, stride=2)
+        # Without the random numbers of a new layer: all weights come from a checkpoint.
+        self.conv = nn.utils.skip_init(  # type: ignore[no-untyped-call]
+            nn.Conv2d, inputs, outputs, 5, stride=2
+        )
         self.norm = nn.Identity() if last else _normalisation(outputs)
         self.activation = nn.Identity() if last else _activation(activation)
 
@@ -212,6 +215,8 @@ class Spleeter(SegmentModel):
 
     def __init__(self, config: SpleeterConfig, *, wiener: bool = False) -> None:
         super().__init__()
+        if wiener and config.channels != 2:
+            raise InputError(f"the Wiener filter is for stereo, not {config.channels} channels")
         self.config = config
         self.sources = config.sources
         self.rate_hz = config.rate_hz

@@ -1,0 +1,279 @@
+"""A watch service for tests: in this process, or as a child that a user would have started."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import soundfile
+
+from bridge.chain import preset as presets
+from bridge.config import resolve
+from bridge.ledger.store import Ledger
+from bridge.publish import MANIFEST, STAGING
+from bridge.service import Engine
+from bridge.watch import Tally, Watch
+from tests.support import GOLDEN, ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from bridge.config import Settings
+    from bridge.ledger.states import Job, State
+    from bridge.report import Manifest
+
+PATIENCE_S = 60.0  # for what takes a second on a machine that does nothing else
+
+
+def wait_until(condition: Callable[[], bool], what: str, timeout_s: float = PATIENCE_S) -> None:
+    """Polls; fails with `what` when it does not come."""
+    deadline_s = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline_s, f"waited in vain for {what}"
+        time.sleep(0.005)
+
+
+def write_tiny_model(folder: Path) -> Path:
+    """The golden two-stem model with segments of 1.5 s in place of 12: short bounces are short."""
+    golden = GOLDEN / "spleeter"
+    settings = json.loads((golden / "2stems.json").read_text())
+    settings["model_dir"] = str(golden / "2stems")
+    settings["T"] = 64  # the least that six halvings allow
+    path = folder / "tiny.json"
+    path.write_text(json.dumps(settings))
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The configuration file of the tiny model."""
+    return write_tiny_model(tmp_path_factory.mktemp("model"))
+
+
+@dataclass
+class Heard:
+    """What a service told its audience."""
+
+    events: list[tuple[str, str]] = field(default_factory=list)
+    manifests: list[Manifest] = field(default_factory=list)
+
+    def of(self, kind: str) -> list[str]:
+        return [text for event, text in self.events if event == kind]
+
+    def note(self, text: str) -> None:
+        self.events.append(("note", text))
+
+    def started(self, job: Job) -> None:
+        self.events.append(("started", str(job.source_path)))
+
+    def progress(self, job: Job, stage: str, share: float) -> None:
+        assert 0 <= share <= 1, stage
+
+    def done(self, job: Job, manifest: Manifest) -> None:
+        self.events.append(("done", str(job.source_path)))
+        self.manifests.append(manifest)
+
+    def skipped(self, job: Job) -> None:
+        self.events.append(("skipped", str(job.source_path)))
+
+    def failed(self, job: Job, reason: str, *, retry: bool) -> None:
+        self.events.append(("retry" if retry else "failed", reason))
+
+
+@dataclass
+class Studio:
+    """A watched folder, the state of its services, and everything to look at both."""
+
+    root: Path
+    model: Path
+    preset: str = "stems"
+    clock: Callable[[], float] = time.time
+    heard: Heard = field(default_factory=Heard)
+
+    def __post_init__(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def folder(self) -> Path:
+        return self.root / "Bounces"
+
+    @property
+    def stems(self) -> Path:
+        return self.folder / "Stems"
+
+    @property
+    def settings(self) -> Settings:
+        nothing = {"STEMBRIDGE_CONFIG": str(self.root / "no such file.yaml")}
+        return resolve({"state_dir": self.root / "state"}, nothing).settings
+
+    def watch(self, **options: Any) -> Watch:
+        """A service in this process."""
+        engine = Engine(self.settings, presets.load(self.preset), str(self.model))
+        ledger = Ledger(self.settings.ledger_path, clock=self.clock)
+        return Watch(self.folder, options.pop("out", None), engine, ledger, self.heard, **options)
+
+    def once(self, **options: Any) -> Tally:
+        """Works off what is there."""
+        return self.watch(**options).run(threading.Event(), once=True)
+
+    def child(self, *options: str, model: str | None = None) -> Child:
+        """`python -m bridge watch` on the folder, not waited for."""
+        return Child(self, ("--model", model or str(self.model), *options))
+
+    def cli(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Another command on the same state."""
+        return subprocess.run(
+            [sys.executable, "-m", "bridge", *arguments],
+            cwd=ROOT,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=PATIENCE_S,
+        )
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {
+            **os.environ,
+            "STEMBRIDGE_STATE_DIR": str(self.settings.state_dir),
+            "STEMBRIDGE_CONFIG": str(self.root / "no such file.yaml"),
+        }
+
+    def jobs(self) -> list[Job]:
+        """Every job, oldest first."""
+        ledger = Ledger(self.settings.ledger_path)
+        try:
+            return ledger.jobs()[::-1]
+        finally:
+            ledger.close()
+
+    def states(self) -> dict[str, State]:
+        """The state of each bounce's newest job."""
+        return {job.source_path.as_posix(): job.state for job in self.jobs()}
+
+    def manifest(self, bounce: str) -> dict[str, Any]:
+        """The manifest in `Stems/<bounce>/`."""
+        data = json.loads((self.stems / bounce / MANIFEST).read_text(encoding="utf-8"))
+        assert isinstance(data, dict)
+        return data
+
+    def published(self) -> list[str]:
+        """The folders with a manifest."""
+        found = self.stems.rglob(MANIFEST) if self.stems.exists() else ()
+        return sorted(path.parent.relative_to(self.stems).as_posix() for path in found)
+
+    def leftovers(self) -> list[Path]:
+        """What no finished service leaves behind."""
+        return [*self.folder.rglob(STAGING), *self.folder.rglob("*.tmp")]
+
+    def check_complete(self) -> None:
+        """Every published set is whole: each file is there, readable, and as its manifest says."""
+        for name in self.published():
+            manifest = self.manifest(name)
+            for stem in manifest["stems"]:
+                info = soundfile.info(self.stems / name / stem["path"])
+                assert info.frames == manifest["source"]["frames"] == stem["frames"]
+        assert self.leftovers() == []
+
+
+class Child:
+    """A service in a process of its own, its output in a file."""
+
+    def __init__(self, studio: Studio, options: tuple[str, ...]) -> None:
+        self.log_path = studio.root / f"watch {time.monotonic_ns()}.log"
+        with self.log_path.open("w") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "bridge", "watch", str(studio.folder), *options],
+                cwd=ROOT,
+                env=studio.environment,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+
+    @property
+    def log(self) -> str:
+        return self.log_path.read_text(encoding="utf-8")
+
+    def ready(self) -> Child:
+        """Waits until it watches."""
+        self.wait_for(lambda: "watching " in self.log, "the service")
+        return self
+
+    def wait_for(self, condition: Callable[[], bool], what: str) -> None:
+        """Waits for what this service is to do; fails at once when it has ended."""
+
+        def come() -> bool:
+            ended = self.process.poll() is not None  # asked first: it may do it and end
+            done = condition()
+            assert done or not ended, f"it ended without {what}: {self.log}"
+            return done
+
+        wait_until(come, what)
+
+    def end(self, with_signal: int = signal.SIGINT, timeout_s: float = PATIENCE_S) -> int:
+        """Sends a signal; returns the exit code."""
+        if self.process.poll() is None:
+            self.process.send_signal(with_signal)
+        return self.process.wait(timeout_s)
+
+
+@dataclass
+class Serving:
+    """A service in a thread of this process."""
+
+    watch: Watch
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    def __post_init__(self) -> None:
+        self.thread = threading.Thread(target=self.watch.run, args=(self.stop,))
+        self.thread.start()
+
+    def end(self) -> None:
+        self.stop.set()
+        self.thread.join(PATIENCE_S)
+        assert not self.thread.is_alive()
+
+
+@pytest.fixture
+def studio(tmp_path: Path, tiny_model: Path) -> Studio:
+    """An empty watched folder with the tiny model."""
+    return Studio(tmp_path, tiny_model)
+
+
+@pytest.fixture
+def start(studio: Studio) -> Iterator[Callable[..., Child]]:
+    """Starts children of `studio`; those that still run are killed in the end."""
+    children: list[Child] = []
+
+    def started(*options: str, model: str | None = None) -> Child:
+        children.append(studio.child(*options, model=model))
+        return children[-1]
+
+    yield started
+    for child in children:
+        child.process.kill()
+        child.process.wait()
+
+
+@pytest.fixture
+def serve(studio: Studio) -> Iterator[Callable[..., Serving]]:
+    """Starts services in threads of this process; all end with the test."""
+    services: list[Serving] = []
+
+    def started(**options: Any) -> Serving:
+        services.append(Serving(studio.watch(**options)))
+        return services[-1]
+
+    yield started
+    for service in services:
+        service.end()
