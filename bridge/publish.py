@@ -110,7 +110,9 @@ def _stem_paths(manifest: Path) -> list[str]:
 
 
 def _write_synced(path: Path, text: str) -> None:
-    with path.open("w", encoding="utf-8") as file:
+    # A file name may hold bytes that are no text; they end as \udc.. in JSON, and Python's reader
+    # gives the same name back.
+    with path.open("w", encoding="utf-8", errors="backslashreplace") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())

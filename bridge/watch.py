@@ -60,6 +60,13 @@ class Audience(Protocol):
     def failed(self, job: Job, reason: str, *, retry: bool) -> None:
         """The job failed, for good or until the next attempt."""
 
+    def released(self, job: Job, reason: str) -> None:
+        """The job ends without a verdict: its bounce is gone, or the service is asked to end."""
+
+
+class _Stopped(Exception):
+    """The service was asked to end while a job was running."""
+
 
 @dataclass
 class Tally:
@@ -71,7 +78,10 @@ class Tally:
 
 
 class Watch:
-    """Watches one folder. The caller owns the thread; `stop` ends `run` at the next occasion."""
+    """Watches one folder. The caller owns the thread.
+
+    `stop` ends `run` between two blocks of audio: the running job is given back then.
+    """
 
     def __init__(
         self,
@@ -111,36 +121,39 @@ class Watch:
             KeyboardInterrupt: passed on, after the running job was given back.
         """
         tally = Tally()
-        intake = threading.Thread(target=self._run_intake, args=(stop,), name="intake")
+        over = threading.Event()
+        intake = threading.Thread(target=self._run_intake, args=(over,), name="intake")
         with _owned(self.folder, self._engine.settings):
             publish.sweep(self.out_dir)
             recover(self._ledger, self.folder)
             intake.start()
             try:
-                self._loop(stop, tally, once=once)
+                self._loop(stop, over, tally, once=once)
             finally:
-                stop.set()
+                over.set()
                 intake.join()
         return tally
 
-    def _loop(self, stop: threading.Event, tally: Tally, *, once: bool) -> None:
-        while not stop.is_set():
+    def _loop(
+        self, stop: threading.Event, over: threading.Event, tally: Tally, *, once: bool
+    ) -> None:
+        while not (stop.is_set() or over.is_set()):
             idle = self._intake.idle  # asked before the ledger: what settles later wakes us again
             self._wake.clear()
             job = self._ledger.claim_next(self.folder)
             if job is not None:
-                self._work(job, tally)
+                self._work(job, tally, stop)
             elif once and idle and self._ledger.due_in_s(self.folder) is None:
                 return
             else:
                 self._wake.wait(LONGEST_WAIT_S)
 
-    def _run_intake(self, stop: threading.Event) -> None:
+    def _run_intake(self, over: threading.Event) -> None:
         try:
-            self._intake.run(stop)
+            self._intake.run(over)
         except Exception as error:  # the service must not go on blind
             self._audience.note(f"the intake stopped: {error}; restart the service")
-            stop.set()
+            over.set()
             raise
 
     def _known(self, path: Path, size: int, mtime_ns: int) -> bool:
@@ -158,13 +171,16 @@ class Watch:
         if job is not None:
             self._wake.set()
 
-    def _work(self, job: Job, tally: Tally) -> None:
+    def _work(self, job: Job, tally: Tally, stop: threading.Event) -> None:
         self._audience.started(job)
         try:
-            self._convert(job, tally)
+            self._convert(job, tally, stop)
         except BounceChanged as error:
             self._ledger.withdraw(job, str(error))
-            self._audience.note(str(error))
+            self._audience.released(job, str(error))
+        except _Stopped:
+            self._ledger.requeue(job)
+            self._audience.released(job, "stopped; the next service does it")
         except StembridgeError as error:
             self._fail(job, tally, error.code, str(error), retryable=error.retryable)
         except KeyboardInterrupt:
@@ -175,7 +191,12 @@ class Watch:
             reason = f"internal error: {type(error).__name__}: {error}; please report it"
             self._fail(job, tally, "internal", reason, retryable=False)
 
-    def _convert(self, job: Job, tally: Tally) -> None:
+    def _convert(self, job: Job, tally: Tally, stop: threading.Event) -> None:
+        def listen(stage: str, share: float) -> None:
+            if stop.is_set():
+                raise _Stopped
+            self._audience.progress(job, stage, share)
+
         bounce = identify(job.path)
         earlier = self._ledger.identified(job, bounce.sha256)
         if earlier and earlier.manifest_path and earlier.manifest_path.exists():
@@ -190,7 +211,7 @@ class Watch:
             bounce,
             self.out_dir / place,
             self.out_dir,
-            lambda stage, share: self._audience.progress(job, stage, share),
+            listen,
         )
         self._ledger.done(job, path)
         tally.done += 1

@@ -90,10 +90,10 @@ def process(order: Order, folder: Path, watch: Stopwatch) -> Manifest:
         OutputError: the disk refuses. ModelError: the separation failed.
         PromiseBroken: a file is not what was promised; nothing must be published.
     """
-    with watch.stage("survey"):
+    with watch.stage("survey") as report:
         info = probe(order.source)
         decoder = Decoder(order.source, info)
-        found = survey(decoder)
+        found = survey(decoder, report)
         outputs = order.preset.outputs(order.separator.outputs)
         check_rate(order.preset.chain, info.rate_hz)
     job = _Job(order, info, decoder, found, outputs, folder, watch)
@@ -137,7 +137,7 @@ class _Job:
     def effects(self, name: str, stem: Staged) -> Staged:
         """The stem after the preset's chain, part by part; the stem itself without a chain."""
         for number, part in enumerate(parts(self.order.preset.chain)):
-            with self.watch.stage("chain"):
+            with self.watch.stage("chain") as report:
                 offsets = stem.measure.mean if part[0].effect_name == "dc_removal" else None
                 rendered = render(
                     stem,
@@ -148,24 +148,26 @@ class _Job:
                     offsets=offsets,
                 )
                 path = self.folder / f"{name}.part{number}"
-                after = stage(path, self.info.channels, rendered)
+                blocks = _counted(rendered, report, self.found.frames)
+                after = stage(path, self.info.channels, blocks)
                 stem.remove()
                 stem = after
         return stem
 
     def gain_db(self, sources: Mapping[str, Staged]) -> float:
         """The one gain that the headroom asks for."""
+        bits = PCM_BITS.get(self.subtype)
+        highest = 1.0 - 2.0 ** -(bits - 1) if bits else 1.0
         peaks: dict[str, float] = {}
         for output, gains in self.outputs.items():
             if gains == {output: 1.0}:
-                peaks[output] = sources[output].measure.peak
+                peaks[output] = sources[output].measure.reach(highest)
             else:
                 measure = Measure(self.info.channels)
                 for block in _mixed(sources, gains, 1.0):
                     measure.add(block.astype(np.float32))
-                peaks[output] = measure.peak
-        can_clip = self.subtype in PCM_BITS
-        return common_gain_db(peaks, self.order.preset.headroom, can_clip=can_clip)
+                peaks[output] = measure.reach(highest)
+        return common_gain_db(peaks, self.order.preset.headroom, can_clip=bits is not None)
 
     def encode(self, sources: Mapping[str, Staged], gain_db: float) -> tuple[StemFacts, ...]:
         """Writes all outputs side by side, so that their rounding errors cancel in the sum."""
@@ -187,7 +189,7 @@ class _Job:
         mean them to add up. Raises PromiseBroken for a wrong length, and for a linear preset that
         does not null.
         """
-        with self.watch.stage("verify"):
+        with self.watch.stage("verify") as report:
             for stem in stems:
                 header = soundfile.info(self.folder / stem.path)
                 shape = (header.frames, header.samplerate, header.channels, header.subtype)
@@ -196,7 +198,8 @@ class _Job:
             if not self.order.preset.is_sum:
                 return None
             wanted = [stem for stem in stems if stem.name in self.order.separator.outputs]
-            left = self._null([self.folder / s.path for s in wanted], db_to_linear(gain_db))
+            paths = [self.folder / s.path for s in wanted]
+            left = self._null(paths, db_to_linear(gain_db), report)
         clipped = any(stem.clipped_values for stem in stems)
         if self.order.preset.is_linear and not clipped and left > self._null_bound():
             raise PromiseBroken(
@@ -290,12 +293,12 @@ class _Job:
             sha256=writer.sha256,
         )
 
-    def _null(self, files: list[Path], gain: float) -> float:
+    def _null(self, files: list[Path], gain: float, report: Callable[[float], None]) -> float:
         """Peak of (sum of the files) - gain x bounce, linear."""
         left = 0.0
         with ExitStack() as stack:
             opened = [stack.enter_context(soundfile.SoundFile(file)) for file in files]
-            for block in self.decoder:
+            for block in _counted(self.decoder, report, self.found.frames):
                 total = -gain * block.astype(np.float64)
                 for file in opened:
                     total += file.read(block.shape[1], dtype="float64", always_2d=True).T
@@ -326,6 +329,17 @@ def _mixed(
             for block, weight in zip(blocks, gains.values(), strict=True)
         )
         yield sum(weighted, np.zeros(blocks[0].shape))
+
+
+def _counted(
+    blocks: Iterable[Audio], report: Callable[[float], None], frames: int
+) -> Iterator[Audio]:
+    """The same blocks; `report` hears the share of `frames` done after each."""
+    done = 0
+    for block in blocks:
+        yield block
+        done += block.shape[1]
+        report(done / frames)
 
 
 def _write(writers: list[StemWriter], blocks: Iterable[NDArray[np.floating]]) -> None:

@@ -21,7 +21,7 @@ from bridge.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -80,8 +80,10 @@ class Survey:
     peak: float
 
 
-def survey(decoder: Decoder) -> Survey:
+def survey(decoder: Decoder, report: Callable[[float], None] = lambda _: None) -> Survey:
     """Decode once and keep nothing but the frame count and the peak.
+
+    report hears the share done (0..1) after each block; 0 where the length is not known.
 
     Raises what the decoder raises, TooShortBounce where only now the length is known, and
     SilentBounce when every value is zero.
@@ -90,6 +92,7 @@ def survey(decoder: Decoder) -> Survey:
     for block in decoder:
         frames += block.shape[1]
         peak = max(peak, float(np.abs(block).max()))
+        report(min(frames / decoder.info.frames, 1.0) if decoder.info.frames else 0.0)
     check_length(frames, decoder.info.rate_hz)
     if peak == 0.0:
         raise SilentBounce(

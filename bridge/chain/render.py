@@ -33,7 +33,8 @@ class Measure:
 
     def __init__(self, channels: int) -> None:
         self._sum = np.zeros(channels, np.float64)
-        self._peak = 0.0
+        self._high = 0.0
+        self._low = 0.0
         self._frames = 0
 
     def add(self, block: Audio) -> None:
@@ -41,8 +42,9 @@ class Measure:
         if block.shape[1] == 0:
             return
         self._sum += np.sum(block, axis=1, dtype=np.float64)
-        # np.maximum keeps a NaN, which the built-in max may drop.
-        self._peak = float(np.maximum(self._peak, np.max(np.abs(block))))
+        # np.maximum and np.minimum keep a NaN, which the built-in max and min may drop.
+        self._high = float(np.maximum(self._high, np.max(block)))
+        self._low = float(np.minimum(self._low, np.min(block)))
         self._frames += block.shape[1]
 
     @property
@@ -58,7 +60,11 @@ class Measure:
     @property
     def peak(self) -> float:
         """Highest absolute value in any channel, full scale is 1; NaN if there was one."""
-        return self._peak
+        return self.reach(1.0)
+
+    def reach(self, highest: float) -> float:
+        """Peak relative to what a file can hold: -1.0 to `highest` (1.0, or a step less in PCM)."""
+        return float(np.maximum(self._high / highest, -self._low))
 
 
 def render(

@@ -196,6 +196,10 @@ class Lines:
         later = " (will be tried again)" if retry else ""
         self._end("FAILED", f"{job.source_path}: {reason}{later}")
 
+    def released(self, job: Job, reason: str) -> None:
+        """See `bridge.watch.Audience`."""
+        self._end("note", f"{job.source_path}: {reason}")
+
     def _end(self, kind: str, text: str) -> None:
         if self._bar is not None:
             self._bar.__exit__()

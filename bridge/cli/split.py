@@ -10,6 +10,8 @@ import typer
 from bridge.cli import options
 
 if TYPE_CHECKING:
+    from threading import Event
+
     from bridge.service import Engine
 
 
@@ -25,15 +27,21 @@ def split(
     """Make stems of FILEs now, into Stems/<bounce>/ beside each of them (or into DIR)."""
     import json
 
+    from bridge.cli.interrupts import deferred
+
     engine = options.engine(preset, model)
-    results = [_one(engine, file, out, quiet=as_json) for file in files]
+    _ = engine.separator  # now, while Ctrl-C still ends a download
+    with deferred() as stop:
+        results = [_one(engine, file, out, stop, quiet=as_json) for file in files]
     if as_json:
         typer.echo(json.dumps(results, indent=2, ensure_ascii=False))
     if any("error" in result for result in results):
         raise typer.Exit(1)
 
 
-def _one(engine: Engine, file: Path, out: Path | None, *, quiet: bool) -> dict[str, Any]:
+def _one(
+    engine: Engine, file: Path, out: Path | None, stop: Event, *, quiet: bool
+) -> dict[str, Any]:
     from bridge.cli.show import JobBar, note, summary
     from bridge.errors import ModelError, StembridgeError, UsageError
     from bridge.places import split_place
@@ -41,7 +49,13 @@ def _one(engine: Engine, file: Path, out: Path | None, *, quiet: bool) -> dict[s
     out_dir, target = split_place(file, out)
     try:
         with JobBar(file.name) as bar:
-            manifest, path = engine.convert(file.absolute(), target, out_dir, bar.update)
+
+            def listen(stage: str, share: float) -> None:
+                if stop.is_set():
+                    raise KeyboardInterrupt
+                bar.update(stage, share)
+
+            manifest, path = engine.convert(file.absolute(), target, out_dir, listen)
     except (UsageError, ModelError):
         raise  # about the command, not about this file
     except StembridgeError as error:

@@ -29,16 +29,12 @@ def watch(
     They lie in FOLDER/Stems/<bounce>/, as long as the bounce, at its rate and depth, with its time
     reference. A bounce is taken when its file is closed; a new render over it replaces its stems.
     """
-    import signal
-    import threading
-
+    from bridge.cli.interrupts import INTERRUPTED, deferred
     from bridge.cli.show import Lines
     from bridge.ledger.store import Ledger
     from bridge.watch import Watch
 
     engine = options.engine(preset, model)
-    # A plain kill is a request to end, as Ctrl-C is: the running job goes back into the queue.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     ledger = Ledger(engine.settings.ledger_path)
     audience = Lines()
     service = Watch(folder, out, engine, ledger, audience, poll=poll)
@@ -47,7 +43,10 @@ def watch(
         f"watching {service.folder} → {service.out_dir} "
         f"(preset {engine.preset.name}, model {engine.model})"
     )
-    tally = service.run(threading.Event(), once=once)
+    with deferred() as stop:  # the running job goes back into the queue
+        tally = service.run(stop, once=once)
     audience.note(f"{tally.done} done, {tally.skipped} unchanged, {tally.failed} failed")
+    if stop.is_set():
+        raise typer.Exit(INTERRUPTED)
     if tally.failed:
         raise typer.Exit(1)

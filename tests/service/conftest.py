@@ -85,6 +85,9 @@ class Heard:
     def skipped(self, job: Job) -> None:
         self.events.append(("skipped", str(job.source_path)))
 
+    def released(self, job: Job, reason: str) -> None:
+        self.events.append(("released", reason))
+
     def failed(self, job: Job, reason: str, *, retry: bool) -> None:
         self.events.append(("retry" if retry else "failed", reason))
 

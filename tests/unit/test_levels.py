@@ -80,3 +80,12 @@ def test_nothing_published_needs_no_gain() -> None:
 def test_a_broken_output_is_not_scaled_but_reported(peak: float) -> None:
     with pytest.raises(PromiseBroken, match="'vocals' holds NaN or Inf"):
         common_gain_db({"bass": 0.5, "vocals": peak}, Headroom())
+
+
+@given(st.lists(peaks, min_size=1, max_size=5))
+def test_fit_is_common_where_a_file_can_clip_and_nothing_elsewhere(values: list[float]) -> None:
+    outputs = {str(index): value for index, value in enumerate(values)}
+    fit, common = Headroom(mode="fit"), Headroom(mode="common")
+    assert common_gain_db(outputs, fit, can_clip=True) == common_gain_db(outputs, common)
+    assert common_gain_db(outputs, fit, can_clip=False) == 0.0
+    assert common_gain_db(outputs, common, can_clip=False) == common_gain_db(outputs, common)

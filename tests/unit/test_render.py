@@ -326,3 +326,13 @@ def test_measure_keeps_a_nan() -> None:
     for value in (1.0, math.nan, 2.0):
         measure.add(np.array([[value]], np.float32))
     assert math.isnan(measure.peak)
+
+
+def test_reach_knows_that_integers_end_a_step_below_one() -> None:
+    step = 2.0**-15
+    measure = Measure(1)
+    measure.add(np.array([[-1.0, 1.0 - step]], np.float32))
+    assert measure.reach(1.0 - step) == 1.0
+    measure.add(np.array([[1.0]], np.float32))
+    assert measure.reach(1.0 - step) > 1.0
+    assert measure.peak == 1.0
