@@ -41,6 +41,7 @@ RATE_HZ = 48_000
 TIME_REFERENCE = 3600 * RATE_HZ  # one hour after midnight: where many sessions begin
 LSB = 2.0**-23  # of 24 bits
 BOUNCE = "Demo Bounce.wav"
+LOG = "watch.log"  # what the service prints
 PATIENCE_S = 600  # for the service to start and to separate ten seconds, on the slowest machine
 
 
@@ -99,7 +100,7 @@ def run(
         begun = time.monotonic()
         before = bounce.read_bytes()
         manifest = folder / "Stems" / bounce.stem / MANIFEST
-        _wait(manifest.exists, service, "stems")
+        _wait(lambda: _published(manifest, folder.parent / LOG), service, "stems")
         waited_s = time.monotonic() - begun
     say(f"the stems came {waited_s:.1f} s after the bounce was closed")
     return _check(bounce, before, manifest)
@@ -110,7 +111,7 @@ def _service(
     folder: Path, state: Path, cache: Path, say: Callable[[str], None]
 ) -> Iterator[subprocess.Popen[str]]:
     """`stembridge watch` in a process of its own, ready to take bounces."""
-    log = folder.parent / "watch.log"
+    log = folder.parent / LOG
     environment = {
         **os.environ,
         "STEMBRIDGE_STATE_DIR": str(state),
@@ -144,6 +145,17 @@ def _wait(arrived: Callable[[], bool], service: subprocess.Popen[str], what: str
         if time.monotonic() > deadline:
             raise ServiceError(f"waited {PATIENCE_S} s for {what} in vain: see the service's log")
         time.sleep(0.05)
+
+
+def _published(manifest: Path, log: Path) -> bool:
+    """Whether the stems are there. Raises ServiceError with the service's reason if it failed."""
+    if manifest.exists():
+        return True
+    for line in log.read_text(encoding="utf-8").splitlines():
+        _, failed, reason = line.partition(" FAILED ")
+        if failed:
+            raise ServiceError(f"the service gave no stems: {reason}")
+    return False
 
 
 def _render(music: Path, bounce: Path) -> None:

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 MANIFEST = "manifest.json"
 STAGING = ".stembridge"  # inside the output folder: renames must not cross file systems
+# In a bounce's folder while its set is being replaced: every file there that is ours. Without it a
+# publication that broke off would leave files that no later one knows to remove.
+UNFINISHED = ".unfinished.json"
 
 
 @contextlib.contextmanager
@@ -68,21 +71,22 @@ def publish(staged: Path, manifest: Mapping[str, Any], target: Path) -> Path:
         target: the bounce's folder, on the same file system.
 
     Raises:
-        OutputError: the file system refused; the target has no manifest then.
+        OutputError: the file system refused; the target holds a whole set or no manifest then.
     """
     with disk_errors(target):
         target.mkdir(parents=True, exist_ok=True)
-        old = _stem_paths(target / MANIFEST)
+        new = [str(stem["path"]) for stem in manifest["stems"]]
+        ours = {*new, *_stem_paths(target / MANIFEST), *_stem_paths(target / UNFINISHED)}
+        _put(staged, target, UNFINISHED, {"stems": [{"path": name} for name in sorted(ours)]})
         (target / MANIFEST).unlink(missing_ok=True)
         _sync_folder(target)
-        new = [stem["path"] for stem in manifest["stems"]]
         for name in new:
             (staged / name).replace(target / name)
-        for name in set(old) - set(new):
+        for name in ours - set(new):
             (target / name).unlink(missing_ok=True)
         _sync_folder(target)
-        _write_synced(staged / MANIFEST, json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
-        (staged / MANIFEST).replace(target / MANIFEST)
+        _put(staged, target, MANIFEST, manifest)
+        (target / UNFINISHED).unlink()
         _sync_folder(target)
     return target / MANIFEST
 
@@ -107,6 +111,13 @@ def _stem_paths(manifest: Path) -> list[str]:
     except (OSError, ValueError, KeyError, TypeError):
         return []
     return [name for name in names if Path(name).name == name]  # a file beside it, nothing else
+
+
+def _put(staged: Path, target: Path, name: str, data: Mapping[str, Any]) -> None:
+    """Writes a JSON file beside the staged ones and moves it in."""
+    _write_synced(staged / name, json.dumps(data, indent=2, ensure_ascii=False) + "\n")
+    (staged / name).replace(target / name)
+    _sync_folder(target)
 
 
 def _write_synced(path: Path, text: str) -> None:

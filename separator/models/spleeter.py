@@ -99,6 +99,23 @@ def _normalisation(channels: int) -> nn.BatchNorm2d:
     return nn.BatchNorm2d(channels, eps=BATCH_NORM_EPSILON)
 
 
+class StridedConv(nn.Module):
+    """A 5x5 convolution of stride 2 with TensorFlow's "same" padding.
+
+    Without the random numbers of torch's own layer: all weights come from a checkpoint.
+    """
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(outputs, inputs, 5, 5))
+        self.bias = nn.Parameter(torch.empty(outputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, inputs, T, F) -> (batch, outputs, T/2, F/2)."""
+        padded = nn.functional.pad(x, (1, 2, 1, 2))
+        return nn.functional.conv2d(padded, self.weight, self.bias, stride=2)
+
+
 class SubpixelConv(nn.Module):
     """A 5x5 transposed convolution of stride 2 ("same" padding), computed as a plain one.
 
@@ -113,10 +130,10 @@ class SubpixelConv(nn.Module):
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.zeros(inputs, outputs, 5, 5))
-        self.bias = nn.Parameter(torch.zeros(outputs))
+        self.weight = nn.Parameter(torch.empty(inputs, outputs, 5, 5))
+        self.bias = nn.Parameter(torch.empty(outputs))
         self.kernel: Tensor
-        self.register_buffer("kernel", torch.zeros(4 * outputs, inputs, 3, 3), persistent=False)
+        self.register_buffer("kernel", torch.empty(0), persistent=False)
         # torch declares no types for this method.
         self.register_load_state_dict_post_hook(  # type: ignore[no-untyped-call]
             lambda module, _: module.refresh()
@@ -124,15 +141,18 @@ class SubpixelConv(nn.Module):
 
     @torch.no_grad()
     def refresh(self) -> None:
-        """Rebuilds the 3x3 kernel; needed whenever `weight` has changed."""
+        """Rebuilds the 3x3 kernel; needed whenever `weight` has changed.
+
+        In memory the inputs come last ("channels last"): the convolution wants them so.
+        """
         inputs, outputs = self.weight.shape[:2]
-        kernel = self.weight.new_zeros(outputs, 2, 2, inputs, 3, 3)
-        places = itertools.product((0, 1), (0, 1), (0, 1, 2), (0, 1, 2))
-        for time, frequency, row, column in places:
+        taps = self.weight.permute(2, 3, 1, 0).contiguous()
+        kernel = taps.new_zeros(outputs, 2, 2, 3, 3, inputs)
+        for time, frequency, row, column in itertools.product((0, 1), (0, 1), range(3), range(3)):
             i, j = self.TAPS[time][row], self.TAPS[frequency][column]
             if i is not None and j is not None:
-                kernel[:, time, frequency, :, row, column] = self.weight[:, :, i, j].T
-        self.kernel = kernel.reshape(4 * outputs, inputs, 3, 3)
+                kernel[:, time, frequency, row, column] = taps[i, j]
+        self.kernel = kernel.view(4 * outputs, 3, 3, inputs).permute(0, 3, 1, 2)
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, inputs, T, F) -> (batch, outputs, 2T, 2F)."""
@@ -145,16 +165,13 @@ class EncoderLayer(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, activation: str, *, last: bool) -> None:
         super().__init__()
-        # Without the random numbers of a new layer: all weights come from a checkpoint.
-        self.conv = nn.utils.skip_init(  # type: ignore[no-untyped-call]
-            nn.Conv2d, inputs, outputs, 5, stride=2
-        )
+        self.conv = StridedConv(inputs, outputs)
         self.norm = nn.Identity() if last else _normalisation(outputs)
         self.activation = nn.Identity() if last else _activation(activation)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """(batch, inputs, T, F) -> skip and output, both (batch, outputs, T/2, F/2)."""
-        skip = self.conv(nn.functional.pad(x, (1, 2, 1, 2)))
+        skip = self.conv(x)
         return skip, self.activation(self.norm(skip))
 
 
