@@ -1,24 +1,30 @@
-"""From a name or a path to a ready `Separator`: the only place that joins weights and models."""
+"""From a name or a path to a ready `Separator`: the only place that joins weights and models.
+
+torch takes a second or two to import; cached weights are read meanwhile, in numpy. So nothing
+here imports torch before it is needed.
+"""
 
 from __future__ import annotations
 
+import importlib
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import torch
-
-from separator.devices import choose_device
 from separator.errors import BadCheckpoint, InputError, UnknownModel
-from separator.models.spleeter import Spleeter, SpleeterConfig
-from separator.separator import Residual, Separator, check_residual
-from separator.weights import catalog, formats, prepared
+from separator.weights import catalog, prepared
 from separator.weights.store import Store
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from torch import Tensor
 
+    from separator.models.spleeter import Spleeter
+    from separator.separator import Residual, Separator
     from separator.weights.download import Progress
+    from separator.weights.prepared import Array
     from separator.weights.store import Announce
 
 PRECISIONS = ("auto", "float32")
@@ -36,30 +42,30 @@ def load(
     announce: Announce | None,
 ) -> Separator:
     """See `separator.load`."""
+    name = str(name_or_path)
     if precision not in PRECISIONS:
         raise InputError(f"precision is one of {', '.join(PRECISIONS)}, not {precision!r}")
-    residual = check_residual(residual)
-    place = choose_device(device)
-    name = str(name_or_path)
     if Path(name_or_path).suffix == ".json":
         config, folder = _read_configuration(Path(name_or_path))
-        state = formats.read_spleeter(folder, config.sources)
-    elif name in available_names():
-        entry = catalog.find(name)
-        config = SpleeterConfig.from_official({**entry.config, "instrument_list": entry.stems})
-        store = store or Store()
-        folder = store.ensure(entry.weights, progress=progress, announce=announce)
-        state = prepared.state(
-            folder, store.cache_dir, lambda: formats.read_spleeter(folder, config.sources)
-        )
-    else:
+        state = _read_checkpoint(folder, tuple(config.get("instrument_list", ())))
+        return _assemble(name, config, state, device, residual, wiener=wiener)
+    if name not in available_names():
         raise UnknownModel(
             f"no model named {name!r}: choose one of {', '.join(available_names())}, "
             "or give the path of a Spleeter configuration (.json)"
         )
-    model = Spleeter(config, wiener=wiener)
-    _fill(model, state, name)
-    return Separator(model.to(place).eval(), name, place, residual)
+    entry = catalog.find(name)
+    config = {**entry.config, "instrument_list": entry.stems}
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        pool.submit(importlib.import_module, "torch")
+        arrays = prepared.arrays(
+            store or Store(),
+            entry.weights,
+            lambda folder: _read_checkpoint(folder, entry.stems),
+            progress,
+            announce,
+        )
+    return _assemble(name, config, _tensors(arrays), device, residual, wiener=wiener)
 
 
 def available_names() -> tuple[str, ...]:
@@ -67,7 +73,39 @@ def available_names() -> tuple[str, ...]:
     return tuple(entry.name for entry in catalog.models())
 
 
-def _read_configuration(path: Path) -> tuple[SpleeterConfig, Path]:
+def _assemble(
+    name: str,
+    config: Mapping[str, Any],
+    state: Mapping[str, Tensor],
+    device: str,
+    residual: str,
+    *,
+    wiener: bool,
+) -> Separator:
+    from separator.devices import choose_device
+    from separator.models.spleeter import Spleeter, SpleeterConfig
+    from separator.separator import Separator, check_residual
+
+    checked = check_residual(residual)
+    place = choose_device(device)
+    model = Spleeter(SpleeterConfig.from_official(config), wiener=wiener)
+    _fill(model, state, name)
+    return Separator(model.to(place).eval().requires_grad_(False), name, place, checked)
+
+
+def _tensors(arrays: Mapping[str, Array]) -> dict[str, Tensor]:
+    import torch
+
+    return {name: torch.from_numpy(array) for name, array in arrays.items()}
+
+
+def _read_checkpoint(folder: Path, stems: tuple[str, ...]) -> dict[str, Tensor]:
+    from separator.weights import formats
+
+    return formats.read_spleeter(folder, stems)
+
+
+def _read_configuration(path: Path) -> tuple[dict[str, Any], Path]:
     try:
         settings = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -76,10 +114,12 @@ def _read_configuration(path: Path) -> tuple[SpleeterConfig, Path]:
         raise BadCheckpoint(f"{path}: not a readable JSON configuration ({error})") from None
     if not isinstance(settings, dict) or "model_dir" not in settings:
         raise BadCheckpoint(f"{path}: a Spleeter configuration names its 'model_dir'")
-    return SpleeterConfig.from_official(settings), path.parent / str(settings["model_dir"])
+    return settings, path.parent / str(settings["model_dir"])
 
 
-def _fill(model: Spleeter, state: dict[str, Tensor], name: str) -> None:
+def _fill(model: Spleeter, state: Mapping[str, Tensor], name: str) -> None:
+    import torch
+
     expected = {
         key: value
         for key, value in model.state_dict().items()

@@ -32,13 +32,13 @@ def stft(wave: Tensor, window: Tensor, hop_frames: int) -> Tensor:
 def istft_sum(spectrum: Tensor, window: Tensor, hop_frames: int) -> Tensor:
     """(..., steps, bins) complex64 -> (..., frames) float32: windowed frames, added up.
 
-    No division by the window's envelope: the caller scales. `len(window)` must be a multiple of
-    the hop, so that the addition is a few shifted sums.
+    Missing bins at the top are zero. No division by the window's envelope: the caller scales.
+    `len(window)` must be a multiple of the hop, so that the addition is a few shifted sums.
     """
     overlap, rest = divmod(len(window), hop_frames)
     if rest:
         raise ValueError(f"a window of {len(window)} is no multiple of the hop {hop_frames}")
-    frames: Tensor = torch.fft.irfft(spectrum, n=len(window)) * window
+    frames: Tensor = torch.fft.irfft(spectrum, n=len(window)).mul_(window)
     steps = frames.shape[-2]
     wave = frames.new_zeros((*frames.shape[:-2], steps + overlap - 1, hop_frames))
     for k in range(overlap):

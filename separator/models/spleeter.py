@@ -88,19 +88,46 @@ class SpleeterConfig:
 
 
 def _activation(name: str) -> nn.Module:
+    """In place: what comes before is needed nowhere else."""
     if name == "ELU":
-        return nn.ELU()
+        return nn.ELU(inplace=True)
     if name == "LeakyReLU":
-        return nn.LeakyReLU(0.2)
-    return nn.ReLU()
+        return nn.LeakyReLU(0.2, inplace=True)
+    return nn.ReLU(inplace=True)
 
 
 def _normalisation(channels: int) -> nn.BatchNorm2d:
     return nn.BatchNorm2d(channels, eps=BATCH_NORM_EPSILON)
 
 
+def _affine(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+    """Scale and shift of each channel, both (channels,): normalisation as it is after training."""
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
+    return scale, norm.bias - norm.running_mean * scale
+
+
+def _framed(shape: tuple[int, ...], like: Tensor) -> tuple[Tensor, Tensor]:
+    """A tensor with a border of zeros, and the place inside it for (batch, channels, T, F).
+
+    The border is that of TensorFlow's "same" padding for a 5x5 convolution of stride 2: one row
+    and column before, two after. Writing to the place inside spares a copy for padding.
+    """
+    batch, channels, steps, bins = shape
+    whole = torch.empty(
+        (batch, channels, steps + 3, bins + 3),
+        dtype=like.dtype,
+        device=like.device,
+        memory_format=torch.channels_last,
+    )
+    for edge in (whole[..., :1], whole[..., -2:], whole[..., :1, :], whole[..., -2:, :]):
+        edge.zero_()
+    return whole, whole[..., 1:-2, 1:-2]
+
+
 class StridedConv(nn.Module):
-    """A 5x5 convolution of stride 2 with TensorFlow's "same" padding.
+    """A 5x5 convolution of stride 2 on an input that has its border already.
 
     Without the random numbers of torch's own layer: all weights come from a checkpoint.
     """
@@ -111,18 +138,17 @@ class StridedConv(nn.Module):
         self.bias = nn.Parameter(torch.empty(outputs))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(batch, inputs, T, F) -> (batch, outputs, T/2, F/2)."""
-        padded = nn.functional.pad(x, (1, 2, 1, 2))
-        return nn.functional.conv2d(padded, self.weight, self.bias, stride=2)
+        """(batch, inputs, T + 3, F + 3) -> (batch, outputs, T/2, F/2)."""
+        return nn.functional.conv2d(x, self.weight, self.bias, stride=2)
 
 
 class SubpixelConv(nn.Module):
     """A 5x5 transposed convolution of stride 2 ("same" padding), computed as a plain one.
 
     Each of the four outputs that one input position feeds (even or odd in time, even or odd in
-    frequency) sees at most 3x3 inputs, so a 3x3 convolution with four times the channels and a
-    pixel shuffle give the same numbers (Shi et al., arXiv 1609.05158), faster on a CPU, most of
-    all where a layer has few channels. Parameters keep the transposed convolution's shapes.
+    frequency) sees at most 3x3 inputs, so a 3x3 convolution with four times the channels gives
+    the same numbers (Shi et al., arXiv 1609.05158), faster on a CPU, most of all where a layer
+    has few channels. Parameters keep the transposed convolution's shapes.
     """
 
     # Which of the five taps reaches an even (odd) output from the input before, at and after it.
@@ -147,46 +173,89 @@ class SubpixelConv(nn.Module):
         """
         inputs, outputs = self.weight.shape[:2]
         taps = self.weight.permute(2, 3, 1, 0).contiguous()
-        kernel = taps.new_zeros(outputs, 2, 2, 3, 3, inputs)
+        kernel = taps.new_zeros(2, 2, outputs, 3, 3, inputs)
         for time, frequency, row, column in itertools.product((0, 1), (0, 1), range(3), range(3)):
             i, j = self.TAPS[time][row], self.TAPS[frequency][column]
             if i is not None and j is not None:
-                kernel[:, time, frequency, row, column] = taps[i, j]
+                kernel[time, frequency, :, row, column] = taps[i, j]
         self.kernel = kernel.view(4 * outputs, 3, 3, inputs).permute(0, 3, 1, 2)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(batch, inputs, T, F) -> (batch, outputs, 2T, 2F)."""
-        bias = self.bias.repeat_interleave(4)
-        return nn.functional.pixel_shuffle(nn.functional.conv2d(x, self.kernel, bias, padding=1), 2)
+        """(batch, inputs, T, F) -> (batch, 2 * 2 * outputs, T, F): the four phases, apart."""
+        return nn.functional.conv2d(x, self.kernel, self.bias.repeat(4), padding=1)
+
+    @staticmethod
+    def interleave(phases: Tensor, into: Tensor) -> None:
+        """Writes the phases to their places in `into` (batch, outputs, 2T, 2F)."""
+        steps, bins = phases.shape[-2:]
+        apart = phases.view(len(phases), 2, 2, -1, steps, bins).permute(0, 3, 4, 1, 5, 2)
+        into.view(*into.shape[:2], steps, 2, bins, 2).copy_(apart)
 
 
 class EncoderLayer(nn.Module):
     """Halves time and frequency: strided convolution; the skip is taken before normalisation."""
 
-    def __init__(self, inputs: int, outputs: int, activation: str, *, last: bool) -> None:
+    def __init__(self, inputs: int, outputs: int, activation: str) -> None:
         super().__init__()
         self.conv = StridedConv(inputs, outputs)
-        self.norm = nn.Identity() if last else _normalisation(outputs)
-        self.activation = nn.Identity() if last else _activation(activation)
+        self.norm = _normalisation(outputs)
+        self.activation = _activation(activation)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """(batch, inputs, T, F) -> skip and output, both (batch, outputs, T/2, F/2)."""
+        """(batch, inputs, T + 3, F + 3), framed, -> (batch, outputs, T/2, F/2) and its framed next.
+
+        Every activation leaves the frame's zeros zero.
+        """
         skip = self.conv(x)
-        return skip, self.activation(self.norm(skip))
+        scale, shift = (value[:, None, None] for value in _affine(self.norm))
+        framed, inside = _framed(skip.shape, skip)
+        torch.addcmul(shift, skip, scale, out=inside)
+        return skip, self.activation(framed)
+
+
+class Bottom(nn.Module):
+    """The deepest layer: a strided convolution alone, as released."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.conv = StridedConv(inputs, outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, inputs, T + 3, F + 3), framed, -> (batch, outputs, T/2, F/2)."""
+        return self.conv(x)  # type: ignore[no-any-return]
 
 
 class DecoderLayer(nn.Module):
-    """Doubles time and frequency: strided transposed convolution, activation, normalisation."""
+    """Doubles time and frequency: transposed convolution, activation, normalisation."""
 
     def __init__(self, inputs: int, outputs: int, activation: str) -> None:
         super().__init__()
         self.conv = SubpixelConv(inputs, outputs)
         self.activation = _activation(activation)
         self.norm = _normalisation(outputs)
+        self.outputs = outputs
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(batch, inputs, T, F) -> (batch, outputs, 2T, 2F)."""
-        return self.norm(self.activation(self.conv(x)))  # type: ignore[no-any-return]
+    def forward(self, x: Tensor, skip: Tensor | None = None) -> Tensor:
+        """(batch, inputs, T, F) -> (batch, skip's channels + outputs, 2T, 2F), the skip first.
+
+        Activation and normalisation work channel by channel, so they may come before the phases
+        are interleaved, and these go straight to their place behind the skip: one copy in all.
+        """
+        phases = self.activation(self.conv(x))
+        scale, shift = (value.repeat(4)[:, None, None] for value in _affine(self.norm))
+        phases = torch.addcmul(shift, phases, scale, out=phases)
+        batch, _, steps, bins = phases.shape
+        before = 0 if skip is None else skip.shape[1]
+        joined = torch.empty(
+            (batch, before + self.outputs, 2 * steps, 2 * bins),
+            dtype=phases.dtype,
+            device=phases.device,
+            memory_format=torch.channels_last,
+        )
+        if skip is not None:
+            joined[:, :before] = skip
+        self.conv.interleave(phases, into=joined[:, before:])
+        return joined
 
 
 class UNet(nn.Module):
@@ -195,10 +264,10 @@ class UNet(nn.Module):
     def __init__(self, config: SpleeterConfig) -> None:
         super().__init__()
         down = (config.channels, *config.filters)
-        self.encoder = nn.ModuleList(
-            EncoderLayer(down[i], down[i + 1], config.encoder_activation, last=i == DEPTH - 1)
-            for i in range(DEPTH)
+        layers = (
+            EncoderLayer(down[i], down[i + 1], config.encoder_activation) for i in range(DEPTH - 1)
         )
+        self.encoder = nn.ModuleList([*layers, Bottom(down[-2], down[-1])])
         up = (*reversed(config.filters[:-1]), 1)
         skips = (0, *up[:-1])  # each decoder but the first also takes its encoder's skip
         inputs = (config.filters[-1], *up[:-1])
@@ -210,15 +279,15 @@ class UNet(nn.Module):
 
     def forward(self, magnitudes: Tensor) -> Tensor:
         """(batch, channels, T, F) -> logits of the mask, same shape."""
+        x, inside = _framed(magnitudes.shape, magnitudes)
+        inside.copy_(magnitudes)
         skips: list[Tensor] = []
-        x = magnitudes
-        for layer in self.encoder:
+        for layer in self.encoder[:-1]:
             skip, x = layer(x)
             skips.append(skip)
-        skips.pop()  # the deepest is the bottom itself
-        x = self.decoder[0](x)
-        for layer in self.decoder[1:]:
-            x = layer(torch.cat([skips.pop(), x], dim=1))
+        x = self.encoder[-1](x)
+        for layer in self.decoder:
+            x = layer(x, skips.pop() if skips else None)
         return self.mask(x)  # type: ignore[no-any-return]
 
 
@@ -246,7 +315,10 @@ class Spleeter(SegmentModel):
         )
         self.unets = nn.ModuleDict({source: UNet(config) for source in config.sources})
         self.window: Tensor
-        self.register_buffer("window", hann(config.frame_length), persistent=False)
+        self.synthesis_window: Tensor
+        window = hann(config.frame_length)
+        self.register_buffer("window", window, persistent=False)
+        self.register_buffer("synthesis_window", WINDOW_SCALE * window, persistent=False)
 
     def magnitudes(self, spectrum: Tensor) -> Tensor:
         """The networks' estimates of each stem's magnitudes in the band that they see.
@@ -255,34 +327,36 @@ class Spleeter(SegmentModel):
         """
         mixture = spectrum[..., : self.config.bins].abs()
         logits = torch.stack([self.unets[source](mixture) for source in self.sources], dim=1)
-        share = logits.softmax(dim=1) if self.config.softmax else logits.sigmoid()
-        return share * mixture[:, None]
+        share = logits.softmax(dim=1) if self.config.softmax else logits.sigmoid_()
+        return share.mul_(mixture[:, None])
 
     def masks(self, magnitudes: Tensor) -> Tensor:
-        """Ratio masks over all bins: (batch, stems, channels, T, all bins) float32 in 0..1.
+        """Ratio masks: (batch, stems, channels, T, bins) float32 in 0..1.
 
-        Above the networks' band the mask is zero, or its mean over the band ("average").
+        Above the networks' band the mask is zero, and left out here, or its mean over the band
+        ("average"), and there for all bins.
         """
         power = magnitudes**self.config.exponent
         total = power.sum(dim=1, keepdim=True) + MASK_EPSILON
-        mask = (power + MASK_EPSILON / len(self.sources)) / total
+        mask = power.add_(MASK_EPSILON / len(self.sources)).div_(total)
         extra = self.config.frame_length // 2 + 1 - self.config.bins
         if self.config.mask_extension == "average":
             above = mask.mean(dim=-1, keepdim=True).expand(*mask.shape[:-1], extra)
             return torch.cat([mask, above], dim=-1)
-        return nn.functional.pad(mask, (0, extra))
+        return mask
 
     def segment(self, mixture: Tensor, statistics: SpatialStatistics | None = None) -> Tensor:
         """One partition, see `SegmentModel.segment`."""
         spectrum = stft(mixture, self.window, self.config.frame_step)
         magnitudes = self.magnitudes(spectrum)
         if statistics is None:
+            masks = self.masks(magnitudes)
             # As pairs of reals: torch would make the masks complex first.
-            scaled = torch.view_as_real(spectrum)[:, None] * self.masks(magnitudes)[..., None]
-            stems = torch.view_as_complex(scaled)
+            heard = torch.view_as_real(spectrum[..., : masks.shape[-1]])
+            stems = torch.view_as_complex(heard[:, None] * masks[..., None])
         else:
             stems = wiener_filter(self._full_band(magnitudes), spectrum, statistics)
-        return istft_sum(stems, self.window, self.config.frame_step) * WINDOW_SCALE
+        return istft_sum(stems, self.synthesis_window, self.config.frame_step)
 
     def new_statistics(self, batch: int) -> SpatialStatistics:
         """Statistics for the Wiener filter of `batch` recordings."""

@@ -14,59 +14,75 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from separator.weights.archives import sha256_of
 from separator.weights.folders import SUMS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from numpy.typing import NDArray
     from torch import Tensor
+
+    from separator.weights.download import Progress
+    from separator.weights.store import Announce, Store
+
+    Array = NDArray[Any]
 
 READERS = 1  # raised when the readers or the names of the model's tensors change
 
 
-def state(
-    folder: Path, cache_dir: Path, make: Callable[[], dict[str, Tensor]]
-) -> dict[str, Tensor]:
-    """The state dict of the weights in `folder`.
+def arrays(
+    store: Store,
+    weights_id: str,
+    read: Callable[[Path], dict[str, Tensor]],
+    progress: Progress | None = None,
+    announce: Announce | None = None,
+) -> dict[str, Array]:
+    """The state dict of catalogued weights, as numpy arrays.
 
     Args:
-        folder: of the store, verified just now.
-        cache_dir: the store's; the copy lies in its `prepared` folder.
-        make: reads the checkpoint itself, where there is no intact copy.
+        store: where the weights are, or where they are fetched to.
+        weights_id: of the catalog.
+        read: reads the checkpoint in a verified folder, where there is no intact copy.
+        progress: see `Store.ensure`. announce: likewise.
     """
-    sums = (folder / SUMS).read_bytes()
-    key = hashlib.sha256(sums + bytes([READERS])).hexdigest()[:32]
-    place = cache_dir / "prepared"
-    for file in place.glob(f"{key}-*.npz"):
-        with contextlib.suppress(OSError, ValueError):
-            return _read(file)
-    made = make()
+    place = store.cache_dir / "prepared"
+    folder = store.folder(weights_id)
+    if store.cached(weights_id):
+        for file in place.glob(f"{_key(folder)}-*.npz"):
+            with contextlib.suppress(OSError, ValueError):
+                return _read(file)
+    store.ensure(weights_id, progress=progress, announce=announce)
+    made: dict[str, Array] = {name: tensor.numpy() for name, tensor in read(folder).items()}
     # A full disk or a read-only cache costs time, nothing else.
     with contextlib.suppress(OSError):
-        _write(place, key, made)
+        _write(place, _key(folder), made)
     return made
 
 
-def _read(file: Path) -> dict[str, Tensor]:
+def _key(folder: Path) -> str:
+    """Of what the copy was made from: the recorded sums of the files, and our readers."""
+    sums = (folder / SUMS).read_bytes()
+    return hashlib.sha256(sums + bytes([READERS])).hexdigest()[:32]
+
+
+def _read(file: Path) -> dict[str, Array]:
     with file.open("rb") as stream:
         if sha256_of(stream) != file.stem.partition("-")[2]:
             raise ValueError(f"{file} is damaged")
         stream.seek(0)
-        with np.load(stream, allow_pickle=False) as arrays:
-            return {name: torch.from_numpy(arrays[name]) for name in arrays.files}
+        with np.load(stream, allow_pickle=False) as loaded:
+            return {name: loaded[name] for name in loaded.files}
 
 
-def _write(place: Path, key: str, state_dict: dict[str, Tensor]) -> None:
+def _write(place: Path, key: str, made: Mapping[str, Any]) -> None:
     place.mkdir(parents=True, exist_ok=True)
     scratch = place / f"{uuid.uuid4().hex}.tmp"
     try:
         with scratch.open("xb") as stream:
-            arrays: dict[str, Any] = {name: t.numpy() for name, t in state_dict.items()}
-            np.savez(stream, **arrays)
+            np.savez(stream, **made)
             stream.flush()
             os.fsync(stream.fileno())
         with scratch.open("rb") as stream:

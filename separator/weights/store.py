@@ -59,6 +59,10 @@ class Store:
         self.offline = offline
         self._catalog = catalog or catalogs.load()
 
+    def folder(self, weights_id: str) -> Path:
+        """Where the files are, or will be."""
+        return self.cache_dir / self._weights(weights_id).folder
+
     def cached(self, weights_id: str) -> bool:
         """Whether all files are there; `ensure` alone says whether they are intact."""
         bundle = self._weights(weights_id)

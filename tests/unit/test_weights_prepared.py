@@ -4,70 +4,96 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from separator.weights import prepared
 from separator.weights.folders import SUMS
 
+ID = "spleeter-2stems"
 
-class Maker:
+
+class Reader:
     """Counts how often the checkpoint itself is read."""
 
     def __init__(self) -> None:
         self.calls = 0
 
-    def __call__(self) -> dict[str, torch.Tensor]:
+    def __call__(self, folder: Path) -> dict[str, torch.Tensor]:
+        assert (folder / SUMS).exists()
         self.calls += 1
         return {"a.weight": torch.arange(6.0).reshape(2, 3), "a.bias": torch.tensor([1.5])}
 
 
+class FakeStore:
+    """A store whose weights are there and intact; counts the full verifications."""
+
+    def __init__(self, cache_dir: Path) -> None:
+        self.cache_dir = cache_dir
+        self.verified = 0
+        self.write_sums("0")
+
+    def write_sums(self, digit: str) -> None:
+        self.folder(ID).mkdir(exist_ok=True)
+        (self.folder(ID) / SUMS).write_text(digit * 64 + "  model.index\n")
+
+    def folder(self, weights_id: str) -> Path:
+        return self.cache_dir / weights_id
+
+    def cached(self, weights_id: str) -> bool:
+        return self.folder(weights_id).exists()
+
+    def ensure(self, weights_id: str, **_: object) -> Path:
+        self.verified += 1
+        return self.folder(weights_id)
+
+
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    weights = tmp_path / "weights"
-    weights.mkdir()
-    (weights / SUMS).write_text("0" * 64 + "  model.index\n")
-    return weights
+def store(tmp_path: Path) -> FakeStore:
+    return FakeStore(tmp_path)
 
 
-def same(state: dict[str, torch.Tensor]) -> bool:
-    return all(torch.equal(state[name], value) for name, value in Maker()().items())
+def check(store: FakeStore, read: Reader) -> None:
+    arrays = prepared.arrays(store, ID, read)  # type: ignore[arg-type]
+    for name, value in Reader()(store.folder(ID)).items():
+        np.testing.assert_array_equal(arrays[name], value.numpy())
 
 
-def test_the_second_time_the_copy_is_read(folder: Path, tmp_path: Path) -> None:
-    make = Maker()
-    assert same(prepared.state(folder, tmp_path, make))
-    assert same(prepared.state(folder, tmp_path, make))
-    assert make.calls == 1
+def test_the_second_time_the_copy_is_read(store: FakeStore) -> None:
+    read = Reader()
+    check(store, read)
+    check(store, read)
+    assert (read.calls, store.verified) == (1, 1)
 
 
 @pytest.mark.parametrize("damage", ["a byte", "the end", "everything"])
-def test_a_damaged_copy_is_made_anew(folder: Path, tmp_path: Path, damage: str) -> None:
-    make = Maker()
-    prepared.state(folder, tmp_path, make)
-    (copy,) = (tmp_path / "prepared").iterdir()
+def test_a_damaged_copy_is_made_anew(store: FakeStore, damage: str) -> None:
+    read = Reader()
+    check(store, read)
+    (copy,) = (store.cache_dir / "prepared").iterdir()
     content = bytearray(copy.read_bytes())
     content[len(content) // 2] ^= 1
     changed = {"a byte": bytes(content), "the end": bytes(content[:-20]), "everything": b""}
     copy.write_bytes(changed[damage])
-    assert same(prepared.state(folder, tmp_path, make))
-    assert make.calls == 2
-    assert same(prepared.state(folder, tmp_path, make))
-    assert make.calls == 2
-    assert len(list((tmp_path / "prepared").iterdir())) == 1
+    check(store, read)
+    assert (read.calls, store.verified) == (2, 2)
+    check(store, read)
+    assert read.calls == 2
+    assert len(list((store.cache_dir / "prepared").iterdir())) == 1
 
 
-def test_other_weights_have_another_copy(folder: Path, tmp_path: Path) -> None:
-    make = Maker()
-    prepared.state(folder, tmp_path, make)
-    (folder / SUMS).write_text("1" * 64 + "  model.index\n")
-    prepared.state(folder, tmp_path, make)
-    assert make.calls == 2
+def test_other_weights_have_another_copy(store: FakeStore) -> None:
+    read = Reader()
+    check(store, read)
+    store.write_sums("1")
+    check(store, read)
+    assert read.calls == 2
 
 
-def test_a_cache_that_cannot_be_written_costs_only_time(folder: Path, tmp_path: Path) -> None:
-    make = Maker()
-    (tmp_path / "prepared").write_text("a file where the folder should be")
-    for _ in range(2):
-        assert same(prepared.state(folder, tmp_path, make))
-    assert make.calls == 2
+def test_a_cache_that_cannot_be_written_costs_only_time(store: FakeStore) -> None:
+    read = Reader()
+    (store.cache_dir / "prepared").write_text("a file where the folder should be")
+    check(store, read)
+    check(store, read)
+    assert read.calls == 2
