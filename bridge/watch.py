@@ -109,7 +109,8 @@ class Watch:
             on_settled=self._offer,
             known=self._known,
             warn=audience.note,
-            rescan_s=settings.poll_s if poll else settings.rescan_s,
+            rescan_s=settings.rescan_s,
+            polling_s=settings.poll_s,
             polling=poll,
         )
 

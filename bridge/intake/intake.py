@@ -56,8 +56,9 @@ class Intake:
     """Watches `folder` and calls `on_settled` once for each finished bounce, in `run`'s thread.
 
     output_dirs: never entered. known: whether (path, size, mtime_ns) needs no settling because the
-    ledger has it. warn: gets one line for the user. rescan_s: seconds between two walks. polling:
-    do without the system's events, and settle by `polling_times`. clock: monotonic seconds.
+    ledger has it. warn: gets one line for the user. rescan_s, polling_s: seconds between two walks,
+    with the system's events and without. polling: do without them from the start; they may also
+    fail. Then `polling_times` decide. clock: monotonic seconds.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class Intake:
         times: settle.SettleTimes = settle.LOCAL,
         polling_times: settle.SettleTimes = settle.POLLING,
         rescan_s: float = 10.0,
+        polling_s: float = 1.0,
         polling: bool = False,
         clock: Callable[[], float] = time.monotonic,
         notifier: Callable[[Path], Notifier] = Native,
@@ -80,7 +82,7 @@ class Intake:
         self._watcher = Watcher(self._folder, polling=polling, warn=warn, native=notifier)
         self._on_settled, self._known, self._warn = on_settled, known, warn
         self._times, self._polling_times = times, polling_times
-        self._rescan_s, self._clock = rescan_s, clock
+        self._rescan_s, self._polling_s, self._clock = rescan_s, polling_s, clock
         self._tracks: dict[Path, settle.Track] = {}
         self._looks: list[tuple[float, Path]] = []  # a heap of when to look where
         self._due_s: dict[Path, float] = {}  # the one entry of the heap that counts
@@ -166,7 +168,8 @@ class Intake:
                 self._look(path)  # forgets it, unless it came since the walk passed
         now_s = self._clock()
         self._walked_at_s = now_s
-        self._rescan_at_s = now_s + max(self._rescan_s, _REST_PER_WALK * (now_s - began_s))
+        pause_s = self._polling_s if self._watcher.polling else self._rescan_s
+        self._rescan_at_s = now_s + max(pause_s, _REST_PER_WALK * (now_s - began_s))
 
     def _rescan_soon(self) -> None:
         """At once, unless the last walk has only just ended: trouble comes in bursts."""

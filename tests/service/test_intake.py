@@ -281,7 +281,7 @@ def test_our_own_stems_are_not_taken_in_even_while_they_are_copied(service: Serv
 
 
 def test_polling_finds_and_settles_without_events(service: Service) -> None:
-    service.start(polling=True, rescan_s=0.05)
+    service.start(polling=True, polling_s=0.05)
     _wav(service.folder / "mix.wav")
     service.wait_for(1)
     assert service.settled[0].reason is Reason.COMPLETE
@@ -306,7 +306,7 @@ def test_without_events_it_warns_once_and_polls(service: Service, error: Excepti
         def start(self) -> None:
             raise error
 
-    service.start(notifier=Refusing, rescan_s=0.05)
+    service.start(notifier=Refusing, polling_s=0.05)
     _wav(service.folder / "mix.wav")
     service.wait_for(1)
     assert len(service.warnings) == 1
@@ -322,7 +322,7 @@ def test_a_notifier_that_dies_is_replaced_by_polling(service: Service, victim: s
         made.append(Native(folder))
         return made[-1]
 
-    service.start(notifier=native, rescan_s=0.05)
+    service.start(notifier=native, polling_s=0.05)
     observer = made[0]._observer
     assert observer is not None
     emitter = next(iter(observer.emitters))
