@@ -112,7 +112,7 @@ def _read_file(file: Path) -> dict[str, Any]:
         return {}
     if not isinstance(data, dict):
         raise ConfigError(f"{file}: expected lines like 'preset: mix-ready'")
-    return data
+    return {str(name): value for name, value in data.items()}
 
 
 def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:

@@ -104,13 +104,14 @@ def disk_errors(place: Path) -> Iterator[None]:
 
 
 def _stem_paths(manifest: Path) -> list[str]:
-    """File names of the set that lies there; none when there is no readable manifest."""
+    """File names of the set that lies there; none when there is no manifest of that form."""
     try:
         data = json.loads(manifest.read_text(encoding="utf-8"))
         names = [str(stem["path"]) for stem in data["stems"]]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
         return []
-    return [name for name in names if Path(name).name == name]  # a file beside it, nothing else
+    # A file beside it, nothing else: manifests can be edited.
+    return [name for name in names if Path(name).name == name != ".."]
 
 
 def _put(staged: Path, target: Path, name: str, data: Mapping[str, Any]) -> None:

@@ -6,8 +6,8 @@ SeparatorError
     ├── UnknownModel        no model of that name in the catalog, and no file of that name
     ├── WeightsUnavailable  not in the cache and no source could deliver it
     ├── WrongChecksum       a file is not the one the catalog names
-    ├── BadCheckpoint       a file cannot be read as a checkpoint, or does not fit its model
-    └── UnsafePickle        a pickle asks for something other than tensors and plain values
+    └── BadCheckpoint       a file cannot be read as a checkpoint, or does not fit its model
+        └── UnsafePickle    a pickle asks for something other than tensors and plain values
 
 Each message says in one line what is wrong and what to do.
 """

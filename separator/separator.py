@@ -76,7 +76,7 @@ class Separator:
         """Stems of a whole mixture.
 
         Args:
-            mixture: (channels, frames), any real dtype, full scale at 1.0, finite.
+            mixture: (channels, frames), floating point, full scale at 1.0, finite.
             rate_hz: of the mixture, 8,000 to 192,000.
 
         Returns:
@@ -99,7 +99,7 @@ class Separator:
         """Stems of a mixture that arrives in blocks; bounded memory.
 
         Args:
-            blocks: (channels, frames) each, of any sizes, any real dtype, full scale at 1.0. A
+            blocks: (channels, frames) each, of any sizes, floating point, full scale at 1.0. A
                 model with whole-recording statistics (the Wiener filter) reads them twice: give
                 it something that can be iterated again, such as a list or a file reader.
             rate_hz: of the mixture, 8,000 to 192,000.

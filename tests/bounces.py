@@ -32,7 +32,7 @@ def music(
     random = np.random.default_rng(seed)
     time_s = np.arange(frames) / rate_hz
     wave = random.normal(0, 0.05, (channels, frames))
-    for frequency_hz in random.uniform(80, 6000, 6):
+    for frequency_hz in random.uniform(80, 6000, 3):
         wave += 0.3 * np.sin(
             2 * np.pi * frequency_hz * time_s + random.uniform(0, 6, (channels, 1))
         )

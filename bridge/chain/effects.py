@@ -176,6 +176,22 @@ def parameters(effect: type[Effect]) -> tuple[Parameter, ...]:
     )
 
 
+def table_markdown() -> str:
+    """The effects' table of the README: columns are padded, so that it reads as plain text too."""
+    rows: list[tuple[str, ...]] = [("effect", "parameter", "range", "default", "what it does")]
+    for effect in EFFECTS.values():
+        rows.append((f"`{effect.effect_name}`", "", "", "", effect.about))
+        for item in parameters(effect):
+            flag = item.minimum is None
+            span = "true, false" if flag else f"{item.minimum:g} to {item.maximum:g} {item.unit}"
+            default = str(item.default).lower() if flag else f"{item.default:g}"
+            rows.append(("", f"`{item.name}`", span.strip(), default, item.about))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    rows.insert(1, tuple("-" * width for width in widths))
+    lines = (" | ".join(map(str.ljust, row, widths)) for row in rows)
+    return "".join(f"| {line} |\n" for line in lines)
+
+
 def parts(effects: Sequence[Effect]) -> tuple[tuple[Effect, ...], ...]:
     """A chain cut before every DC removal, which needs the whole file before its first frame.
 

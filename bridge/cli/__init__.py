@@ -49,6 +49,7 @@ def _options(
 
 def main() -> None:
     """Runs the command; an error that we raise on purpose is one line and an exit code."""
+    from bridge.cli.show import plain
     from bridge.errors import StembridgeError, UsageError, from_separation
     from separator.errors import SeparatorError
 
@@ -56,7 +57,7 @@ def main() -> None:
         app(prog_name="stembridge")
     except (StembridgeError, SeparatorError) as raised:
         error = raised if isinstance(raised, StembridgeError) else from_separation(raised)
-        print(f"stembridge: {error}", file=sys.stderr)
+        print(plain(f"stembridge: {error}"), file=sys.stderr)
         sys.exit(UsageError.exit_code if isinstance(error, UsageError) else 1)
     except KeyboardInterrupt:
         print("stembridge: stopped", file=sys.stderr)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 import time
+import unicodedata
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ STAGES = {
     "verify": 0.05,
     "publish": 0.01,
 }
+_CONTROLS = frozenset({"Cc", "Zl", "Zp"})
 PLAIN_WIDTH = 200  # of a table in a file or a pipe: wide enough for paths
 
 
@@ -44,6 +46,17 @@ def console(*, error: bool = False) -> Console:
 def note(text: str) -> None:
     """A line for the user, on standard error."""
     print(text, file=sys.stderr, flush=True)
+
+
+def plain(text: str) -> str:
+    """One line that any terminal can show: a file name may hold escape codes and newlines."""
+    cleaned = "".join(" " if unicodedata.category(c) in _CONTROLS else c for c in text)
+    return cleaned.encode("utf-8", "replace").decode()
+
+
+def result(text: str) -> None:
+    """A line for the user or a program, on standard output; bytes that are no text as \\udc.."""
+    print(text.encode("utf-8", "backslashreplace").decode())
 
 
 def table(title: str | None, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -207,5 +220,4 @@ class Lines:
         self._line(kind, text)
 
     def _line(self, kind: str, text: str) -> None:
-        safe = text.encode("utf-8", "replace").decode()
-        print(f"{time.strftime('%H:%M:%S')} {kind:6} {safe}", flush=True)
+        print(f"{time.strftime('%H:%M:%S')} {kind:6} {plain(text)}", flush=True)

@@ -12,6 +12,7 @@ from bridge.cli import options
 if TYPE_CHECKING:
     from threading import Event
 
+    from bridge.errors import StembridgeError
     from bridge.service import Engine
 
 
@@ -28,24 +29,27 @@ def split(
     import json
 
     from bridge.cli.interrupts import deferred
+    from bridge.cli.show import result
 
     engine = options.engine(preset, model)
     _ = engine.separator  # now, while Ctrl-C still ends a download
     with deferred() as stop:
-        results = [_one(engine, file, out, stop, quiet=as_json) for file in files]
+        outcomes = [_one(engine, file, out, stop, quiet=as_json) for file in files]
     if as_json:
-        typer.echo(json.dumps(results, indent=2, ensure_ascii=False))
-    if any("error" in result for result in results):
+        result(json.dumps(outcomes, indent=2, ensure_ascii=False))
+    if any("error" in outcome for outcome in outcomes):
         raise typer.Exit(1)
 
 
 def _one(
     engine: Engine, file: Path, out: Path | None, stop: Event, *, quiet: bool
 ) -> dict[str, Any]:
-    from bridge.cli.show import JobBar, note, summary
+    from bridge.cli.show import JobBar, note, plain, result, summary
     from bridge.errors import ModelError, StembridgeError, UsageError
     from bridge.places import split_place
 
+    if not file.exists():
+        return _failed(file, UsageError("there is no such file; check the path"))
     out_dir, target = split_place(file, out)
     try:
         with JobBar(file.name) as bar:
@@ -59,10 +63,16 @@ def _one(
     except (UsageError, ModelError):
         raise  # about the command, not about this file
     except StembridgeError as error:
-        note(f"{file}: {error}")
-        return {"source": {"path": str(file)}, "error": {"code": error.code, "reason": str(error)}}
+        return _failed(file, error)
     if not quiet:
-        typer.echo(f"{file}: {summary(manifest, target)}")
+        result(plain(f"{file}: {summary(manifest, target)}"))
         for warning in manifest.warnings:
-            note(f"{file}: {warning}")
+            note(plain(f"{file}: {warning}"))
     return {"manifest": str(path), **manifest.to_json()}
+
+
+def _failed(file: Path, error: StembridgeError) -> dict[str, Any]:
+    from bridge.cli.show import note, plain
+
+    note(plain(f"{file}: {error}"))
+    return {"source": {"path": str(file)}, "error": {"code": error.code, "reason": str(error)}}

@@ -40,10 +40,11 @@ def status(
 def _row(job: Job) -> tuple[str, str, str, str]:
     import time
 
+    from bridge.cli.show import plain
+
     when_s = job.finished_s or job.started_s or job.created_s
     outcome = job.reason or (str(job.manifest_path.parent) if job.manifest_path else "")
-    if job.reason and job.state.value == "pending":
-        outcome += f" (attempt {job.attempts + 1} follows)"
-    name = str(job.source_path).encode("utf-8", "replace").decode()
+    if job.state.value == "pending":  # what came before a `retry` is past
+        outcome = f"{outcome} (attempt {job.attempts + 1} follows)" if job.attempts else ""
     when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(when_s))
-    return " ".join(name.split()), job.state.value, when, outcome
+    return plain(str(job.source_path)), job.state.value, when, plain(outcome)

@@ -68,7 +68,7 @@ def test_a_job_that_is_interrupted_is_done_once_by_the_next_service(
 ) -> None:
     child = start()
     child.ready()
-    bounce = render(studio.folder / "long.wav", frames=40 * RATE_HZ)
+    bounce = render(studio.folder / "long.wav", frames=30 * RATE_HZ)
     staging = studio.stems / STAGING
     child.wait_for(lambda: any(staging.glob("*/*")), "files in the staging folder")
     begun_s = time.monotonic()
@@ -148,7 +148,7 @@ def test_names_of_every_kind_get_a_place_of_their_own(studio: Studio) -> None:
         render(studio.folder / name, seed=seed)
     soundfile.write(studio.folder / "a.flac", music(SHORT_FRAMES, seed=99).T, RATE_HZ)
     names.append("a.flac")
-    for ignored in (".hidden.wav", ".trash/old.wav", "mix.wav.part", "~lock.wav", "x.tmp/y.wav"):
+    for ignored in (".hidden.wav", ".trash/old.wav", "mix.wav.part", "~lock.wav", "x.part/y.wav"):
         render(studio.folder / ignored)
     assert studio.once() == Tally(done=len(names)), studio.heard.events
     places = studio.published()

@@ -1,0 +1,254 @@
+"""A stem set is whole or absent, whatever step the file system refuses and wherever it stops."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from bridge.errors import OutputError
+from bridge.publish import MANIFEST, STAGING, UNFINISHED, publish, staging, sweep
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+OLD = {"mix - vocals.wav": b"old vocals", "mix - accompaniment.wav": b"old rest"}
+NEW = {"mix - vocals.wav": b"new vocals", "mix - karaoke.wav": b"new karaoke"}
+USERS = {"notes.txt": b"mine", "mix - vocals.wav.reapeaks": b"peaks"}
+
+#: Everything by which `publish` changes the disk.
+CALLS = ((Path, "mkdir"), (Path, "unlink"), (Path, "replace"), (Path, "open"), (os, "fsync"))
+
+
+class Refused(OSError):
+    """What the file system says."""
+
+
+class Stopped(BaseException):
+    """The process ends here: nothing of `publish` runs any more."""
+
+
+def manifest(files: dict[str, bytes]) -> dict[str, Any]:
+    return {"generator": "stembridge", "stems": [{"path": name} for name in files]}
+
+
+def put(out_dir: Path, files: dict[str, bytes]) -> Path:
+    """Publishes a set in `out_dir/mix`."""
+    with staging(out_dir) as folder:
+        for name, data in files.items():
+            (folder / name).write_bytes(data)
+        return publish(folder, manifest(files), out_dir / "mix")
+
+
+def held(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()} if folder.exists() else {}
+
+
+def is_whole(folder: Path, files: dict[str, bytes]) -> bool:
+    """The manifest names exactly these files and they have these contents."""
+    found = held(folder)
+    if json.loads(found.pop(MANIFEST)) != manifest(files):
+        return False
+    return all(found[name] == data for name, data in files.items())
+
+
+def fail_at(monkeypatch: pytest.MonkeyPatch, number: int, error: BaseException) -> list[str]:
+    """The call of that number raises; returns the calls so far, which grows."""
+    calls: list[str] = []
+
+    def guard(name: str, original: Callable[..., Any]) -> Callable[..., Any]:
+        def guarded(*args: Any, **kwargs: Any) -> Any:
+            calls.append(name)
+            if len(calls) == number + 1:
+                raise error
+            return original(*args, **kwargs)
+
+        return guarded
+
+    for owner, name in CALLS:
+        monkeypatch.setattr(owner, name, guard(name, getattr(owner, name)))
+    return calls
+
+
+def replace_and_fail(out_dir: Path, number: int, error: BaseException) -> bool:
+    """OLD lies there; NEW is to replace it and is stopped at that step. False: so many are none."""
+    put(out_dir, OLD)
+    for name, data in USERS.items():
+        (out_dir / "mix" / name).write_bytes(data)
+    with pytest.MonkeyPatch.context() as patch, staging(out_dir) as folder:
+        for name, data in NEW.items():
+            (folder / name).write_bytes(data)
+        calls = fail_at(patch, number, error)
+        try:
+            publish(folder, manifest(NEW), out_dir / "mix")
+        except (OutputError, Stopped) as raised:
+            heard: BaseException = raised
+        else:
+            assert len(calls) <= number, f"{calls[number]} failed and nobody heard of it"
+            return False
+    if isinstance(error, Stopped):
+        return heard is error
+    assert isinstance(heard, OutputError)
+    assert "No space left on device" in str(heard)
+    assert heard.retryable
+    return True
+
+
+@pytest.mark.parametrize("error", [Refused(28, "No space left on device"), Stopped()], ids=type)
+def test_no_manifest_ever_stands_beside_a_set_that_is_not_whole(
+    tmp_path: Path, error: BaseException
+) -> None:
+    """Stopped at each step in turn, then tried again."""
+    found = {"old": 0, "none": 0, "new": 0}
+    for number in itertools.count():
+        out_dir = tmp_path / str(number)
+        folder = out_dir / "mix"
+        if not replace_and_fail(out_dir, number, error):
+            break
+        if not (folder / MANIFEST).exists():
+            found["none"] += 1
+        else:
+            assert is_whole(folder, OLD) or is_whole(folder, NEW), number
+            found["old" if is_whole(folder, OLD) else "new"] += 1
+        assert not (out_dir / STAGING).exists()
+        put(out_dir, NEW)  # the next attempt
+        assert is_whole(folder, NEW)
+        assert held(folder).keys() == NEW.keys() | USERS.keys() | {MANIFEST}
+        assert {name: held(folder)[name] for name in USERS} == USERS
+    assert min(found.values()) >= 2, found  # it was stopped before, between and after
+
+
+def test_the_manifest_is_the_first_to_go_and_the_last_to_come(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(tmp_path, OLD)
+    folder = tmp_path / "mix"
+    seen: list[bool] = []
+    original = Path.replace
+
+    def watched(self: Path, target: Path) -> Path:
+        if target.suffix == ".wav":
+            seen.append((folder / MANIFEST).exists())
+        if target.name == MANIFEST:
+            assert {n: d for n, d in held(folder).items() if n.endswith(".wav")} == NEW
+        return original(self, target)
+
+    monkeypatch.setattr(Path, "replace", watched)
+    assert put(tmp_path, NEW) == folder / MANIFEST
+    assert seen == [False, False]
+
+
+def test_what_is_renamed_is_synced_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each manifest's bytes before its name, each folder after its names."""
+    log: list[str] = []
+    replace, fsync = Path.replace, os.fsync
+
+    def fsynced(descriptor: int) -> None:
+        log.append("sync " + Path(f"/proc/self/fd/{descriptor}").readlink().name)
+        fsync(descriptor)
+
+    def replaced(self: Path, target: Path) -> Path:
+        log.append("name " + target.name)
+        return replace(self, target)
+
+    if not Path("/proc/self/fd").exists():
+        pytest.skip("needs /proc to tell what is synced")
+    monkeypatch.setattr(os, "fsync", fsynced)
+    monkeypatch.setattr(Path, "replace", replaced)
+    put(tmp_path, {"mix - vocals.wav": b""})
+    at = log.index("name " + MANIFEST)
+    assert log[at - 1] == "sync " + MANIFEST
+    assert log[at + 1] == "sync mix"
+    assert log[log.index("name mix - vocals.wav") + 1] == "sync mix"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "not JSON", "[]", '{"stems": 3}', '{"stems": [{"name": "x"}]}'),
+        json.dumps({"stems": [{"path": "../outside.txt"}, {"path": "/tmp/x"}, {"path": ".."}]}),
+    ],
+)
+def test_a_manifest_that_is_not_ours_names_nothing_to_remove(tmp_path: Path, text: str) -> None:
+    folder = tmp_path / "mix"
+    folder.mkdir()
+    (tmp_path / "outside.txt").write_text("keep")
+    (folder / MANIFEST).write_text(text)
+    (folder / UNFINISHED).write_text(text)
+    put(tmp_path, NEW)
+    assert (tmp_path / "outside.txt").read_text() == "keep"
+    assert is_whole(folder, NEW)
+
+
+def test_a_staging_folder_goes_away_with_what_is_in_it(tmp_path: Path) -> None:
+    def job() -> None:
+        with staging(tmp_path) as folder:
+            (folder / "half.wav").write_bytes(b"x")
+            assert folder.parent == tmp_path / STAGING
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        job()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_two_jobs_stage_beside_each_other(tmp_path: Path) -> None:
+    with staging(tmp_path) as one:
+        with staging(tmp_path) as other:
+            assert one != other
+        assert one.is_dir()
+        assert not other.exists()
+
+
+def test_staging_where_nothing_can_be_made_is_an_output_error(tmp_path: Path) -> None:
+    (tmp_path / "Stems").write_text("a file")
+    with pytest.raises(OutputError, match="stembridge retry"), staging(tmp_path / "Stems"):
+        pass
+
+
+def test_the_sweep_takes_only_the_folders_of_dead_processes_of_this_host(tmp_path: Path) -> None:
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    host = socket.gethostname()
+    dead = f"{host}-{ended.pid}-0123abcd"
+    kept = {
+        f"{host}-{os.getpid()}-0123abcd",  # at work
+        f"elsewhere-{ended.pid}-0123abcd",  # we cannot know
+        f"{host}-x-0123abcd",  # not our name
+    }
+    for name in (dead, *kept):
+        (tmp_path / STAGING / name).mkdir(parents=True)
+        (tmp_path / STAGING / name / "vocals.separated").write_bytes(b"x")
+    assert sweep(tmp_path) == 1
+    assert {path.name for path in (tmp_path / STAGING).iterdir()} == kept
+    assert sweep(tmp_path) == 0
+    assert sweep(tmp_path / "nothing here") == 0
+
+
+def test_the_sweep_leaves_the_process_of_another_user_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def not_yours(pid: int, number: int) -> None:
+        raise PermissionError
+
+    folder = tmp_path / STAGING / f"{socket.gethostname()}-77-0123abcd"
+    folder.mkdir(parents=True)
+    monkeypatch.setattr(os, "kill", not_yours)
+    assert sweep(tmp_path) == 0
+    assert folder.is_dir()
+
+
+def test_names_that_are_no_text_come_back_from_the_manifest(tmp_path: Path) -> None:
+    name = os.fsdecode(b"caf\xe9 - vocals.wav")
+    with staging(tmp_path) as folder:
+        (folder / name).write_bytes(b"x")
+        path = publish(folder, manifest({name: b"x"}), tmp_path / "mix")
+    path.read_bytes().decode("utf-8")  # it is valid UTF-8 all the same
+    assert json.loads(path.read_text(encoding="utf-8"))["stems"] == [{"path": name}]

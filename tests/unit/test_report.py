@@ -1,0 +1,101 @@
+"""The manifest as data: every promised key, plain JSON, levels that a person can read."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bridge.report import Manifest, SourceFacts, StemFacts, level_dbfs, versions
+
+SOURCE = SourceFacts(
+    path="/music/Mix é.wav",
+    sha256="ab" * 32,
+    frames=96_000,
+    rate_hz=48_000,
+    channels=2,
+    container="WAV",
+    subtype="PCM_24",
+    time_reference=2**33,
+    peak_dbfs=-1.5,
+)
+STEM = StemFacts(
+    name="vocals",
+    path="Mix é - vocals.wav",
+    frames=96_000,
+    rate_hz=48_000,
+    channels=2,
+    subtype="PCM_24",
+    peak_dbfs=None,
+    clipped_values=0,
+    sha256="cd" * 32,
+)
+MANIFEST = Manifest(
+    source=SOURCE,
+    stems=(STEM,),
+    gain_db=-0.25,
+    null_residual_dbfs=-138.47,
+    model={"name": "m", "version": "v", "device": "cpu"},
+    preset={"name": "stems", "hash": "h"},
+    warnings=("clips",),
+    not_carried=("cue",),
+    seconds={"separate": 0.40000001, "encode": 0.1},
+)
+
+
+def test_it_holds_what_was_promised_and_survives_json() -> None:
+    data = json.loads(json.dumps(MANIFEST.to_json(), allow_nan=False))
+    assert list(data)[:2] == ["generator", "schema"]  # our outputs are known by the first bytes
+    assert data["generator"] == "stembridge"
+    assert data["source"] == dataclasses.asdict(SOURCE)
+    assert data["stems"] == [dataclasses.asdict(STEM)]
+    assert data["gain_db"] == -0.25
+    assert data["null_residual_dbfs"] == -138.47
+    assert (data["warnings"], data["not_carried"]) == (["clips"], ["cue"])
+    assert data["seconds"] == {"separate": 0.4, "encode": 0.1}
+    assert (data["model"], data["preset"]) == (MANIFEST.model, MANIFEST.preset)
+    assert data["versions"] == versions()
+
+
+@pytest.mark.parametrize(("value", "written"), [(-math.inf, "-inf"), (None, None), (-90.0, -90.0)])
+def test_a_null_that_is_complete_or_not_meant_can_be_told_apart(
+    value: float | None, written: object
+) -> None:
+    manifest = dataclasses.replace(MANIFEST, null_residual_dbfs=value)
+    assert json.loads(json.dumps(manifest.to_json()))["null_residual_dbfs"] == written
+
+
+def test_speed_is_audio_over_work() -> None:
+    assert MANIFEST.duration_s == 2.0
+    assert MANIFEST.speed == pytest.approx(4.0, rel=1e-6)
+    assert dataclasses.replace(MANIFEST, seconds={}).speed > 0
+
+
+def test_versions_are_those_of_the_installed_packages() -> None:
+    import numpy as np
+    import soundfile
+
+    found = versions()
+    assert found["numpy"] == np.__version__
+    assert found["soundfile"] == soundfile.__version__
+    assert found.keys() >= {"stembridge", "python", "torch", "pedalboard", "soxr"}
+    assert all(re.match(r"\d+\.\d+", version) for version in found.values())
+
+
+@given(st.floats(min_value=2**-40, max_value=64))
+def test_a_level_gives_its_peak_back(peak: float) -> None:
+    level = level_dbfs(peak)
+    assert level is not None
+    assert 10 ** (level / 20) == pytest.approx(peak, rel=1e-4)
+
+
+def test_levels_at_the_ends() -> None:
+    assert level_dbfs(0.0) is None
+    assert level_dbfs(0.5) == -6.021
+    assert math.copysign(1.0, level_dbfs(1.0) or 0.0) == 1.0  # "-0.0 dBFS" would look like a fault
+    assert math.copysign(1.0, level_dbfs(1 - 1e-9) or 0.0) == 1.0
