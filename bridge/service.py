@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from bridge.config import DEFAULT_MODEL
-from bridge.errors import ModelError, from_separation
+from bridge.errors import ModelError, StembridgeError, from_separation
 from bridge.intake.claim import identify, still
 from bridge.intake.names import stem_file_name
 from bridge.ledger.states import Recipe
@@ -122,7 +122,11 @@ class Engine:
         )
         watch = Stopwatch(listener)
         with staging(out_dir) as folder:
-            manifest = process(order, folder, watch)
+            try:
+                manifest = process(order, folder, watch)
+            except StembridgeError:
+                still(bounce)  # a bounce that was rendered over explains any failure
+                raise
             still(bounce)
             with watch.stage("publish"):
                 path = publish(folder, manifest.to_json(), target)
