@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from separator.chunking import SegmentPlan
 from separator.errors import InputError
 from separator.models.base import SegmentModel
+from separator.parallel import each
 from separator.stft import hann, istft_sum, stft
 from separator.wiener import SpatialStatistics, wiener_filter
 
@@ -326,7 +327,7 @@ class Spleeter(SegmentModel):
         (batch, channels, T, all bins) complex64 -> (batch, stems, channels, T, F) float32.
         """
         mixture = spectrum[..., : self.config.bins].abs()
-        logits = torch.stack([self.unets[source](mixture) for source in self.sources], dim=1)
+        logits = torch.stack(each([self.unets[source] for source in self.sources], mixture), dim=1)
         share = logits.softmax(dim=1) if self.config.softmax else logits.sigmoid_()
         return share.mul_(mixture[:, None])
 
