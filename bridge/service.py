@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bridge.config import DEFAULT_MODEL
@@ -21,7 +22,6 @@ from separator.errors import SeparatorError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from bridge.chain.preset import Preset
     from bridge.config import Settings
@@ -142,4 +142,6 @@ def choose_model(flag: str | None, preset: Preset, settings: Settings) -> str:
     chosen = flag or preset.model or settings.model or DEFAULT_MODEL
     if not chosen.strip():
         raise ModelError("the model's name is empty: see `stembridge models list`")
+    if chosen.endswith(".json"):
+        return str(Path(chosen).absolute())  # one model, from wherever it is named
     return chosen

@@ -152,6 +152,8 @@ class SubpixelConv(nn.Module):
     has few channels. Parameters keep the transposed convolution's shapes.
     """
 
+    # Offset in time and in frequency of the outputs that each quarter of the channels makes.
+    PHASES = ((0, 0), (0, 1), (1, 0), (1, 1))
     # Which of the five taps reaches an even (odd) output from the input before, at and after it.
     TAPS = ((3, 1, None), (4, 2, 0))
 
@@ -182,15 +184,8 @@ class SubpixelConv(nn.Module):
         self.kernel = kernel.view(4 * outputs, 3, 3, inputs).permute(0, 3, 1, 2)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(batch, inputs, T, F) -> (batch, 2 * 2 * outputs, T, F): the four phases, apart."""
+        """(batch, inputs, T, F) -> (batch, 4 * outputs, T, F): the four phases, see `PHASES`."""
         return nn.functional.conv2d(x, self.kernel, self.bias.repeat(4), padding=1)
-
-    @staticmethod
-    def interleave(phases: Tensor, into: Tensor) -> None:
-        """Writes the phases to their places in `into` (batch, outputs, 2T, 2F)."""
-        steps, bins = phases.shape[-2:]
-        apart = phases.view(len(phases), 2, 2, -1, steps, bins).permute(0, 3, 4, 1, 5, 2)
-        into.view(*into.shape[:2], steps, 2, bins, 2).copy_(apart)
 
 
 class EncoderLayer(nn.Module):
@@ -239,12 +234,10 @@ class DecoderLayer(nn.Module):
     def forward(self, x: Tensor, skip: Tensor | None = None) -> Tensor:
         """(batch, inputs, T, F) -> (batch, skip's channels + outputs, 2T, 2F), the skip first.
 
-        Activation and normalisation work channel by channel, so they may come before the phases
-        are interleaved, and these go straight to their place behind the skip: one copy in all.
+        Activation and normalisation work channel by channel, so they need not wait for the phases
+        to be interleaved: the normalisation writes each to its place behind the skip.
         """
         phases = self.activation(self.conv(x))
-        scale, shift = (value.repeat(4)[:, None, None] for value in _affine(self.norm))
-        phases = torch.addcmul(shift, phases, scale, out=phases)
         batch, _, steps, bins = phases.shape
         before = 0 if skip is None else skip.shape[1]
         joined = torch.empty(
@@ -255,7 +248,12 @@ class DecoderLayer(nn.Module):
         )
         if skip is not None:
             joined[:, :before] = skip
-        self.conv.interleave(phases, into=joined[:, before:])
+        scale, shift = (value[:, None, None] for value in _affine(self.norm))
+        for (time, frequency), phase in zip(
+            SubpixelConv.PHASES, phases.split(self.outputs, dim=1), strict=True
+        ):
+            place = joined[:, before:, time::2, frequency::2]
+            torch.addcmul(shift, phase, scale, out=place)
         return joined
 
 
