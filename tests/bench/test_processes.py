@@ -7,8 +7,10 @@ Times depend on the machine; what is asserted is memory, and how it grows. The o
 from __future__ import annotations
 
 import os
+import statistics
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -59,6 +61,29 @@ def test_split_of_a_minute(benchmark, tmp_path: Path) -> None:
     best_s, median_s = benchmark.stats.stats.min, benchmark.stats.stats.median
     print(f"\n60 s stereo: best {best_s:.2f} s, median {median_s:.2f} s, peak {max(peaks):.0f} MB")
     assert max(peaks) < MAX_PEAK_MB
+
+
+def test_against_the_official_command(tmp_path: Path) -> None:
+    """Set SPLEETER to the official program, with the same weights where MODEL_PATH says."""
+    official = os.environ.get("SPLEETER")
+    if official is None:
+        pytest.skip("needs the official program: set SPLEETER to it and MODEL_PATH to its weights")
+    require.weights()
+    path = bounce(tmp_path, 1)
+    theirs = [official, "separate", "-p", "spleeter:2stems", "-o", str(tmp_path / "o"), str(path)]
+    seconds: dict[str, list[float]] = {"official": [], "ours": []}
+    for _ in range(7):  # alternating, so that both have the machine's good and bad moments
+        for name, command in (("official", theirs), ("ours", split(path))):
+            begun = time.perf_counter()
+            peak_mb(command)
+            seconds[name].append(time.perf_counter() - begun)
+    best, median = ({k: f(v) for k, v in seconds.items()} for f in (min, statistics.median))
+    for name, found in (("best", best), ("median", median)):
+        ratio = found["official"] / found["ours"]
+        print(
+            f"\n60 s stereo, {name}: {found['ours']:.2f} s, official {found['official']:.2f} s, "
+            f"{ratio:.2f} times as fast"
+        )
 
 
 def test_memory_does_not_grow_with_the_bounce(tmp_path: Path) -> None:
