@@ -1,7 +1,6 @@
 """Whole processes: wall time and peak memory, as a user has them. `make bench`.
 
-Times depend on the machine; what is asserted is memory, and how it grows. The official Spleeter
-2.4.2 command took 13 s for the same 60 s of stereo on the machine that the README names.
+Times depend on the machine; what is asserted is memory, and how it grows.
 """
 
 from __future__ import annotations
