@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from separator import available
 from separator.errors import BadCheckpoint, InputError, UnknownModel
 from separator.weights import catalog, prepared
 from separator.weights.store import Store
@@ -49,9 +50,9 @@ def load(
         config, folder = _read_configuration(Path(name_or_path))
         state = _read_checkpoint(folder, tuple(config.get("instrument_list", ())))
         return _assemble(name, config, state, device, residual, wiener=wiener)
-    if name not in available_names():
+    if name not in available():
         raise UnknownModel(
-            f"no model named {name!r}: choose one of {', '.join(available_names())}, "
+            f"no model named {name!r}: choose one of {', '.join(available())}, "
             "or give the path of a Spleeter configuration (.json)"
         )
     entry = catalog.find(name)
@@ -66,11 +67,6 @@ def load(
             announce,
         )
     return _assemble(name, config, _tensors(arrays), device, residual, wiener=wiener)
-
-
-def available_names() -> tuple[str, ...]:
-    """The catalog's names."""
-    return tuple(entry.name for entry in catalog.models())
 
 
 def _assemble(
