@@ -1,4 +1,8 @@
-"""What the streaming engine asks of a model."""
+"""What the streaming engine asks of a model.
+
+Two kinds: a `WaveformModel` is a network that is run on overlapping segments, whose outputs are
+cross-faded; a `SegmentModel` says itself which segments it works on, and their outputs add up.
+"""
 
 from __future__ import annotations
 
@@ -63,3 +67,31 @@ class SegmentModel(nn.Module, ABC):
             first = plan.start(index) + plan.lead_frames
             total[..., first : first + plan.length_frames] += self.segment(cut(index), statistics)
         return total[..., plan.lead_frames : plan.lead_frames + frames]
+
+
+class WaveformModel(nn.Module, ABC):
+    """A network from the mixture's waveform to those of its stems, as released.
+
+    sources: names of the stems, in the order of the output's second axis.
+    rate_hz: the rate that it was trained at.
+    channels: channels of the mixture that it takes.
+    segment_s: length of the segments that the official program runs it on, in seconds.
+    fixed_segment: whether it can take no longer segments than that.
+    """
+
+    sources: tuple[str, ...]
+    rate_hz: int
+    channels: int
+    segment_s: float
+    fixed_segment: bool = False
+
+    def valid_frames(self, frames: int) -> int:
+        """The length, at least `frames`, that the network wants to see for `frames` of output.
+
+        The engine fills up on both sides with what lies around the segment.
+        """
+        return frames
+
+    @abstractmethod
+    def forward(self, mixture: Tensor) -> Tensor:
+        """(batch, channels, frames) -> (batch, stems, channels, frames), float32."""
