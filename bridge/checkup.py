@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from bridge import __version__
 from bridge.config import DEFAULT_MODEL
 from separator.errors import SeparatorError
+from separator.version import is_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -79,12 +80,12 @@ def _weights(settings: Settings) -> Finding:
     from separator.weights.store import Store
 
     name = settings.model or DEFAULT_MODEL
-    if name.endswith(".json"):
-        there = Path(name).is_file()
+    if is_path(name):
+        there = Path(name).exists()
         return Finding("weights", f"{name}: {'there' if there else 'no such file'}", fine=there)
     try:
         entry = catalog.find(name)
-        cached = Store(settings.cache_dir).cached(entry.weights)
+        cached = Store(settings.cache_dir).has(entry)
     except SeparatorError as error:
         return Finding("weights", str(error), fine=False)
     todo = "cached" if cached else f"not cached: `stembridge models pull {name}` fetches them"
@@ -132,4 +133,4 @@ def _disk(folder: Path) -> Finding:
 
 def _ffmpeg() -> Finding:
     found = shutil.which("ffmpeg")
-    return Finding("ffmpeg", found or "not found (not needed today)")
+    return Finding("ffmpeg", found or "not found (only `evaluate` needs it, for .stem.mp4 files)")

@@ -181,6 +181,6 @@ def from_separation(error: separation.SeparatorError) -> StembridgeError:
     """The bridge's error for an error of the separator, message kept."""
     if isinstance(error, separation.WeightsUnavailable):
         return ModelUnavailable(str(error))
-    if isinstance(error, separation.UnknownModel):
+    if isinstance(error, (separation.UnknownModel, separation.InputError)):
         return UsageError(str(error))
     return ModelError(str(error))

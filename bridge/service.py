@@ -9,7 +9,7 @@ import dataclasses
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bridge.config import DEFAULT_MODEL
 from bridge.errors import ModelError, StembridgeError, from_separation
@@ -19,6 +19,7 @@ from bridge.ledger.states import Recipe
 from bridge.publish import publish, staging
 from bridge.worker import Order, Stopwatch, process
 from separator.errors import SeparatorError
+from separator.version import is_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,22 +53,46 @@ class Engine:
         """The model, loaded once; fetches its weights when they are not cached.
 
         Raises:
-            UsageError: no such model. ModelUnavailable: no weights. ModelError: they are unusable.
+            UsageError: no such model, or the preset does not fit it. ModelUnavailable: no weights.
+            ModelError: they are unusable.
         """
         import separator  # torch comes with it
         from separator.weights.store import Store
 
         try:
-            return separator.load(
+            loaded = separator.load(
                 self.model,
                 self.settings.device,
-                residual=self.preset.residual,
+                **self._options,
                 store=Store(self.settings.cache_dir),
                 progress=self.fetching,
                 announce=self.announce,
             )
         except SeparatorError as error:
             raise from_separation(error) from error
+        self.preset.outputs(loaded.outputs)  # a preset for other stems is refused at once
+        return loaded
+
+    @property
+    def _options(self) -> dict[str, Any]:
+        """What the preset says about the separation, as `separator.load` takes it."""
+        asked = self.preset.separation.model_dump()
+        return {"residual": self.preset.residual, "stems": self._wanted, **asked}
+
+    @property
+    def _wanted(self) -> tuple[str, ...] | None:
+        """The stems that are enough, where a model of the catalog can leave out a part of itself.
+
+        A stem that it does not have is the preset's mistake, and told with the preset's name later.
+        """
+        from separator.options import RESIDUAL_NAME
+        from separator.weights import catalog
+
+        entries = {entry.name: entry for entry in catalog.models()}
+        wanted, entry = self.preset.wanted, entries.get(self.model)
+        if wanted is None or entry is None or self.preset.separation.two_stems:
+            return None
+        return wanted if {*wanted} <= {*entry.stems, RESIDUAL_NAME} else None
 
     @cached_property
     def model_version(self) -> str:
@@ -142,6 +167,6 @@ def choose_model(flag: str | None, preset: Preset, settings: Settings) -> str:
     chosen = flag or preset.model or settings.model or DEFAULT_MODEL
     if not chosen.strip():
         raise ModelError("the model's name is empty: see `stembridge models list`")
-    if chosen.endswith(".json"):
+    if is_path(chosen):
         return str(Path(chosen).absolute())  # one model, from wherever it is named
     return chosen

@@ -11,20 +11,50 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
     FloatArray = NDArray[np.float32]
 
 
+def _same(frames: int) -> int:
+    return frames
+
+
+@dataclass(frozen=True)
+class Cut:
+    """One segment of a stream: what the model gets, and which part of its output counts.
+
+    start_frame: of the output in the stream; what lies before frame 0 or past the end is silence.
+    frames: of the output.
+    before_frames: how much earlier the input begins than the output.
+    input_frames: of the input.
+    """
+
+    start_frame: int
+    frames: int
+    before_frames: int
+    input_frames: int
+
+    @property
+    def first_frame(self) -> int:
+        """Of the input, in the stream."""
+        return self.start_frame - self.before_frames
+
+    @property
+    def end_frame(self) -> int:
+        """Of the input, in the stream, exclusive."""
+        return self.first_frame + self.input_frames
+
+
 @dataclass(frozen=True)
 class SegmentPlan:
     """Overlapping segments of equal length over a stream of any length.
 
-    Segment `i` covers the frames from `start(i)` to `start(i) + length_frames`; what lies before
-    frame 0 or past the end is silence. The outputs of all segments, added where they overlap,
-    are the output: a model applies its own transition window.
+    Segment `i` covers the frames from `start(i)` to `start(i) + length_frames`. The outputs of
+    all segments, added where they overlap, are the output: a model applies its own transition
+    window.
     """
 
     length_frames: int
@@ -34,8 +64,18 @@ class SegmentPlan:
     def __post_init__(self) -> None:
         if not 0 < self.hop_frames <= self.length_frames:
             raise ValueError(f"the hop must be 1..{self.length_frames}, not {self.hop_frames}")
-        if not 0 <= self.lead_frames < self.length_frames:
-            raise ValueError(f"the lead must be 0..{self.length_frames - 1} frames")
+        if self.lead_frames < 0:
+            raise ValueError("the lead must not be negative")
+
+    @property
+    def context_frames(self) -> int:
+        """How much earlier than its output the input of a segment may begin, at most."""
+        return 0
+
+    @property
+    def window(self) -> FloatArray | None:
+        """(length_frames,) weights of a segment's output; None: it has its weights already."""
+        return None
 
     def start(self, index: int) -> int:
         """First frame of segment `index`; negative inside the lead."""
@@ -47,47 +87,97 @@ class SegmentPlan:
             return 0
         return -(-(total_frames + self.lead_frames) // self.hop_frames)
 
+    def cut(self, index: int, total_frames: int | None = None) -> Cut:
+        """Segment `index` of a stream that is longer (None) or has `total_frames`."""
+        del total_frames  # silence fills up the last one
+        return Cut(self.start(index), self.length_frames, 0, self.length_frames)
+
+
+@dataclass(frozen=True)
+class TransitionPlan(SegmentPlan):
+    """Segments that are cross-faded: the weighted mean of all that cover a frame.
+
+    The weights rise and fall linearly and are raised to `power`. The last segments end with the
+    stream. A model that wants to see more than it puts out, valid_frames(n) for n, gets what lies
+    around: half before, half after, silence only where the stream has ended or not begun.
+    """
+
+    power: float = 1.0
+    valid_frames: Callable[[int], int] = _same
+
+    @property
+    def context_frames(self) -> int:
+        """No segment asks for more than the longest does in all."""
+        return self.valid_frames(self.length_frames)
+
+    @property
+    def window(self) -> FloatArray:
+        """A triangle whose flanks differ by a frame at most; its peak is 1."""
+        half = self.length_frames // 2
+        rise = np.arange(1, half + 1, dtype=np.float32)
+        fall = np.arange(self.length_frames - half, 0, -1, dtype=np.float32)
+        triangle = np.concatenate([rise, fall])
+        weights: FloatArray = (triangle / triangle.max()) ** np.float32(self.power)
+        return weights
+
+    def cut(self, index: int, total_frames: int | None = None) -> Cut:
+        """See `SegmentPlan.cut`."""
+        start = self.start(index)
+        frames = self.length_frames
+        if total_frames is not None:
+            frames = min(frames, total_frames - start)
+        wanted = self.valid_frames(frames)
+        return Cut(start, frames, (wanted - frames) // 2, wanted)
+
 
 class Segmenter:
     """Cuts a stream of blocks (..., frames) into the segments of a plan.
 
-    Holds one segment and one block at most.
+    Holds one segment, its context and one block at most.
     """
 
     def __init__(self, plan: SegmentPlan) -> None:
         self._plan = plan
-        self._buffer: FloatArray | None = None  # begins at start(self._next)
+        self._buffer: FloatArray | None = None
+        self._first = -plan.lead_frames - plan.context_frames  # frame at which the buffer begins
         self._next = 0
         self._seen_frames = 0
 
-    def push(self, block: FloatArray) -> Iterator[FloatArray]:
-        """The segments that `block` (..., frames) completes, each (..., length_frames)."""
+    def push(self, block: FloatArray) -> Iterator[tuple[Cut, FloatArray]]:
+        """The segments whose input is there now: (cut, input (..., cut.input_frames))."""
         self._seen_frames += block.shape[-1]
         if self._buffer is None:
-            lead = np.zeros((*block.shape[:-1], self._plan.lead_frames), np.float32)
+            lead = np.zeros((*block.shape[:-1], -self._first), np.float32)
             self._buffer = np.concatenate([lead, block], axis=-1)
         else:
             self._buffer = np.concatenate([self._buffer, block], axis=-1)
-        while self._buffer.shape[-1] >= self._plan.length_frames:
-            yield self._take()
+        while True:
+            cut = self._plan.cut(self._next)
+            if max(cut.end_frame, cut.start_frame + cut.frames) > self._seen_frames:
+                return
+            yield self._take(cut)
 
-    def finish(self) -> Iterator[FloatArray]:
+    def finish(self) -> Iterator[tuple[Cut, FloatArray]]:
         """The remaining segments, with silence after the end."""
         if self._buffer is None:
             return
         while self._next < self._plan.count(self._seen_frames):
-            missing = self._plan.length_frames - self._buffer.shape[-1]
+            cut = self._plan.cut(self._next, self._seen_frames)
+            missing = cut.end_frame - self._first - self._buffer.shape[-1]
             if missing > 0:
                 silence = np.zeros((*self._buffer.shape[:-1], missing), np.float32)
                 self._buffer = np.concatenate([self._buffer, silence], axis=-1)
-            yield self._take()
+            yield self._take(cut)
 
-    def _take(self) -> FloatArray:
+    def _take(self, cut: Cut) -> tuple[Cut, FloatArray]:
         assert self._buffer is not None
-        segment = self._buffer[..., : self._plan.length_frames]
-        self._buffer = self._buffer[..., self._plan.hop_frames :]
+        first = cut.first_frame - self._first
+        segment = self._buffer[..., first : first + cut.input_frames]
         self._next += 1
-        return segment
+        keep = self._plan.start(self._next) - self._plan.context_frames
+        self._buffer = self._buffer[..., max(keep - self._first, 0) :]
+        self._first = max(keep, self._first)
+        return cut, segment
 
 
 class OverlapAdd:
@@ -95,21 +185,40 @@ class OverlapAdd:
 
     def __init__(self, plan: SegmentPlan) -> None:
         self._plan = plan
+        self._window = plan.window
         self._tail: FloatArray | None = None  # begins at the start of the next segment
+        self._weight: FloatArray | None = None  # of the tail's frames
         self._skip_frames = plan.lead_frames  # still to be dropped: they lie before frame 0
 
-    def push(self, segment: FloatArray) -> FloatArray:
-        """Adds one output (..., length_frames); returns the finished frames (..., n)."""
-        total = np.array(segment, dtype=np.float32)
+    def push(self, cut: Cut, output: FloatArray) -> FloatArray:
+        """Adds one output (..., cut.frames); returns the finished frames (..., n)."""
+        if self._window is None:
+            total = np.array(output, dtype=np.float32)
+        else:
+            total = output * self._window[: cut.frames]
+        hop = self._plan.hop_frames
         if self._tail is not None:
             total[..., : self._tail.shape[-1]] += self._tail
-        self._tail = total[..., self._plan.hop_frames :]
-        return self._past_lead(total[..., : self._plan.hop_frames])
+        self._tail = total[..., hop:]
+        return self._past_lead(self._weighted(total[..., :hop], cut))
 
     def finish(self) -> FloatArray | None:
-        """What is left after the last segment: (..., length_frames - hop_frames) or None."""
+        """What is left after the last segment: (..., n) or None."""
         tail, self._tail = self._tail, None
-        return None if tail is None else self._past_lead(tail)
+        if tail is None:
+            return None
+        return self._past_lead(tail if self._weight is None else tail / self._weight)
+
+    def _weighted(self, done: FloatArray, cut: Cut) -> FloatArray:
+        """The mean instead of the sum, where the plan has weights."""
+        if self._window is None:
+            return done
+        weight = self._window[: cut.frames].copy()
+        if self._weight is not None:
+            weight[: len(self._weight)] += self._weight
+        self._weight = weight[self._plan.hop_frames :]
+        mean: FloatArray = done / weight[: self._plan.hop_frames]
+        return mean
 
     def _past_lead(self, frames: FloatArray) -> FloatArray:
         skip = min(self._skip_frames, frames.shape[-1])

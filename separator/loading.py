@@ -1,31 +1,35 @@
 """From a name or a path to a ready `Separator`: the only place that joins weights and models.
 
-torch takes a second or two to import; cached weights are read meanwhile, in numpy. So nothing
+torch takes a second or two to import; catalogued weights are read meanwhile, in numpy. So nothing
 here imports torch before it is needed.
 """
 
 from __future__ import annotations
 
+import gc
 import importlib
 import json
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from separator import available
+from separator import architectures, available
 from separator.errors import BadCheckpoint, InputError, UnknownModel
-from separator.weights import catalog, prepared
+from separator.weights import catalog, formats, prepared
+from separator.weights.checkpoint import Checkpoint
 from separator.weights.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
-    from torch import Tensor
-
-    from separator.models.spleeter import Spleeter
-    from separator.separator import Residual, Separator
+    from separator.options import Options
+    from separator.routines import Model
+    from separator.separator import Separator
+    from separator.weights.checkpoint import Array
     from separator.weights.download import Progress
-    from separator.weights.prepared import Array
+    from separator.weights.entries import Member, ModelEntry
     from separator.weights.store import Announce
 
 PRECISIONS = ("auto", "float32")
@@ -36,101 +40,249 @@ def load(
     *,
     device: str,
     precision: str,
-    residual: Residual,
     wiener: bool,
+    options: Options,
     store: Store | None,
     progress: Progress | None,
     announce: Announce | None,
 ) -> Separator:
     """See `separator.load`."""
-    name = str(name_or_path)
+    name, path = str(name_or_path), Path(name_or_path)
+    if name in architectures.CLASSICAL:
+        _check_no_wiener(name, wiener=wiener)
+        return _ready(_classical(name), name, device, options)
+    if name not in available():
+        if path.suffix != ".json" and not path.exists():
+            raise UnknownModel(
+                f"no model named {name!r}: choose one of {', '.join(available())}, or give the "
+                "path of a checkpoint or of a Spleeter configuration (.json)"
+            )
+        return load_checkpoint(
+            path,
+            architecture=None,
+            arguments=None,
+            device=device,
+            precision=precision,
+            wiener=wiener,
+            options=options,
+        )
+    _check_precision(precision)
+    entry = catalog.find(name)
+    members = _needed(entry, options)
+    shelf = store or Store()
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        pool.submit(_import_torch)
+        checkpoints = [
+            prepared.checkpoint(
+                shelf, member.weights_id, partial(_read_member, entry, member), progress, announce
+            )
+            for member in members
+        ]
+    return _ready(_catalogued(entry, members, checkpoints, wiener=wiener), name, device, options)
+
+
+def load_checkpoint(
+    path: Path,
+    *,
+    architecture: str | None,
+    arguments: Mapping[str, Any] | None,
+    device: str,
+    precision: str,
+    wiener: bool,
+    options: Options,
+) -> Separator:
+    """See `separator.load_checkpoint`."""
+    name = str(path)
+    _check_precision(precision)
+    if architecture is not None:
+        architectures.check(architecture)
+    if path.suffix == ".json":
+        arguments, path = _read_configuration(path)
+    elif not path.exists():
+        raise UnknownModel(f"{path}: no such file")
+    source = formats.spleeter_source(path)
+    if source is None and architecture != architectures.SPLEETER:
+        model = _demucs(path, architecture, arguments, wiener=wiener)
+    elif source is not None and architecture in {None, architectures.SPLEETER}:
+        model = _spleeter(path, source, arguments, wiener=wiener)
+    else:
+        raise InputError(f"{path} is no checkpoint of {architecture}: leave the architecture out")
+    return _ready(model, name, device, options)
+
+
+def _ready(model: Model, name: str, device: str, options: Options) -> Separator:
+    from separator.devices import choose_device
+    from separator.separator import Separator
+
+    place = choose_device(device)
+    return Separator(model.to(place).eval().requires_grad_(False), name, place, options)
+
+
+def _import_torch() -> None:
+    """Ahead of its use. Nothing of what it makes can be thrown away, so nothing is looked for."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        importlib.import_module("torch")
+    finally:
+        if collecting:
+            gc.enable()
+
+
+def _check_precision(precision: str) -> None:
     if precision not in PRECISIONS:
         raise InputError(f"precision is one of {', '.join(PRECISIONS)}, not {precision!r}")
-    if Path(name_or_path).suffix == ".json":
-        config, folder = _read_configuration(Path(name_or_path))
-        state = _read_checkpoint(folder, tuple(config.get("instrument_list", ())))
-        return _assemble(name, config, state, device, residual, wiener=wiener)
-    if name not in available():
-        raise UnknownModel(
-            f"no model named {name!r}: choose one of {', '.join(available())}, "
-            "or give the path of a Spleeter configuration (.json)"
-        )
-    entry = catalog.find(name)
-    config = {**entry.config, "instrument_list": entry.stems}
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        pool.submit(importlib.import_module, "torch")
-        arrays = prepared.arrays(
-            store or Store(),
-            entry.weights,
-            lambda folder: _read_checkpoint(folder, entry.stems),
-            progress,
-            announce,
-        )
-    return _assemble(name, config, _tensors(arrays), device, residual, wiener=wiener)
 
 
-def _assemble(
-    name: str,
-    config: Mapping[str, Any],
-    state: Mapping[str, Tensor],
-    device: str,
-    residual: str,
+# Models without weights
+
+
+def _classical(name: str) -> Model:
+    from separator import classical
+
+    model: Model = getattr(classical, architectures.CLASSICAL[name])()
+    return model
+
+
+# Models of the catalog
+
+
+def _needed(entry: ModelEntry, options: Options) -> list[Member]:
+    """The members that have a part in the stems that the options ask for."""
+    from separator.outputs import Outputs
+
+    needed = Outputs(entry.stems, options).needed
+    return [
+        member for member in entry.members if any(member.stem_weights[place] for place in needed)
+    ]
+
+
+def _read_member(entry: ModelEntry, member: Member, folder: Path) -> Checkpoint:
+    """A member's checkpoint from its verified folder, with nothing packed in it."""
+    if entry.family == architectures.SPLEETER:
+        state = formats.read_spleeter(folder, entry.stems)
+        arrays = {name: tensor.numpy() for name, tensor in state.items()}
+        return Checkpoint(architectures.SPLEETER, state=arrays, renamed=True)
+    checkpoint = formats.read(folder)
+    if checkpoint.packed is None:
+        return checkpoint
+    from separator import building
+
+    return building.unpacked(building.described(checkpoint, member.architecture, member.arguments))
+
+
+def _catalogued(
+    entry: ModelEntry,
+    members: Sequence[Member],
+    checkpoints: Sequence[Checkpoint],
     *,
     wiener: bool,
-) -> Separator:
-    from separator.devices import choose_device
-    from separator.models.spleeter import Spleeter, SpleeterConfig
-    from separator.separator import Separator, check_residual
+) -> Model:
+    """The model of a catalog's entry from the checkpoints of those of its members, in order."""
+    from separator import building
+    from separator.models.bag import Bag
+    from separator.models.bag import Member as BagMember
 
-    checked = check_residual(residual)
-    place = choose_device(device)
-    model = Spleeter(SpleeterConfig.from_official(config), wiener=wiener)
-    _fill(model, state, name)
-    return Separator(model.to(place).eval().requires_grad_(False), name, place, checked)
+    if entry.family == architectures.SPLEETER:
+        config = {**entry.config, "instrument_list": entry.stems}
+        return _filled_spleeter(config, checkpoints[0].state, wiener=wiener)
+    _check_no_wiener(entry.name, wiener=wiener)
+    with _naming(entry.name):
+        networks = [
+            building.network(building.described(checkpoint, member.architecture, member.arguments))
+            for checkpoint, member in zip(checkpoints, members, strict=True)
+        ]
+    if len(entry.members) == 1:
+        return networks[0]
+    return Bag(
+        [
+            BagMember(network, member.stem_weights)
+            for network, member in zip(networks, members, strict=True)
+        ]
+    )
 
 
-def _tensors(arrays: Mapping[str, Array]) -> dict[str, Tensor]:
+# Checkpoints of the user
+
+
+def _demucs(
+    path: Path,
+    architecture: str | None,
+    arguments: Mapping[str, Any] | None,
+    *,
+    wiener: bool,
+) -> Model:
+    from separator import building
+
+    _check_no_wiener(str(path), wiener=wiener)
+    checkpoint = formats.read(path)
+    with _naming(str(path)):
+        told = building.described(checkpoint, architecture, arguments)
+        try:
+            return building.network(told)
+        except InputError as error:
+            if checkpoint.architecture and arguments is None:  # the caller said none of it
+                raise BadCheckpoint(str(error)) from None
+            raise
+
+
+def _spleeter(
+    path: Path,
+    source: Path | Sequence[Path],
+    config: Mapping[str, Any] | None,
+    *,
+    wiener: bool,
+) -> Model:
+    stems = config.get("instrument_list") if config is not None else None
+    if config is None or not isinstance(stems, (list, tuple)):
+        raise InputError(
+            f"{path}: a checkpoint of Spleeter does not say what it is: give the official "
+            "configuration as its arguments, with its instrument_list, or the path of the .json"
+        )
+    state = formats.read_spleeter(source, tuple(map(str, stems)))
+    arrays = {name: tensor.numpy() for name, tensor in state.items()}
+    with _naming(str(path)):
+        return _filled_spleeter(config, arrays, wiener=wiener)
+
+
+def _filled_spleeter(
+    config: Mapping[str, Any], state: Mapping[str, Array], *, wiener: bool
+) -> Model:
     import torch
 
-    return {name: torch.from_numpy(array) for name, array in arrays.items()}
+    from separator.building import fill
+    from separator.models.spleeter import Spleeter, SpleeterConfig
 
-
-def _read_checkpoint(folder: Path, stems: tuple[str, ...]) -> dict[str, Tensor]:
-    from separator.weights import formats
-
-    return formats.read_spleeter(folder, stems)
+    model = Spleeter(SpleeterConfig.from_official(config), wiener=wiener)
+    fill(model, {name: torch.from_numpy(array) for name, array in state.items()})
+    model.unets.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return model
 
 
 def _read_configuration(path: Path) -> tuple[dict[str, Any], Path]:
+    """An official Spleeter configuration, and the folder of the checkpoint that it names."""
     try:
         settings = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UnknownModel(f"{path}: no such file") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise BadCheckpoint(f"{path}: not a readable JSON configuration ({error})") from None
     if not isinstance(settings, dict) or "model_dir" not in settings:
         raise BadCheckpoint(f"{path}: a Spleeter configuration names its 'model_dir'")
     return settings, path.parent / str(settings["model_dir"])
 
 
-def _fill(model: Spleeter, state: Mapping[str, Tensor], name: str) -> None:
-    import torch
+def _check_no_wiener(name: str, *, wiener: bool) -> None:
+    if wiener:
+        raise InputError(f"the Wiener filter is an option of Spleeter; {name} has none")
 
-    expected = {
-        key: value
-        for key, value in model.state_dict().items()
-        if not key.endswith("num_batches_tracked")  # a training counter
-    }
-    missing = sorted(expected.keys() - state.keys())
-    if missing:
-        raise BadCheckpoint(
-            f"{name}: the checkpoint lacks {missing[0]} and {len(missing) - 1} more"
-        )
-    for key, value in expected.items():
-        if state[key].shape != value.shape:
-            raise BadCheckpoint(
-                f"{name}: {key} has shape {tuple(state[key].shape)}, "
-                f"the configuration asks for {tuple(value.shape)}"
-            )
-    model.load_state_dict({key: state[key] for key in expected}, strict=False)
-    model.unets.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+@contextmanager
+def _naming(where: str) -> Iterator[None]:
+    """Puts the file's or the model's name before an error that does not have it."""
+    try:
+        yield
+    except (BadCheckpoint, InputError) as error:
+        if where in str(error):
+            raise
+        raise type(error)(f"{where}: {error}") from None

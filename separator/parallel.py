@@ -1,37 +1,52 @@
-"""Independent networks side by side on the cores of a CPU.
+"""Segments side by side on the cores of a CPU.
 
-One network at a time on all cores makes them wait for each other after every layer, hundreds of
-times a segment, and the slowest core, or one that the DAW needs, holds up all. A network for each
+One segment at a time on all cores makes them wait for each other after every layer, hundreds of
+times a segment, and the slowest core, or one that the DAW needs, holds up all. A segment for each
 core needs no waiting inside.
 """
 
 from __future__ import annotations
 
 import threading
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Iterator
+    from concurrent.futures import Future
 
-    from torch import Tensor
+    Given = TypeVar("Given")
+    Made = TypeVar("Made")
 
 
-def each(networks: Sequence[Callable[[Tensor], Tensor]], x: Tensor) -> list[Tensor]:
-    """What every network makes of `x`, in their order; the same numbers each time."""
-    cores = torch.get_num_threads()
-    if x.device.type != "cpu" or cores == 1 or len(networks) == 1:
-        return [network(x) for network in networks]
-    inference = torch.is_inference_mode_enabled()
+def ordered(
+    function: Callable[[Given], Made], items: Iterable[Given], workers: int
+) -> Iterator[Made]:
+    """function(item) of every item, in their order; up to `workers` at once, no more are held.
 
-    def run(network: Callable[[Tensor], Tensor]) -> Tensor:
-        with torch.inference_mode(inference):
-            return network(x)
-
-    return list(_pool(min(cores, len(networks)), cores).map(run, networks))
+    Workers share torch's threads evenly. With one worker everything happens in the caller's own
+    thread.
+    """
+    workers = min(workers, torch.get_num_threads())
+    if workers <= 1:
+        yield from map(function, items)
+        return
+    pool = _pool(workers, torch.get_num_threads())
+    pending: deque[Future[Made]] = deque()
+    try:
+        for item in items:
+            pending.append(pool.submit(function, item))
+            if len(pending) > workers:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        for future in pending:  # of a consumer that wants no more, or after an error
+            future.cancel()
 
 
 @cache
@@ -39,7 +54,7 @@ def _pool(workers: int, cores: int) -> ThreadPoolExecutor:
     """Threads that share the cores evenly; kept, as starting their helpers takes time."""
     share = max(1, cores // workers)
     pool = ThreadPoolExecutor(
-        workers, thread_name_prefix="network", initializer=torch.set_num_threads, initargs=(share,)
+        workers, thread_name_prefix="segment", initializer=torch.set_num_threads, initargs=(share,)
     )
     # The number is each thread's own, but also what later threads of the program begin with: so
     # all of them start now, and then it is put back.

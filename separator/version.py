@@ -7,8 +7,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+from separator.architectures import CLASSICAL
 from separator.errors import BadCheckpoint, UnknownModel
 from separator.weights import catalog
+from separator.weights.archives import sha256_of
 
 # Raised when the architecture code changes what comes out for the same weights.
 ARCHITECTURE = 1
@@ -23,27 +25,53 @@ def model_version(name_or_path: str | Path) -> str:
     Raises:
         UnknownModel: no such name and no such file.
     """
-    path = Path(name_or_path)
     facts: dict[str, Any] = {"architecture": ARCHITECTURE}
-    if path.suffix == ".json":
-        facts["files"] = [hashlib.sha256(data).hexdigest() for data in _contents(path)]
+    if is_path(name_or_path):
+        facts["files"] = [_sha256(file) for file in _files(Path(name_or_path))]
+    elif str(name_or_path) in CLASSICAL:
+        facts["method"] = str(name_or_path)
     else:
         entry = catalog.find(str(name_or_path))
-        bundle = catalog.load().weights[entry.weights]
         facts["stems"] = entry.stems
         facts["config"] = entry.config
-        facts["archives"] = [source.archive.sha256 for source in bundle.sources]
+        facts["members"] = [[m.stem_weights, dict(m.arguments)] for m in entry.members]
+        facts["archives"] = [
+            source.archive.sha256
+            for bundle in catalog.load().bundles_of(entry)
+            for source in bundle.sources
+        ]
     text = json.dumps(facts, sort_keys=True, default=dict)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _contents(config: Path) -> list[bytes]:
+def is_path(name_or_path: str | Path) -> bool:
+    """Whether this is a path and not a name of the catalog: by its looks, there or not."""
+    text = str(name_or_path)
+    return isinstance(name_or_path, Path) or "/" in text or "\\" in text or _ends_as_file(text)
+
+
+def _ends_as_file(text: str) -> bool:
+    return text.endswith((".json", ".th", ".safetensors", ".onnx", ".index", ".ckpt"))
+
+
+def _files(path: Path) -> list[Path]:
+    """The files that a checkpoint consists of."""
     try:
-        text = config.read_bytes()
-        folder = config.parent / str(json.loads(text)["model_dir"])
-        files = sorted(file for file in folder.iterdir() if file.is_file())
-        return [text, *(file.read_bytes() for file in files)]
+        if path.suffix != ".json":
+            return sorted(path.iterdir()) if path.is_dir() else [path]
+        folder = path.parent / str(json.loads(path.read_bytes())["model_dir"])
+        return [path, *sorted(folder.iterdir())]
     except FileNotFoundError as error:
         raise UnknownModel(f"{error.filename}: no such file") from None
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise BadCheckpoint(f"{config}: not a Spleeter configuration ({error})") from None
+        raise BadCheckpoint(f"{path}: not a Spleeter configuration ({error})") from None
+
+
+def _sha256(file: Path) -> str:
+    try:
+        with file.open("rb") as stream:
+            return sha256_of(stream)
+    except FileNotFoundError:
+        raise UnknownModel(f"{file}: no such file") from None
+    except OSError as error:
+        raise BadCheckpoint(f"{file}: cannot be read ({error.strerror or error})") from None

@@ -5,9 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
+import numpy as np
 import pytest
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 ROOT = Path(__file__).parent.parent
 GOLDEN = ROOT / "tests" / "golden"
@@ -39,6 +43,11 @@ class Require:
         folder = ROOT.parent / "shared" / "corpus"
         return folder if folder.is_dir() else self._lack("needs ../shared/corpus")
 
+    def golden(self, name: str) -> Path:
+        """A file or folder of golden data: in the repository if it is small enough to lie there."""
+        ours = GOLDEN / name
+        return ours if ours.exists() else self.corpus().parent / "golden" / name
+
     def weights(self, name: str = "spleeter-2stems") -> Path:
         """The folder of real, verified weights; fetched when they are not cached."""
         from separator.errors import WeightsUnavailable
@@ -51,3 +60,11 @@ class Require:
 
 
 require = Require()
+
+
+def snr_db(ours: NDArray[Any], theirs: NDArray[Any]) -> float:
+    """Signal to noise of two arrays of one shape; infinite where they are equal."""
+    assert ours.shape == theirs.shape
+    signal = theirs.astype(np.float64)
+    noise = float(np.sum((signal - ours) ** 2))
+    return float(10 * np.log10(np.sum(signal**2) / noise)) if noise else float("inf")

@@ -7,7 +7,8 @@ from torch import Tensor
 
 from separator.chunking import SegmentPlan
 from separator.models.base import SegmentModel
-from separator.separator import Residual, Separator
+from separator.options import Options, Residual
+from separator.separator import Separator
 
 SHARES = {"vocals": 0.25, "drums": 0.5}  # a quarter is left for the residual
 
@@ -31,4 +32,4 @@ class Toy(SegmentModel):
 
 def toy(residual: Residual = "stem", rate_hz: int = 44_100) -> Separator:
     """A ready separator around the toy model."""
-    return Separator(Toy(rate_hz=rate_hz), "toy", torch.device("cpu"), residual)
+    return Separator(Toy(rate_hz=rate_hz), "toy", torch.device("cpu"), Options(residual=residual))

@@ -105,6 +105,23 @@ class Headroom(BaseModel):
         return value
 
 
+class Separation(BaseModel):
+    """How the model is run; `separator.options` says what each does, and gives the defaults.
+
+    Left out, everything is as the official program does it.
+    """
+
+    model_config = STRICT
+    two_stems: Annotated[str, Field(min_length=1)] | None = None
+    other_method: Literal["minus", "add"] = "minus"
+    segment_s: float | None = Field(default=None, ge=0.1, le=600)
+    overlap: float | None = Field(default=None, ge=0, le=0.99)
+    transition_power: float = Field(default=1.0, ge=1, le=100)
+    shifts: int = Field(default=0, ge=0, le=100)
+    seed: int = Field(default=0, ge=0)
+    wiener: bool = False
+
+
 class Output(BaseModel):
     """How the outputs are written. subtype: that of the bounce (same), or a fixed one."""
 
@@ -124,6 +141,7 @@ class Settings(BaseModel):
     summary: Annotated[str, AfterValidator(_summary)]
     model: Annotated[str, Field(min_length=1)] | None = None
     residual: Literal["add-to-last", "stem", "off"] = "add-to-last"
+    separation: Separation = Separation()
     chain: tuple[ChainItem, ...] = ()
     headroom: Headroom = Headroom()
     limiter: Limiter | None = None
@@ -169,7 +187,8 @@ class Preset(Settings):
     @property
     def is_sum(self) -> bool:
         """True if the published stems are all of the bounce; effects may have changed them."""
-        return self.stems == "all" and self.residual != "off"
+        rest_is_difference = self.separation.two_stems and self.separation.other_method == "minus"
+        return self.stems == "all" and (self.residual != "off" or bool(rest_is_difference))
 
     @property
     def content_hash(self) -> str:
@@ -182,6 +201,28 @@ class Preset(Settings):
         ]
         canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
         return hashlib.sha256(canonical.encode()).hexdigest()
+
+    def adjusted(self, stems: tuple[str, ...], separation: Mapping[str, object]) -> Preset:
+        """The same preset with other stems (none: its own) and other fields of `separation`.
+
+        Ranges are checked where the separation is made.
+        """
+        changes: dict[str, object] = {}
+        if separation:
+            changes["separation"] = self.separation.model_copy(update=dict(separation))
+        if stems:
+            # The path is what a complaint about the stems begins with.
+            changes |= {"stems": stems, "mixdowns": {}, "path": Path("--stems")}
+        return self.model_copy(update=changes)
+
+    @property
+    def wanted(self) -> tuple[str, ...] | None:
+        """The stems that the outputs are made of; None if that can be all of the model's."""
+        mixed = (item for gains in self.mixdowns.values() for item in gains.items())
+        named = [source for source, gain in mixed if gain is not None]
+        if self.stems == "all" or REST in named:
+            return None
+        return tuple(dict.fromkeys([*self.stems, *named]))
 
     def outputs(self, sources: Sequence[str]) -> dict[str, dict[str, float]]:
         """What to publish: output name -> {source: linear gain, 0 left out}, stems first.
@@ -283,6 +324,7 @@ def load_file(path: Path) -> Preset:
 _MODELS: Mapping[tuple[str, ...], type[BaseModel]] = {
     (): Settings,
     ("headroom",): Headroom,
+    ("separation",): Separation,
     ("limiter",): Limiter,
     ("output",): Output,
     **{("chain", name): effect for name, effect in EFFECTS.items()},

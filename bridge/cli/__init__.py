@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from bridge import __version__
-from bridge.cli import demo, doctor, models, presets, retry, split, status, watch
+from bridge.cli import demo, doctor, evaluate, models, presets, retry, split, status, watch
 
 app = typer.Typer(
     name="stembridge",
@@ -25,6 +25,7 @@ app.command("watch")(watch.watch)
 app.command("split")(split.split)
 app.add_typer(presets.app, name="presets")
 app.add_typer(models.app, name="models")
+app.command("evaluate")(evaluate.evaluate)
 app.command("status")(status.status)
 app.command("retry")(retry.retry)
 app.command("doctor")(doctor.doctor)

@@ -2,80 +2,174 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from bridge.cli import options
 
 if TYPE_CHECKING:
-    from separator.weights.catalog import Archive, Bundle
+    from collections.abc import Iterable, Sequence
+
+    from separator.weights.entries import Member, ModelEntry, Source
     from separator.weights.store import Store
 
 app = typer.Typer(help="What separates, its weights and their licence.", no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A name of `models list`.")]
+Json = Annotated[bool, typer.Option("--json", help="As JSON, for scripts.")]
+
+WIDE = 160  # columns of a terminal from which on everything fits into one table
 
 
 @app.command("list")
-def list_models() -> None:
+def list_models(as_json: Json = False) -> None:
     """Every model of the catalog."""
-    from bridge.cli.show import table
+    from bridge.cli.show import console
     from separator.weights import catalog
 
     store = _store()
+    entries = catalog.models()
+    if as_json:
+        typer.echo(json.dumps([_facts(store, entry) for entry in entries], indent=2))
+    elif (out := console()).is_terminal and out.width < WIDE:
+        _narrow(store, entries)
+    else:
+        _wide(store, entries)
+
+
+def _wide(store: Store, entries: Iterable[ModelEntry]) -> None:
+    from bridge.cli.show import table
+
     table(
         None,
-        ("model", "stems", "cached", "licence", "note"),
-        (
-            (
-                entry.name,
-                ", ".join(entry.stems),
-                "yes" if store.cached(entry.weights) else "no",
-                entry.licence.name,
-                entry.note,
-            )
-            for entry in catalog.models()
-        ),
+        ("model", "stems", ">size", "licence", "cached", "speed", "note"),
+        ((*_row(store, entry, ", ".join(entry.stems)), entry.note) for entry in entries),
     )
+
+
+def _narrow(store: Store, entries: Sequence[ModelEntry]) -> None:
+    """For 80 columns: the stems, of which there are few sets, by their number."""
+    from bridge.cli.show import table
+
+    table(
+        None,
+        ("model", ">stems", ">size", "licence", "local", "speed"),
+        (_row(store, entry, str(len(entry.stems))) for entry in entries),
+    )
+    sets = {len(entry.stems): ", ".join(entry.stems) for entry in entries}
+    for count, names in sorted(sets.items()):
+        typer.echo(f"{count} stems: {names}")
+    typer.echo("`stembridge models info NAME` tells more.")
+
+
+def _row(store: Store, entry: ModelEntry, stems: str) -> tuple[str, ...]:
+    cached = "yes" if store.has(entry) else "no"
+    return (entry.name, stems, _size(entry), entry.licence.name, cached, entry.speed)
+
+
+def _facts(store: Store, entry: ModelEntry) -> dict[str, Any]:
+    return {
+        "name": entry.name,
+        "stems": entry.stems,
+        "architectures": entry.architectures,
+        "networks": len(entry.members),
+        "segment_s": round(entry.segment_s, 3),
+        "rate_hz": entry.rate_hz,
+        "size_bytes": entry.size_bytes,
+        "licence": entry.licence.lines,
+        "cached": store.has(entry),
+        "speed": entry.speed,
+        "gflop_per_s": entry.gflop_per_s,
+        "note": entry.note,
+    }
 
 
 @app.command()
 def info(name: Name) -> None:
-    """All about one model: stems, settings, licence, addresses, checksums."""
+    """All about one model: stems, networks, licence, addresses, checksums."""
     from separator.version import model_version
     from separator.weights import catalog
 
     entry = catalog.find(name)
-    bundle = catalog.load().weights[entry.weights]
     store = _store()
+    work = f"{entry.gflop_per_s:g} GFLOP for a second of audio"
+    rows: list[tuple[str, str]] = [
+        ("stems", ", ".join(entry.stems)),
+        ("class", ", ".join(entry.architectures)),
+        ("segment", f"{entry.segment_s:.4g} s at {entry.rate_hz} Hz"),
+        ("speed", f"{entry.speed} ({work})"),
+        ("size", _size(entry)),
+        *(("licence", line) for line in entry.licence.lines),
+        ("version", model_version(name)),
+    ]
+    settings = ", ".join(f"{key} {value}" for key, value in entry.config.items() if key != "model")
+    rows += [("settings", settings)] if settings else []
+    for number, member in enumerate(entry.members, 1):
+        rows += _about(store, entry, member, number)
     typer.echo(f"{entry.name}: {entry.note}")
-    typer.echo(f"  stems      {', '.join(entry.stems)}")
-    typer.echo(f"  licence    {entry.licence}")
-    typer.echo(f"  version    {model_version(name)}")
-    typer.echo(f"  cached     {_place(store, bundle)}")
-    settings = {key: value for key, value in entry.config.items() if key != "model"}
-    typer.echo(f"  settings   {', '.join(f'{key} {value}' for key, value in settings.items())}")
-    for source in bundle.sources:
-        typer.echo(f"  source     {_address(source.archive)}, sha256 {source.archive.sha256}")
+    for key, text in rows:
+        typer.echo(f"  {key:<10} {text}")
+
+
+def _about(
+    store: Store, entry: ModelEntry, member: Member, number: int
+) -> Iterable[tuple[str, str]]:
+    from separator.weights import catalog
+
+    if len(entry.members) > 1:
+        counts = zip(entry.stems, member.stem_weights, strict=True)
+        stems = ", ".join(stem for stem, count in counts if count)
+        yield f"network {number}", f"{member.architecture} {member.weights_id}, for {stems}"
+    cached = store.cached(member.weights_id)
+    yield "cached", str(store.folder(member.weights_id)) if cached else "no"
+    for source in catalog.load().weights[member.weights_id].sources:
+        yield "source", f"{source.archive.address}, {_sum(source)}"
+
+
+def _sum(source: Source) -> str:
+    stated = source.archive.sha256
+    if stated is None:
+        return "sha256 as the server states it"
+    return f"sha256 {stated}" if len(stated) == 64 else f"sha256 {stated}…"
 
 
 @app.command()
-def pull(
-    name: Name,
-    file: Annotated[
-        Path | None,
-        typer.Option("--file", metavar="FILE", help="An archive that you have already."),
-    ] = None,
-) -> None:
+def pull(name: Name) -> None:
     """Fetch and verify a model's weights now, for later use without a network."""
     from bridge.cli.show import Fetching, note
     from separator.weights import catalog
 
     entry = catalog.find(name)
-    folder = _store().ensure(entry.weights, progress=Fetching(), announce=note, file=file)
-    typer.echo(f"{name}: {folder}")
+    store, fetching = _store(), Fetching()
+    for weights_id in entry.weights_ids:
+        folder = store.ensure(weights_id, progress=fetching, announce=note)
+        typer.echo(f"{name}: {folder}")
+
+
+@app.command("import")
+def import_files(
+    name: Name,
+    files: Annotated[
+        list[Path],
+        typer.Argument(metavar="FILE...", help="Files of `models info NAME` that you have."),
+    ],
+) -> None:
+    """Take weights from files that you have already, for a machine without a network."""
+    from bridge.cli.show import note, plain
+    from separator.weights import catalog
+
+    entry = catalog.find(name)
+    store = _store()
+    for file in files:
+        new = store.add(name, file, announce=note)
+        text = f"imported {', '.join(new)}" if new else "is in the cache already"
+        typer.echo(plain(f"{file}: {text}"))
+    missing = [item for item in entry.weights_ids if not store.cached(item)]
+    if missing:
+        typer.echo(f"{name}: still missing: {', '.join(missing)}; see `models info {name}`")
 
 
 def _store() -> Store:
@@ -84,13 +178,7 @@ def _store() -> Store:
     return Store(options.settings().cache_dir)
 
 
-def _place(store: Store, bundle: Bundle) -> str:
-    return str(store.cache_dir / bundle.folder) if store.cached(bundle.id) else "no"
-
-
-def _address(archive: Archive) -> str:
-    from separator.weights.catalog import UrlArchive
-
-    if isinstance(archive, UrlArchive):
-        return archive.url
-    return f"the Python package {archive.package} {archive.version}, by pip"
+def _size(entry: ModelEntry) -> str:
+    """In decimal units, as download pages tell sizes."""
+    megabytes = entry.size_bytes / 1e6
+    return f"{megabytes / 1e3:.1f} GB" if megabytes >= 1e3 else f"{megabytes:.0f} MB"

@@ -35,6 +35,60 @@ Model = Annotated[
         show_default=False,
     ),
 ]
+Stems = Annotated[
+    str | None,
+    typer.Option(
+        "--stems",
+        metavar="A,B,...",
+        help="Only these stems; what they do not need is not computed.",
+        show_default=False,
+    ),
+]
+TwoStems = Annotated[
+    str | None,
+    typer.Option(
+        "--two-stems",
+        metavar="STEM",
+        help="This stem and everything else, as no_STEM.",
+        show_default=False,
+    ),
+]
+OtherMethod = Annotated[
+    str | None,
+    typer.Option(
+        "--other-method",
+        metavar="minus|add",
+        help="With --two-stems: bounce minus STEM, or the sum of the other stems. [default: minus]",
+        show_default=False,
+    ),
+]
+Segment = Annotated[
+    float | None,
+    typer.Option(
+        "--segment",
+        metavar="S",
+        help="Length of the model's segments in seconds. [default: the model's own]",
+        show_default=False,
+    ),
+]
+Overlap = Annotated[
+    float | None,
+    typer.Option(
+        "--overlap",
+        metavar="SHARE",
+        help="Of neighbouring segments. [default: 0.25]",
+        show_default=False,
+    ),
+]
+Shifts = Annotated[
+    int | None,
+    typer.Option(
+        "--shifts",
+        metavar="N",
+        help="Average over N runs shifted in time: a little better, N times as long. [default: 0]",
+        show_default=False,
+    ),
+]
 
 
 def settings(**flags: object) -> Settings:
@@ -44,8 +98,17 @@ def settings(**flags: object) -> Settings:
     return resolve(flags).settings
 
 
-def engine(preset_flag: str | None, model_flag: str | None) -> Engine:
-    """An engine for the options in force, with bars for what has to be fetched."""
+def engine(
+    preset_flag: str | None,
+    model_flag: str | None,
+    *,
+    stems: str | None = None,
+    **separation: float | str | None,
+) -> Engine:
+    """An engine for the options in force, with bars for what has to be fetched.
+
+    separation: fields of a preset's `separation` by name; None means not given.
+    """
     from bridge.chain import preset as presets
     from bridge.cli.show import Fetching, note
     from bridge.service import Engine, choose_model
@@ -53,4 +116,8 @@ def engine(preset_flag: str | None, model_flag: str | None) -> Engine:
     in_force = settings(preset=preset_flag)
     preset = presets.load(in_force.preset)
     model = choose_model(model_flag, preset, in_force)
-    return Engine(in_force, preset, model, fetching=Fetching(), announce=note)
+    names = tuple(filter(None, (name.strip() for name in (stems or "").split(","))))
+    given = {name: value for name, value in separation.items() if value is not None}
+    return Engine(
+        in_force, preset.adjusted(names, given), model, fetching=Fetching(), announce=note
+    )

@@ -21,6 +21,12 @@ def split(
     out: options.Out = None,
     preset: options.Preset = None,
     model: options.Model = None,
+    stems: options.Stems = None,
+    two_stems: options.TwoStems = None,
+    other_method: options.OtherMethod = None,
+    segment: options.Segment = None,
+    overlap: options.Overlap = None,
+    shifts: options.Shifts = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the manifests as one JSON list.")
     ] = False,
@@ -31,7 +37,16 @@ def split(
     from bridge.cli.interrupts import deferred
     from bridge.cli.show import result
 
-    engine = options.engine(preset, model)
+    engine = options.engine(
+        preset,
+        model,
+        stems=stems,
+        two_stems=two_stems,
+        other_method=other_method,
+        segment_s=segment,
+        overlap=overlap,
+        shifts=shifts,
+    )
     _ = engine.separator  # now, while Ctrl-C still ends a download
     with deferred() as stop:
         outcomes = [_one(engine, file, out, stop, quiet=as_json) for file in files]

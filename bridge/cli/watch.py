@@ -17,6 +17,12 @@ def watch(
     out: options.Out = None,
     preset: options.Preset = None,
     model: options.Model = None,
+    stems: options.Stems = None,
+    two_stems: options.TwoStems = None,
+    other_method: options.OtherMethod = None,
+    segment: options.Segment = None,
+    overlap: options.Overlap = None,
+    shifts: options.Shifts = None,
     poll: Annotated[
         bool, typer.Option("--poll", help="Look regularly; for network drives without events.")
     ] = False,
@@ -34,7 +40,16 @@ def watch(
     from bridge.ledger.store import Ledger
     from bridge.watch import Watch
 
-    engine = options.engine(preset, model)
+    engine = options.engine(
+        preset,
+        model,
+        stems=stems,
+        two_stems=two_stems,
+        other_method=other_method,
+        segment_s=segment,
+        overlap=overlap,
+        shifts=shifts,
+    )
     ledger = Ledger(engine.settings.ledger_path)
     audience = Lines()
     service = Watch(folder, out, engine, ledger, audience, poll=poll)

@@ -24,6 +24,7 @@ class SegmentModel(nn.Module, ABC):
     channels: channels of the mixture that it takes.
     plan: its segments; the outputs of `segment`, overlap-added, are the output of the whole.
     needs_statistics: whether a first pass over the recording has to fill `statistics`.
+    concurrent_segments: how many to compute side by side on a CPU, each with its own memory.
     """
 
     sources: tuple[str, ...]
@@ -31,6 +32,7 @@ class SegmentModel(nn.Module, ABC):
     channels: int
     plan: SegmentPlan
     needs_statistics: bool = False
+    concurrent_segments: int = 1
 
     @abstractmethod
     def segment(self, mixture: Tensor, statistics: Any = None) -> Tensor:
@@ -77,6 +79,7 @@ class WaveformModel(nn.Module, ABC):
     channels: channels of the mixture that it takes.
     segment_s: length of the segments that the official program runs it on, in seconds.
     fixed_segment: whether it can take no longer segments than that.
+    concurrent_segments: how many to compute side by side on a CPU, each with its own memory.
     """
 
     sources: tuple[str, ...]
@@ -84,6 +87,7 @@ class WaveformModel(nn.Module, ABC):
     channels: int
     segment_s: float
     fixed_segment: bool = False
+    concurrent_segments: int = 1
 
     def valid_frames(self, frames: int) -> int:
         """The length, at least `frames`, that the network wants to see for `frames` of output.
@@ -94,4 +98,7 @@ class WaveformModel(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, mixture: Tensor) -> Tensor:
-        """(batch, channels, frames) -> (batch, stems, channels, frames), float32."""
+        """(batch, channels, frames) -> (batch, stems, channels, n), float32.
+
+        n is `frames`, or less by as much on both sides. From valid_frames(f) it is f at least.
+        """

@@ -21,7 +21,6 @@ from torch import Tensor, nn
 from separator.chunking import SegmentPlan
 from separator.errors import InputError
 from separator.models.base import SegmentModel
-from separator.parallel import each
 from separator.stft import hann, istft_sum, stft
 from separator.wiener import SpatialStatistics, wiener_filter
 
@@ -287,7 +286,8 @@ class UNet(nn.Module):
         x = self.encoder[-1](x)
         for layer in self.decoder:
             x = layer(x, skips.pop() if skips else None)
-        return self.mask(x)  # type: ignore[no-any-return]
+        # The last layers have their channels last in memory, the spectrogram has bins last.
+        return self.mask(x).contiguous()  # type: ignore[no-any-return]
 
 
 class Spleeter(SegmentModel):
@@ -297,6 +297,8 @@ class Spleeter(SegmentModel):
     partitions' waveforms, each with the full tail of its last window, add up to the official
     result; the official program starts with one window of silence, here the plan's lead.
     """
+
+    concurrent_segments = 2  # about 150 MB each
 
     def __init__(self, config: SpleeterConfig, *, wiener: bool = False) -> None:
         super().__init__()
@@ -325,7 +327,7 @@ class Spleeter(SegmentModel):
         (batch, channels, T, all bins) complex64 -> (batch, stems, channels, T, F) float32.
         """
         mixture = spectrum[..., : self.config.bins].abs()
-        logits = torch.stack(each([self.unets[source] for source in self.sources], mixture), dim=1)
+        logits = torch.stack([self.unets[source](mixture) for source in self.sources], dim=1)
         share = logits.softmax(dim=1) if self.config.softmax else logits.sigmoid_()
         return share.mul_(mixture[:, None])
 

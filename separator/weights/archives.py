@@ -15,13 +15,14 @@ import zlib
 from typing import TYPE_CHECKING, BinaryIO
 
 from separator.errors import BadCheckpoint, WrongChecksum
+from separator.weights.entries import UrlFile, agrees
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
     from typing import Protocol
 
-    from separator.weights.catalog import Member
+    from separator.weights.entries import PackedFile, Source
 
     class Readable(Protocol):
         """Enough of a file."""
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 
 BLOCK_BYTES = 1 << 20
-MAX_MEMBER_BYTES = 1 << 30  # five times the largest set of weights in the catalog
+MAX_MEMBER_BYTES = 4 << 30  # the largest weights have 2.6 GB
 DAMAGED = (
     tarfile.TarError,
     zipfile.BadZipFile,
@@ -50,37 +51,49 @@ def sha256_of(stream: Readable) -> str:
     return digest.hexdigest()
 
 
+def take(source: Source, archive: BinaryIO, into: Path) -> dict[str, str]:
+    """Writes the source's files, which are in the archive or are it; see `extract`."""
+    if not isinstance(source.archive, UrlFile):
+        return extract(archive, source.files, into)
+    (file,) = source.files
+    archive.seek(0)
+    digest = _copy(archive, into / file.name, MAX_MEMBER_BYTES)
+    if not agrees(file.sha256, digest):  # it was verified before; nothing may change in between
+        raise WrongChecksum(f"{file.name} is not the one in the catalog")
+    return {file.name: digest}
+
+
 def extract(
     archive: BinaryIO,
-    members: Sequence[Member],
+    files: Sequence[PackedFile],
     into: Path,
     *,
     max_member_bytes: int = MAX_MEMBER_BYTES,
 ) -> dict[str, str]:
-    """Writes the members into the folder, flushed to the disk; returns their sha256 by name.
+    """Writes the files into the folder, flushed to the disk; returns their sha256 by name.
 
-    A member matches on its whole path, or on its end where the archive puts a folder before it.
+    A file matches on its whole path, or on its end where the archive puts a folder before it.
 
     Raises:
-        BadCheckpoint: damaged, a member missing or there twice, or larger than the limit.
-        WrongChecksum: a member is not the one in the catalog.
+        BadCheckpoint: damaged, a file missing or there twice, or larger than the limit.
+        WrongChecksum: a file is not the one in the catalog.
     """
     sums: dict[str, str] = {}
     try:
-        for path, stream in _files(archive, max_member_bytes * (len(members) + 1)):
-            member = _match(path, members)
-            if member is None:
+        for path, stream in _unpacked(archive, max_member_bytes * (len(files) + 1)):
+            file = _match(path, files)
+            if file is None:
                 continue
-            if member.name in sums:
-                raise BadCheckpoint(f"the archive has {member.path} twice")
-            sums[member.name] = _copy(stream, into / member.name, max_member_bytes)
+            if file.name in sums:
+                raise BadCheckpoint(f"the archive has {file.path} twice")
+            sums[file.name] = _copy(stream, into / file.name, max_member_bytes)
     except DAMAGED as error:
         raise BadCheckpoint(f"the archive is damaged ({error})") from None
-    for member in members:
-        if member.name not in sums:
-            raise BadCheckpoint(f"the archive lacks {member.path}")
-        if member.sha256 not in {None, sums[member.name]}:
-            raise WrongChecksum(f"{member.path} in the archive is not the one in the catalog")
+    for file in files:
+        if file.name not in sums:
+            raise BadCheckpoint(f"the archive lacks {file.path}")
+        if not agrees(file.sha256, sums[file.name]):
+            raise WrongChecksum(f"{file.path} in the archive is not the one in the catalog")
     return sums
 
 
@@ -99,7 +112,7 @@ class _Bounded:
         return block
 
 
-def _files(archive: BinaryIO, budget_bytes: int) -> Iterator[tuple[str, Readable]]:
+def _unpacked(archive: BinaryIO, budget_bytes: int) -> Iterator[tuple[str, Readable]]:
     """Regular files with the names that the archive gives them."""
     archive.seek(0)
     if zipfile.is_zipfile(archive):
@@ -118,10 +131,10 @@ def _files(archive: BinaryIO, budget_bytes: int) -> Iterator[tuple[str, Readable
                 yield entry.name, content
 
 
-def _match(path: str, members: Sequence[Member]) -> Member | None:
-    for member in members:
-        if path == member.path or path.endswith(f"/{member.path}"):
-            return member
+def _match(path: str, files: Sequence[PackedFile]) -> PackedFile | None:
+    for file in files:
+        if path == file.path or path.endswith(f"/{file.path}"):
+            return file
     return None
 
 

@@ -18,20 +18,27 @@ from separator.errors import WeightsUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from http.client import HTTPResponse
+    from http.client import HTTPMessage, HTTPResponse
     from pathlib import Path
+    from typing import IO
 
     Progress = Callable[[int, int | None, str], None]
 
 CONNECT_S = 10.0  # also the longest silence in mid-download
 BLOCK_BYTES = 1 << 18
-MAX_BYTES = 2 << 30  # of a file whose size the catalog does not know
+MAX_BYTES = 4 << 30  # of a file whose size the catalog does not know; the largest has 2.6 GB
 MAX_DROPS = 20  # in one call; a later call goes on from there
+LINKED = "X-Linked-ETag"  # how the Hugging Face hub states the sha256 of a large file
+SHA256 = re.compile(r'"?([0-9a-f]{64})"?')
 CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 
 
 class SourceFailed(WeightsUnavailable):
     """One source could not deliver; the message is its reason alone."""
+
+
+class Unreachable(SourceFailed):
+    """There was no connection: whatever else is at that host needs no try."""
 
 
 class _DropError(Exception):
@@ -74,6 +81,11 @@ class Download:
         self.part.unlink(missing_ok=True)
         self._validator_file.unlink(missing_ok=True)
 
+    def stated_sha256(self) -> str | None:
+        """What the server said the file's sha256 is, if it did; after `run`."""
+        found = SHA256.fullmatch(self._saved().get("sha256", ""))
+        return found[1] if found else None
+
     @property
     def _validator_file(self) -> Path:
         return self.part.with_suffix(".validator")
@@ -81,23 +93,27 @@ class Download:
     def _have(self) -> int:
         return self.part.stat().st_size if self.part.exists() else 0
 
-    def _validator(self) -> str | None:
+    def _saved(self) -> dict[str, str]:
+        """What was kept beside the partial file about the answer that it came from."""
         try:
             saved = json.loads(self._validator_file.read_text(encoding="utf-8"))
         except (OSError, ValueError):
-            return None
+            return {}
         known = isinstance(saved, dict) and saved.get("url") == self.url
-        return str(saved["validator"]) if known and "validator" in saved else None
+        return {str(key): str(value) for key, value in saved.items()} if known else {}
 
     def _attempt(self, have: int, progress: Progress | None, label: str) -> None:
         request = urllib.request.Request(self.url)
-        validator = self._validator()
+        validator = self._saved().get("validator")
         if have and validator:
             request.add_header("Range", f"bytes={have}-")
             request.add_header("If-Range", validator)
         try:
-            with urllib.request.urlopen(request, timeout=self.timeout_s) as response:
+            redirects = _Redirects()
+            opener = urllib.request.build_opener(redirects)
+            with opener.open(request, timeout=self.timeout_s) as response:
                 start, total = self._accept(response, have)
+                self._keep(response, response.headers.get(LINKED) or redirects.linked)
                 self._receive(response, start, total, progress, label)
         except urllib.error.HTTPError as error:
             error.close()
@@ -107,7 +123,7 @@ class Download:
                 self.discard()
                 raise SourceFailed("the file has changed there; try again") from None
         except urllib.error.URLError as error:
-            raise SourceFailed(reason(error.reason)) from None
+            raise Unreachable(reason(error.reason)) from None
         except (TimeoutError, ConnectionError, HTTPException) as error:
             raise SourceFailed(reason(error)) from None
 
@@ -136,7 +152,6 @@ class Download:
         progress: Progress | None,
         label: str,
     ) -> None:
-        self._keep_validator(response)
         limit = total or self.size_bytes or MAX_BYTES
         done = start
         with self.part.open("ab" if start else "wb") as file:
@@ -157,15 +172,34 @@ class Download:
         if whole is not None and done < whole:
             raise _DropError(f"{done} of {whole} bytes came")
 
-    def _keep_validator(self, response: HTTPResponse) -> None:
+    def _keep(self, response: HTTPResponse, linked: str | None) -> None:
         tag = response.headers.get("ETag")
         if not tag or tag.startswith("W/"):  # weak tags may not be used for ranges
             tag = response.headers.get("Last-Modified")
-        if tag is None:
-            self._validator_file.unlink(missing_ok=True)
-            return
-        saved = json.dumps({"url": self.url, "validator": tag})
-        self._validator_file.write_text(saved, encoding="utf-8")
+        facts = {"url": self.url, "validator": tag, "sha256": linked}
+        known = {key: value for key, value in facts.items() if value is not None}
+        self._validator_file.write_text(json.dumps(known), encoding="utf-8")
+
+
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """Follows as usual and keeps the sha256 that the first answer states.
+
+    The hub answers with the address of a storage server, which knows nothing of the sum.
+    """
+
+    linked: str | None = None
+
+    def redirect_request(  # noqa: PLR0917  (the signature is the standard library's)
+        self,
+        req: urllib.request.Request,
+        fp: IO[bytes],
+        code: int,
+        msg: str,
+        headers: HTTPMessage,
+        newurl: str,
+    ) -> urllib.request.Request | None:
+        self.linked = self.linked or headers.get(LINKED)
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
 def reason(error: object) -> str:

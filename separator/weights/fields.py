@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import re
-from typing import TYPE_CHECKING, NoReturn
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NoReturn, TypeGuard
 
 from separator.errors import WeightsError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 SHA256 = re.compile(r"[0-9a-f]{64}")
+PREFIX = re.compile(r"[0-9a-f]{8,63}")  # with 32 bits no accident passes; a forger might
 
 
 class Fields:
@@ -73,8 +76,37 @@ class Fields:
             self.fail(key, "must be 64 lower-case hex digits")
         return value
 
-    def optional_sha256(self, key: str) -> str | None:
-        return self.sha256(key) if self.has(key) else None
+    def optional_sha256(self) -> str | None:
+        """`sha256`, else `sha256_prefix` (the first 8 digits or more), else nothing."""
+        if self.has("sha256") or not self.has("sha256_prefix"):
+            return self.sha256("sha256") if self.has("sha256") else None
+        value = self.text("sha256_prefix")
+        if not PREFIX.fullmatch(value):
+            self.fail("sha256_prefix", "must be 8 lower-case hex digits or more")
+        return value
+
+    def number(self, key: str) -> float:
+        """Above 0."""
+        value = self._take(key)
+        if not _is_number(value) or value <= 0:
+            self.fail(key, "must be a number above 0")
+        return value
+
+    def numbers(self, key: str) -> tuple[float, ...]:
+        """Each from 0 to 1."""
+        value = self._take(key)
+        if not isinstance(value, list) or not all(_is_number(n) and 0 <= n <= 1 for n in value):
+            self.fail(key, "must be a list of numbers from 0 to 1")
+        return tuple(float(item) for item in value)
+
+    def frozen(self, key: str) -> Mapping[str, Any]:
+        """A table of texts, numbers, and lists of them, as it is but unchangeable."""
+        value = self._take(key)
+        if not isinstance(value, dict) or not all(isinstance(name, str) for name in value):
+            self.fail(key, "must be a table with texts for keys")
+        return MappingProxyType(
+            {name: tuple(item) if isinstance(item, list) else item for name, item in value.items()}
+        )
 
     def choice(self, key: str, choices: Sequence[str]) -> str:
         value = self.text(key)
@@ -102,3 +134,9 @@ class Fields:
             Fields(item, f"{self._where}: {key}: number {number}")
             for number, item in enumerate(value, 1)
         ]
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    return math.isfinite(value)

@@ -10,15 +10,17 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from separator.weights.archives import sha256_of
+from separator.weights.entries import agrees
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from separator.weights.catalog import Bundle
+    from separator.weights.entries import Bundle
 
 SUMS = "SHA256SUMS"
 SCRATCH = "scratch-"
+FETCHING = ("pip-", "npm-")  # where these programs put what they fetch
 LINE = re.compile(r"([0-9a-f]{64})  ([^/\\]+)")
 
 
@@ -52,9 +54,9 @@ def _sums(folder: Path, bundle: Bundle) -> dict[str, str]:
     found = [LINE.fullmatch(line) for line in lines]
     sums = {match[2]: match[1] for match in found if match}
     for source in bundle.sources:
-        known = {member.name: member.sha256 for member in source.members}
+        known = {file.name: file.sha256 for file in source.files}
         if sums.keys() == known.keys() and all(
-            expected in {None, sums[name]} for name, expected in known.items()
+            agrees(expected, sums[name]) for name, expected in known.items()
         ):
             return sums
     return {}
@@ -92,7 +94,9 @@ def replacing(folder: Path, cache: Path) -> Iterator[Path]:
 
 def sweep(cache: Path) -> None:
     """Removes what a killed process left; the caller holds the lock, so nobody needs it."""
-    for leftover in (*cache.glob(f"{SCRATCH}*"), *(cache / "downloads").glob("pip-*")):
+    downloads = cache / "downloads"
+    fetching = (path for name in FETCHING for path in downloads.glob(f"{name}*"))
+    for leftover in (*cache.glob(f"{SCRATCH}*"), *fetching):
         shutil.rmtree(leftover, ignore_errors=True)
 
 

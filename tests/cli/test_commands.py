@@ -23,7 +23,7 @@ from tests.support import ROOT, require
 if TYPE_CHECKING:
     from tests.cli.conftest import Desk, Inside, Result
 
-COMMANDS = ("watch", "split", "presets", "models", "status", "retry", "doctor", "demo")
+COMMANDS = ("watch", "split", "presets", "models", "evaluate", "status", "retry", "doctor", "demo")
 HEAVY = ("torch", "pedalboard", "pydantic", "rich", "numpy", "soundfile", "watchdog", "yaml")
 BAD_PRESET = ROOT / "tests" / "presets_bad" / "several.yaml"
 
@@ -64,7 +64,7 @@ def test_the_commands_are_those_that_were_promised() -> None:
     assert sorted(tops) == sorted(COMMANDS)
     assert {path for path in all_commands() if len(path) == 2} == {
         *(("presets", name) for name in ("list", "show", "check")),
-        *(("models", name) for name in ("list", "pull", "info")),
+        *(("models", name) for name in ("list", "pull", "info", "import")),
     }
 
 
@@ -190,9 +190,7 @@ def test_an_unknown_model_is_2_with_a_suggestion(inside: Inside, command: str) -
 def test_a_wrong_archive_is_refused(inside: Inside, desk: Desk) -> None:
     desk.extra["STEMBRIDGE_CACHE_DIR"] = str(desk.home / "cache")
     (desk.home / "weights.tar.gz").write_bytes(b"not the archive")
-    text = check_one_line_error(
-        inside("models", "pull", "spleeter:2stems", "--file", "weights.tar.gz"), 1
-    )
+    text = check_one_line_error(inside("models", "import", "spleeter:2stems", "weights.tar.gz"), 1)
     assert "weights.tar.gz" in text
 
 

@@ -20,6 +20,7 @@ from separator.weights import store
 from separator.weights.download import SourceFailed
 from tests.bounces import BAD, RATE_HZ, render, time_reference_of
 from tests.cli.test_commands import check_one_line_error
+from tests.support import GOLDEN
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Desk, Inside
@@ -62,6 +63,59 @@ def test_files_of_one_name_from_two_folders_do_not_meet(inside: Inside, desk: De
     sources = [json.loads((p / "manifest.json").read_text())["source"]["path"] for p in places]
     assert sources == [str(one), str(two)]
     assert not (desk.home / "a" / "Stems").exists()
+
+
+DEMUCS = str(GOLDEN / "demucs_v1" / "demucs_v1.th")  # a tiny network with four stems
+
+
+@pytest.mark.parametrize(
+    ("options", "stems"),
+    [
+        ((), ["drums", "bass", "other", "vocals"]),
+        (("--stems", "vocals, bass"), ["vocals", "bass"]),
+        (("--two-stems", "vocals"), ["vocals", "no_vocals"]),
+        (("--two-stems", "bass", "--other-method", "add"), ["bass", "no_bass"]),
+        (("--shifts", "2", "--overlap", "0.5", "--segment", "1.5", "--stems", "drums"), ["drums"]),
+    ],
+)
+def test_a_checkpoint_of_ones_own_and_what_to_make_of_it(
+    inside: Inside, desk: Desk, options: tuple[str, ...], stems: list[str]
+) -> None:
+    bounce = render(desk.home / "mix.wav")
+    result = inside("split", str(bounce), "--model", DEMUCS, "--json", *options)
+    assert result.code == 0, result.err
+    manifest = json.loads(result.out)[0]
+    assert [stem["name"] for stem in manifest["stems"]] == stems
+    adds_up = options[:1] in ((), ("--two-stems",))
+    assert (manifest["null_residual_dbfs"] is not None) == adds_up
+    if adds_up:
+        assert float(manifest["null_residual_dbfs"]) < -90  # 1 LSB of 16 bit
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--two-stems", "kazoo"), "no stem 'kazoo': choose from drums, bass, other, vocals"),
+        (("--stems", "vocals,kazoo"), "--stems: this model has no stem 'kazoo'"),
+        (("--overlap", "1.5"), "overlap is a number from 0 to 0.99, not 1.5"),
+        (("--shifts", "-1"), "shifts is a number from 0 to 100, not -1"),
+        (("--other-method", "half"), "other_method is one of minus, add, not 'half'"),
+    ],
+)
+def test_impossible_options_are_one_line(
+    inside: Inside, desk: Desk, options: tuple[str, ...], message: str
+) -> None:
+    bounce = render(desk.home / "mix.wav")
+    text = check_one_line_error(inside("split", str(bounce), "--model", DEMUCS, *options), 2)
+    assert message in text
+    assert names(desk.home) == ["mix.wav"]
+
+
+def test_spleeter_has_no_overlap_to_choose(inside: Inside, desk: Desk) -> None:
+    bounce = render(desk.home / "mix.wav")
+    arguments = ("split", str(bounce), "--model", desk.model, "--overlap", "0.5")
+    text = check_one_line_error(inside(*arguments), 2)
+    assert "overlap is not for this model: its segments are fixed" in text
 
 
 def test_json_is_all_there_is_on_standard_output(inside: Inside, desk: Desk) -> None:
@@ -132,7 +186,7 @@ def test_without_weights_and_without_a_network_it_says_what_to_do(
     text = check_one_line_error(inside("split", "mix.wav"), 1)
     assert "no route to host" in text
     assert "run `stembridge models pull spleeter:2stems`" in text
-    assert "--file FILE" in text
+    assert "run `stembridge models import spleeter:2stems FILE`" in text
     assert not (desk.home / "Stems").exists()
 
 

@@ -98,7 +98,7 @@ def separation_errors() -> list[type[separator_errors.SeparatorError]]:
 def test_every_error_of_the_separator_is_mapped(cls: type[separator_errors.SeparatorError]) -> None:
     expected: dict[str, type[StembridgeError]] = {
         "SeparatorError": ModelError,
-        "InputError": ModelError,
+        "InputError": UsageError,
         "WeightsError": ModelError,
         "UnknownModel": UsageError,
         "WeightsUnavailable": ModelUnavailable,

@@ -18,10 +18,12 @@ import torch
 
 import separator
 from separator.separator import Separator
-from tests.support import GOLDEN, require
+from tests.support import GOLDEN, require, snr_db
 
 SPLEETER = GOLDEN / "spleeter"
 LEAST_SNR_DB = 80.0
+TWO_STEMS = ("2stems", "2stems-16kHz", "2stems-mwf")
+MORE_STEMS = ("4stems", "4stems-average", "5stems")
 
 
 @cache
@@ -29,13 +31,10 @@ def mix(path: Path) -> np.ndarray:
     return np.ascontiguousarray(soundfile.read(path, dtype="float32", always_2d=True)[0].T)
 
 
-def snr_db(stem: np.ndarray, slices: dict[int, np.ndarray]) -> float:
+def snr_of(stem: np.ndarray, slices: dict[int, np.ndarray]) -> float:
     """Signal to noise over the concatenated slices {start: (channels, frames)}."""
     cut = [stem[:, start : start + s.shape[1]] for start, s in slices.items()]
-    ours, theirs = (
-        np.concatenate(list(x), axis=1).astype(np.float64) for x in (cut, slices.values())
-    )
-    return float(10 * np.log10(np.sum(theirs**2) / np.sum((theirs - ours) ** 2)))
+    return snr_db(np.concatenate(cut, axis=1), np.concatenate(list(slices.values()), axis=1))
 
 
 def slices_of(file: Path, sources: tuple[str, ...]) -> dict[str, dict[int, np.ndarray]]:
@@ -52,12 +51,12 @@ def slices_of(file: Path, sources: tuple[str, ...]) -> dict[str, dict[int, np.nd
 def check(ours: Separator, audio: np.ndarray, file: Path) -> None:
     stems = ours.separate(audio, 44_100)
     for source, slices in slices_of(file, ours.sources).items():
-        snr = snr_db(stems[source], slices)
+        snr = snr_of(stems[source], slices)
         print(f"{file.stem} {source}: {snr:.1f} dB")
         assert snr >= LEAST_SNR_DB, source
 
 
-@pytest.mark.parametrize("name", ["2stems", "2stems-16kHz", "2stems-mwf"])
+@pytest.mark.parametrize("name", TWO_STEMS)
 def test_tiny_networks_equal_the_official_result(name: str) -> None:
     config = SPLEETER / f"{name}.json"
     wiener = json.loads(config.read_text())["golden"]["mwf"]
@@ -65,11 +64,10 @@ def test_tiny_networks_equal_the_official_result(name: str) -> None:
     check(ours, mix(SPLEETER / "mix.flac"), SPLEETER / f"{name}.npz")
 
 
-@pytest.mark.parametrize("name", ["4stems", "4stems-average", "5stems"])
+@pytest.mark.parametrize("name", MORE_STEMS)
 def test_more_stems_equal_the_official_result(name: str) -> None:
-    golden = require.corpus().parent / "golden" / "spleeter"  # too large to lie in the repository
     ours = separator.load(SPLEETER / f"{name}.json", residual="off")
-    check(ours, mix(SPLEETER / "mix.flac"), golden / f"{name}.npz")
+    check(ours, mix(SPLEETER / "mix.flac"), require.golden(f"spleeter/{name}.npz"))
 
 
 def test_the_released_weights_equal_the_official_result_on_music() -> None:

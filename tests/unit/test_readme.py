@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import soundfile
 import typer.main
+import yaml
 
 import separator
 from bridge.audio.decode import Decoder, survey
@@ -185,9 +186,17 @@ def test_the_preset_is_the_example_and_loads() -> None:
     assert model in separator.available()
 
 
+def test_the_separation_of_a_preset_is_understood(tmp_path: Path) -> None:
+    file = tmp_path / "fine.yaml"
+    file.write_text(f"schema: 1\nsummary: finer\n{blocks('yaml')[1]}", encoding="utf-8")
+    told = presets.load_file(file).separation
+    assert (told.shifts, told.overlap, told.transition_power) == (2, 0.5, 2.0)
+    assert set(yaml.safe_load(blocks("yaml")[1])["separation"]) <= type(told).model_fields.keys()
+
+
 def test_the_settings_file_is_understood(tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
-    file.write_text(blocks("yaml")[1], encoding="utf-8")
+    file.write_text(blocks("yaml")[2], encoding="utf-8")
     resolved = resolve(environment={"STEMBRIDGE_CONFIG": str(file)})
     assert "file" in resolved.origins.values()
     assert presets.load(resolved.settings.preset)
@@ -216,9 +225,21 @@ def test_the_presets_are_the_shipped_ones() -> None:
     assert f"`{default_settings().preset}` is the default." in PROSE
 
 
+def size(size_bytes: int) -> str:
+    megabytes = size_bytes / 1e6
+    return f"{megabytes / 1e3:.1f} GB" if megabytes >= 1e3 else f"{megabytes:.0f} MB"
+
+
 def test_the_models_are_those_of_the_catalog() -> None:
     assert table("model", "stems") == [
-        [f"`{entry.name}`", ", ".join(entry.stems), entry.licence.name, entry.note]
+        [
+            f"`{entry.name}`",
+            ", ".join(entry.stems),
+            size(entry.size_bytes),
+            entry.licence.name,
+            entry.speed,
+            entry.note,
+        ]
         for entry in catalog.models()
     ]
     assert f"`{DEFAULT_MODEL}` is the default." in PROSE

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, BinaryIO
 import pytest
 
 from separator.errors import BadCheckpoint, WrongChecksum
-from separator.weights.archives import extract
-from separator.weights.catalog import Member
+from separator.weights.archives import extract, take
+from separator.weights.entries import PackedFile, Source, UrlFile
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-MEMBERS = (Member("model.index"), Member("model.data-00000-of-00001"))
+MEMBERS = (PackedFile("model.index"), PackedFile("model.data-00000-of-00001"))
 FILES = {"model.index": b"index" * 100, "model.data-00000-of-00001": b"data" * 100}
 
 
@@ -92,9 +92,40 @@ def test_a_member_that_is_missing_or_twice(tmp_path: Path) -> None:
 
 
 def test_another_file_under_the_known_name(tmp_path: Path) -> None:
-    member = Member("model.index", hashlib.sha256(b"right").hexdigest())
+    member = PackedFile("model.index", hashlib.sha256(b"right").hexdigest())
     with pytest.raises(WrongChecksum, match=r"model\.index"):
         extract(zipped(("model.index", b"wrong")), [member], tmp_path)
+
+
+def test_of_a_sum_the_first_digits_may_be_known(tmp_path: Path) -> None:
+    digest = hashlib.sha256(b"right").hexdigest()
+    archive = zipped(("model.index", b"right"))
+    known = PackedFile("model.index", digest[:8])
+    assert extract(archive, [known], tmp_path) == {"model.index": digest}
+    other = tmp_path / "other"
+    other.mkdir()
+    with pytest.raises(WrongChecksum, match=r"model\.index"):
+        extract(archive, [PackedFile("model.index", "0" * 8)], other)
+
+
+def test_a_plain_file_is_taken_as_it_is(tmp_path: Path) -> None:
+    """Also when it is an archive by itself, as `.th` files since 2020 are."""
+    archive = zipped(("model.index", b"x" * 1000))
+    archive.seek(0)
+    content = archive.read()
+    digest = hashlib.sha256(content).hexdigest()
+    for sum_ in (digest, digest[:8], None):
+        file = UrlFile("id", sum_, None, "https://host/a-12345678.th")
+        source = Source(file, "th", (PackedFile("a-12345678.th", sum_),))
+        stream = io.BytesIO(content)
+        stream.seek(7)  # wherever who verified it left it
+        into = tmp_path / f"into {sum_}"
+        into.mkdir()
+        assert take(source, stream, into) == {"a-12345678.th": digest}
+        assert [path.read_bytes() for path in into.iterdir()] == [content]
+    wrong = Source(file, "th", (PackedFile("b.th", "0" * 64),))
+    with pytest.raises(WrongChecksum, match=r"b\.th"):
+        take(wrong, io.BytesIO(content), tmp_path)
 
 
 @pytest.mark.parametrize("make", [tar_gz, zipped])

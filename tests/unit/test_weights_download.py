@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from separator.weights.download import Download, SourceFailed
+from separator.weights.download import Download, SourceFailed, Unreachable
 from tests.unit.weights_server import Server
 
 if TYPE_CHECKING:
@@ -154,3 +154,38 @@ def test_something_that_is_not_http(tmp_path: Path) -> None:
         server.answer = lambda handler: handler.wfile.write(b"SSH-2.0-hello\r\n")  # type: ignore[method-assign,assignment]
         with pytest.raises(SourceFailed):
             download(server, tmp_path).run(None, "model")
+
+
+@pytest.mark.parametrize("drops", [[], [HALF]])
+def test_the_sum_that_a_redirection_states(tmp_path: Path, drops: list[int]) -> None:
+    """The storage server behind it has its own ETag, with which the download goes on."""
+    stated = "0123456789abcdef" * 4
+    with Server(CONTENT, linked=stated, drop_after=drops) as server:
+        job = download(server, tmp_path)
+        job.run(None, "model")
+        assert job.part.read_bytes() == CONTENT
+        assert job.stated_sha256() == stated
+        assert server.sent_bytes == len(CONTENT)
+        job.discard()
+        assert job.stated_sha256() is None
+
+
+@pytest.mark.parametrize("stated", ["", "W/abc", "0123456789ABCDEF" * 4, "0123456789abcdef" * 5])
+def test_what_is_no_sum(tmp_path: Path, stated: str) -> None:
+    with Server(CONTENT, linked=stated) as server:
+        job = download(server, tmp_path)
+        job.run(None, "model")
+        assert job.stated_sha256() is None
+
+
+def test_nobody_there_is_told_apart(tmp_path: Path) -> None:
+    with Server(CONTENT, status=503) as server:
+        with pytest.raises(SourceFailed, match="503") as caught:
+            download(server, tmp_path).run(None, "model")
+        assert not isinstance(caught.value, Unreachable)
+        server.close()
+        with pytest.raises(Unreachable, match="refused"):
+            download(server, tmp_path).run(None, "model")
+    name = Download("https://name.invalid/x", tmp_path / "x.part", timeout_s=5)
+    with pytest.raises(Unreachable):
+        name.run(None, "model")

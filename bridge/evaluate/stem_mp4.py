@@ -1,0 +1,137 @@
+"""The stems of a .stem.mp4, decoded by the user's ffmpeg.
+
+Native Instruments' Stem format: an MP4 whose first audio stream is the mix and whose four others
+are the stems; their names are in a JSON box, moov/udta/stem. MUSDB18 is distributed so. The boxes
+are those of ISO/IEC 14496-12 section 4.2.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
+
+from bridge.errors import BounceError, TruncatedBounce, UnsupportedBounce
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+SUFFIXES = (".stem.mp4", ".stem.m4a")
+MUSDB_STEMS = ("drums", "bass", "other", "vocals")  # where a file does not name them
+_NAMES_PATH = (b"moov", b"udta", b"stem")
+_CODER_FRAMES = 4096  # delay and padding of an AAC coder, which may or may not be counted
+_NAMES_MOST_BYTES = 1 << 20  # of JSON: a kilobyte in practice
+
+
+@dataclass(frozen=True)
+class StemFile:
+    """A .stem.mp4: its stems' names in the order of its streams, without the mix."""
+
+    path: Path
+    names: tuple[str, ...]
+    rate_hz: int
+    channels: int
+    claimed_frames: tuple[int, ...]
+
+    def read(self) -> list[NDArray[np.float32]]:
+        """Each stem, (channels, frames) float32.
+
+        Raises BounceError when ffmpeg cannot decode one of them, and TruncatedBounce where it
+        decodes less than the file says: of a file that is cut off it decodes what is there.
+        """
+        stems = [self._stream(1 + index) for index in range(len(self.names))]
+        for name, stem, claimed in zip(self.names, stems, self.claimed_frames, strict=True):
+            if stem.shape[1] < claimed - _CODER_FRAMES:
+                raise TruncatedBounce(
+                    f"{self.path}: cut off: {stem.shape[1]:,} of {claimed:,} frames of {name} "
+                    "are there; copy it again"
+                )
+        return stems
+
+    def _stream(self, index: int) -> NDArray[np.float32]:
+        made = _run("ffmpeg", self.path, "-map", f"0:a:{index}", "-f", "f32le", "-")
+        audio = np.frombuffer(made, "<f4")
+        whole = len(audio) - len(audio) % self.channels
+        return np.ascontiguousarray(audio[:whole].reshape(-1, self.channels).T, np.float32)
+
+
+def open_stem_file(path: Path) -> StemFile:
+    """What is in a .stem.mp4.
+
+    Raises:
+        UnsupportedBounce: ffmpeg is not there, or the streams are not a mix and its stems.
+        BounceError: it cannot be read.
+    """
+    entries = ("-show_entries", "stream=sample_rate,channels,duration", "-select_streams", "a")
+    streams = json.loads(_run("ffprobe", path, *entries, "-of", "json")).get("streams", [])
+    kinds = [(int(stream["sample_rate"]), int(stream["channels"])) for stream in streams]
+    names = _names(path) or MUSDB_STEMS
+    if len(kinds) != 1 + len(names) or len(set(kinds)) != 1:
+        raise UnsupportedBounce(
+            f"{path}: {len(kinds)} audio streams; a stem file has a mix and {len(names)} stems "
+            "of one rate and channel count"
+        )
+    (rate_hz, channels), *_ = kinds
+    claimed = tuple(round(float(s.get("duration", 0)) * rate_hz) for s in streams[1:])
+    return StemFile(path, names, rate_hz, channels, claimed)
+
+
+def _run(program: str, path: Path, *arguments: str) -> bytes:
+    found = shutil.which(program)
+    if found is None:
+        raise UnsupportedBounce(f"{path}: needs {program} to be read; install ffmpeg")
+    # By protocol: a name may begin with a dash or look like an address, and a file may name others.
+    source = ("-protocol_whitelist", "file,pipe", "-i", f"file:{path}")
+    quiet = ("-v", "error", *(("-nostdin",) if program == "ffmpeg" else ()))
+    ended = subprocess.run(
+        [found, *quiet, *source, *arguments],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=False,
+    )
+    if ended.returncode:
+        said = ended.stderr.decode("utf-8", "replace").strip().splitlines() or ["no reason given"]
+        raise BounceError(f"{path}: {program} cannot read it ({said[-1]}); is it whole?")
+    return ended.stdout
+
+
+def _names(path: Path) -> tuple[str, ...] | None:
+    try:
+        with path.open("rb") as file:
+            text = _find_box(file, _NAMES_PATH, 0, path.stat().st_size)
+    except OSError as error:
+        raise BounceError(f"{path}: cannot be read ({error.strerror})") from error
+    if text is None:
+        return None
+    try:
+        content: Any = json.loads(text)
+        return tuple(str(stem["name"]) for stem in content["stems"])
+    except (ValueError, KeyError, TypeError):
+        raise BounceError(f"{path}: the box that names its stems is damaged") from None
+
+
+def _find_box(file: BinaryIO, names: tuple[bytes, ...], start: int, end: int) -> bytes | None:
+    """The content of the first box at `names` between two places; None where there is none."""
+    while start + 8 <= end:
+        file.seek(start)
+        head = file.read(16)
+        size, header = int.from_bytes(head[:4], "big"), 8
+        if size == 1:  # a 64-bit size follows
+            size, header = int.from_bytes(head[8:16], "big"), 16
+        elif size == 0:  # to the end
+            size = end - start
+        if size < header or start + size > end:
+            return None
+        if head[4:8] == names[0]:
+            if len(names) > 1:
+                return _find_box(file, names[1:], start + header, start + size)
+            file.seek(start + header)
+            return file.read(min(size - header, _NAMES_MOST_BYTES))
+        start += size
+    return None

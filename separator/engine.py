@@ -1,0 +1,217 @@
+"""The streaming engine: blocks of a mixture in, blocks of the mixture and its stems out.
+
+    mixture ─► rate of the model ─► lanes: segments ─► network ─► overlap-add ─► weighted mean
+       └──────────── waits for its stems ───────────────── rate of the mixture ◄─────┘
+
+Memory does not depend on the length of the audio: every queue here is emptied as soon as the
+next step can take what is in it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from separator.chunking import OverlapAdd, Queue, Segmenter, regroup
+from separator.errors import InputError
+from separator.layout import StereoPairs
+from separator.parallel import ordered
+from separator.resampling import Resampler
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from numpy.typing import NDArray
+
+    from separator.chunking import Cut
+    from separator.routines import Lane, Routine
+
+    FloatArray = NDArray[np.float32]
+
+LEAST_BLOCK_FRAMES = 4096  # smaller blocks are gathered: each costs a call into the resampler
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A routine at work.
+
+    model_rate_hz: at which its networks run. stems: how many they put out.
+    """
+
+    routine: Routine
+    model_rate_hz: int
+    stems: int
+
+    def survey(self, blocks: Iterable[FloatArray], rate_hz: int) -> Any:
+        """First pass: the statistics of the whole recording; None if it is empty."""
+        front: _Front | None = None
+        survey: Any = None
+        for block in regroup(iter(blocks), LEAST_BLOCK_FRAMES):
+            if front is None:
+                front = _Front(self.model_rate_hz, rate_hz, len(block))
+                survey = self.routine.survey(front.pairs.pairs)
+            survey.push(front.push(block))
+        if front is None:
+            return None
+        survey.push(front.finish())
+        return survey.result()
+
+    def stream(
+        self, blocks: Iterable[FloatArray], rate_hz: int, statistics: Any
+    ) -> Iterator[tuple[FloatArray, FloatArray]]:
+        """Blocks of (mixture (channels, n), stems (stems, channels, n)), n in all as went in."""
+        run = _Run(self, rate_hz, statistics)
+        for cut, lane, output in ordered(
+            run.compute, run.tasks(blocks), self.routine.concurrent_segments
+        ):
+            lane.add(cut, output)
+            yield from run.ready()
+        yield from run.finish()
+
+
+@dataclass(frozen=True)
+class _Task:
+    """One segment on its way through one network."""
+
+    lane: _LaneState
+    cut: Cut
+    mixture: FloatArray
+
+
+class _Run:
+    """The state of one stream."""
+
+    def __init__(self, engine: Engine, rate_hz: int, statistics: Any) -> None:
+        self._engine = engine
+        self._rate_hz = rate_hz
+        self._statistics = statistics
+        self._lanes = [_LaneState(lane) for lane in engine.routine.lanes]
+        self._back: _Back | None = None
+
+    def tasks(self, blocks: Iterable[FloatArray]) -> Iterator[_Task]:
+        """Everything that has to be computed, lane by lane as the mixture arrives."""
+        front: _Front | None = None
+        for block in regroup(iter(blocks), LEAST_BLOCK_FRAMES):
+            if front is None:
+                front = _Front(self._engine.model_rate_hz, self._rate_hz, len(block))
+                self._back = _Back(self._engine, self._rate_hz, front.pairs)
+            assert self._back is not None
+            mixture = front.push(block)
+            self._back.expect(block)
+            yield from self._cut(mixture)
+        if front is not None:
+            yield from self._cut(front.finish())
+            for lane in self._lanes:
+                for cut, segment in lane.segmenter.finish():
+                    yield _Task(lane, cut, segment)
+
+    def _cut(self, mixture: FloatArray) -> Iterator[_Task]:
+        mixture = self._engine.routine.before(mixture, self._statistics)
+        for lane in self._lanes:
+            for cut, segment in lane.segmenter.push(mixture):
+                yield _Task(lane, cut, segment)
+
+    def compute(self, task: _Task) -> tuple[Cut, _LaneState, FloatArray]:
+        """One segment; the only part that other threads do."""
+        return (
+            task.cut,
+            task.lane,
+            task.lane.lane.run(task.mixture, self._statistics, task.cut.frames),
+        )
+
+    def ready(self) -> Iterator[tuple[FloatArray, FloatArray]]:
+        """What all lanes have finished."""
+        assert self._back is not None
+        frames = min(lane.done.held_frames for lane in self._lanes)
+        if frames:
+            mean = self._lanes[0].take(frames)
+            for lane in self._lanes[1:]:
+                mean = mean + lane.take(frames)
+            yield from self._back.push(self._engine.routine.after(mean, self._statistics))
+
+    def finish(self) -> Iterator[tuple[FloatArray, FloatArray]]:
+        """The rest."""
+        if self._back is None:
+            return
+        for lane in self._lanes:
+            lane.end()
+        yield from self.ready()
+        yield from self._back.finish()
+
+
+class _LaneState:
+    """A lane's segments on their way in and out."""
+
+    def __init__(self, lane: Lane) -> None:
+        self.lane = lane
+        self.segmenter = Segmenter(lane.plan)
+        self.done = Queue()  # (pairs, stems, 2, n) each
+        self._overlap_add = OverlapAdd(lane.plan)
+
+    def add(self, cut: Cut, output: FloatArray) -> None:
+        """Takes the network's output of one segment."""
+        self.done.push(self._overlap_add.push(cut, output))
+
+    def end(self) -> None:
+        """No more segments will come."""
+        tail = self._overlap_add.finish()
+        if tail is not None:
+            self.done.push(tail)
+
+    def take(self, frames: int) -> FloatArray:
+        """The lane's part of the weighted mean."""
+        block = self.done.take(frames)
+        return block if self.lane.share is None else block * self.lane.share
+
+
+class _Front:
+    """From blocks of the mixture to stereo pairs (pairs, 2, n) at the model's rate."""
+
+    def __init__(self, model_rate_hz: int, rate_hz: int, channels: int) -> None:
+        self.pairs = StereoPairs(channels)
+        self._resampler = Resampler(rate_hz, model_rate_hz, channels)
+
+    def push(self, block: FloatArray) -> FloatArray:
+        if len(block) != self.pairs.channels:
+            raise InputError(
+                f"a block has {len(block)} channels, the ones before had {self.pairs.channels}"
+            )
+        return self.pairs.split(self._resampler.push(block))
+
+    def finish(self) -> FloatArray:
+        return self.pairs.split(self._resampler.finish())
+
+
+class _Back:
+    """From stems of the pairs at the model's rate to blocks of stems beside their mixture."""
+
+    def __init__(self, engine: Engine, rate_hz: int, pairs: StereoPairs) -> None:
+        self._pairs = pairs
+        self._stems = engine.stems
+        self._resampler = Resampler(engine.model_rate_hz, rate_hz, self._stems * pairs.channels)
+        self._mixture = Queue()
+
+    def expect(self, mixture: FloatArray) -> None:
+        """Keeps a block (channels, frames) of the mixture until its stems are there."""
+        self._mixture.push(mixture)
+
+    def push(self, stems: FloatArray) -> Iterator[tuple[FloatArray, FloatArray]]:
+        """Takes (pairs, stems, 2, frames)."""
+        rows = self._stems * self._pairs.channels
+        yield from self._emit(self._resampler.push(self._pairs.join(stems).reshape(rows, -1)))
+
+    def finish(self) -> Iterator[tuple[FloatArray, FloatArray]]:
+        """The rest, to the last frame of the mixture."""
+        yield from self._emit(self._resampler.finish())
+        missing = self._mixture.held_frames
+        if missing:  # two roundings of the rate conversion, or less than a frame at its rate
+            rows = self._stems * self._pairs.channels
+            yield from self._emit(np.zeros((rows, missing), np.float32))
+
+    def _emit(self, rows: FloatArray) -> Iterator[tuple[FloatArray, FloatArray]]:
+        frames = min(rows.shape[1], self._mixture.held_frames)  # silence after the end is cut
+        if frames:
+            stems = rows[:, :frames].reshape(self._stems, self._pairs.channels, frames)
+            yield self._mixture.take(frames), stems

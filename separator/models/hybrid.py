@@ -1,0 +1,165 @@
+"""What Hybrid Demucs and Hybrid Transformer Demucs have in common: two U-Nets side by side.
+
+Défossez, "Hybrid Spectrogram and Waveform Source Separation", 2021, arXiv 2111.03600, section 3:
+one U-Net works along time on the waveform, one along frequency on the spectrogram, whose complex
+values are pairs of channels; the outputs of both are added. The models differ in the middle.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from separator.models.base import WaveformModel
+from separator.models.convolution import channels_last
+from separator.models.dconv import rename_branches
+from separator.models.hybrid_config import HybridConfig, levels
+from separator.models.spectrum import Spectrogram, turned
+from separator.models.unet import (
+    BandDecoder,
+    BandEncoder,
+    DecoderLayer,
+    EncoderLayer,
+    deviation_and_mean,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from separator.models.hybrid_config import Level
+
+EPSILON = 1e-5  # added to the deviations that the inputs are divided by
+PHASE_EPSILON = 1e-8  # added to a magnitude for the "soft" phase
+
+
+class HybridModel(WaveformModel):
+    """(batch, channels, frames) -> (batch, stems, channels, frames), both U-Nets' sum.
+
+    encoder, decoder: the spectrogram branch's layers, the decoder's from the deepest;
+    tencoder, tdecoder: the waveform branch's.
+    """
+
+    def __init__(self, config: HybridConfig) -> None:
+        super().__init__()
+        self.config: HybridConfig = config
+        self.sources = config.sources
+        self.rate_hz = config.rate_hz
+        self.channels = config.channels
+        self.segment_s = float(config.segment_s)
+        self.spectrogram = Spectrogram(config.window_frames, config.alignment)
+        plan = levels(config)
+        outermost = plan[0]
+        self.encoder = nn.ModuleList(_spectrum_encoder(config, level) for level in plan)
+        self.decoder = nn.ModuleList(
+            _spectrum_decoder(config, level, last=level is outermost) for level in reversed(plan)
+        )
+        waves = [(level, level.wave) for level in plan if level.wave is not None]
+        self.tencoder = nn.ModuleList(
+            EncoderLayer(shape, level.wave_inputs, bare=level.meets) for level, shape in waves
+        )
+        self.tdecoder = nn.ModuleList(
+            DecoderLayer(shape, level.wave_outputs, last=level is outermost, bare=level.meets)
+            for level, shape in reversed(waves)
+        )
+        self.frequency_embedding: nn.Parameter | None = None
+        if config.embedding_weight:
+            bins = plan[1].bins if len(plan) > 1 else outermost.bins // outermost.spectrum.stride
+            self.frequency_embedding = nn.Parameter(torch.empty(bins, outermost.spectrum.channels))
+
+    @staticmethod
+    def from_official_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The official state dict by our names; what has no other name keeps its own."""
+        names = {"freq_emb.embedding.weight": "frequency_embedding"}
+        return rename_branches({names.get(name, name): value for name, value in state.items()})
+
+    @abstractmethod
+    def middle(self, x: Tensor, wave: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
+        """What the deepest layers' outputs become before decoding; None is silence."""
+
+    def forward(self, mixture: Tensor) -> Tensor:
+        """(batch, channels, frames) -> (batch, stems, channels, frames), float32."""
+        frames = mixture.shape[-1]
+        spectrum = self.spectrogram.analyse(mixture)
+        planes = self._planes(spectrum)
+        deviation, mean = deviation_and_mean(planes)
+        x = (planes - mean) / (deviation + EPSILON)
+        if not self.config.waveform_branch:
+            x, _ = self._unets(x, None)
+            return self._waves(torch.addcmul(mean, x, deviation), spectrum, frames)
+        image = channels_last(mixture[:, :, None])
+        wave_deviation, wave_mean = deviation_and_mean(image)
+        x, wave = self._unets(x, (image - wave_mean) / (wave_deviation + EPSILON))
+        stems = self._waves(torch.addcmul(mean, x, deviation), spectrum, frames)
+        assert wave is not None
+        wave = (wave.float() * wave_deviation + wave_mean)[:, :, 0]
+        return stems + wave.reshape(stems.shape)
+
+    def _unets(self, x: Tensor, wave: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Both branches, normalised: images of the spectrum and of the wave in and out."""
+        skips: list[tuple[Tensor, int]] = []
+        wave_skips: list[tuple[Tensor | None, int]] = []
+        for index, layer in enumerate(self.encoder):
+            meeting = None
+            if wave is not None and index < len(self.tencoder):
+                frames = wave.shape[-1]
+                wave = self.tencoder[index](wave)
+                meeting = wave if self.tencoder[index].bare else None
+                wave_skips.append((wave if meeting is None else None, frames))
+            frames = x.shape[-1]
+            x = layer(x, meeting)
+            if index == 0 and self.frequency_embedding is not None:
+                weight = self.config.embedding_weight * self.config.embedding_scale
+                x = x + (weight * self.frequency_embedding).T[..., None]
+            skips.append((x, frames))
+        decoded, wave = self.middle(x, wave)
+        for index, layer in enumerate(self.decoder):
+            decoded, before = layer(decoded, *skips.pop())
+            place = index - len(self.decoder) + len(self.tdecoder)
+            if place >= 0:
+                skip, frames = wave_skips.pop()
+                bare = self.tdecoder[place].bare  # the waveform branch begins where it had ended
+                wave, _ = self.tdecoder[place](before if bare else wave, skip, frames)
+        assert decoded is not None
+        return decoded.float(), wave
+
+    def _planes(self, spectrum: Tensor) -> Tensor:
+        """The spectrogram as the network sees it: (batch, planes, bins, columns), channels last."""
+        batch, columns, channels, bins = spectrum.shape
+        values = spectrum if self.config.complex_as_channels else spectrum.abs()
+        tokens = turned(values.reshape(batch, columns * channels, bins))
+        if self.config.complex_as_channels:
+            tokens = torch.view_as_real(tokens)
+        return tokens.reshape(batch, bins, columns, -1).permute(0, 3, 1, 2)
+
+    def _waves(self, planes: Tensor, mixture: Tensor, frames: int) -> Tensor:
+        """From the network's planes to (batch, stems, channels, frames)."""
+        batch, columns, channels, bins = mixture.shape
+        tokens = planes.permute(0, 2, 3, 1).contiguous()
+        if self.config.complex_as_channels:
+            tokens = torch.view_as_complex(tokens.view(*tokens.shape[:3], -1, 2))
+        values = turned(tokens.reshape(batch, bins, -1))
+        values = values.view(batch, columns, len(self.sources), channels, bins)
+        if not self.config.complex_as_channels:
+            values = values * self._phase(mixture)[:, :, None]
+        return self.spectrogram.synthesise(values.permute(0, 2, 3, 1, 4), frames)
+
+    def _phase(self, mixture: Tensor) -> Tensor:
+        """What turns magnitudes into spectra: complex64, as long as 1, or nearly so."""
+        if self.config.soft_phase:
+            return mixture / (mixture.abs() + PHASE_EPSILON)
+        return torch.polar(torch.ones_like(mixture.real), mixture.angle())
+
+
+def _spectrum_encoder(config: HybridConfig, level: Level) -> nn.Module:
+    if level.banded:
+        return BandEncoder(level.spectrum, level.spectrum_inputs, config.band_ratios)
+    return EncoderLayer(level.spectrum, level.spectrum_inputs)
+
+
+def _spectrum_decoder(config: HybridConfig, level: Level, *, last: bool) -> nn.Module:
+    if level.banded:
+        return BandDecoder(level.spectrum, level.spectrum_outputs, config.band_ratios, last=last)
+    return DecoderLayer(level.spectrum, level.spectrum_outputs, last=last)

@@ -1,0 +1,52 @@
+"""The order in which the official projects list the parameters of a network, by our names.
+
+Packed weights (DiffQ) come without names, so their order is all there is to go by. Our modules
+are declared in the order in which they work, which is the official order but for the layers below.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from torch import nn
+
+ATTENTION = ("content", "query", "key", "query_freqs", "query_decay", "proj")
+# The parts of layers, by the architectures of which there are packed releases.
+LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
+    "demucs-v2": (),
+    "demucs-v3": (
+        ("conv", "norm1", "dconv", "rewrite", "norm2"),
+        ("rewrite", "norm1", "dconv", "conv_tr", "norm2"),
+        ATTENTION,
+    ),
+    "hdemucs": (
+        ("conv", "norm1", "rewrite", "norm2", "dconv"),
+        ("conv_tr", "norm2", "rewrite", "norm1", "dconv"),
+        ATTENTION,
+    ),
+}
+
+
+def official_order(
+    module: nn.Module, architecture: str, prefix: str = ""
+) -> Iterator[tuple[str, nn.Parameter]]:
+    """Parameters by our names, in the order of the official state dict.
+
+    Those that a module of ours holds itself beside others (a branch's scale, the frequency
+    embedding) are officially modules of their own, and the last ones.
+    """
+    children = dict(module.named_children())
+    for name in _in_order(list(children), LAYERS[architecture]):
+        yield from official_order(children[name], architecture, f"{prefix}{name}.")
+    for name, parameter in module.named_parameters(recurse=False):
+        yield f"{prefix}{name}", parameter
+
+
+def _in_order(names: list[str], layers: tuple[tuple[str, ...], ...]) -> list[str]:
+    for layer in layers:
+        if set(names) <= set(layer):
+            return sorted(names, key=layer.index)
+    return names

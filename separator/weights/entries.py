@@ -1,0 +1,249 @@
+"""What the catalog is made of; the data itself is catalog.yaml.
+
+model ─► members (one, or a bag) ─► weights (a bundle of files) ─► sources, in turn ─► an archive
+                                    asset  (a bundle of files) ─┘                      and its files
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+RATE_HZ = 44_100  # of every published model of both families
+SPEEDS = ((10, "fast"), (25, "medium"), (50, "slow"))  # GFLOP for a second of audio, below
+SLOWEST = "very slow"
+
+
+def nothing() -> Mapping[str, Any]:
+    """An empty table that stays empty."""
+    return MappingProxyType({})
+
+
+def agrees(stated: str | None, digest: str) -> bool:
+    """Whether a sha256 is the stated one, of which only the first digits may be known."""
+    return stated is None or digest.startswith(stated)
+
+
+@dataclass(frozen=True)
+class Statement:
+    """Something that the holder said about the licence, and where."""
+
+    says: str
+    source: str
+
+    def __str__(self) -> str:
+        return f"{self.says} ({self.source})"
+
+
+@dataclass(frozen=True)
+class Licence:
+    """Whose the files are, and where that is written; `also`: what else was stated about it."""
+
+    name: str
+    holder: str
+    source: str
+    also: tuple[Statement, ...] = ()
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The whole of it, a line for each statement."""
+        return (f"{self.name}, {self.holder} ({self.source})", *map(str, self.also))
+
+    def __str__(self) -> str:
+        return "; ".join(self.lines)
+
+
+@dataclass(frozen=True)
+class UrlArchive:
+    """A .tar.gz or a zip at an address.
+
+    sha256: in hex; all 64 digits, or those that the publisher states (never fewer than 8).
+    size_bytes: exact, where it is known.
+    """
+
+    id: str
+    sha256: str
+    size_bytes: int | None
+    url: str
+
+    @property
+    def label(self) -> str:
+        return label_of(self.url)
+
+    @property
+    def address(self) -> str:
+        """For people."""
+        return self.url
+
+
+@dataclass(frozen=True)
+class UrlFile:
+    """A file at an address, taken as it is.
+
+    sha256: as of `UrlArchive`; None: the server states it in its answer.
+    """
+
+    id: str
+    sha256: str | None
+    size_bytes: int | None
+    url: str
+
+    @property
+    def label(self) -> str:
+        return label_of(self.url)
+
+    @property
+    def address(self) -> str:
+        return self.url
+
+
+@dataclass(frozen=True)
+class WheelArchive:
+    """A wheel that pip fetches from wherever the user's pip looks."""
+
+    id: str
+    sha256: str
+    size_bytes: int | None
+    package: str
+    version: str
+
+    @property
+    def label(self) -> str:
+        return f"{self.package} {self.version} by pip"
+
+    @property
+    def address(self) -> str:
+        return f"the Python package {self.package} {self.version}, by pip"
+
+
+@dataclass(frozen=True)
+class NpmArchive:
+    """A package that npm fetches from wherever the user's npm looks."""
+
+    id: str
+    sha256: str
+    size_bytes: int | None
+    package: str
+    version: str
+
+    @property
+    def label(self) -> str:
+        return f"{self.package} {self.version} by npm"
+
+    @property
+    def address(self) -> str:
+        return f"the npm package {self.package} {self.version}, by npm"
+
+
+Archive = UrlArchive | UrlFile | WheelArchive | NpmArchive
+
+
+def label_of(url: str) -> str:
+    """The file's name and where it is."""
+    return f"{url.rsplit('/', 1)[-1]} from {urlsplit(url).hostname}"
+
+
+def host_of(archive: Archive) -> str | None:
+    """The server that an archive is on; a package is where the user's settings say."""
+    return urlsplit(archive.url).hostname if isinstance(archive, UrlArchive | UrlFile) else None
+
+
+@dataclass(frozen=True)
+class PackedFile:
+    """One file of an archive; sha256 as of `UrlArchive`, where the catalog knows it."""
+
+    path: str
+    sha256: str | None = None
+
+    @property
+    def name(self) -> str:
+        """Its name in the cache."""
+        return self.path.rsplit("/", 1)[-1]
+
+
+@dataclass(frozen=True)
+class Source:
+    """One way to get a bundle: these files of this archive, in this format."""
+
+    archive: Archive
+    format: str
+    files: tuple[PackedFile, ...]
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """Files that belong together; `folder` is their place in the cache.
+
+    about_bytes: what the first source sends, roughly where no exact size is known.
+    """
+
+    id: str
+    folder: str
+    licence: Licence
+    sources: tuple[Source, ...]
+    about_bytes: int = 0
+
+
+@dataclass(frozen=True)
+class Member:
+    """One network of a model.
+
+    weights_id: of its bundle. stem_weights: how much it counts for each stem of the model, in the
+    model's order; the official weighted mean divides by their sum over the members.
+    arguments: the official constructor's keywords, for files that do not say them themselves.
+    """
+
+    weights_id: str
+    architecture: str
+    stem_weights: tuple[float, ...]
+    arguments: Mapping[str, Any] = field(default_factory=nothing)
+
+
+@dataclass(frozen=True)
+class ModelEntry:
+    """A model by name.
+
+    stems: in the model's own order. members: one, or those of a bag.
+    segment_s: of the segments that the official program runs it on by default.
+    config: the official Spleeter configuration, in its own words (F = 1024 bins of 44100 / 4096 Hz
+    reach to 11 kHz); empty for the others.
+    gflop_per_s: work for a second of audio without overlaps, in 10^9 operations.
+    note: quality and cost in one line. size_bytes: of all its weights as fetched, roughly.
+    """
+
+    name: str
+    family: str
+    stems: tuple[str, ...]
+    members: tuple[Member, ...]
+    segment_s: float
+    licence: Licence
+    note: str
+    gflop_per_s: float
+    size_bytes: int
+    config: Mapping[str, Any] = field(default_factory=nothing)
+    rate_hz: int = RATE_HZ
+
+    @property
+    def weights(self) -> str:
+        """The bundle of a model with one member; of a bag, that of the first."""
+        return self.members[0].weights_id
+
+    @property
+    def weights_ids(self) -> tuple[str, ...]:
+        """Every bundle that it needs, once."""
+        return tuple(dict.fromkeys(member.weights_id for member in self.members))
+
+    @property
+    def architectures(self) -> tuple[str, ...]:
+        """Of its members, each once."""
+        return tuple(dict.fromkeys(member.architecture for member in self.members))
+
+    @property
+    def speed(self) -> str:
+        """fast, medium, slow or very slow."""
+        return next((name for limit, name in SPEEDS if self.gflop_per_s < limit), SLOWEST)

@@ -1,0 +1,131 @@
+"""Reader of what torch.save writes, in both of its formats, without torch and without unpickling.
+
+Zip (torch 1.6 and later): one pickle beside its storages. Before that, one stream: the pickles of
+a magic number, a version, notes on the machine, the value and the storages' keys, then for each
+storage its count of numbers and the numbers. Both may be wrapped in gzip, as version 1 of Demucs
+was released.
+"""
+
+from __future__ import annotations
+
+import io
+import zlib
+from gzip import GzipFile
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from separator.errors import BadCheckpoint
+from separator.weights.pickles import Latin1, Reader
+from separator.weights.tensors import Stubs
+from separator.weights.zipped import TorchZip
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+GZIP = b"\x1f\x8b"
+ZIP = b"PK\x03\x04"
+LEGACY = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19."  # the magic number, pickled
+LEGACY_VERSION = 1001
+COUNT_BYTES = 8
+BLOCK_BYTES = 1 << 20
+# The largest release unpacks to 1.1 GB; weights of 8 bits pack to a fifth, not to a hundredth.
+MAX_UNPACKED_BYTES = 4 << 30
+MAX_PACKING = 100
+
+
+def is_torch(data: memoryview) -> bool:
+    """Whether the file begins as one that this module reads."""
+    head = bytes(data[: len(LEGACY)])
+    return head.startswith((GZIP, ZIP)) or head == LEGACY
+
+
+def read_torch(data: memoryview, classes: Iterable[str] = ()) -> object:
+    """The saved value; its tensors are `TensorStub`s whose `value` is a view of `data`.
+
+    classes: official classes, as "module.Name", that it may name; they become `ClassName`s.
+
+    Raises:
+        UnsafePickle: it asks for anything but tensors, plain values and these classes.
+        BadCheckpoint: damaged, truncated, compressed, or of an unknown layout.
+    """
+    head = bytes(data[: len(LEGACY)])
+    if head.startswith(GZIP):
+        return read_torch(_unpacked(data), classes)
+    if head.startswith(ZIP):
+        return _read_zip(data, classes)
+    if head == LEGACY:
+        return _read_stream(data, classes)
+    raise BadCheckpoint("it does not begin as a file of torch does")
+
+
+def _allowed(stubs: Stubs, classes: Iterable[str], size: int) -> dict[tuple[str, str], object]:
+    return {**stubs.allowed(classes), ("_codecs", "encode"): Latin1(size)}
+
+
+def _read_zip(data: memoryview, classes: Iterable[str]) -> object:
+    archive = TorchZip(data)
+    if "byteorder" in archive and bytes(archive.view("byteorder")) != b"little":
+        raise BadCheckpoint("it was written on a big-endian machine")
+    stubs = Stubs()
+    pickled = archive.view("data.pkl")
+    allowed = _allowed(stubs, classes, len(pickled))
+    value = Reader(pickled, allowed, persistent=stubs.persistent).load()
+    stubs.fill(lambda key: archive.view(f"data/{key}"))
+    return value
+
+
+def _read_stream(data: memoryview, classes: Iterable[str]) -> object:
+    stubs = Stubs()
+    allowed = _allowed(stubs, classes, len(data))
+    position = len(LEGACY)
+    values = []
+    for _ in range(4):
+        reader = Reader(data, allowed, persistent=stubs.persistent, start=position)
+        values.append(reader.load())
+        position = reader.position
+    version, machine, value, keys = values
+    if version != LEGACY_VERSION:
+        raise BadCheckpoint(f"version {str(version)[:32]} of torch's format is unknown")
+    if not isinstance(machine, dict) or machine.get("little_endian") is not True:
+        raise BadCheckpoint("it was written on a big-endian machine")
+    stubs.fill(_storages(data, position, keys, stubs).__getitem__)
+    return value
+
+
+def _storages(data: memoryview, position: int, keys: object, stubs: Stubs) -> dict[str, memoryview]:
+    """The bytes of every storage, from the end of the pickles on."""
+    kinds = stubs.storages
+    if not isinstance(keys, list):
+        raise BadCheckpoint("it has no list of storages")
+    found: dict[str, memoryview] = {}
+    for key in keys:
+        if not isinstance(key, str) or key not in kinds or key in found:
+            raise BadCheckpoint(f"storage {str(key)[:32]!r} belongs to no tensor")
+        count = int.from_bytes(data[position : position + COUNT_BYTES], "little")
+        position += COUNT_BYTES
+        end = position + count * np.dtype(kinds[key].dtype).itemsize
+        if end > len(data):
+            raise BadCheckpoint("it is cut off")
+        found[key] = data[position:end]
+        position = end
+    if found.keys() != kinds.keys():
+        raise BadCheckpoint("it lacks a storage")
+    return found
+
+
+def _unpacked(data: memoryview) -> memoryview:
+    """The content of a gzip file, within reason."""
+    limit = min(MAX_UNPACKED_BYTES, MAX_PACKING * len(data))
+    content = bytearray()
+    try:
+        with GzipFile(fileobj=io.BytesIO(data)) as packed:
+            while block := packed.read(BLOCK_BYTES):
+                content += block
+                if len(content) > limit:
+                    raise BadCheckpoint("it unpacks to more than weights can")
+    except (OSError, EOFError, zlib.error) as error:
+        raise BadCheckpoint(f"a damaged gzip file ({error})") from None
+    if bytes(content[:2]) == GZIP:
+        raise BadCheckpoint("it is packed twice")
+    return memoryview(content)

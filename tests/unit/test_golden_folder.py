@@ -1,0 +1,31 @@
+"""No golden file without a test."""
+
+from __future__ import annotations
+
+from tests.support import GOLDEN, require
+from tests.unit import test_golden_demucs, test_golden_hybrid, test_golden_spleeter
+
+CHECKPOINTS = {".th", ".safetensors"}
+
+
+def tested() -> set[str]:
+    """Every output that a test compares with, and every checkpoint that one loads."""
+    spleeter = (*test_golden_spleeter.TWO_STEMS, *test_golden_spleeter.MORE_STEMS)
+    found = {f"spleeter/{name}.npz" for name in spleeter}
+    found |= {f"demucs_v1/{name}.{end}" for name in test_golden_demucs.V1 for end in ("npz", "th")}
+    for name in test_golden_demucs.V2:
+        (checkpoint,) = (GOLDEN / "demucs_v2").glob(f"{name}-????????.th")
+        found |= {f"demucs_v2/{name}.npz", f"demucs_v2/{checkpoint.name}"}
+    for folder, name, checkpoint_name in test_golden_hybrid.FILES:
+        found |= {f"{folder}/{name}.npz", f"{folder}/{checkpoint_name}"}
+    return found | {"real/htdemucs.npz", "real/spleeter_2stems.npz"}
+
+
+def test_every_golden_file_has_a_test() -> None:
+    folder = require.corpus().parent / "golden"
+    there = {
+        file.relative_to(folder).as_posix()
+        for file in folder.rglob("*")
+        if file.suffix in {".npz", *CHECKPOINTS}
+    }
+    assert there == tested()
