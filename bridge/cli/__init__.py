@@ -5,6 +5,7 @@ Only typer is imported before a command runs: `--help` must not wait for torch.
 
 from __future__ import annotations
 
+import gc
 import sys
 from typing import Annotated
 
@@ -12,6 +13,8 @@ import typer
 
 from bridge import __version__
 from bridge.cli import demo, doctor, evaluate, models, presets, retry, split, status, watch
+
+GARBAGE_OBJECTS = 50_000  # between two looks for garbage in cycles, of which we make few
 
 app = typer.Typer(
     name="stembridge",
@@ -54,6 +57,8 @@ def main() -> None:
     from bridge.errors import StembridgeError, UsageError, from_separation
     from separator.errors import SeparatorError
 
+    # Imports make a million objects that stay; looking for garbage among them costs a tenth more.
+    gc.set_threshold(GARBAGE_OBJECTS, 50, 50)
     try:
         app(prog_name="stembridge")
     except (StembridgeError, SeparatorError) as raised:

@@ -14,7 +14,7 @@ import hashlib
 import json
 import os
 import uuid
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -22,18 +22,17 @@ from separator.weights.archives import sha256_of
 from separator.weights.checkpoint import Checkpoint
 from separator.weights.folders import SUMS
 from separator.weights.official import from_json, to_json
+from separator.weights.safetensors import parsed, read_safetensors, write_safetensors
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from numpy.typing import NDArray
-
     from separator.weights.download import Progress
     from separator.weights.store import Announce, Store
 
-READERS = 2  # raised when the readers or the names of the model's tensors change
-DESCRIPTION = "checkpoint.json"  # beside the arrays, none of which has a name like this
+READERS = 3  # raised when the readers or the names of the model's tensors change
+SUFFIX = ".safetensors"
 
 
 def checkpoint(
@@ -55,7 +54,7 @@ def checkpoint(
     place = store.cache_dir / "prepared"
     folder = store.folder(weights_id)
     if store.cached(weights_id):
-        for file in place.glob(f"{_key(folder)}-*.npz"):
+        for file in place.glob(f"{_key(folder)}-*{SUFFIX}"):
             with contextlib.suppress(OSError, ValueError):
                 return _read(file)
     store.ensure(weights_id, progress=progress, announce=announce)
@@ -74,36 +73,34 @@ def _key(folder: Path) -> str:
 
 
 def _read(file: Path) -> Checkpoint:
-    with file.open("rb") as stream:
-        if sha256_of(stream) != file.stem.partition("-")[2]:
-            raise ValueError(f"{file} is damaged")
-        stream.seek(0)
-        with np.load(stream, allow_pickle=False) as loaded:
-            state = {name: loaded[name] for name in loaded.files}
-    described = json.loads(state.pop(DESCRIPTION).tobytes())
+    data = np.fromfile(file, np.uint8).data  # unlike bytes, torch may have it as it is
+    if hashlib.sha256(data).hexdigest() != file.stem.partition("-")[2]:
+        raise ValueError(f"{file} is damaged")
+    metadata, state = read_safetensors(data)
     return Checkpoint(
-        described["architecture"], from_json(described["arguments"]), state=state, renamed=True
+        metadata["architecture"],
+        from_json(parsed(metadata["arguments"].encode())),
+        state=state,
+        renamed=True,
     )
-
-
-def _description(made: Checkpoint) -> NDArray[Any]:
-    """Architecture and arguments as JSON, in an array."""
-    described = {"architecture": made.architecture, "arguments": dict(made.arguments)}
-    return np.frombuffer(json.dumps(described, default=to_json).encode(), np.uint8)
 
 
 def _write(place: Path, key: str, made: Checkpoint) -> None:
     place.mkdir(parents=True, exist_ok=True)
     scratch = place / f"{uuid.uuid4().hex}.tmp"
+    metadata = {
+        "architecture": str(made.architecture),
+        "arguments": json.dumps(dict(made.arguments), default=to_json),
+    }
     try:
         with scratch.open("xb") as stream:
-            np.savez(stream, allow_pickle=False, **made.state, **{DESCRIPTION: _description(made)})
+            write_safetensors(stream, metadata, made.state)
             stream.flush()
             os.fsync(stream.fileno())
         with scratch.open("rb") as stream:
             digest = sha256_of(stream)
-        for older in place.glob(f"{key}-*.npz"):
-            older.unlink(missing_ok=True)
-        scratch.replace(place / f"{key}-{digest}.npz")
+        for older in (*place.glob(f"{key}-*{SUFFIX}"), *place.glob("*.npz")):
+            older.unlink(missing_ok=True)  # once they were kept as .npz
+        scratch.replace(place / f"{key}-{digest}{SUFFIX}")
     finally:
         scratch.unlink(missing_ok=True)

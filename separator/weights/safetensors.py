@@ -1,4 +1,4 @@
-"""Reader of safetensors files: a JSON directory, then the tensors' bytes.
+"""Reader and writer of safetensors files: a JSON directory, then the tensors' bytes.
 
 The layout is in the README of huggingface/safetensors: 8 bytes of length, the directory (names to
 type, shape and place; `__metadata__` maps texts to texts), the data. The hub's Demucs models keep
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
@@ -17,6 +17,8 @@ from separator.errors import BadCheckpoint
 from separator.weights.tensors import StorageKind, checked_shape
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from separator.weights.checkpoint import Array
 
 LENGTH_BYTES = 8
@@ -35,6 +37,8 @@ KINDS = {
     "I8": StorageKind("|i1"),
     "U8": StorageKind("|u1"),
 }
+NAMES = {kind.dtype: name for name, kind in KINDS.items() if not kind.bfloat16}
+ALIGNED_BYTES = 64  # where the first tensor begins, for whoever maps the file
 
 
 def is_safetensors(data: memoryview) -> bool:
@@ -73,6 +77,26 @@ def read_safetensors(data: memoryview) -> tuple[dict[str, Any], dict[str, Array]
         for name, value in metadata.items()
     }
     return fields, arrays
+
+
+def write_safetensors(
+    stream: BinaryIO, metadata: Mapping[str, str], arrays: Mapping[str, Array]
+) -> None:
+    """Writes what `read_safetensors` reads: arrays of the types of `KINDS` but bfloat16."""
+    directory: dict[str, Any] = {METADATA: dict(metadata)}
+    end = 0
+    for name, array in arrays.items():
+        begin, end = end, end + array.nbytes
+        directory[name] = {
+            "dtype": NAMES[array.dtype.newbyteorder("<").str],
+            "shape": array.shape,
+            "data_offsets": (begin, end),
+        }
+    text = json.dumps(directory).encode()
+    text += b" " * (-len(text) % ALIGNED_BYTES)
+    stream.write(len(text).to_bytes(LENGTH_BYTES, "little") + text)
+    for array in arrays.values():
+        stream.write(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).data)
 
 
 def parsed(text: bytes) -> Any:
