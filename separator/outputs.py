@@ -86,7 +86,7 @@ class Outputs:
             found[self.sources[-1]] = _without(mixture, list(stems[:-1]))
         if RESIDUAL_NAME in self.names:
             found[RESIDUAL_NAME] = _without(mixture, list(found.values()))
-        return {name: np.ascontiguousarray(found[name]) for name in self.names}
+        return {name: found[name] for name in self.names}
 
     def _two_stems(
         self, mixture: FloatArray, found: dict[str, FloatArray]

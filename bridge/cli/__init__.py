@@ -5,6 +5,7 @@ Only typer is imported before a command runs: `--help` must not wait for torch.
 
 from __future__ import annotations
 
+import atexit
 import gc
 import sys
 from typing import Annotated
@@ -59,6 +60,7 @@ def main() -> None:
 
     # Imports make a million objects that stay; looking for garbage among them costs a tenth more.
     gc.set_threshold(GARBAGE_OBJECTS, 50, 50)
+    atexit.register(gc.freeze)  # at the end the system takes all back, cycles or not
     try:
         app(prog_name="stembridge")
     except (StembridgeError, SeparatorError) as raised:
