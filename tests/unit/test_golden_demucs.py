@@ -16,7 +16,7 @@ import torch
 
 import separator
 from separator.separator import Separator
-from tests.support import GOLDEN, snr_db
+from tests.support import require, snr_db
 
 LEAST_SNR_DB = 80.0  # the bound that the project states for float32
 ARCHITECTURES = {"Demucs": "demucs-v2", "ConvTasNet": "conv-tasnet"}  # of bare state dicts
@@ -37,20 +37,18 @@ def check(ours: Separator, arrays: Path) -> None:
 
 @pytest.mark.parametrize("name", V1)
 def test_a_file_of_version_1_says_all_itself(name: str) -> None:
-    folder = GOLDEN / "demucs_v1"
-    ours = separator.load_checkpoint(folder / f"{name}.th")
+    ours = separator.load_checkpoint(require.golden(f"demucs_v1/{name}.th"))
     assert ours.sources == ("drums", "bass", "other", "vocals")
-    check(ours, folder / f"{name}.npz")
+    check(ours, require.golden(f"demucs_v1/{name}.npz"))
 
 
 @pytest.mark.parametrize("name", V2)
 def test_a_state_dict_of_version_2_with_its_arguments(name: str) -> None:
-    folder = GOLDEN / "demucs_v2"
-    about = json.loads((folder / f"{name}.json").read_text())
+    about = json.loads(require.golden(f"demucs_v2/{name}.json").read_text())
     ours = separator.load_checkpoint(
-        folder / about["checkpoint"],
+        require.golden(f"demucs_v2/{about['checkpoint']}"),
         architecture=ARCHITECTURES[about["class"]],
         arguments=about["kwargs"],
     )
     assert ours.sources == tuple(about["kwargs"]["sources"])
-    check(ours, folder / f"{name}.npz")
+    check(ours, require.golden(f"demucs_v2/{name}.npz"))

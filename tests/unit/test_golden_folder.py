@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from tests.support import GOLDEN, require
+import json
+
+from tests.support import require
 from tests.unit import test_golden_demucs, test_golden_hybrid, test_golden_spleeter
 
 CHECKPOINTS = {".th", ".safetensors"}
@@ -14,8 +16,8 @@ def tested() -> set[str]:
     found = {f"spleeter/{name}.npz" for name in spleeter}
     found |= {f"demucs_v1/{name}.{end}" for name in test_golden_demucs.V1 for end in ("npz", "th")}
     for name in test_golden_demucs.V2:
-        (checkpoint,) = (GOLDEN / "demucs_v2").glob(f"{name}-????????.th")
-        found |= {f"demucs_v2/{name}.npz", f"demucs_v2/{checkpoint.name}"}
+        about = json.loads(require.golden(f"demucs_v2/{name}.json").read_text())
+        found |= {f"demucs_v2/{name}.npz", f"demucs_v2/{about['checkpoint']}"}
     for folder, name, checkpoint_name in test_golden_hybrid.FILES:
         found |= {f"{folder}/{name}.npz", f"{folder}/{checkpoint_name}"}
     return found | {"real/htdemucs.npz", "real/spleeter_2stems.npz"}
