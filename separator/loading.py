@@ -15,8 +15,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from separator import architectures, available
+from separator import architectures
 from separator.errors import BadCheckpoint, InputError, UnknownModel
+from separator.version import is_path
 from separator.weights import catalog, formats, prepared
 from separator.weights.checkpoint import Checkpoint
 from separator.weights.store import Store
@@ -51,12 +52,7 @@ def load(
     if name in architectures.CLASSICAL:
         _check_no_wiener(name, wiener=wiener)
         return _ready(_classical(name), name, device, options)
-    if name not in available():
-        if path.suffix != ".json" and not path.exists():
-            raise UnknownModel(
-                f"no model named {name!r}: choose one of {', '.join(available())}, or give the "
-                "path of a checkpoint or of a Spleeter configuration (.json)"
-            )
+    if is_path(name_or_path):
         return load_checkpoint(
             path,
             architecture=None,

@@ -28,7 +28,8 @@ class Options:
     """What to compute, and how finely. The defaults give the official result.
 
     residual: where that goes which no stem holds: an output of its own ("stem", named
-        "residual"), into the last stem ("add-to-last"), or nowhere ("off").
+        "residual"), into the stem for everything else ("add-to-last": `other` where there is one,
+        or the last), or nowhere ("off").
     stems: only these outputs; None for all. What they do not need is not computed.
     two_stems: this stem and one of everything else, named "no_<stem>".
     other_method: everything else is the mixture minus the stem ("minus": they add up to the

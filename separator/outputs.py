@@ -11,6 +11,8 @@ import numpy as np
 from separator.errors import InputError
 from separator.options import RESIDUAL_NAME
 
+OTHER = "other"  # what every model of four and more stems calls the rest
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -52,6 +54,11 @@ class Outputs:
     def _rest_is_difference(self) -> bool:
         return self.options.two_stems is not None and self.options.other_method == "minus"
 
+    @property
+    def _rest(self) -> str:
+        """The stem that takes the residual with "add-to-last": the one for everything else."""
+        return OTHER if OTHER in self.sources else self.sources[-1]
+
     @cached_property
     def names(self) -> tuple[str, ...]:
         """In the model's order; the residual last."""
@@ -63,8 +70,8 @@ class Outputs:
         """Places of the sources that have to be computed."""
         if self._rest_is_difference:
             return (self.sources.index(str(self.options.two_stems)),)
-        last_takes_rest = self.options.residual == "add-to-last" and self.sources[-1] in self.names
-        if self.options.two_stems or RESIDUAL_NAME in self.names or last_takes_rest:
+        adds = self.options.residual == "add-to-last" and self._rest in self.names
+        if self.options.two_stems or RESIDUAL_NAME in self.names or adds:
             return tuple(range(len(self.sources)))
         return tuple(self.sources.index(name) for name in self.names)
 
@@ -82,8 +89,8 @@ class Outputs:
         found = {self.sources[place]: stem for place, stem in zip(self.needed, stems, strict=True)}
         if self.options.two_stems is not None:
             found = self._two_stems(mixture, found)
-        elif self.options.residual == "add-to-last" and self.sources[-1] in self.names:
-            found[self.sources[-1]] = _without(mixture, list(stems[:-1]))
+        elif self.options.residual == "add-to-last" and self._rest in self.names:
+            found[self._rest] = _without(mixture, [found[n] for n in found if n != self._rest])
         if RESIDUAL_NAME in self.names:
             found[RESIDUAL_NAME] = _without(mixture, list(found.values()))
         return {name: found[name] for name in self.names}

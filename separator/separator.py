@@ -37,9 +37,10 @@ class Separator:
     in file order (an odd last one as mono), because the models are stereo.
 
     What no stem holds (above the model's band or rate; what its masks leave out) is the residual,
-    mixture minus stems: an output of its own ("stem", named "residual"), added to the last stem
-    ("add-to-last"), or left out ("off": the official program's result). With the first two, all
-    outputs of a frame add up to the mixture, to float32 rounding.
+    mixture minus stems: an output of its own ("stem", named "residual"), added to `other`, or
+    where there is none to the last stem ("add-to-last"), or left out ("off": the official
+    program's result). With the first two, all outputs of a frame add up to the mixture, to float32
+    rounding.
 
     Raises:
         InputError: options that this model does not have; when it is made, not when it runs.

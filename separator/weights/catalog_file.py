@@ -9,11 +9,11 @@ from urllib.parse import urlsplit
 import yaml
 
 from separator.errors import WeightsError
-from separator.weights.catalog import Catalog
 from separator.weights.entries import (
     RATE_HZ,
     Archive,
     Bundle,
+    Catalog,
     Licence,
     Member,
     ModelEntry,

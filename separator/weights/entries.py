@@ -6,10 +6,13 @@ model ─► members (one, or a bag) ─► weights (a bundle of files) ─► s
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
+
+from separator.errors import UnknownModel
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
 RATE_HZ = 44_100  # of every published model of both families
 SPEEDS = ((10, "fast"), (25, "medium"), (50, "slow"))  # GFLOP for a second of audio, below
 SLOWEST = "very slow"
+MANY = 8  # of this many names on, an error does not list them all
 
 
 def nothing() -> Mapping[str, Any]:
@@ -247,3 +251,50 @@ class ModelEntry:
     def speed(self) -> str:
         """fast, medium, slow or very slow."""
         return next((name for limit, name in SPEEDS if self.gflop_per_s < limit), SLOWEST)
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """All of it; `models` in the order in which a list should show them."""
+
+    models: tuple[ModelEntry, ...]
+    weights: Mapping[str, Bundle]
+    assets: Mapping[str, Bundle]
+
+    def find(self, name: str) -> ModelEntry:
+        """The model of that name.
+
+        Raises:
+            UnknownModel: there is none; the message suggests the closest.
+        """
+        names = [entry.name for entry in self.models]
+        if name in names:
+            return self.models[names.index(name)]
+        raise UnknownModel(f"no model named {name!r}: {_hint(name, names)}")
+
+    def bundles(self) -> tuple[Bundle, ...]:
+        """Weights and assets alike."""
+        return (*self.weights.values(), *self.assets.values())
+
+    def bundles_of(self, entry: ModelEntry) -> tuple[Bundle, ...]:
+        """The weights of a model, in the order of its members."""
+        return tuple(self.weights[weights_id] for weights_id in entry.weights_ids)
+
+    def user_of(self, archive: Archive) -> str | None:
+        """The name of the first model whose weights lie in the archive."""
+        for entry in self.models:
+            for bundle in self.bundles_of(entry):
+                if any(source.archive.id == archive.id for source in bundle.sources):
+                    return entry.name
+        return None
+
+
+def _hint(name: str, names: list[str]) -> str:
+    # "tasnet" may be that of v2 or that of v1.
+    close = [known for known in names if known.rpartition(":")[2] == name]
+    close = close or difflib.get_close_matches(name, names, n=1)
+    if close:
+        return f"did you mean {' or '.join(map(repr, close))}?"
+    if len(names) > MANY:
+        return "`stembridge models list` shows all"
+    return f"choose one of {', '.join(names)}"

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 import separator
-from separator import architectures, building, loading
+from separator import architectures, building
 from separator.errors import BadCheckpoint, InputError, UnknownModel
 from separator.models.bag import Bag
 from separator.separator import Separator
@@ -370,7 +370,6 @@ def test_a_bag_of_plain_and_packed_members(tmp_path: Path, monkeypatch: pytest.M
     shelf = Shelf(tmp_path, {"plain": V2, "packed": GOLDEN / "packed" / "demucs_v2_q.th"})
     weights = {"plain": (1.0, 1.0, 0.0, 0.0), "packed": (0.0, 1.0, 1.0, 1.0)}
     entry = bag(*(Member(key, "demucs-v2", row, KWARGS) for key, row in weights.items()))
-    monkeypatch.setattr(loading, "available", lambda: ("bag",))
     monkeypatch.setattr(catalog, "find", {"bag": entry}.__getitem__)
     said = {"architecture": "demucs-v2", "arguments": KWARGS}
     plain = outputs(V2, **said)
@@ -390,7 +389,6 @@ def test_a_damaged_member_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     shelf = Shelf(tmp_path, {"plain": V2})
     member = Member("plain", "demucs-v2", (1.0,) * 4, {**KWARGS, "depth": 3})
     entry = bag(member)
-    monkeypatch.setattr(loading, "available", lambda: ("bag",))
     monkeypatch.setattr(catalog, "find", {"bag": entry}.__getitem__)
     with pytest.raises(BadCheckpoint, match=r"^bag: .*encoder\.3\.conv\.weight"):
         separator.load("bag", store=shelf)  # type: ignore[arg-type]

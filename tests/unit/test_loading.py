@@ -65,7 +65,8 @@ def test_a_bag_of_the_catalog_is_the_mean_of_its_networks(store: Store) -> None:
         ({"two_stems": "other"}, ["b", "c"]),
         ({"two_stems": "drums", "other_method": "add"}, ["a", "b", "c"]),
         ({"stems": ("drums", "residual")}, ["a", "b", "c"]),
-        ({"stems": ("vocals",), "residual": "add-to-last"}, ["a", "b", "c"]),
+        ({"stems": ("other",), "residual": "add-to-last"}, ["a", "b", "c"]),
+        ({"stems": ("vocals",), "residual": "add-to-last"}, ["c"]),
         ({"stems": ("bass",), "residual": "add-to-last"}, ["b"]),
     ],
 )

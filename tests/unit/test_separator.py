@@ -153,7 +153,10 @@ def test_channels_may_not_change_on_the_way() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"name_or_path": "spleeter:3stems"}, "no model named 'spleeter:3stems': choose one of sp"),
+        (
+            {"name_or_path": "spleeter:3stems"},
+            "no model named 'spleeter:3stems': did you mean 'spl",
+        ),
         ({"name_or_path": "nowhere.json"}, "nowhere.json: no such file"),
         ({"name_or_path": "spleeter:2stems", "precision": "int4"}, "precision is one of"),
         ({"name_or_path": "spleeter:2stems", "residual": "maybe"}, "residual is one of"),
