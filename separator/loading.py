@@ -188,6 +188,9 @@ def _catalogued(
             building.network(building.described(checkpoint, member.architecture, member.arguments))
             for checkpoint, member in zip(checkpoints, members, strict=True)
         ]
+    for network in networks:
+        if not network.fixed_segment:  # the release runs them on others than they say themselves
+            network.segment_s = entry.segment_s
     if len(entry.members) == 1:
         return networks[0]
     return Bag(

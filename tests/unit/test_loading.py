@@ -38,7 +38,9 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
         digest = hashlib.sha256(content).hexdigest()
         plain = of_files(server, dict.fromkeys(EXPERTS, digest))
         members = tuple(Member(name, "demucs-v1", row) for name, row in EXPERTS.items())
-        entry = replace(plain.models[0], family="demucs", stems=SOURCES, members=members)
+        entry = replace(
+            plain.models[0], family="demucs", stems=SOURCES, members=members, segment_s=3.0
+        )
         known = replace(plain, models=(entry,))
         monkeypatch.setattr("separator.weights.catalog.load", lambda: known)
         yield Store(tmp_path, catalog=known)
@@ -52,7 +54,8 @@ def test_a_bag_of_the_catalog_is_the_mean_of_its_networks(store: Store) -> None:
     bag = separator.load("bag", store=store, residual="off")
     assert isinstance(bag.model, Bag)
     assert bag.model.weights == tuple(EXPERTS.values())
-    alone = separator.load(TINY, residual="off").separate(noise(), 44_100)
+    assert {member.model.segment_s for member in bag.model.members} == {3.0}  # not its own 10
+    alone = separator.load(TINY, residual="off", segment_s=3.0).separate(noise(), 44_100)
     for name, stem in bag.separate(noise(), 44_100).items():
         np.testing.assert_allclose(stem, alone[name], atol=1e-5)
 
