@@ -10,7 +10,7 @@ from tests.unit import test_golden_demucs, test_golden_hybrid, test_golden_splee
 CHECKPOINTS = {".th", ".safetensors"}
 
 
-def tested() -> set[str]:
+def compared() -> set[str]:
     """Every output that a test compares with, and every checkpoint that one loads."""
     spleeter = (*test_golden_spleeter.TWO_STEMS, *test_golden_spleeter.MORE_STEMS)
     found = {f"spleeter/{name}.npz" for name in spleeter}
@@ -30,4 +30,4 @@ def test_every_golden_file_has_a_test() -> None:
         for file in folder.rglob("*")
         if file.suffix in {".npz", *CHECKPOINTS}
     }
-    assert there == tested()
+    assert there == compared()
