@@ -21,6 +21,7 @@ MAX_SHIFT_S = 0.5  # the official program draws its shifts from half a second (d
 MAX_SHIFTS = 100
 MAX_OVERLAP = 0.99
 DEFAULT_OVERLAP = 0.25
+GOLDEN_RATIO = (math.sqrt(5) - 1) / 2  # whose multiples never meet, modulo 1
 
 
 @dataclass(frozen=True)
@@ -86,9 +87,6 @@ def from_keywords(given: Mapping[str, Any]) -> Options:
         if name not in names:
             raise InputError(f"there is no option {name!r}: choose from {', '.join(names)}")
     return Options(**given)
-
-
-GOLDEN_RATIO = (math.sqrt(5) - 1) / 2
 
 
 def _choice(name: str, value: str, choices: tuple[str, ...]) -> None:

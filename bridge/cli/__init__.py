@@ -58,7 +58,7 @@ def main() -> None:
     from bridge.errors import StembridgeError, UsageError, from_separation
     from separator.errors import SeparatorError
 
-    # Imports make a million objects that stay; looking for garbage among them costs a tenth more.
+    # Imports make 170,000 objects that stay; looking for garbage among them costs a tenth more.
     gc.set_threshold(GARBAGE_OBJECTS, 50, 50)
     atexit.register(gc.freeze)  # at the end the system takes all back, cycles or not
     try:

@@ -298,7 +298,7 @@ class Spleeter(SegmentModel):
     result; the official program starts with one window of silence, here the plan's lead.
     """
 
-    concurrent_segments = 2  # about 150 MB each
+    concurrent_segments = 2  # the second takes 110 MB
 
     def __init__(self, config: SpleeterConfig, *, wiener: bool = False) -> None:
         super().__init__()

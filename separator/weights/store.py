@@ -28,9 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from typing import BinaryIO
 
-    from separator.weights.catalog import Catalog
     from separator.weights.download import Progress
-    from separator.weights.entries import Bundle, ModelEntry
+    from separator.weights.entries import Bundle, Catalog, ModelEntry
 
     Announce = Callable[[str], None]
 

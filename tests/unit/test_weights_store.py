@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from separator.errors import UnknownModel, WeightsUnavailable, WrongChecksum
-from separator.weights.catalog import Catalog
 from separator.weights.entries import (
     Bundle,
+    Catalog,
     Licence,
     Member,
     ModelEntry,
