@@ -102,8 +102,8 @@ class Server:
             handler.send_header("ETag", self.etag)
         handler.end_headers()
         sent = body[: self.drop_after.pop(0)] if self.drop_after else body
+        self.sent_bytes += len(sent)  # first: the client may go on once it has the last byte
         handler.wfile.write(sent)
-        self.sent_bytes += len(sent)
 
     def _start(self, handler: BaseHTTPRequestHandler) -> int:
         asked = handler.headers.get("Range")
