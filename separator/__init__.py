@@ -49,7 +49,11 @@ def load(
             is (see `load_checkpoint`), or of an official Spleeter configuration (`.json`), whose
             `model_dir` names the checkpoint's folder beside it.
         device: "auto" (cuda, then mps, then cpu), or a torch device string.
-        precision: "auto" or "float32". Both compute in float32, the official result.
+        precision: "float32" is the official result; "bfloat16" is for HTDemucs and Spleeter.
+            "auto" is bfloat16 where the CPU multiplies that itself (AVX512-BF16, AMX) and its loss
+            was measured, else float32. Measured on 10.9 s of music against float32, worst stem:
+            htdemucs 40 dB, spleeter:2stems 50 dB; on the excerpt of `evaluate` the SDR of no
+            stem moves by more than 0.01 dB.
         wiener: refine the masks by a multichannel Wiener filter (Spleeter only; reads twice).
         store: where weights are cached; the user's cache folder by default.
         progress: hears of weights on their way (bytes done, bytes in all or None, label).
@@ -100,7 +104,8 @@ def load_checkpoint(
             Files of version 2 do not say; all others of Demucs do.
         arguments: keywords of the official constructor, which win over those in the file; for
             Spleeter its official configuration.
-        device: as of `load`. precision, wiener, options: likewise.
+        device, wiener, options: as of `load`.
+        precision: likewise, but "auto" is float32: nobody has measured these weights.
 
     Raises:
         UnknownModel: no such file.

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from separator import architectures
 from separator.errors import BadCheckpoint, InputError, UnknownModel
+from separator.precision import check_precision, set_precision
 from separator.version import is_path
 from separator.weights import catalog, formats, prepared
 from separator.weights.checkpoint import Checkpoint
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
     from separator.weights.entries import Member, ModelEntry
     from separator.weights.store import Announce
 
-PRECISIONS = ("auto", "float32")
-
 
 def load(
     name_or_path: str | Path,
@@ -49,9 +48,10 @@ def load(
 ) -> Separator:
     """See `separator.load`."""
     name, path = str(name_or_path), Path(name_or_path)
+    check_precision(precision)
     if name in architectures.CLASSICAL:
         _check_no_wiener(name, wiener=wiener)
-        return _ready(_classical(name), name, device, options)
+        return _ready(_classical(name), name, device, precision, options)
     if is_path(name_or_path):
         return load_checkpoint(
             path,
@@ -62,7 +62,6 @@ def load(
             wiener=wiener,
             options=options,
         )
-    _check_precision(precision)
     entry = catalog.find(name)
     members = _needed(entry, options)
     shelf = store or Store()
@@ -74,7 +73,8 @@ def load(
             )
             for member in members
         ]
-    return _ready(_catalogued(entry, members, checkpoints, wiener=wiener), name, device, options)
+    model = _catalogued(entry, members, checkpoints, wiener=wiener)
+    return _ready(model, name, device, precision, options, measured_snr_db=entry.bfloat16_snr_db)
 
 
 def load_checkpoint(
@@ -89,7 +89,7 @@ def load_checkpoint(
 ) -> Separator:
     """See `separator.load_checkpoint`."""
     name = str(path)
-    _check_precision(precision)
+    check_precision(precision)
     if architecture is not None:
         architectures.check(architecture)
     if path.suffix == ".json":
@@ -103,15 +103,25 @@ def load_checkpoint(
         model = _spleeter(path, source, arguments, wiener=wiener)
     else:
         raise InputError(f"{path} is no checkpoint of {architecture}: leave the architecture out")
-    return _ready(model, name, device, options)
+    return _ready(model, name, device, precision, options)
 
 
-def _ready(model: Model, name: str, device: str, options: Options) -> Separator:
+def _ready(
+    model: Model,
+    name: str,
+    device: str,
+    precision: str,
+    options: Options,
+    *,
+    measured_snr_db: float | None = None,
+) -> Separator:
     from separator.devices import choose_device
     from separator.separator import Separator
 
     place = choose_device(device)
-    return Separator(model.to(place).eval().requires_grad_(False), name, place, options)
+    model.eval().requires_grad_(False)
+    chosen = set_precision(model, precision, place, measured_snr_db)
+    return Separator(model.to(place), name, place, options, chosen)
 
 
 def _import_torch() -> None:
@@ -123,11 +133,6 @@ def _import_torch() -> None:
     finally:
         if collecting:
             gc.enable()
-
-
-def _check_precision(precision: str) -> None:
-    if precision not in PRECISIONS:
-        raise InputError(f"precision is one of {', '.join(PRECISIONS)}, not {precision!r}")
 
 
 # Models without weights

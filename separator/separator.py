@@ -42,6 +42,8 @@ class Separator:
     program's result). With the first two, all outputs of a frame add up to the mixture, to float32
     rounding.
 
+    precision: what it multiplies in, "float32" or "bfloat16"; audio is float32 either way.
+
     Raises:
         InputError: options that this model does not have; when it is made, not when it runs.
     """
@@ -50,6 +52,7 @@ class Separator:
     name: str
     device: torch.device
     options: Options = field(default_factory=Options)
+    precision: str = "float32"
 
     def __post_init__(self) -> None:
         _ = self._engine

@@ -55,6 +55,16 @@ class Bag(nn.Module):
         pairs = zip(self.models, self.weights, strict=True)
         return tuple(Member(model, weights) for model, weights in pairs)  # type: ignore[arg-type]
 
+    @property
+    def takes_bfloat16(self) -> bool:
+        """Whether all members do."""
+        return all(member.model.takes_bfloat16 for member in self.members)
+
+    def to_bfloat16(self) -> None:
+        """See `WaveformModel.to_bfloat16`."""
+        for member in self.members:
+            member.model.to_bfloat16()
+
     def forward(self, mixture: Tensor) -> Tensor:
         """(batch, channels, frames) -> (batch, stems, channels, frames): all of it, by all."""
         total = mixture.new_tensor(self.weights).sum(dim=0)

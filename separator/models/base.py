@@ -25,6 +25,7 @@ class SegmentModel(nn.Module, ABC):
     plan: its segments; the outputs of `segment`, overlap-added, are the output of the whole.
     needs_statistics: whether a first pass over the recording has to fill `statistics`.
     concurrent_segments: how many to compute side by side on a CPU, each with its own memory.
+    takes_bfloat16: whether it has a `to_bfloat16` whose loss was measured; see `precision`.
     """
 
     sources: tuple[str, ...]
@@ -33,6 +34,11 @@ class SegmentModel(nn.Module, ABC):
     plan: SegmentPlan
     needs_statistics: bool = False
     concurrent_segments: int = 1
+    takes_bfloat16: bool = False
+
+    def to_bfloat16(self) -> None:
+        """Casts the weights of all that may be less exact; inputs and outputs stay float32."""
+        raise NotImplementedError(f"{type(self).__name__} computes in float32")
 
     @abstractmethod
     def segment(self, mixture: Tensor, statistics: Any = None) -> Tensor:
@@ -80,6 +86,7 @@ class WaveformModel(nn.Module, ABC):
     segment_s: length of the segments that the official program runs it on, in seconds.
     fixed_segment: whether it can take no longer segments than that.
     concurrent_segments: how many to compute side by side on a CPU, each with its own memory.
+    takes_bfloat16: whether it has a `to_bfloat16` whose loss was measured; see `precision`.
     """
 
     sources: tuple[str, ...]
@@ -88,6 +95,11 @@ class WaveformModel(nn.Module, ABC):
     segment_s: float
     fixed_segment: bool = False
     concurrent_segments: int = 1
+    takes_bfloat16: bool = False
+
+    def to_bfloat16(self) -> None:
+        """Casts the weights of all that may be less exact; inputs and outputs stay float32."""
+        raise NotImplementedError(f"{type(self).__name__} computes in float32")
 
     def valid_frames(self, frames: int) -> int:
         """The length, at least `frames`, that the network wants to see for `frames` of output.

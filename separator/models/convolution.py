@@ -76,11 +76,25 @@ class Convolution(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, inputs, bins, frames) -> (batch, outputs, ...)."""
+        return self._outputs(x, slice(None))
+
+    def gated(self, x: Tensor) -> Tensor:
+        """Half of the outputs, each times the sigmoid of its partner in the other half (GLU).
+
+        The halves are made apart: with the channels last, torch's own glu on both together takes
+        two to six times as long.
+        """
+        half = len(self.weight) // 2
+        gate = self._outputs(x, slice(half, None)).sigmoid_()
+        return self._outputs(x, slice(half)).mul_(gate)
+
+    def _outputs(self, x: Tensor, which: slice) -> Tensor:
+        weight, bias = self.weight[which], self.bias[which]
         if self.pointwise:  # a matrix product: torch on one thread would leave the channels last
-            tokens = nn.functional.linear(as_tokens(x), self.weight.flatten(1), self.bias)
+            tokens = nn.functional.linear(as_tokens(x), weight.flatten(1), bias)
             return as_image(tokens, x.shape[2])
         return nn.functional.conv2d(
-            x, _kernel(self.weight), self.bias, self.stride, self.padding, self.dilation
+            x, _kernel(weight), bias, self.stride, self.padding, self.dilation
         )
 
 

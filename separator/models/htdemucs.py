@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from separator.errors import InputError
 from separator.models.arguments import Arguments
 from separator.models.convolution import as_image, as_tokens
-from separator.models.dconv import Pointwise
+from separator.models.dconv import Branch, Pointwise
 from separator.models.hybrid import HybridModel
 from separator.models.hybrid_config import (
     COMMON_MIDDLE,
@@ -131,6 +131,7 @@ class HTDemucs(HybridModel):
     # Two segments with a core each are a tenth faster than one with both, and twice as fast beside
     # another busy program; each takes about 600 MB.
     concurrent_segments = 2
+    takes_bfloat16 = True
 
     def __init__(self, config: HTDemucsConfig) -> None:
         super().__init__(config)
@@ -155,6 +156,18 @@ class HTDemucs(HybridModel):
             width = config.bottom_channels or widths[0]
             shape = _sized(config.transformer, width, config.hidden_scale)
             self.crosstransformer = CrossTransformerEncoder(shape)
+
+    def to_bfloat16(self) -> None:
+        """Both U-Nets but the inner part of their residual branches, and the transformer."""
+        exact = {
+            parameter
+            for branch in self.modules()
+            if isinstance(branch, Branch)
+            for parameter in branch.exact_parameters()
+        }
+        for parameter in self.parameters():
+            if parameter not in exact:
+                parameter.data = parameter.data.bfloat16()
 
     def valid_frames(self, frames: int) -> int:
         """The segment's length, where it is fixed; else `frames`.

@@ -87,15 +87,16 @@ class HybridModel(WaveformModel):
         deviation, mean = deviation_and_mean(planes)
         x = (planes - mean) / (deviation + EPSILON)
         if not self.config.waveform_branch:
-            x, _ = self._unets(x, None)
+            x, _ = self._unets(x.to(self._dtype), None)
             return self._waves(torch.addcmul(mean, x, deviation), spectrum, frames)
         image = channels_last(mixture[:, :, None])
         wave_deviation, wave_mean = deviation_and_mean(image)
-        x, wave = self._unets(x, (image - wave_mean) / (wave_deviation + EPSILON))
+        wave = (image - wave_mean) / (wave_deviation + EPSILON)
+        x, decoded = self._unets(x.to(self._dtype), wave.to(self._dtype))
+        assert decoded is not None
         stems = self._waves(torch.addcmul(mean, x, deviation), spectrum, frames)
-        assert wave is not None
-        wave = (wave.float() * wave_deviation + wave_mean)[:, :, 0]
-        return stems + wave.reshape(stems.shape)
+        wave = torch.addcmul(wave_mean, decoded.float(), wave_deviation)[:, :, 0]
+        return stems.add_(wave.reshape(stems.shape))
 
     def _unets(self, x: Tensor, wave: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """Both branches, normalised: images of the spectrum and of the wave in and out."""
@@ -124,6 +125,11 @@ class HybridModel(WaveformModel):
                 wave, _ = self.tdecoder[place](before if bare else wave, skip, frames)
         assert decoded is not None
         return decoded.float(), wave
+
+    @property
+    def _dtype(self) -> torch.dtype:
+        """In which the U-Nets compute; spectra and waves are float32."""
+        return next(self.encoder.parameters()).dtype
 
     def _planes(self, spectrum: Tensor) -> Tensor:
         """The spectrogram as the network sees it: (batch, planes, bins, columns), channels last."""

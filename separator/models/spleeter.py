@@ -100,12 +100,13 @@ def _normalisation(channels: int) -> nn.BatchNorm2d:
     return nn.BatchNorm2d(channels, eps=BATCH_NORM_EPSILON)
 
 
-def _affine(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
-    """Scale and shift of each channel, both (channels,): normalisation as it is after training."""
+def _affine(norm: nn.BatchNorm2d, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Scale and shift of each channel, (channels, 1, 1): normalisation as it is after training."""
     assert norm.running_mean is not None
     assert norm.running_var is not None
     scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
-    return scale, norm.bias - norm.running_mean * scale
+    shift = norm.bias - norm.running_mean * scale
+    return scale[:, None, None].to(dtype), shift[:, None, None].to(dtype)
 
 
 def _framed(shape: tuple[int, ...], like: Tensor) -> tuple[Tensor, Tensor]:
@@ -202,7 +203,7 @@ class EncoderLayer(nn.Module):
         Every activation leaves the frame's zeros zero.
         """
         skip = self.conv(x)
-        scale, shift = (value[:, None, None] for value in _affine(self.norm))
+        scale, shift = _affine(self.norm, skip.dtype)
         framed, inside = _framed(skip.shape, skip)
         torch.addcmul(shift, skip, scale, out=inside)
         return skip, self.activation(framed)
@@ -247,7 +248,7 @@ class DecoderLayer(nn.Module):
         )
         if skip is not None:
             joined[:, :before] = skip
-        scale, shift = (value[:, None, None] for value in _affine(self.norm))
+        scale, shift = _affine(self.norm, phases.dtype)
         for (time, frequency), phase in zip(
             SubpixelConv.PHASES, phases.split(self.outputs, dim=1), strict=True
         ):
@@ -277,7 +278,7 @@ class UNet(nn.Module):
 
     def forward(self, magnitudes: Tensor) -> Tensor:
         """(batch, channels, T, F) -> logits of the mask, same shape."""
-        x, inside = _framed(magnitudes.shape, magnitudes)
+        x, inside = _framed(magnitudes.shape, magnitudes.to(self.mask.weight.dtype))
         inside.copy_(magnitudes)
         skips: list[Tensor] = []
         for layer in self.encoder[:-1]:
@@ -287,7 +288,7 @@ class UNet(nn.Module):
         for layer in self.decoder:
             x = layer(x, skips.pop() if skips else None)
         # The last layers have their channels last in memory, the spectrogram has bins last.
-        return self.mask(x).contiguous()  # type: ignore[no-any-return]
+        return self.mask(x).float().contiguous()  # type: ignore[no-any-return]
 
 
 class Spleeter(SegmentModel):
@@ -299,6 +300,7 @@ class Spleeter(SegmentModel):
     """
 
     concurrent_segments = 2  # the second takes 110 MB
+    takes_bfloat16 = True
 
     def __init__(self, config: SpleeterConfig, *, wiener: bool = False) -> None:
         super().__init__()
@@ -320,6 +322,12 @@ class Spleeter(SegmentModel):
         window = hann(config.frame_length)
         self.register_buffer("window", window, persistent=False)
         self.register_buffer("synthesis_window", WINDOW_SCALE * window, persistent=False)
+
+    def to_bfloat16(self) -> None:
+        """The convolutions; the normalisations' scale and shift are rounded where they are used."""
+        for module in self.unets.modules():
+            if isinstance(module, (StridedConv, SubpixelConv, nn.Conv2d)):
+                module.to(torch.bfloat16)
 
     def magnitudes(self, spectrum: Tensor) -> Tensor:
         """The networks' estimates of each stem's magnitudes in the band that they see.

@@ -86,8 +86,12 @@ def _norm(groups: int, channels: int) -> nn.Module:
     return nn.GroupNorm(groups, channels) if groups else nn.Identity()
 
 
-def _gate(x: Tensor, shape: LayerShape) -> Tensor:
-    return nn.functional.glu(x, dim=1) if shape.gated else x.relu()
+def _rewritten(x: Tensor, rewrite: Convolution, norm: nn.Module, shape: LayerShape) -> Tensor:
+    """The context convolution with its norm and gate."""
+    if shape.gated and not shape.groups:
+        return rewrite.gated(x)
+    y = norm(rewrite(x))
+    return nn.functional.glu(y, dim=1) if shape.gated else y.relu()
 
 
 def _activation(x: Tensor, shape: LayerShape) -> Tensor:
@@ -147,7 +151,7 @@ class EncoderLayer(nn.Module):
     def _refine(self, y: Tensor) -> Tensor:
         """All that comes after the strided convolution."""
         y = self.dconv(_activation(self.norm1(y), self.shape))
-        return y if self.rewrite is None else _gate(self.norm2(self.rewrite(y)), self.shape)
+        return y if self.rewrite is None else _rewritten(y, self.rewrite, self.norm2, self.shape)
 
 
 class DecoderLayer(nn.Module):
@@ -208,18 +212,14 @@ class DecoderLayer(nn.Module):
         y = _sum(x, skip)
         if not self.bare:
             if self.rewrite is not None:
-                y = self.norm1(self.rewrite(y))
-            y = by_bins(self._refine, y)
+                y = _rewritten(y, self.rewrite, self.norm1, self.shape)
+            y = by_bins(self.dconv, y)
         z = self.norm2(self.conv_tr(y))
         if self.shape.along_frequency:
             z = z[:, :, self.margin : z.shape[2] - self.margin]
         elif frames is not None:
             z = z[..., self.margin : self.margin + frames]
         return (z if self.last else _activation(z, self.shape)), y
-
-    def _refine(self, y: Tensor) -> Tensor:
-        """Gate and residual branches."""
-        return self.dconv(y if self.rewrite is None else _gate(y, self.shape))  # type: ignore[no-any-return]
 
 
 def _sum(x: Tensor | None, skip: Tensor | None) -> Tensor:

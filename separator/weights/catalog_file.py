@@ -180,6 +180,9 @@ def _model(fields: Fields, weights: Mapping[str, Bundle]) -> ModelEntry:
         size_bytes=sum(bundle.about_bytes for bundle in bundles),
         config=MappingProxyType(config),
         rate_hz=config.get("sample_rate", RATE_HZ),
+        bfloat16_snr_db=(
+            fields.number("bfloat16_snr_db") if fields.has("bfloat16_snr_db") else None
+        ),
     )
     fields.done()
     return entry
