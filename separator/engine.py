@@ -17,11 +17,10 @@ import numpy as np
 from separator.chunking import OverlapAdd, Queue, Segmenter, regroup
 from separator.errors import InputError
 from separator.layout import StereoPairs
-from separator.parallel import ordered
 from separator.resampling import Resampler
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -63,9 +62,7 @@ class Engine:
     ) -> Iterator[tuple[FloatArray, FloatArray]]:
         """Blocks of (mixture (channels, n), stems (stems, channels, n)), n in all as went in."""
         run = _Run(self, rate_hz, statistics)
-        for cut, lane, output in ordered(
-            run.compute, run.tasks(blocks), self.routine.concurrent_segments
-        ):
+        for cut, lane, output in self.routine.placement.run(run.compute, run.tasks(blocks)):
             lane.add(cut, output)
             yield from run.ready()
         yield from run.finish()
@@ -78,6 +75,11 @@ class _Task:
     lane: _LaneState
     cut: Cut
     mixture: FloatArray
+
+    @property
+    def kind(self) -> object:
+        """What a batch has in common."""
+        return self.lane, self.cut.frames, self.mixture.shape
 
 
 class _Run:
@@ -113,13 +115,17 @@ class _Run:
             for cut, segment in lane.segmenter.push(mixture):
                 yield _Task(lane, cut, segment)
 
-    def compute(self, task: _Task) -> tuple[Cut, _LaneState, FloatArray]:
-        """One segment; the only part that other threads do."""
-        return (
-            task.cut,
-            task.lane,
-            task.lane.lane.run(task.mixture, self._statistics, task.cut.frames),
+    def compute(self, tasks: Sequence[_Task]) -> list[tuple[Cut, _LaneState, FloatArray]]:
+        """A batch of segments; the only part that other threads do."""
+        lane, frames = tasks[0].lane, tasks[0].cut.frames
+        mixture = (
+            np.concatenate([task.mixture for task in tasks]) if tasks[1:] else tasks[0].mixture
         )
+        outputs = lane.lane.run(mixture, self._statistics, frames)
+        return [
+            (task.cut, lane, output)
+            for task, output in zip(tasks, np.split(outputs, len(tasks)), strict=True)
+        ]
 
     def ready(self) -> Iterator[tuple[FloatArray, FloatArray]]:
         """What all lanes have finished."""

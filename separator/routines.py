@@ -19,6 +19,7 @@ from separator.level import LevelMeter
 from separator.models.bag import Bag, Member
 from separator.models.base import SegmentModel, WaveformModel
 from separator.options import DEFAULT_OVERLAP
+from separator.placement import Placement
 
 ROUNDING = 1e-6  # a third of a second has no exact float, a frame more or less matters
 
@@ -56,8 +57,8 @@ if TYPE_CHECKING:
             """Whether the recording is read twice."""
 
         @property
-        def concurrent_segments(self) -> int:
-            """How many segments to compute side by side at most."""
+        def placement(self) -> Placement:
+            """Where the networks run."""
 
         def survey(self, pairs: int) -> Survey:
             """The first pass over a recording of that many stereo pairs."""
@@ -73,8 +74,8 @@ if TYPE_CHECKING:
 class Lane:
     """A network, its segments, and its share in the mean.
 
-    run: (input (pairs, 2, n) float32, statistics, frames) -> (pairs, stems, 2, frames): the part
-        of the output that counts.
+    run: (input (batch, 2, n) float32, statistics, frames) -> (batch, stems, 2, frames): the part
+        of the output that counts. A batch is the pairs of one segment or of several.
     share: (stems, 1, 1) float32, or None where this lane is all there is.
     """
 
@@ -112,20 +113,22 @@ class _Segments:
             if value is not None:
                 raise InputError(f"{name} is not for this model: its segments are fixed")
         self._model = model
-        self._device = device
+        place = Placement(model, device, model.concurrent_segments)
+        if model.needs_statistics:
+            place.batch = 1  # they are those of the pairs of one segment
+        self.placement = place
 
         def run(mixture: FloatArray, statistics: Any, frames: int) -> FloatArray:
             del frames  # all of it counts
             with torch.inference_mode():
-                stems = model.segment(torch.from_numpy(mixture).to(device), statistics)
+                stems = model.segment(torch.from_numpy(mixture).to(place.device), statistics)
                 return _chosen(stems, needed)
 
         self.lanes = (Lane(model.plan, run),)
         self.two_passes = model.needs_statistics
-        self.concurrent_segments = _concurrent(model, device)
 
     def survey(self, pairs: int) -> Survey:
-        return _SegmentSurvey(self._model, pairs, self._device)
+        return _SegmentSurvey(self._model, pairs, self.placement.device)
 
     def before(self, mixture: FloatArray, statistics: Any) -> FloatArray:
         del statistics  # the model itself asks for them
@@ -178,18 +181,19 @@ class _Transitions:
         if not total.all():
             missing = model.sources[needed[int(np.argmin(total))]]
             raise InputError(f"the members of this bag that make {missing!r} were not loaded")
+        concurrent = min(member.model.concurrent_segments for member in members)
+        self.placement = Placement(model, device, concurrent)
         shifts = options.shift_frames(model.rate_hz)
         self.lanes = tuple(
             Lane(
                 _plan(member.model, options, shift),
-                _runner(member.model, needed, device),
+                _runner(member.model, needed, self.placement),
                 None if len(members) * len(shifts) == 1 else share[:, None, None],
             )
             for member, share in zip(members, weights / total / len(shifts), strict=True)
             if share.any()
             for shift in shifts
         )
-        self.concurrent_segments = min(_concurrent(member.model, device) for member in members)
 
     def survey(self, pairs: int) -> Survey:
         return LevelMeter(pairs)
@@ -201,11 +205,6 @@ class _Transitions:
     def after(self, stems: FloatArray, statistics: Any) -> FloatArray:
         restored: FloatArray = statistics.restored(stems)
         return restored
-
-
-def _concurrent(model: SegmentModel | WaveformModel, device: torch.device) -> int:
-    """A GPU is kept busy by one segment."""
-    return model.concurrent_segments if device.type == "cpu" else 1
 
 
 def _plan(model: WaveformModel, options: Options, shift_frames: int) -> TransitionPlan:
@@ -224,12 +223,12 @@ def _plan(model: WaveformModel, options: Options, shift_frames: int) -> Transiti
 
 
 def _runner(
-    model: WaveformModel, needed: tuple[int, ...], device: torch.device
+    model: WaveformModel, needed: tuple[int, ...], place: Placement
 ) -> Callable[[FloatArray, Any, int], FloatArray]:
     def run(mixture: FloatArray, statistics: Any, frames: int) -> FloatArray:
         del statistics  # the mixture is normalised by them already
         with torch.inference_mode():
-            stems = model(torch.from_numpy(mixture).to(device))
+            stems = model(torch.from_numpy(mixture).to(place.device))
             # The middle: some networks put out less than they take in.
             first = (stems.shape[-1] - frames) // 2
             return _chosen(stems[..., first : first + frames], needed)

@@ -77,6 +77,11 @@ class Separator:
         """Whether `stream` reads its blocks twice: first for statistics of the whole recording."""
         return self._engine.routine.two_passes
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the user should know of how it ran so far, a line each: a GPU that was too small."""
+        return tuple(self._engine.routine.placement.notes)
+
     @cached_property
     def _outputs(self) -> Outputs:
         return Outputs(self.sources, self.options)
