@@ -37,14 +37,17 @@ def as_image(tokens: Tensor, bins: int) -> Tensor:
 
 
 def by_bins(function: Callable[[Tensor], Tensor], image: Tensor) -> Tensor:
-    """function(image) for a function that does the same to every bin by itself.
+    """function(image) for a function that does the same to every bin by itself, shape kept.
 
-    It gets a few bins at a time, so that what it makes on its way stays in a CPU's cache.
+    It gets a few bins at a time, so that what it makes on its way stays in a CPU's cache. The
+    image is lost: what becomes of it may take its place.
     """
     step = max(1, MOST_VALUES // (image.numel() // image.shape[2]))
     if step >= image.shape[2] or image.device.type != "cpu":
         return function(image)
-    return torch.cat([function(part) for part in torch.split(image, step, dim=2)], dim=2)
+    for part in torch.split(image, step, dim=2):
+        part.copy_(function(part))
+    return image
 
 
 def over_time(size: int) -> tuple[int]:

@@ -88,13 +88,13 @@ class HybridModel(WaveformModel):
         x = (planes - mean) / (deviation + EPSILON)
         if not self.config.waveform_branch:
             x, _ = self._unets(x.to(self._dtype), None)
-            return self._waves(torch.addcmul(mean, x, deviation), spectrum, frames)
+            return self._waves(x.mul_(deviation).add_(mean), spectrum, frames)
         image = channels_last(mixture[:, :, None])
         wave_deviation, wave_mean = deviation_and_mean(image)
         wave = (image - wave_mean) / (wave_deviation + EPSILON)
         x, decoded = self._unets(x.to(self._dtype), wave.to(self._dtype))
         assert decoded is not None
-        stems = self._waves(torch.addcmul(mean, x, deviation), spectrum, frames)
+        stems = self._waves(x.mul_(deviation).add_(mean), spectrum, frames)
         wave = torch.addcmul(wave_mean, decoded.float(), wave_deviation)[:, :, 0]
         return stems.add_(wave.reshape(stems.shape))
 
@@ -141,16 +141,28 @@ class HybridModel(WaveformModel):
         return tokens.reshape(batch, bins, columns, -1).permute(0, 3, 1, 2)
 
     def _waves(self, planes: Tensor, mixture: Tensor, frames: int) -> Tensor:
-        """From the network's planes to (batch, stems, channels, frames)."""
-        batch, columns, channels, bins = mixture.shape
+        """From the network's planes to (batch, stems, channels, frames), stem by stem.
+
+        A stem's spectrum takes as much memory as a minute of it, and is copied four times here.
+        """
+        batch, _, channels, _ = mixture.shape
+        count = len(self.sources)
+        waves = planes.new_empty(batch, count, channels, frames)
+        phase = None if self.config.complex_as_channels else self._phase(mixture)
+        for stem, part in enumerate(planes.chunk(count, dim=1)):
+            spectrum = self._spectrum(part, channels)
+            if phase is not None:
+                spectrum = spectrum * phase
+            waves[:, stem] = self.spectrogram.synthesise(spectrum.transpose(1, 2), frames)
+        return waves
+
+    def _spectrum(self, planes: Tensor, channels: int) -> Tensor:
+        """The way back from `_planes`: (batch, columns, channels, bins), of one stem."""
+        batch, _, bins, columns = planes.shape
         tokens = planes.permute(0, 2, 3, 1).contiguous()
         if self.config.complex_as_channels:
-            tokens = torch.view_as_complex(tokens.view(*tokens.shape[:3], -1, 2))
-        values = turned(tokens.reshape(batch, bins, -1))
-        values = values.view(batch, columns, len(self.sources), channels, bins)
-        if not self.config.complex_as_channels:
-            values = values * self._phase(mixture)[:, :, None]
-        return self.spectrogram.synthesise(values.permute(0, 2, 3, 1, 4), frames)
+            tokens = torch.view_as_complex(tokens.view(batch, bins, columns * channels, 2))
+        return turned(tokens.view(batch, bins, -1)).view(batch, columns, channels, bins)
 
     def _phase(self, mixture: Tensor) -> Tensor:
         """What turns magnitudes into spectra: complex64, as long as 1, or nearly so."""

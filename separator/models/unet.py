@@ -206,8 +206,8 @@ class DecoderLayer(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """The output, and what went into the transposed convolution.
 
-        x and skip are added; either may be missing. frames: the length of the output of a layer
-        along time; what is beyond is cut off.
+        x and skip are added, in the skip's memory; either may be missing. frames: the length of
+        the output of a layer along time; what is beyond is cut off.
         """
         y = _sum(x, skip)
         if not self.bare:
@@ -227,7 +227,7 @@ def _sum(x: Tensor | None, skip: Tensor | None) -> Tensor:
         both = skip if x is None else x
         assert both is not None
         return both
-    return x + skip
+    return skip.add_(x)
 
 
 class BandEncoder(nn.Module):
