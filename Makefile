@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 
-.PHONY: demo test test-slow check format bench wheel clean help
+.PHONY: demo test test-slow check format bench bench-long wheel clean help
 
 help:  ## Say what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## ?/  make \1\t/' | expand -t 20
@@ -18,8 +18,11 @@ test: $(VENV)/ready  ## The tests: a few minutes
 test-slow: $(VENV)/ready  ## The tests that take longer
 	$(BIN)/python -m pytest -q -m slow
 
-bench: $(VENV)/ready  ## Time and memory of whole processes
-	$(BIN)/python -m pytest -q -m bench --timeout 3600 -s tests/bench
+bench: $(VENV)/ready  ## Time and memory beside demucs and Spleeter, into BENCHMARKS.md
+	$(BIN)/python -m tests.bench --write BENCHMARKS.md
+
+bench-long: $(VENV)/ready  ## The same, to an hour of music
+	$(BIN)/python -m tests.bench --minutes 1 10 60 --write BENCHMARKS.md
 
 check: $(VENV)/ready  ## Format, lint, types, direction of the imports
 	$(BIN)/ruff format --check .
@@ -36,7 +39,7 @@ wheel: $(VENV)/ready  ## dist/*.whl
 	$(BIN)/python -m build --wheel --no-isolation
 
 clean:  ## Remove what was built, the environment included
-	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .benchmarks
+	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
 # The first Python of 3.10 to 3.13 that can make an environment. Debian packs that ability apart:
 # root (a container, continuous integration) installs it, anyone else is told how.
