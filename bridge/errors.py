@@ -17,6 +17,7 @@ StembridgeError
 ├── ModelError              weights, model or device
 │   └── ModelUnavailable    the weights could not be had: a retry can help
 ├── OutputError             disk full, no permission, device error: a retry can help
+├── SessionError            a session file that its format cannot hold, or a program it needs
 ├── PromiseBroken           a result failed its own check (length, checksum, null): a defect of ours
 └── ServiceError            ledger or watched folder
     ├── AlreadyWatched      another service owns the folder
@@ -151,6 +152,12 @@ class OutputError(StembridgeError):
 
     code = "output"
     retryable = True
+
+
+class SessionError(StembridgeError):
+    """A session file that its format cannot hold, or a program that it needs is not there."""
+
+    code = "session"
 
 
 class PromiseBroken(StembridgeError):

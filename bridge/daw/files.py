@@ -1,0 +1,45 @@
+"""A session file comes into its place whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import uuid
+from typing import TYPE_CHECKING
+
+from bridge.errors import OutputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+def put(path: Path, data: bytes) -> None:
+    """Writes a file, replacing one of that name. Raises OutputError."""
+    with new_file(path) as temporary:
+        temporary.write_bytes(data)
+
+
+@contextlib.contextmanager
+def new_file(path: Path) -> Iterator[Path]:
+    """A temporary name beside `path` to write to; what is there at the end is synced and moved.
+
+    Its folder is made. When the body fails, nothing of it stays. Raises OutputError for what the
+    system says against it.
+    """
+    # Hidden, so that no watcher takes it; short, because `path` may have the longest legal name.
+    temporary = path.parent / f".{uuid.uuid4().hex}{path.suffix}"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise OutputError(
+            f"cannot write {path} ({error.strerror or type(error).__name__}): "
+            "free or unlock the disk, then retry"
+        ) from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()

@@ -1,0 +1,105 @@
+"""Which session files can be written, under which name, and what each needs."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from bridge.daw import aaf, ardour, dawproject, m3u8, reaper, spotting, stem_mp4
+from bridge.errors import SessionError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from bridge.daw.session import Session
+
+
+@dataclass(frozen=True)
+class Format:
+    """One kind of session file.
+
+    suffix: of its name. joins: whether it can hold more than one bounce.
+    write(session, path): see its module. missing(): why it cannot be written here, or None.
+    """
+
+    name: str
+    summary: str
+    suffix: str
+    write: Callable[[Session, Path], None]
+    joins: bool = True
+    missing: Callable[[], str | None] = lambda: None
+
+    def place(self, folder: Path, name: str) -> Path:
+        """Where the session `name` lies in `folder`; `name` must be legal as a file name."""
+        return folder / f"{name}{self.suffix}"
+
+
+FORMATS: Mapping[str, Format] = MappingProxyType(
+    {
+        one.name: one
+        for one in (
+            Format("reaper", "REAPER project", reaper.SUFFIX, reaper.write),
+            Format(
+                "dawproject",
+                "DAWproject: Bitwig Studio, Studio One, Cubase",
+                dawproject.SUFFIX,
+                dawproject.write,
+            ),
+            Format("ardour", "Ardour session, a folder", ardour.SUFFIX, ardour.write),
+            Format(
+                "aaf",
+                "AAF: Pro Tools, Logic, Nuendo",
+                aaf.SUFFIX,
+                aaf.write,
+                missing=aaf.missing,
+            ),
+            Format(
+                "stem-mp4",
+                "stem file: Traktor, Mixxx",
+                stem_mp4.SUFFIX,
+                stem_mp4.write,
+                joins=False,
+                missing=stem_mp4.missing,
+            ),
+            Format("m3u8", "playlist of the files", m3u8.SUFFIX, m3u8.write),
+            Format("csv", "table of the places, for spotting", spotting.SUFFIX, spotting.write),
+        )
+    }
+)
+
+
+def find(name: str) -> Format:
+    """The format of that name; SessionError for an unknown one, with what was probably meant."""
+    if name in FORMATS:
+        return FORMATS[name]
+    near = difflib.get_close_matches(name, FORMATS, 1)
+    hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(FORMATS)}"
+    raise SessionError(f"unknown session format {name!r}; {hint}")
+
+
+def write_session(name: str, session: Session, folder: Path, file_name: str) -> Path:
+    """Writes one session file into the folder where it will stay, and returns what to open.
+
+    Paths in it are relative to that folder, or absolute (Ardour, AAF): it is written to where it
+    will stay, not moved there.
+
+    Args:
+        name: of the format.
+        session: what to write.
+        folder: where the stems lie, or above several of them.
+        file_name: legal as a file name, without suffix.
+
+    Raises:
+        SessionError: the format is unknown, cannot be written here or cannot hold this session.
+        OutputError: the system refused.
+    """
+    chosen = find(name)
+    reason = chosen.missing()
+    if reason:
+        raise SessionError(f"{chosen.summary}: {reason}")
+    path = chosen.place(folder.absolute(), file_name)
+    chosen.write(session, path)
+    return ardour.session_file(path) if chosen.name == "ardour" else path

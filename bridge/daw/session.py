@@ -1,0 +1,236 @@
+"""What a session file says, whichever DAW it is for: tracks, clips, markers, tempo.
+
+Every position and length is a whole number of frames at the session's rate. A writer turns them
+into its format's units, with enough digits to read back to the same frame.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bridge.errors import SessionError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+# Okabe and Ito, "Color Universal Design" (2008): told apart by every kind of colour vision. The
+# first four are also the colours that stem players give to these stems.
+STEM_COLOURS = {
+    "drums": "#009e73",
+    "bass": "#d55e00",
+    "other": "#cc79a7",
+    "vocals": "#56b4e9",
+    "guitar": "#e69f00",
+    "piano": "#0072b2",
+    "accompaniment": "#f0e442",
+}
+BOUNCE_COLOUR = "#999999"
+_SPARE_COLOURS = ("#e69f00", "#0072b2", "#f0e442", "#009e73", "#d55e00", "#cc79a7", "#56b4e9")
+
+
+@dataclass(frozen=True)
+class SoundFile:
+    """A sound file at the session's rate; `path` is absolute."""
+
+    path: Path
+    frames: int
+    channels: int
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A stretch of a file on a track.
+
+    start_frames: where it begins in the session. offset_frames: the first frame of the file that
+    is heard. Raises SessionError for a stretch that the file does not have.
+    """
+
+    file: SoundFile
+    name: str
+    start_frames: int
+    length_frames: int
+    offset_frames: int = 0
+    gain_db: float = 0.0
+
+    def __post_init__(self) -> None:
+        inside = 0 <= self.offset_frames <= self.file.frames - self.length_frames
+        if self.start_frames < 0 or self.length_frames <= 0 or not inside:
+            raise SessionError(
+                f"{self.file.path}: {self.length_frames:,} frames from frame "
+                f"{self.offset_frames:,} at {self.start_frames:,} cannot be placed; "
+                f"it has {self.file.frames:,}: make the stems anew"
+            )
+
+    @property
+    def end_frames(self) -> int:
+        """The first position behind it."""
+        return self.start_frames + self.length_frames
+
+
+@dataclass(frozen=True)
+class Track:
+    """A track; with children it is a folder that they play through. `colour` is "#rrggbb"."""
+
+    name: str
+    clips: tuple[Clip, ...] = ()
+    children: tuple[Track, ...] = ()
+    colour: str | None = None
+    gain_db: float = 0.0
+    muted: bool = False
+
+    def walk(self) -> Iterator[Track]:
+        """Itself and everything below, a folder before its children."""
+        yield self
+        for child in self.children:
+            yield from child.walk()
+
+    @property
+    def channels(self) -> int:
+        """The widest file on it or below it; 0 where there is none."""
+        return max((c.file.channels for t in self.walk() for c in t.clips), default=0)
+
+
+@dataclass(frozen=True)
+class Marker:
+    """A named position."""
+
+    name: str
+    position_frames: int
+
+
+@dataclass(frozen=True)
+class Tempo:
+    """From `position_frames` on: quarter notes per minute, bars of `beats` notes of 1/`unit`."""
+
+    bpm: float
+    beats: int = 4
+    unit: int = 4
+    position_frames: int = 0
+
+
+@dataclass(frozen=True)
+class Session:
+    """A whole session. `tempos` is empty where nothing is known of it, else its first is at 0."""
+
+    name: str
+    rate_hz: int
+    tracks: tuple[Track, ...]
+    markers: tuple[Marker, ...] = ()
+    tempos: tuple[Tempo, ...] = ()
+
+    def walk(self) -> Iterator[Track]:
+        """Every track, a folder before its children."""
+        for track in self.tracks:
+            yield from track.walk()
+
+    @property
+    def clips(self) -> tuple[Clip, ...]:
+        """Every clip, in the order of the tracks."""
+        return tuple(clip for track in self.walk() for clip in track.clips)
+
+    @property
+    def start_frames(self) -> int:
+        """Where the first clip begins."""
+        return min((clip.start_frames for clip in self.clips), default=0)
+
+    @property
+    def end_frames(self) -> int:
+        """The first position behind the last clip."""
+        return max((clip.end_frames for clip in self.clips), default=0)
+
+    @property
+    def channels(self) -> int:
+        """The widest file in it."""
+        return max((track.channels for track in self.tracks), default=0)
+
+
+def from_manifest(
+    manifest: Mapping[str, Any],
+    folder: Path,
+    *,
+    markers: tuple[Marker, ...] = (),
+    tempos: tuple[Tempo, ...] = (),
+) -> Session:
+    """The session of one stem set: the bounce, muted, and a folder of its stems, all at one place.
+
+    The place is the time reference, or 0 where the bounce has none. Gains are 0 dB: the files are
+    heard as they are.
+
+    Args:
+        manifest: the data of a `manifest.json` (see `bridge.report`).
+        folder: where that manifest lies.
+        markers: of the bounce, in frames of the session.
+        tempos: of the session.
+
+    Raises:
+        SessionError: it is no such manifest, or its files are not at one rate.
+    """
+    try:
+        return _from_manifest(manifest, folder.absolute(), markers, tempos)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise SessionError(
+            f"{folder}: the manifest is damaged ({type(error).__name__}: {error}); "
+            "make the stems anew"
+        ) from error
+
+
+def join(name: str, sessions: Iterable[Session]) -> tuple[Session, ...]:
+    """Everything of several sessions in one: one for each rate, the lowest first.
+
+    Where there are several rates, their names tell them apart. The tempo is that of the first
+    session that has one; markers at one place with one name are kept once.
+    """
+    by_rate: dict[int, list[Session]] = {}
+    for session in sessions:
+        by_rate.setdefault(session.rate_hz, []).append(session)
+    joined = [_join(name, rate_hz, by_rate[rate_hz]) for rate_hz in sorted(by_rate)]
+    if len(joined) > 1:
+        joined = [replace(one, name=f"{name} ({one.rate_hz} Hz)") for one in joined]
+    return tuple(joined)
+
+
+def _from_manifest(
+    manifest: Mapping[str, Any],
+    folder: Path,
+    markers: tuple[Marker, ...],
+    tempos: tuple[Tempo, ...],
+) -> Session:
+    source, stems = manifest["source"], manifest["stems"]
+    rates = {int(part["rate_hz"]) for part in (source, *stems)}
+    if len(rates) != 1:
+        raise SessionError(f"{folder}: files of {sorted(rates)} Hz; a session has one rate")
+    start = int(source["time_reference"] or 0)
+    bounce = Path(source["path"])
+    children = []
+    for index, stem in enumerate(stems):
+        name, file_name = str(stem["name"]), str(stem["path"])
+        if Path(file_name).name != file_name:  # a file beside it, nothing else: it can be edited
+            raise ValueError(f"{file_name!r} is not beside it")
+        colour = STEM_COLOURS.get(name) or _SPARE_COLOURS[index % len(_SPARE_COLOURS)]
+        clip = _whole(folder / file_name, stem, name, start)
+        children.append(Track(name, (clip,), colour=colour))
+    original = _whole(bounce, source, bounce.stem, start)
+    tracks = (
+        Track(bounce.stem, (original,), colour=BOUNCE_COLOUR, muted=True),
+        Track(f"{bounce.stem} stems", children=tuple(children), colour=BOUNCE_COLOUR),
+    )
+    return Session(bounce.stem, rates.pop(), tracks, markers, tempos)
+
+
+def _whole(path: Path, facts: Mapping[str, Any], name: str, start_frames: int) -> Clip:
+    """A whole file as one clip."""
+    frames = int(facts["frames"])
+    return Clip(SoundFile(path, frames, int(facts["channels"])), name, start_frames, frames)
+
+
+def _join(name: str, rate_hz: int, sessions: list[Session]) -> Session:
+    markers = {marker for session in sessions for marker in session.markers}
+    return Session(
+        name=name,
+        rate_hz=rate_hz,
+        tracks=tuple(track for session in sessions for track in session.tracks),
+        markers=tuple(sorted(markers, key=lambda marker: (marker.position_frames, marker.name))),
+        tempos=next((session.tempos for session in sessions if session.tempos), ()),
+    )

@@ -1,0 +1,61 @@
+"""Where every clip belongs, as a table (CSV) for spotting by hand in any DAW."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import TYPE_CHECKING
+
+from bridge.daw.files import put
+from bridge.daw.text import relative, seconds
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from bridge.daw.session import Session
+
+SUFFIX = ".spotting.csv"
+
+FPS = 25
+"""Pictures per second of the timecode column (EBU); the other columns do not depend on it."""
+
+COLUMNS = (
+    *("track", "clip", "file", "rate_hz", "channels", "muted"),
+    *("time_reference_frames", "start_s", f"start_timecode_{FPS}fps"),
+    *("length_frames", "length_s", "end_frames", "offset_frames"),
+)
+
+
+def write(session: Session, path: Path) -> None:
+    """Writes the table in UTF-8; files are named relative to its folder. Raises OutputError.
+
+    A time reference is in frames since midnight, and is the position in the session. The last part
+    of the timecode is in hundredths of a picture.
+    """
+    rate = session.rate_hz
+    out = io.StringIO(newline="")
+    table = csv.writer(out, lineterminator="\n")
+    table.writerow(COLUMNS)
+    for track in session.walk():
+        for clip in track.clips:
+            table.writerow(
+                (
+                    *(track.name, clip.name, relative(clip.file.path, path.parent)),
+                    *(rate, clip.file.channels, "yes" if track.muted else "no"),
+                    *(clip.start_frames, seconds(clip.start_frames, rate)),
+                    timecode(clip.start_frames, rate),
+                    *(clip.length_frames, seconds(clip.length_frames, rate)),
+                    *(clip.end_frames, clip.offset_frames),
+                )
+            )
+    put(path, out.getvalue().encode("utf-8", "surrogateescape"))
+
+
+def timecode(frames: int, rate_hz: int) -> str:
+    """A position as HH:MM:SS:PP.hh, the hundredths of a picture rounded down."""
+    hundredths = frames * FPS * 100 // rate_hz
+    pictures, hundredths = divmod(hundredths, 100)
+    whole_s, picture = divmod(pictures, FPS)
+    minutes, second = divmod(whole_s, 60)
+    hour, minute = divmod(minutes, 60)
+    return f"{hour:02}:{minute:02}:{second:02}:{picture:02}.{hundredths:02}"

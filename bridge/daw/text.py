@@ -1,0 +1,96 @@
+"""Names, paths and times as text that a session format can hold."""
+
+from __future__ import annotations
+
+import os
+import re
+import uuid
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING
+from xml.etree import ElementTree
+
+from bridge.errors import SessionError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# Every character that some reader takes for the end of a line, and the other controls with them.
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+# XML 1.0 section 2.2: what is no character there. Lone surrogates are bytes that are no text.
+_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+# Of a second. A frame at 192 kHz is 5.2e-6 s; a double still tells them apart after centuries.
+_DECIMALS = 12
+
+# The root of every id that a session file needs: the same content gets the same id.
+_IDS = uuid.uuid5(uuid.NAMESPACE_OID, "stembridge session files")
+
+
+def one_line(name: str) -> str:
+    """A name without line ends or other controls: each run of them becomes a space."""
+    return _CONTROL.sub(" ", name)
+
+
+def xml_name(name: str) -> str:
+    """A name as XML can hold it, on one line."""
+    return _NOT_XML.sub("\N{REPLACEMENT CHARACTER}", one_line(name))
+
+
+def xml_path(path: str) -> str:
+    """A path for XML; SessionError where XML cannot say it."""
+    if _NOT_XML.search(path) or _CONTROL.search(path):
+        raise SessionError(f"{path!r}: this session format cannot hold that name; rename the file")
+    return path
+
+
+def line_path(path: str) -> str:
+    """A path for a format of lines; SessionError where a line would end in it."""
+    if _CONTROL.search(path):
+        raise SessionError(f"{path!r}: this session format cannot hold that name; rename the file")
+    return path
+
+
+def relative(path: Path, folder: Path) -> str:
+    """`path` as seen from `folder`, with "/"; absolute where there is no way (another drive)."""
+    try:
+        return PurePath(os.path.relpath(path, folder)).as_posix()
+    except ValueError:
+        return path.absolute().as_posix()
+
+
+def seconds(frames: int, rate_hz: int) -> str:
+    """A position in seconds as a decimal number that rounds back to the same frame."""
+    whole_s, rest = divmod(frames, rate_hz)
+    scale = 10**_DECIMALS
+    # The rest is below one second by at least a frame, so that this cannot round up to it.
+    return f"{whole_s}.{(rest * scale + rate_hz // 2) // rate_hz:0{_DECIMALS}d}"
+
+
+def linear(gain_db: float) -> str:
+    """A gain as a factor."""
+    return f"{10 ** (gain_db / 20):.12g}"
+
+
+def guid(*content: object) -> uuid.UUID:
+    """An id that follows from what it names."""
+    # Bytes that are no text stay apart from one another; joined by a character no name can hold.
+    text = "\0".join(str(part) for part in content)
+    digest = text.encode("utf-8", "surrogatepass").hex()
+    return uuid.uuid5(_IDS, digest)
+
+
+def element(
+    tag: str, attributes: Mapping[str, object], *children: ElementTree.Element
+) -> ElementTree.Element:
+    """An XML element with its children; attributes that are None are left out."""
+    made = ElementTree.Element(tag, {k: str(v) for k, v in attributes.items() if v is not None})
+    made.extend(children)
+    return made
+
+
+def document(root: ElementTree.Element) -> bytes:
+    """An XML file in UTF-8, indented."""
+    ElementTree.indent(root)
+    head = b'<?xml version="1.0" encoding="UTF-8"?>\n'
+    body: bytes = ElementTree.tostring(root, encoding="utf-8")
+    return head + body + b"\n"
