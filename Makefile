@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 
-.PHONY: demo test test-slow check format bench bench-long wheel clean help
+.PHONY: demo test test-slow fuzz soak check format bench bench-long wheel clean help
 
 help:  ## Say what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## ?/  make \1\t/' | expand -t 20
@@ -23,6 +23,13 @@ bench: $(VENV)/ready  ## Time and memory beside demucs and Spleeter, into BENCHM
 
 bench-long: $(VENV)/ready  ## The same, to an hour of music
 	$(BIN)/python -m tests.bench --minutes 1 10 60 --write BENCHMARKS.md
+
+fuzz: $(VENV)/ready  ## Ten minutes of hostile files (FUZZ_S=60: one); Linux, Python 3.11 and later
+	$(PIP_INSTALL) --editable '.[fuzz]'
+	$(BIN)/python -m tests.fuzz --seconds $(or $(FUZZ_S),600)
+
+soak: $(VENV)/ready  ## Half an hour of a busy studio, with deaths (SOAK_S=600: ten minutes); Linux
+	$(BIN)/python -m tests.crash.soak --seconds $(or $(SOAK_S),1800)
 
 check: $(VENV)/ready  ## Format, lint, types, direction of the imports
 	$(BIN)/ruff format --check .

@@ -9,11 +9,11 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import platformdirs
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from bridge.errors import ConfigError
 
@@ -35,6 +35,14 @@ def _cache_dir() -> Path:
     return Path(platformdirs.user_cache_dir(APP))
 
 
+def _folders(value: object) -> object:
+    """A list in the file; in the environment one text, as PATH is."""
+    folders = value.split(os.pathsep) if isinstance(value, str) else value
+    if not isinstance(folders, list | tuple):
+        return folders  # told as what it is
+    return tuple(Path(folder).expanduser().absolute() for folder in folders if folder)
+
+
 class Settings(BaseModel):
     """What every command can be told once instead of each time."""
 
@@ -43,16 +51,27 @@ class Settings(BaseModel):
     preset: str = Field("stems", description="preset when a command names none")
     model: str | None = Field(None, description="model when neither command nor preset names one")
     device: str = Field("auto", description="auto, cpu, cuda or mps")
+    precision: str = Field("auto", description="auto, float32 or bfloat16")
     poll: bool = Field(False, description="look at the folder regularly; ask for no events")
     rescan_s: float = Field(30.0, gt=0, description="seconds between full looks at a folder")
     poll_s: float = Field(1.0, gt=0, description="the same, when polling")
-    state_dir: Path = Field(default_factory=_state_dir, description="ledger and locks")
+    # One segment of the heaviest model takes well under a minute on a slow laptop.
+    stall_s: float = Field(300.0, gt=0, description="seconds of silence before a job is given up")
+    plugin_folders: Annotated[tuple[Path, ...], BeforeValidator(_folders)] = Field(
+        (), description="more folders with plugins, beside the system's"
+    )
+    state_dir: Path = Field(default_factory=_state_dir, description="ledger and log")
     cache_dir: Path = Field(default_factory=_cache_dir, description="model weights")
 
     @property
     def ledger_path(self) -> Path:
         """The SQLite file that remembers every bounce."""
         return self.state_dir / "ledger.sqlite3"
+
+    @property
+    def log_dir(self) -> Path:
+        """Where the service keeps its log."""
+        return self.state_dir / "log"
 
 
 @dataclass(frozen=True)

@@ -16,12 +16,20 @@ StembridgeError
 ├── BounceChanged           replaced, renamed or removed while it was read: a retry can help
 ├── ModelError              weights, model or device
 │   └── ModelUnavailable    the weights could not be had: a retry can help
-├── OutputError             disk full, no permission, device error: a retry can help
+├── PluginError             an audio plugin does not load or fails: a retry can help
+├── OutputError             the system refused to write the stems: a retry can help
+│   ├── FileTooLarge        longer than the file system or a limit lets a file be
+│   └── OutputBlocked       no permission, read-only, device error: passes without the bounce
+│       └── DiskFull        no space, or no quota left
 ├── SessionError            a session file that its format cannot hold, or a program it needs
 ├── PromiseBroken           a result failed its own check (length, checksum, null): a defect of ours
+├── WorkerLost              the process that does the work crashed, was killed or hung
+├── InternalError           an exception that nobody foresaw: a defect of ours
 └── ServiceError            ledger or watched folder
-    ├── AlreadyWatched      another service owns the folder
-    └── LedgerError         the ledger cannot be opened or is of a newer version
+    ├── AlreadyWatched      another service makes other stems of the same folder
+    ├── LeaseLost           another service has taken the job over
+    └── LedgerError         the ledger is damaged or of a newer version
+        └── LedgerBlocked   it cannot be read or written now: disk full, locked, read-only
 
 `code` is stable and machine-readable; the message says in one line what is wrong and what to do;
 `retryable` says whether the same bounce may succeed later without being changed.
@@ -104,9 +112,19 @@ class NoFrames(BounceError):
 
 
 class TruncatedBounce(BounceError):
-    """Shorter than its header says."""
+    """Shorter than its header says.
+
+    claimed_bytes: of audio, None where the header does not tell. present_bytes: that are there.
+    """
 
     code = "truncated"
+
+    def __init__(
+        self, message: str, *, claimed_bytes: int | None = None, present_bytes: int = 0
+    ) -> None:
+        super().__init__(message)
+        self.claimed_bytes = claimed_bytes
+        self.present_bytes = present_bytes
 
 
 class TooShortBounce(BounceError):
@@ -147,11 +165,37 @@ class ModelUnavailable(ModelError):
     retryable = True
 
 
+class PluginError(StembridgeError):
+    """An audio plugin does not load, hangs, or fails while it runs."""
+
+    code = "plugin"
+    retryable = True
+
+
 class OutputError(StembridgeError):
-    """Disk full, no permission, device error."""
+    """The system refused to write the stems."""
 
     code = "output"
     retryable = True
+
+
+class FileTooLarge(OutputError):
+    """Longer than the file system or a limit lets a file be."""
+
+    code = "file-too-large"
+    retryable = False
+
+
+class OutputBlocked(OutputError):
+    """No permission, read-only, device error: passes without anything being done to the bounce."""
+
+    code = "output-blocked"
+
+
+class DiskFull(OutputBlocked):
+    """No space, or no quota left."""
+
+    code = "disk-full"
 
 
 class SessionError(StembridgeError):
@@ -166,6 +210,23 @@ class PromiseBroken(StembridgeError):
     code = "promise-broken"
 
 
+class WorkerLost(StembridgeError):
+    """The process that does the work crashed, was killed or hung.
+
+    diagnosis: the end of what it wrote to its standard error, for a log; may have many lines.
+    """
+
+    code = "worker"
+    retryable = True
+    diagnosis: str = ""
+
+
+class InternalError(StembridgeError):
+    """An exception that nobody foresaw."""
+
+    code = "internal"
+
+
 class ServiceError(StembridgeError):
     """Ledger or watched folder."""
 
@@ -173,15 +234,38 @@ class ServiceError(StembridgeError):
 
 
 class AlreadyWatched(ServiceError):
-    """Another service owns the folder."""
+    """Another service makes other stems of the same folder."""
 
     code = "already-watched"
 
 
+class LeaseLost(ServiceError):
+    """Another service has taken the job over."""
+
+    code = "lease-lost"
+
+
 class LedgerError(ServiceError):
-    """The ledger cannot be opened or was written by a newer version."""
+    """The ledger is damaged or was written by a newer version."""
 
     code = "ledger"
+
+
+class LedgerBlocked(LedgerError):
+    """The ledger cannot be read or written now: disk full, locked, read-only."""
+
+    code = "ledger-blocked"
+    retryable = True
+
+
+def with_code(code: str) -> type[StembridgeError]:
+    """The class whose errors bear this code; the base of all where there is none."""
+    classes: list[type[StembridgeError]] = [StembridgeError]
+    for cls in classes:  # grows while it is read: the whole tree
+        if cls.code == code:
+            return cls
+        classes += cls.__subclasses__()
+    return StembridgeError
 
 
 def from_separation(error: separation.SeparatorError) -> StembridgeError:

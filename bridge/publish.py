@@ -8,6 +8,9 @@ ours (a DAW's peak files, the user's own) are left alone.
 from __future__ import annotations
 
 import contextlib
+import errno
+import glob
+import hashlib
 import json
 import os
 import shutil
@@ -16,16 +19,31 @@ import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bridge.errors import OutputError
+from filelock import FileLock, Timeout
+
+from bridge.disk import disk_errors, reserve
+from bridge.errors import OutputBlocked
+from bridge.processes import UNKNOWN, Process, started, this_process
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 MANIFEST = "manifest.json"
 STAGING = ".stembridge"  # inside the output folder: renames must not cross file systems
 # In a bounce's folder while its set is being replaced: every file there that is ours. Without it a
 # publication that broke off would leave files that no later one knows to remove.
 UNFINISHED = ".unfinished.json"
+
+# A set is renamed into place in well under a second; a slow network drive takes some.
+_LOCK_PATIENCE_S = 60.0
+# What a file system without locks says, among them many network drives.
+_NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS})
+# What a file system says that cannot sync folders, some network drives again; fsync(2).
+_NO_FOLDER_SYNC = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP})
+# How often the folder of all staging folders may vanish under our hands: whoever is last removes it
+_INSISTENCE = 10
+# Staging folders that a disk in trouble did not let us remove; tried again with the next one.
+_leftovers: set[Path] = set()
 
 
 @contextlib.contextmanager
@@ -34,29 +52,65 @@ def staging(out_dir: Path) -> Iterator[Path]:
 
     Its name tells host and process, so that `sweep` knows which ones nobody works in any more.
     """
-    folder = out_dir / STAGING / f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+    folder = out_dir / STAGING / _staging_name(this_process())
+    _remove_leftovers()
     with disk_errors(folder):
-        folder.mkdir(parents=True)
+        _insist(folder.mkdir, folder.parent)
     try:
         yield folder
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        with contextlib.suppress(OSError):  # another job may be staging there
-            folder.parent.rmdir()
+        _leftovers.add(folder)
+        _remove_leftovers()
+        _remove_if_empty(folder.parent)
 
 
 def sweep(out_dir: Path) -> int:
-    """Removes staging folders of processes of this host that are gone; returns how many."""
+    """Removes staging folders of processes of this host that are gone; returns how many.
+
+    Locks that nobody holds go too: a disk in trouble may not have let them be removed.
+    """
     root, host = out_dir / STAGING, socket.gethostname()
     removed = 0
-    for folder in root.glob(f"{host}-*-*") if root.is_dir() else ():
-        pid = folder.name.rsplit("-", 2)[1]
-        if pid.isdigit() and not _alive(int(pid)):
+    for folder in root.glob(f"{glob.escape(host)}-*-*") if root.is_dir() else ():
+        if _is_abandoned(folder.name):
             shutil.rmtree(folder, ignore_errors=True)
             removed += 1
-    with contextlib.suppress(OSError):
-        root.rmdir()
+    for path in root.glob("*.lock") if root.is_dir() else ():
+        with contextlib.suppress(OSError, Timeout):  # held: somebody is publishing
+            lock = FileLock(path, timeout=0)
+            with lock:
+                _remove_lock(lock, path)
+    _remove_if_empty(root)
     return removed
+
+
+@contextlib.contextmanager
+def publishing(out_dir: Path, target: Path) -> Iterator[None]:
+    """One publisher for each bounce's folder, whatever ledger it works for and wherever it runs.
+
+    Services with one ledger own their jobs; this holds apart those that know nothing of each other.
+    On a file system without locks it holds nothing apart. Raises errors.OutputError.
+    """
+    name = hashlib.sha256(os.fsencode(target)).hexdigest()[:16]
+    path = out_dir / STAGING / f"{name}.lock"
+    lock = FileLock(path, timeout=_LOCK_PATIENCE_S)
+    with disk_errors(path):
+        _insist(lambda: _acquire(lock, target), path.parent)
+    try:
+        yield
+    finally:
+        _remove_lock(lock, path)
+        lock.release()
+        _remove_if_empty(path.parent)
+
+
+def try_out(out_dir: Path, needed_bytes: int) -> None:
+    """Whether stems of that size can be written in `out_dir` now; nothing stays.
+
+    Raises errors.OutputError when not, with what is in the way.
+    """
+    with staging(out_dir) as folder:
+        reserve(folder, needed_bytes)
 
 
 def publish(staged: Path, manifest: Mapping[str, Any], target: Path) -> Path:
@@ -74,7 +128,7 @@ def publish(staged: Path, manifest: Mapping[str, Any], target: Path) -> Path:
         OutputError: the file system refused; the target holds a whole set or no manifest then.
     """
     with disk_errors(target):
-        target.mkdir(parents=True, exist_ok=True)
+        _make_lasting(target)
         new = [str(stem["path"]) for stem in manifest["stems"]]
         ours = {*new, *_stem_paths(target / MANIFEST), *_stem_paths(target / UNFINISHED)}
         _put(staged, target, UNFINISHED, {"stems": [{"path": name} for name in sorted(ours)]})
@@ -91,16 +145,77 @@ def publish(staged: Path, manifest: Mapping[str, Any], target: Path) -> Path:
     return target / MANIFEST
 
 
-@contextlib.contextmanager
-def disk_errors(place: Path) -> Iterator[None]:
-    """Turns the system's refusals into OutputError."""
+def finish(target: Path) -> Path:
+    """Ends a publication that broke off when the manifest was there; returns the manifest's path.
+
+    Raises OutputError.
+    """
+    with disk_errors(target):
+        (target / UNFINISHED).unlink(missing_ok=True)
+        _sync_folder(target)
+    return target / MANIFEST
+
+
+def read_manifest(target: Path) -> dict[str, Any] | None:
+    """The manifest of the set in `target`, whatever it says; None when there is none."""
     try:
-        yield
+        data = json.loads((target / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return data if isinstance(data, dict) else None
+
+
+def _insist(make: Callable[[], object], parent: Path) -> None:
+    """Makes something in `parent`, and `parent` itself, which another job may just be removing."""
+    for _ in range(_INSISTENCE):
+        _make_lasting(parent)
+        try:
+            make()
+        except FileNotFoundError:
+            continue
+        return
+    make()
+
+
+def _acquire(lock: FileLock, target: Path) -> None:
+    try:
+        lock.acquire()
+    except Timeout:
+        raise OutputBlocked(
+            f"another stembridge is writing into {target}: end it if it hangs"
+        ) from None
     except OSError as error:
-        raise OutputError(
-            f"{error.filename or place}: {error.strerror or error}: free or unlock the disk, "
-            "then `stembridge retry`"
-        ) from error
+        if error.errno not in _NO_LOCKS:
+            raise
+
+
+def _remove_lock(lock: FileLock, path: Path) -> None:
+    """Before the release: whoever waits for it sees that it went."""
+    if lock.is_locked and os.name != "nt":  # Windows: filelock does so itself
+        with contextlib.suppress(OSError):
+            path.unlink()
+
+
+def _remove_if_empty(folder: Path) -> None:
+    with contextlib.suppress(OSError):  # another job may be staging there
+        folder.rmdir()
+
+
+def _staging_name(process: Process) -> str:
+    """The mark tells the process from a later one of its number."""
+    mark = hashlib.sha256(process.started.encode()).hexdigest()[:8]
+    return f"{socket.gethostname()}-{process.pid}-{mark}{uuid.uuid4().hex[:8]}"
+
+
+def _is_abandoned(name: str) -> bool:
+    """Whether the process of this host that named it has ended."""
+    pid, mark = name.rsplit("-", 2)[1:]
+    if not pid.isdigit():
+        return False
+    now = started(int(pid))
+    if now is None or now == UNKNOWN:
+        return now is None
+    return not mark.startswith(hashlib.sha256(now.encode()).hexdigest()[:8])
 
 
 def _stem_paths(manifest: Path) -> list[str]:
@@ -130,21 +245,31 @@ def _write_synced(path: Path, text: str) -> None:
         os.fsync(file.fileno())
 
 
+def _remove_leftovers() -> None:
+    """Staging folders of this process that are not needed any more."""
+    for folder in tuple(_leftovers):
+        shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            _leftovers.discard(folder)
+
+
+def _make_lasting(folder: Path) -> None:
+    """Makes a folder, and those above it, that are still there after a power cut."""
+    missing = [place for place in (folder, *folder.parents) if not place.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for place in missing:
+        with contextlib.suppress(PermissionError):  # one may make folders where one may not read
+            _sync_folder(place.parent)
+
+
 def _sync_folder(folder: Path) -> None:
     if os.name == "nt":
         return  # Windows has no handle of a folder to sync
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
+    except OSError as error:
+        if error.errno not in _NO_FOLDER_SYNC:
+            raise
     finally:
         os.close(handle)
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -6,9 +6,12 @@ import math
 import platform
 from dataclasses import asdict, dataclass, field
 from importlib import metadata
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bridge import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 GENERATOR = "stembridge"  # by this key our own outputs are known, wherever they are copied to
 MANIFEST_SCHEMA = 1
@@ -23,7 +26,12 @@ def versions() -> dict[str, str]:
 
 @dataclass(frozen=True)
 class SourceFacts:
-    """The bounce. time_reference is in frames since midnight, None where it has none."""
+    """The bounce. time_reference is in frames since midnight, None where it has none.
+
+    Of a truncated bounce, which the user accepts, frames are those that were there and
+    claimed_frames those that its header promises, None where it does not tell. repaired_values
+    were NaN or Inf.
+    """
 
     path: str
     sha256: str
@@ -34,11 +42,21 @@ class SourceFacts:
     subtype: str
     time_reference: int | None
     peak_dbfs: float | None
+    truncated: bool = False
+    claimed_frames: int | None = None
+    repaired_values: int = 0
 
 
 @dataclass(frozen=True)
 class StemFacts:
-    """One published file; path is relative to the manifest. peak_dbfs is None for silence."""
+    """One published file; path is relative to the manifest.
+
+    peak_dbfs is of the values in the file, true_peak_dbtp of the curve through them, dc_dbfs the
+    largest constant offset of a channel; None for silence. lufs is the integrated loudness (ITU-R
+    BS.1770-4), None where there is none to speak of. gain_db was applied by headroom and
+    normalisation. dither: none, tpdf or shaped. start_frame: where in the bounce the file begins;
+    0 unless it was trimmed.
+    """
 
     name: str
     path: str
@@ -49,20 +67,27 @@ class StemFacts:
     peak_dbfs: float | None
     clipped_values: int
     sha256: str
+    true_peak_dbtp: float | None = None
+    lufs: float | None = None
+    dc_dbfs: float | None = None
+    gain_db: float = 0.0
+    dither: str = "none"
+    start_frame: int = 0
 
 
 @dataclass(frozen=True)
 class Manifest:
     """Everything about one published stem set.
 
-    gain_db: the one gain on every stem. null_residual_dbfs: peak of the sum of the published
-    stems minus gain times bounce, read back from the files; None where the preset's files are not
-    meant to add up to the bounce, -inf (in JSON "-inf") where nothing is left at all.
+    gain_db: the one gain on every stem; None where they have gains of their own.
+    null_residual_dbfs: peak of the sum of the published stems minus gain times bounce, read back
+    from the files; None where the preset's files are not meant to add up to the bounce, -inf (in
+    JSON "-inf") where nothing is left at all.
     """
 
     source: SourceFacts
     stems: tuple[StemFacts, ...]
-    gain_db: float
+    gain_db: float | None
     null_residual_dbfs: float | None
     model: dict[str, str]
     preset: dict[str, str]
@@ -70,6 +95,10 @@ class Manifest:
     not_carried: tuple[str, ...]
     seconds: dict[str, float]
     versions: dict[str, str] = field(default_factory=versions)
+    # False where files were trimmed: they no longer lie where the bounce does.
+    aligned: bool = True
+    # How much longer than the bounce the files are, so that echoes and rooms can end.
+    tail_frames: int = 0
 
     @property
     def duration_s(self) -> float:
@@ -88,6 +117,26 @@ class Manifest:
             data["null_residual_dbfs"] = "-inf"
         data["seconds"] = {stage: round(s, 4) for stage, s in self.seconds.items()}
         return {"generator": GENERATOR, "schema": MANIFEST_SCHEMA, **data}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Manifest:
+        """The manifest that `to_json` gave, seconds as rounded there.
+
+        Raises KeyError or TypeError for other data.
+        """
+        facts = {name: value for name, value in data.items() if name not in {"generator", "schema"}}
+        facts["source"] = SourceFacts(**data["source"])
+        facts["stems"] = tuple(StemFacts(**stem) for stem in data["stems"])
+        for name in ("warnings", "not_carried"):
+            facts[name] = tuple(data[name])
+        if data["null_residual_dbfs"] == "-inf":
+            facts["null_residual_dbfs"] = -math.inf
+        return cls(**facts)
+
+
+def rounded(level: float) -> float | None:
+    """A level in dB or LUFS for reading; None where there is nothing."""
+    return round(level, 3) + 0.0 if math.isfinite(level) else None
 
 
 def level_dbfs(peak: float) -> float | None:

@@ -1,23 +1,28 @@
 """From a bounce to its stems, all stages on one screen; `watch` and `split` both work through it.
 
-identify ─► process (survey, separate, chain, encode, verify) ─► still the same? ─► publish
+identify ─► worker process (survey, separate, chain, encode, verify) ─► still the same? ─► publish
 """
 
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bridge.audio.probe import probe
 from bridge.config import DEFAULT_MODEL
 from bridge.errors import ModelError, StembridgeError, from_separation
 from bridge.intake.claim import identify, still
 from bridge.intake.names import stem_file_name
 from bridge.ledger.states import Recipe
-from bridge.publish import publish, staging
-from bridge.worker import Order, Stopwatch, process
+from bridge.publish import finish, publish, publishing, read_manifest, staging
+from bridge.report import Manifest, versions
+from bridge.worker.client import Worker
+from bridge.worker.order import ModelOrder, Order
+from bridge.worker.space import needed_bytes
+from bridge.worker.stopwatch import Stopwatch
 from separator.errors import SeparatorError
 from separator.version import is_path
 
@@ -27,51 +32,68 @@ if TYPE_CHECKING:
     from bridge.chain.preset import Preset
     from bridge.config import Settings
     from bridge.intake.claim import Identity
-    from bridge.report import Manifest
-    from separator.separator import Separator
 
     Listener = Callable[[str, float], None]
-    Fetching = Callable[[int, int | None, str], None]
 
 
 @dataclass(frozen=True)
 class Engine:
-    """What stays the same from bounce to bounce: settings, preset, model.
+    """What stays the same from bounce to bounce: settings, preset, model, and who does the work.
 
-    fetching: hears of weights on their way (bytes done, bytes in all, label).
-    announce: gets the licence of weights that are fetched for the first time.
+    It can be told to `load` the model before the first bounce comes. `close` it, or use it as a
+    context manager, to end the worker; engines may share one. model_holds: whether the model is for
+    every preset, as one from the command line is.
     """
 
     settings: Settings
     preset: Preset
     model: str
-    fetching: Fetching | None = None
-    announce: Callable[[str], None] | None = None
+    worker: Worker = field(default_factory=Worker, compare=False)
+    model_holds: bool = True
 
-    @cached_property
-    def separator(self) -> Separator:
-        """The model, loaded once; fetches its weights when they are not cached.
+    def __enter__(self) -> Engine:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends the worker process."""
+        self.worker.stop()
+
+    def with_preset(self, preset: Preset) -> Engine:
+        """An engine for another preset, and its model, with the same worker."""
+        model = self.model if self.model_holds else choose_model(None, preset, self.settings)
+        return dataclasses.replace(self, preset=preset, model=model)
+
+    def load(self, waiting: Callable[[], None] = lambda: None) -> tuple[str, ...]:
+        """Has the worker load the model, and fetch its weights when they are not cached.
+
+        waiting: called several times a second; what it raises ends the worker and is passed on.
+        Returns the names of the model's outputs.
 
         Raises:
             UsageError: no such model, or the preset does not fit it. ModelUnavailable: no weights.
-            ModelError: they are unusable.
+            ModelError: they are unusable. WorkerLost: the process did not live long enough.
         """
-        import separator  # torch comes with it
-        from separator.weights.store import Store
+        outputs = self.worker.load(self._model_order, stall_s=self._stall_s, waiting=waiting)
+        self.preset.outputs(outputs)  # a preset for other stems is refused at once
+        return outputs
 
-        try:
-            loaded = separator.load(
-                self.model,
-                self.settings.device,
-                **self._options,
-                store=Store(self.settings.cache_dir),
-                progress=self.fetching,
-                announce=self.announce,
-            )
-        except SeparatorError as error:
-            raise from_separation(error) from error
-        self.preset.outputs(loaded.outputs)  # a preset for other stems is refused at once
-        return loaded
+    @cached_property
+    def _model_order(self) -> ModelOrder:
+        return ModelOrder(
+            model=self.model,
+            device=self.settings.device,
+            precision=self.settings.precision,
+            options=self._options,
+            cache_dir=self.settings.cache_dir.absolute(),
+        )
+
+    @property
+    def _stall_s(self) -> float:
+        """How long the worker may be silent: it speaks after each segment, all its shifts done."""
+        return self.settings.stall_s * max(1, self.preset.separation.shifts)
 
     @property
     def _options(self) -> dict[str, Any]:
@@ -118,10 +140,16 @@ class Engine:
         self, source: Path, target: Path, out_dir: Path, listener: Listener
     ) -> tuple[Manifest, Path]:
         """Makes and publishes the stems of one bounce; see `convert_identified`."""
-        return self.convert_identified(identify(source), target, out_dir, listener)
+        bounce = identify(source, waiting=lambda: listener("survey", 0.0))
+        return self.convert_identified(bounce, target, out_dir, listener)
 
     def convert_identified(
-        self, bounce: Identity, target: Path, out_dir: Path, listener: Listener
+        self,
+        bounce: Identity,
+        target: Path,
+        out_dir: Path,
+        listener: Listener,
+        confirm: Callable[[], None] = lambda: None,
     ) -> tuple[Manifest, Path]:
         """Makes the stems of a bounce and publishes them in `target`.
 
@@ -129,7 +157,9 @@ class Engine:
             bounce: the source, hashed.
             target: its folder, inside `out_dir`; a set that lies there is replaced.
             out_dir: holds the staging folder, on the same file system as `target`.
-            listener: hears (stage, share done).
+            listener: hears (stage, share done), the last again several times a second; what it
+                raises ends the worker and is passed on.
+            confirm: called right before publishing; raises when that must not be.
 
         Returns:
             the manifest and its path.
@@ -137,25 +167,81 @@ class Engine:
         Raises:
             StembridgeError: nothing was published then, and an older set still lies there.
         """
+        outputs = self.preset.outputs(self.load(waiting=lambda: listener("survey", 0.0)))
         order = Order(
             source=bounce.path,
             sha256=bounce.sha256,
             preset=self.preset,
-            separator=self.separator,
             model_version=self.model_version,
-            file_name=lambda output: stem_file_name(target.name, output),
+            file_names={output: stem_file_name(target.name, output) for output in outputs},
         )
         watch = Stopwatch(listener)
         with staging(out_dir) as folder:
             try:
-                manifest = process(order, folder, watch)
+                manifest = self.worker.process(
+                    self._model_order, order, folder, listener, stall_s=self._stall_s
+                )
             except StembridgeError:
-                still(bounce)  # a bounce that was rendered over explains any failure
+                # A bounce that was rendered over explains any failure.
+                still(bounce, waiting=lambda: listener("verify", 1.0))
                 raise
-            still(bounce)
-            with watch.stage("publish"):
+            still(bounce, waiting=lambda: listener("verify", 1.0))
+            with publishing(out_dir, target), watch.stage("publish"):
+                confirm()
                 path = publish(folder, manifest.to_json(), target)
-        return dataclasses.replace(manifest, seconds=dict(watch.seconds)), path
+        seconds = {**manifest.seconds, **watch.seconds}
+        return dataclasses.replace(manifest, seconds=seconds), path
+
+    def published_before(
+        self,
+        bounce: Identity,
+        target: Path,
+        out_dir: Path,
+        waiting: Callable[[], None] = lambda: None,
+        confirm: Callable[[], None] = lambda: None,
+    ) -> tuple[Manifest, Path] | None:
+        """What `convert_identified` would give, when all of it lies in `target` already.
+
+        So it is when a service died after it had published and before its ledger knew: to do that
+        bounce again would be to do it twice. None when the set is another one or not whole.
+
+        waiting: called while files are read; what it raises is passed on. confirm: see there.
+
+        Raises OutputError when the disk refuses to end what was begun.
+        """
+        try:
+            manifest = Manifest.from_json(read_manifest(target) or {})
+            if not self._would_make(manifest, bounce):
+                return None
+            for stem in manifest.stems:
+                if identify(target / stem.path, waiting).sha256 != stem.sha256:
+                    return None
+            still(bounce, waiting)
+        except (KeyError, TypeError, StembridgeError):
+            return None  # whatever it is: it is made again
+        with publishing(out_dir, target):
+            confirm()
+            return manifest, finish(target)
+
+    def _would_make(self, manifest: Manifest, bounce: Identity) -> bool:
+        """Whether this engine, in these versions of everything, makes that of this bounce."""
+        return (
+            manifest.source.sha256 == bounce.sha256
+            and manifest.preset.get("hash") == self.preset.content_hash
+            and manifest.model.get("version") == self.model_version
+            and manifest.versions == versions()
+        )
+
+    def needed_bytes(self, source: Path, waiting: Callable[[], None] = lambda: None) -> int:
+        """Bytes that the job of a bounce takes on disk for a while; 0 when that cannot be told.
+
+        waiting: see `load`.
+        """
+        try:
+            info = probe(source, self.preset.bounce)
+            return needed_bytes(self.preset, self.load(waiting), info, info.frames or 0)
+        except StembridgeError:
+            return 0
 
 
 def choose_model(flag: str | None, preset: Preset, settings: Settings) -> str:

@@ -5,82 +5,44 @@ intake (its own thread) ─► ledger ─► this loop ─► Engine.convert ─
 
 from __future__ import annotations
 
-import hashlib
-import os
+import math
 import threading
 import time
-import traceback
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import PurePath
-from typing import TYPE_CHECKING, Protocol
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
 
-from filelock import FileLock, Timeout
-
-from bridge import publish
-from bridge.errors import AlreadyWatched, BounceChanged, StembridgeError, UsageError
-from bridge.intake.claim import identify
+from bridge import pause, publish
+from bridge.beside import Beside
+from bridge.errors import LedgerBlocked, LedgerError, StembridgeError, UsageError
 from bridge.intake.intake import Intake, Settled
-from bridge.intake.names import output_name
 from bridge.ledger.recover import recover
+from bridge.ledger.states import State
+from bridge.pause import Pause, Stopped
 from bridge.places import OUTPUT_FOLDER
+from bridge.reload import changes
+from bridge.upkeep import Upkeep
+from bridge.work import Block, Tally, Work
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from bridge.config import Settings
+    from bridge.audience import Audience
+    from bridge.ledger.services import Service
     from bridge.ledger.states import Job
     from bridge.ledger.store import Ledger
-    from bridge.report import Manifest
     from bridge.service import Engine
 
-
 LONGEST_WAIT_S = 0.2  # how late Ctrl-C or the end of --once may be noticed
-
-
-class Audience(Protocol):
-    """Whoever shows what the service does."""
-
-    def note(self, text: str) -> None:
-        """Something the user should know."""
-
-    def started(self, job: Job) -> None:
-        """A job begins."""
-
-    def progress(self, job: Job, stage: str, share: float) -> None:
-        """A stage of the running job is done to this share (0..1)."""
-
-    def done(self, job: Job, manifest: Manifest) -> None:
-        """The stems are published."""
-
-    def skipped(self, job: Job) -> None:
-        """The content was done before; its stems are still there."""
-
-    def failed(self, job: Job, reason: str, *, retry: bool) -> None:
-        """The job failed, for good or until the next attempt."""
-
-    def released(self, job: Job, reason: str) -> None:
-        """The job ends without a verdict: its bounce is gone, or the service is asked to end."""
-
-
-class _Stopped(Exception):
-    """The service was asked to end while a job was running."""
-
-
-@dataclass
-class Tally:
-    """What one run of the service did."""
-
-    done: int = 0
-    failed: int = 0
-    skipped: int = 0
+# A service tries again for as long as it takes, but in between it looks whether it is to end.
+LEDGER_PATIENCE_S = 2.0
 
 
 class Watch:
     """Watches one folder. The caller owns the thread.
 
-    `stop` ends `run` between two blocks of audio: the running job is given back then.
+    `stop` ends `run` within a second, a running job is given back then. reread: makes an engine
+    from the settings as they are now; asked for by `reload`, which any thread may set.
     """
 
     def __init__(
@@ -92,14 +54,21 @@ class Watch:
         audience: Audience,
         *,
         poll: bool = False,
+        reread: Callable[[], Engine] | None = None,
     ) -> None:
         self.folder = folder.absolute()
         self.out_dir = (out_dir or folder / OUTPUT_FOLDER).absolute()
+        self.reload = threading.Event()
         self._engine = engine
         self._ledger = ledger
         self._audience = audience
         self._recipe = engine.recipe(self.out_dir)
+        self._beside = Beside(engine, self.folder, self.out_dir)
+        self._reread = reread or (lambda: engine)
         self._wake = threading.Event()
+        self._over = threading.Event()
+        self._stop = threading.Event()
+        self._pause = Pause(audience, self._ended)
         self._check_folders()
         settings = engine.settings
         poll = poll or settings.poll
@@ -108,7 +77,7 @@ class Watch:
             output_dirs=(self.out_dir,),
             on_settled=self._offer,
             known=self._known,
-            warn=audience.note,
+            warn=lambda text: audience.event("intake", text),
             rescan_s=settings.rescan_s,
             polling_s=settings.poll_s,
             polling=poll,
@@ -117,112 +86,161 @@ class Watch:
     def run(self, stop: threading.Event, *, once: bool = False) -> Tally:
         """Works until `stop` is set; with `once`, until all that is there is worked off.
 
+        With `once` what blocks the work ends it; else the service waits until that is over.
+
         Raises:
-            AlreadyWatched: another service owns this folder.
+            AlreadyWatched: another service makes other stems of this folder.
             KeyboardInterrupt: passed on, after the running job was given back.
         """
         tally = Tally()
-        over = threading.Event()
-        intake = threading.Thread(target=self._run_intake, args=(over,), name="intake")
-        with _owned(self.folder, self._engine.settings):
-            publish.sweep(self.out_dir)
-            recover(self._ledger, self.folder)
-            intake.start()
-            try:
-                self._loop(stop, over, tally, once=once)
-            finally:
-                over.set()
-                intake.join()
+        self._stop = stop
+        self._over.clear()
+        self._pause.longest_s = pause.ONCE_PATIENCE_S if once else math.inf
+        with self._serving() as service, self._intake_running(), suppress(Stopped):
+            self._loop(service, tally, once=once)
+        tally.blocked = tally.blocked or self._pause.gave_up
         return tally
 
-    def _loop(
-        self, stop: threading.Event, over: threading.Event, tally: Tally, *, once: bool
-    ) -> None:
-        while not (stop.is_set() or over.is_set()):
+    @contextmanager
+    def _serving(self) -> Iterator[Service]:
+        """This process serves the folder; what an earlier one left behind is put right."""
+        service = self._ledger.services.begin(self.folder, self._recipe)
+        upkeep = Upkeep(
+            self._ledger,
+            service,
+            state=lambda: (self._recipe, self._pause.reason),
+            reload=self.reload.set,
+            taken=self._taken_over,
+        )
+        thread = threading.Thread(target=upkeep.run, args=(self._over,), name="upkeep", daemon=True)
+        try:
+            self._tidy()
+            thread.start()
+            yield service
+        finally:
+            self._over.set()
+            if thread.is_alive():
+                thread.join(LONGEST_WAIT_S)  # it may be waiting for the ledger, and needs no end
+            with suppress(LedgerError):  # then its process tells that it ended
+                self._ledger.services.end(service)
+
+    @contextmanager
+    def _intake_running(self) -> Iterator[None]:
+        thread = threading.Thread(target=self._run_intake, name="intake")
+        thread.start()
+        try:
+            yield
+        finally:
+            self._over.set()
+            thread.join()
+
+    def _tidy(self) -> None:
+        swept = publish.sweep(self.out_dir)
+        if swept:
+            text = f"removed what {swept} job(s) of a service that died had begun"
+            self._audience.event("swept", text, folders=swept)
+        report = recover(self._ledger, self.folder)
+        if report.requeued:
+            text = f"{report.requeued} job(s) of a service that died begin anew"
+            self._audience.event("recovered", text, requeued=report.requeued)
+
+    def _loop(self, service: Service, tally: Tally, *, once: bool) -> None:
+        shared = (self._ledger, self._audience, self._pause, tally, self._ended)
+        work = Work(self.folder, self.out_dir, *shared)
+        while not self._ended():
+            if self.reload.is_set():
+                self.reload.clear()
+                self._read_settings()
+            block: Block | None = None
             idle = self._intake.idle  # asked before the ledger: what settles later wakes us again
             self._wake.clear()
-            job = self._ledger.claim_next(self.folder)
-            if job is not None:
-                self._work(job, tally, stop)
-            elif once and idle and self._ledger.due_in_s(self.folder) is None:
+            try:
+                job = self._ledger.claim_next(self.folder, service.token)
+                nothing_waits = job is None and self._ledger.due_in_s(self.folder) is None
+            except LedgerBlocked as error:
+                block = Block(error, lambda: self._ledger.counts(self.folder))
+            else:
+                if job is not None:
+                    block = work.do(job, self._beside)
+            if block is not None:
+                if self._is_end(block, tally, once=once):
+                    return
+            elif job is not None:
+                continue
+            elif once and idle and nothing_waits:
                 return
             else:
                 self._wake.wait(LONGEST_WAIT_S)
 
-    def _run_intake(self, over: threading.Event) -> None:
+    def _is_end(self, block: Block, tally: Tally, *, once: bool) -> bool:
+        """Whether to end because of what blocks the work; if not, waits until that is over."""
+        if once:
+            tally.blocked = str(block.error)
+            return True
+        self._pause.wait_out(block.error, block.trial)
+        return False
+
+    def _ended(self) -> bool:
+        return self._stop.is_set() or self._over.is_set()
+
+    def _taken_over(self, job: Job) -> None:
+        if job.state is State.PENDING:
+            text = f"{job.source_path}: its service died; another one does it"
+            self._audience.event("taken-over", text, job=job.id, bounce=str(job.source_path))
+        self._wake.set()
+
+    def _read_settings(self) -> None:
+        """Between two jobs: a new engine, or the old one when the new settings are wrong."""
         try:
-            self._intake.run(over)
+            engine = self._reread()
+            engine.load(self._raise_when_ended)
+            recipe = engine.recipe(self.out_dir)
+        except StembridgeError as error:
+            text = f"the settings were read again and stay as they were: {error}"
+            self._audience.event("reload-refused", text, code=error.code, reason=str(error))
+            return
+        found = changes(self._engine, engine)
+        self._engine, self._recipe = engine, recipe
+        self._beside = Beside(engine, self.folder, self.out_dir)
+        text = "; ".join(found) or "nothing has changed"
+        self._audience.event("reloaded", f"settings read again: {text}", changes=found)
+
+    def _raise_when_ended(self) -> None:
+        if self._ended():
+            raise Stopped
+
+    def _run_intake(self) -> None:
+        try:
+            self._intake.run(self._over)
+        except Stopped:
+            pass
         except Exception as error:  # the service must not go on blind
-            self._audience.note(f"the intake stopped: {error}; restart the service")
-            over.set()
+            self._audience.event("intake", f"the intake stopped: {error}; restart the service")
             raise
+        finally:
+            self._over.set()
 
     def _known(self, path: Path, size: int, mtime_ns: int) -> bool:
-        return self._ledger.known(self.folder, path, size, mtime_ns, self._recipe)
+        recipe = self._beside.recipe_for(path)
+        return self._pause.patiently(
+            lambda: self._ledger.known(self.folder, path, size, mtime_ns, recipe)
+        )
 
     def _offer(self, settled: Settled) -> None:
-        job = self._ledger.offer(
-            self.folder,
-            settled.path,
-            settled.size,
-            settled.mtime_ns,
-            settled_s=time.time(),
-            recipe=self._recipe,
+        settled_s = time.time()
+        recipe = self._beside.recipe_for(settled.path)
+        job = self._pause.patiently(
+            lambda: self._ledger.offer(
+                self.folder,
+                settled.path,
+                settled.size,
+                settled.mtime_ns,
+                settled_s=settled_s,
+                recipe=recipe,
+            )
         )
         if job is not None:
             self._wake.set()
-
-    def _work(self, job: Job, tally: Tally, stop: threading.Event) -> None:
-        self._audience.started(job)
-        try:
-            self._convert(job, tally, stop)
-        except BounceChanged as error:
-            self._ledger.withdraw(job, str(error))
-            self._audience.released(job, str(error))
-        except _Stopped:
-            self._ledger.requeue(job)
-            self._audience.released(job, "stopped; the next service does it")
-        except StembridgeError as error:
-            self._fail(job, tally, error.code, str(error), retryable=error.retryable)
-        except KeyboardInterrupt:
-            self._ledger.requeue(job)
-            raise
-        except Exception as error:  # noqa: BLE001 one bounce must not end the service
-            traceback.print_exc()
-            reason = f"internal error: {type(error).__name__}: {error}; please report it"
-            self._fail(job, tally, "internal", reason, retryable=False)
-
-    def _convert(self, job: Job, tally: Tally, stop: threading.Event) -> None:
-        def listen(stage: str, share: float) -> None:
-            if stop.is_set():
-                raise _Stopped
-            self._audience.progress(job, stage, share)
-
-        bounce = identify(job.path)
-        earlier = self._ledger.identified(job, bounce.sha256)
-        if earlier and earlier.manifest_path and earlier.manifest_path.exists():
-            self._ledger.skip(job, earlier)
-            tally.skipped += 1
-            self._audience.skipped(job)
-            return
-        taken = self._ledger.output_names(self.out_dir, self.folder)
-        place = output_name(PurePath(job.source_path), taken)
-        job = self._ledger.assign_output(job, place)
-        manifest, path = self._engine.convert_identified(
-            bounce,
-            self.out_dir / place,
-            self.out_dir,
-            listen,
-        )
-        self._ledger.done(job, path)
-        tally.done += 1
-        self._audience.done(job, manifest)
-
-    def _fail(self, job: Job, tally: Tally, code: str, reason: str, *, retryable: bool) -> None:
-        after = self._ledger.failed(job, code, reason, retryable=retryable)
-        retry = after.state.value == "pending"
-        tally.failed += not retry
-        self._audience.failed(job, reason, retry=retry)
 
     def _check_folders(self) -> None:
         if not self.folder.is_dir():
@@ -232,22 +250,3 @@ class Watch:
                 f"the stems cannot go into {self.out_dir}: the watched folder is in it, and they "
                 "would be taken for bounces; name a folder inside or beside the watched one"
             )
-
-
-@contextmanager
-def _owned(folder: Path, settings: Settings) -> Iterator[None]:
-    """One service for each folder: a lock file in the state folder."""
-    name = hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:16]
-    path = settings.state_dir / "locks" / f"{name}.lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(path)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise AlreadyWatched(
-            f"another stembridge watches {folder} already: end that one first"
-        ) from None
-    try:
-        yield
-    finally:
-        lock.release()

@@ -73,6 +73,11 @@ class Separator:
         return self.model.rate_hz
 
     @property
+    def hop_s(self) -> float:
+        """From the start of one segment to that of the next, in seconds; of a bag, its first's."""
+        return self._engine.routine.lanes[0].plan.hop_frames / self.rate_hz
+
+    @property
     def two_passes(self) -> bool:
         """Whether `stream` reads its blocks twice: first for statistics of the whole recording."""
         return self._engine.routine.two_passes

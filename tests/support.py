@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -11,6 +13,8 @@ import numpy as np
 import pytest
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
 ROOT = Path(__file__).parent.parent
@@ -38,6 +42,11 @@ class Require:
         """Path of ffprobe, which reads WAV metadata with code that is not ours."""
         return self.program("ffprobe", "ffmpeg")
 
+    def vst3(self, name: str) -> Path:
+        """A VST3 of Debian's zam-plugins: real plugins, not ours."""
+        found = Path("/usr/lib/vst3") / f"{name}.vst3"
+        return found if found.exists() else self._lack(f"needs {name} (Debian package zam-plugins)")
+
     def corpus(self) -> Path:
         """The folder of audio files that other projects test with."""
         folder = ROOT.parent / "shared" / "corpus"
@@ -57,6 +66,37 @@ class Require:
             return Store().ensure(name)
         except WeightsUnavailable as error:
             self._lack(str(error))
+
+    @contextmanager
+    def tmpfs(self, place: Path, size_bytes: int, *options: str) -> Iterator[Path]:
+        """A file system of its own, of that size, in memory."""
+        listed = ",".join((f"size={size_bytes}", *options))
+        with self._mounted(place, "-t", "tmpfs", "-o", listed, "tmpfs"):
+            yield place
+
+    @contextmanager
+    def read_only(self, folder: Path) -> Iterator[Path]:
+        """The same folder at a place where nothing can be written, not even by root."""
+        place = folder.with_name(folder.name + " read-only")
+        with self._mounted(place, "--bind", str(folder)):
+            if subprocess.run(
+                ["mount", "-o", "remount,ro,bind", str(place)], check=False
+            ).returncode:
+                self._lack("needs read-only bind mounts")
+            yield place
+
+    @contextmanager
+    def _mounted(self, place: Path, *arguments: str) -> Iterator[None]:
+        place.mkdir(parents=True)
+        mount = shutil.which("mount")
+        command = [mount or "mount", *arguments, str(place)]
+        if not mount or subprocess.run(command, capture_output=True, check=False).returncode:
+            self._lack("needs the right to mount (root on Linux)")
+        try:
+            yield
+        finally:
+            # Lazily: a service that was killed a moment ago may still hold a file there.
+            subprocess.run(["umount", "--lazy", str(place)], check=True)
 
 
 require = Require()

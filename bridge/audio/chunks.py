@@ -13,7 +13,7 @@ import os
 import stat
 import struct
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, BinaryIO
 
 from bridge.errors import (
@@ -79,7 +79,12 @@ class Fmt:
 
     @property
     def value_bytes(self) -> int:
-        """Bytes of one value of one channel: the bits, rounded up to whole bytes."""
+        """Bytes of one value of one channel: the bits, rounded up to whole bytes.
+
+        G.711 has one whatever its header says, and some headers say nothing.
+        """
+        if self.tag in _G711:
+            return 1
         return (self.bits + 7) // 8
 
     @property
@@ -120,6 +125,14 @@ class WavLayout:
         """Order of the numbers in the header, the metadata and the audio."""
         return "big" if self.container == "RIFX" else "little"
 
+    def present(self) -> WavLayout:
+        """This layout with its audio as far as the file holds it.
+
+        That is all that follows the header where its writer never filled in the size.
+        """
+        present_bytes = max(self.file_bytes - self.data_offset, 0)
+        return replace(self, data_bytes=min(self.data_bytes or present_bytes, present_bytes))
+
     def find(self, chunk_id: bytes) -> ChunkRef | None:
         """The first chunk of that id."""
         return next((chunk for chunk in self.chunks if chunk.id == chunk_id), None)
@@ -135,8 +148,8 @@ def reading(path: Path) -> Iterator[BinaryIO]:
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             raise NotAudio("not a file; give the path of a sound file")
-        with path.open("rb") as file:
-            if not os.fstat(file.fileno()).st_size:
+        with open_binary(path) as file:
+            if not size_bytes(file):
                 raise EmptyBounce("empty: 0 bytes; render it again")
             yield file
     except OSError as error:
@@ -146,6 +159,16 @@ def reading(path: Path) -> Iterator[BinaryIO]:
         raise BounceChanged(
             f"cannot be read now ({reason}); close it elsewhere or allow reading it, then retry"
         ) from error
+
+
+def open_binary(path: Path, buffering: int = -1) -> BinaryIO:
+    """Open for reading, and never wait: a pipe in a file's place would block for ever."""
+
+    def without_waiting(name: str, flags: int) -> int:
+        return os.open(name, flags | getattr(os, "O_NONBLOCK", 0))  # Windows has no such pipes
+
+    # pathlib's own open takes no opener.
+    return open(path, "rb", buffering, opener=without_waiting)
 
 
 def size_bytes(file: BinaryIO) -> int:

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bridge.audio.chunks import CONTAINERS, read_layout, reading, size_bytes
+from bridge.audio.leniency import STRICT, Leniency
 from bridge.audio.probe import AudioInfo, check_length, frames_of
 from bridge.audio.reader import Source, open_container, open_raw
+from bridge.audio.repair import BRIDGED_S, Repair
 from bridge.errors import (
     BounceChanged,
     BounceError,
@@ -29,32 +31,61 @@ if TYPE_CHECKING:
 BLOCK_FRAMES = 65_536
 """1.5 s at 44.1 kHz: large against the cost of a call, 16 MiB at 64 channels."""
 
+# Where a file may break off, a block that cannot be decoded is the last and lost: 0.1 s.
+_OPEN_END_BLOCK_FRAMES = 4_096
+
 
 class Decoder:
     """The audio of a probed bounce; each iteration opens the file anew and begins at frame 0.
 
     Yields (channels, up to block_frames) float32. PCM of 8, 16 and 24 bits is value / 2**(bits-1),
     exactly; FLOAT comes as it is, also beyond ±1; 32-bit integers and doubles are rounded to
-    float32. Raises while iterating: NonFiniteBounce (the first NaN or Inf), TruncatedBounce (fewer
-    frames than the header says, known after the last block), BounceError (a damaged stream),
+    float32. With `leniency.repair`, NaN and Inf are replaced, and `repaired_values` counts them
+    after each pass. Raises while iterating: NonFiniteBounce (the first NaN or Inf), TruncatedBounce
+    (fewer frames than the header says, known after the last block), BounceError (a damaged stream),
     NoFrames, BounceChanged (not the file that was probed, gone, or cannot be read now).
     """
 
-    def __init__(self, path: Path, info: AudioInfo, *, block_frames: int = BLOCK_FRAMES) -> None:
+    def __init__(
+        self,
+        path: Path,
+        info: AudioInfo,
+        *,
+        block_frames: int = BLOCK_FRAMES,
+        leniency: Leniency = STRICT,
+    ) -> None:
         self.path = path
         self.info = info
         self.block_frames = block_frames
+        self.leniency = leniency
+        self.repaired_values = 0
 
     def __iter__(self) -> Iterator[NDArray[np.float32]]:
+        if not self.leniency.repair:
+            yield from _finite(self._decoded())
+            return
+        repair = Repair(self.info.channels, round(BRIDGED_S * self.info.rate_hz))
+        yield from repair.blocks(self._decoded())
+        self.repaired_values = repair.values
+
+    def _decoded(self) -> Iterator[NDArray[np.float32]]:
+        """The audio as it is in the file, NaN and Inf included."""
         done_frames = 0
         with _opened(self.path, self.info) as source:
-            while (block := source.read(self.block_frames)).shape[1]:
-                _check_finite(block, done_frames)
+            while (block := self._read(source)).shape[1]:
                 done_frames += block.shape[1]
                 yield block
             if source.located and done_frames != self.info.frames:
                 raise _changed()  # it was all there when the file was opened
         self._check_count(done_frames)
+
+    def _read(self, source: Source) -> NDArray[np.float32]:
+        if not self.info.open_end or source.located:
+            return source.read(self.block_frames)
+        try:
+            return source.read(min(self.block_frames, _OPEN_END_BLOCK_FRAMES))
+        except BounceError:
+            return np.zeros((self.info.channels, 0), np.float32)
 
     def _check_count(self, frames: int) -> None:
         expected = self.info.frames
@@ -74,10 +105,28 @@ class Decoder:
 
 @dataclass(frozen=True)
 class Survey:
-    """What one pass over a bounce found; `peak` is linear, 1.0 is full scale."""
+    """What one pass over a bounce found; `peak` is linear, 1.0 is full scale.
+
+    `truncated`: it ends too early, which is accepted; `claimed_frames` is what its header promises
+    then, None where it does not tell. `repaired_values`: how many were NaN or Inf.
+    """
 
     frames: int
     peak: float
+    truncated: bool = False
+    claimed_frames: int | None = None
+    repaired_values: int = 0
+
+    def remarks(self) -> Iterator[str]:
+        """What was put up with, a line for each kind of damage."""
+        if self.truncated:
+            claim = f"{self.claimed_frames:,} frames" if self.claimed_frames else "more"
+            yield f"cut off: its header promises {claim}, {self.frames:,} frames were there"
+        if self.repaired_values:
+            yield (
+                f"repaired: values that were NaN or Inf: {self.repaired_values:,}; gaps of up to "
+                f"{1000 * BRIDGED_S:g} ms were bridged, longer ones are silent"
+            )
 
 
 def survey(decoder: Decoder, report: Callable[[float], None] = lambda _: None) -> Survey:
@@ -98,13 +147,23 @@ def survey(decoder: Decoder, report: Callable[[float], None] = lambda _: None) -
         raise SilentBounce(
             f"silent: all {frames:,} frames are digital silence; check what was soloed or muted"
         )
-    return Survey(frames, peak)
+    info = decoder.info
+    truncated = info.open_end and (info.claimed_frames is None or frames < info.claimed_frames)
+    return Survey(
+        frames,
+        peak,
+        truncated=truncated,
+        claimed_frames=info.claimed_frames if truncated else None,
+        repaired_values=decoder.repaired_values,
+    )
 
 
 @contextmanager
 def _opened(path: Path, info: AudioInfo) -> Iterator[Source]:
     with reading(path) as file:
         layout = read_layout(path) if info.container in CONTAINERS.values() else None
+        if layout and info.open_end:
+            layout = layout.present()
         if layout and layout.fmt.subtype:
             # The data chunk was held against the file's size when it was probed.
             whole = layout.data_offset + layout.data_bytes <= size_bytes(file)
@@ -124,11 +183,16 @@ def _changed() -> BounceChanged:
     return BounceChanged("changed while it was read; let the render finish, then retry")
 
 
-def _check_finite(block: NDArray[np.float32], first_frame: int) -> None:
-    finite = np.isfinite(block).all(axis=0)
-    if not finite.all():
-        frame = first_frame + int(np.argmin(finite))
-        raise NonFiniteBounce(
-            f"NaN or Inf at frame {frame:,}; a plugin in the session misbehaves: bypass it and "
-            "render again"
-        )
+def _finite(blocks: Iterator[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
+    """The same blocks; raises NonFiniteBounce at the first NaN or Inf."""
+    done_frames = 0
+    for block in blocks:
+        finite = np.isfinite(block).all(axis=0)
+        if not finite.all():
+            frame = done_frames + int(np.argmin(finite))
+            raise NonFiniteBounce(
+                f"NaN or Inf at frame {frame:,}; a plugin in the session misbehaves: bypass it and "
+                "render again, or use --repair"
+            )
+        done_frames += block.shape[1]
+        yield block

@@ -7,21 +7,21 @@ is patched afterwards, and the checksum is that of the bytes as they went out. L
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
 import struct
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bridge.audio.quantise import quantise_set
+from bridge.disk import disk_errors
 from bridge.errors import OutputError, PromiseBroken
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
     from types import TracebackType
 
@@ -42,18 +42,6 @@ _DS64_BYTES = 28
 _DEFAULT_MASKS = {1: 0x4, 2: 0x3}  # front centre; front left and right. Above: not assigned
 # KSDATAFORMAT_SUBTYPE_PCM and _IEEE_FLOAT are the classic tag followed by these bytes.
 _SUBFORMAT_TAIL = bytes.fromhex("000000001000800000aa00389b71")
-
-_REMEDIES = {
-    errno.ENOSPC: "free some space, then retry",
-    errno.EDQUOT: "free some of your quota, then retry",
-    errno.EFBIG: "the file system cannot hold a file that large: choose another output folder",
-    errno.EACCES: "allow writing there or choose another output folder",
-    errno.EPERM: "allow writing there or choose another output folder",
-    errno.EROFS: "the disk is read-only: choose another output folder",
-    errno.ENOENT: "the folder is gone: create it or choose another output folder",
-    errno.EEXIST: "remove it, then retry",
-    errno.EIO: "the disk reports an error: check it or choose another output folder",
-}
 
 
 @dataclass(frozen=True)
@@ -161,7 +149,7 @@ class StemWriter:
         self.bytes = 0
         self._frames = 0
         self._digest = hashlib.sha256()
-        with _disk(path):
+        with disk_errors(path):
             self._file = path.open("xb", buffering=1 << 20)
         try:
             self._put(self.form.head())
@@ -205,7 +193,7 @@ class StemWriter:
                 f"{self.path.name}: {self._frames:,} frames written, {self.form.frames:,} announced"
             )
         self._put(self.form.tail())
-        with _disk(self.path):
+        with disk_errors(self.path):
             self._file.flush()
             os.fsync(self._file.fileno())
             self._file.close()
@@ -218,7 +206,7 @@ class StemWriter:
         # A full disk cannot take the rest of the buffer, and the file goes anyway.
         with suppress(OSError):
             self._file.close()
-        with _disk(self.path):
+        with disk_errors(self.path):
             self.path.unlink(missing_ok=True)
 
     def __enter__(self) -> StemWriter:
@@ -253,7 +241,7 @@ class StemWriter:
         self._frames += frames
 
     def _put(self, data: bytes) -> None:
-        with _disk(self.path):
+        with disk_errors(self.path):
             self._file.write(data)
         self._digest.update(data)
         self.bytes += len(data)
@@ -313,13 +301,3 @@ def _interleave(block: NDArray[np.generic], dtype: str) -> bytes:
 
 def _chunk(chunk_id: bytes, data: bytes) -> bytes:
     return struct.pack("<4sI", chunk_id, len(data)) + data + bytes(len(data) % 2)
-
-
-@contextmanager
-def _disk(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        remedy = _REMEDIES.get(error.errno or 0, "check the disk, then retry")
-        reason = error.strerror or type(error).__name__
-        raise OutputError(f"cannot write {path} ({reason}): {remedy}") from error

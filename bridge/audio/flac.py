@@ -53,10 +53,15 @@ class FrameHeader:
 
 @dataclass(frozen=True)
 class Scan:
-    """The unbroken run of frames from the first on; `change` names what does not stay the same."""
+    """The unbroken run of frames from the first on.
+
+    `change` names what does not stay the same. `resumes`: more frames follow a gap, or may follow
+    where the search ended, so that the file is not merely cut off.
+    """
 
     frames: int
     change: str | None
+    resumes: bool = False
 
 
 def read_head(file: BinaryIO, start: int) -> FlacHead | None:
@@ -97,20 +102,34 @@ def scan(file: BinaryIO, head: FlacHead) -> Scan:
     for the decoder to judge.
     """
     frames = expected = 0
+    resumes = False
     first: FrameHeader | None = None
     for count, (by_frames, data) in enumerate(_candidates(file, head.audio_offset)):
         if count >= MAX_HEADERS:
+            resumes = True
             break
         header = parse_frame_header(data, head)
         if header is None or header.number != expected:
+            resumes = resumes or _is_later(header, first, expected, head)
             continue
+        resumes = False
         first = first or header
         change = _change(first, header)
         if change:
             return Scan(frames, change)
         frames += header.block_frames
         expected = frames if by_frames else expected + 1
-    return Scan(frames, None)
+    return Scan(frames, None, resumes)
+
+
+def _is_later(
+    header: FrameHeader | None, first: FrameHeader | None, expected: int, head: FlacHead
+) -> bool:
+    """Whether a header out of turn belongs to this stream: its format, and a number yet to come."""
+    if header is None or first is None or header.number <= expected:
+        return False
+    within = head.frames is None or header.number <= head.frames
+    return within and _change(first, header) is None
 
 
 def _candidates(file: BinaryIO, start: int) -> Iterator[tuple[bool, bytes]]:

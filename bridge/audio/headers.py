@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
-from bridge.audio.chunks import CONTAINERS, walk
+from bridge.audio.chunks import CONTAINERS, MAX_CHUNKS, walk
 from bridge.errors import NoFrames, NotAudio, TruncatedBounce, UnsupportedBounce
 
 if TYPE_CHECKING:
@@ -93,7 +93,9 @@ def truncated(claimed_bytes: int, present_bytes: int) -> TruncatedBounce:
     """The error for audio that its header claims and the file lacks."""
     return TruncatedBounce(
         f"cut off: its header claims {claimed_bytes:,} bytes of audio, {present_bytes:,} are "
-        "there; render it again"
+        "there; render it again, or take what is there with --accept-truncated",
+        claimed_bytes=claimed_bytes,
+        present_bytes=present_bytes,
     )
 
 
@@ -101,7 +103,8 @@ def unfinished(following_bytes: int) -> TruncatedBounce:
     """The error for a header that still waits for its writer to fill in the size."""
     return TruncatedBounce(
         f"unfinished: its header says that there is no audio yet, but {following_bytes:,} bytes "
-        "follow; let the render finish, or render it again"
+        "follow; let the render finish, or take what is there with --accept-truncated",
+        present_bytes=following_bytes,
     )
 
 
@@ -153,6 +156,18 @@ def _check_au(file: BinaryIO, _start: int, file_bytes: int) -> None:
 def _check_w64(file: BinaryIO, _start: int, file_bytes: int) -> None:
     file.seek(16)
     claimed = int.from_bytes(file.read(8), "little")
+    at = 40
+    for _ in range(MAX_CHUNKS):
+        file.seek(at)
+        head = file.read(24)
+        if len(head) < 24:
+            break
+        size = int.from_bytes(head[16:], "little")  # with these 24 bytes
+        if head[:4] == b"data" and at + size > file_bytes:
+            raise truncated(size - 24, file_bytes - at - 24)
+        at += max(-(-size // 8) * 8, 24)  # chunks begin at multiples of 8
+        if at >= file_bytes:
+            break
     if claimed > file_bytes:
         raise truncated(claimed, file_bytes)
 
@@ -164,7 +179,9 @@ def _check_ogg(file: BinaryIO, _start: int, file_bytes: int) -> None:
     page = tail[tail.rfind(b"OggS") :]
     segments = page[27 : 27 + page[26]] if len(page) > 26 else b""
     if len(page) < 27 or len(segments) < page[26] or len(page) < 27 + page[26] + sum(segments):
-        raise TruncatedBounce("cut off: its last Ogg page is incomplete; export it again")
+        raise TruncatedBounce(
+            "cut off: its last Ogg page is incomplete; export it again", present_bytes=file_bytes
+        )
 
 
 def _check_mp3(file: BinaryIO, start: int, file_bytes: int) -> None:

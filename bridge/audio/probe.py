@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, BinaryIO
 
 from bridge.audio import bext, flac
 from bridge.audio.chunks import CONTAINERS, WavLayout, read_chunk, read_layout, reading, size_bytes
 from bridge.audio.headers import Kind, check_sizes, sniff, truncated, unfinished
-from bridge.audio.reader import open_container
-from bridge.errors import NoFrames, NotAudio, TooShortBounce, UnsupportedBounce
+from bridge.audio.leniency import STRICT, Leniency
+from bridge.audio.reader import Source, open_container
+from bridge.errors import (
+    NoFrames,
+    NotAudio,
+    TooShortBounce,
+    TruncatedBounce,
+    UnsupportedBounce,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 MAX_CHANNELS = 64
@@ -22,6 +31,23 @@ MIN_RATE_HZ, MAX_RATE_HZ = 8_000, 192_000
 
 MINIMUM_S = 0.025
 """About one hop of 1024 frames at 44.1 kHz: a shorter bounce has no spectrum to separate."""
+
+MOST_FRAMES_PER_BYTE = 6_000
+"""What the densest codecs come to: FLAC puts 65,535 equal frames into 11 bytes (RFC 9639
+section 9), Opus 5,760 into one. A header that claims more is lying, whatever the codec."""
+
+# Of one value, where the codec has one per frame and channel; by soundfile's names.
+_VALUE_BYTES = {
+    "PCM_S8": 1,
+    "PCM_U8": 1,
+    "PCM_16": 2,
+    "PCM_24": 3,
+    "PCM_32": 4,
+    "FLOAT": 4,
+    "DOUBLE": 8,
+    "ALAW": 1,
+    "ULAW": 1,
+}
 
 # libsndfile claims 2**63 - 1 frames for a FLAC or AU of unknown length; 2**48 frames are
 # 46 years at 192 kHz.
@@ -34,7 +60,9 @@ class AudioInfo:
 
     `frames` is None where only decoding can tell (streamed FLAC, MP3). `subtype` is soundfile's
     name. `channel_mask` are WAVEFORMATEXTENSIBLE's speaker bits; `time_reference` is the position
-    of the first frame in frames since midnight, None where the file has none.
+    of the first frame in frames since midnight, None where the file has none. `open_end`: audio
+    may be missing at the end, which is accepted; `claimed_frames` is then what the header promises,
+    None where it does not tell.
     """
 
     container: str
@@ -45,22 +73,39 @@ class AudioInfo:
     channel_mask: int | None
     extensible: bool
     time_reference: int | None
+    open_end: bool = False
+    claimed_frames: int | None = None
 
 
-def probe(path: Path) -> AudioInfo:
+def probe(path: Path, leniency: Leniency = STRICT) -> AudioInfo:
     """Check a bounce's header against the limits and against the file's size.
 
     Raises EmptyBounce, NotAudio, UnsupportedBounce (channels, rate, codec), NoFrames,
     TruncatedBounce (also for a header that was never finished), TooShortBounce, and BounceChanged
-    when the file is gone or cannot be read now.
+    when the file is gone or cannot be read now. Where `leniency` accepts it, a truncated bounce
+    with some audio is described as far as it goes.
     """
     with reading(path) as file:
         kind = sniff(file)
         riff = kind.container in CONTAINERS.values()
-        info = _probe_riff(path) if riff else _probe_other(path, file, kind)
+        info = _probe_riff(path, leniency) if riff else _probe_other(path, file, kind, leniency)
+        info = _believable(info, size_bytes(file), leniency)
     if info.frames is not None:
         check_length(info.frames, info.rate_hz)
     return info
+
+
+def _believable(info: AudioInfo, file_bytes: int, leniency: Leniency) -> AudioInfo:
+    """Raise TruncatedBounce for more frames than a file of that size can hold in any codec."""
+    if info.frames is None or info.frames <= MOST_FRAMES_PER_BYTE * file_bytes:
+        return info
+    if leniency.accept_truncated:
+        return replace(info, frames=None, open_end=True, claimed_frames=info.frames)
+    raise TruncatedBounce(
+        f"cut off: its header claims {info.frames:,} frames, which {file_bytes:,} bytes cannot "
+        "hold; render it again",
+        present_bytes=file_bytes,
+    )
 
 
 def check_length(frames: int, rate_hz: int) -> None:
@@ -85,12 +130,14 @@ def _check_limits(channels: int, rate_hz: int) -> None:
         )
 
 
-def _probe_riff(path: Path) -> AudioInfo:
+def _probe_riff(path: Path, leniency: Leniency) -> AudioInfo:
     layout = read_layout(path)
     fmt = layout.fmt
     _check_limits(fmt.channels, fmt.rate_hz)
     check_codec(layout)
-    _check_data(layout)
+    cut = _accepted(lambda: _check_data(layout), leniency)
+    claimed = frames_of(layout) if cut and cut.claimed_bytes and fmt.subtype else None
+    layout = layout.present()
     frames: int | None
     if fmt.subtype:
         subtype, frames = fmt.subtype, frames_of(layout)
@@ -111,7 +158,20 @@ def _probe_riff(path: Path) -> AudioInfo:
         channel_mask=fmt.channel_mask,
         extensible=fmt.extensible,
         time_reference=time_reference,
+        open_end=cut is not None,
+        claimed_frames=claimed,
     )
+
+
+def _accepted(check: Callable[[], None], leniency: Leniency) -> TruncatedBounce | None:
+    """What a check finds missing, if that is accepted and some audio is there; None for nothing."""
+    try:
+        check()
+    except TruncatedBounce as cut:
+        if not (leniency.accept_truncated and cut.present_bytes):
+            raise
+        return cut
+    return None
 
 
 def check_codec(layout: WavLayout) -> None:
@@ -146,33 +206,82 @@ def frames_of(layout: WavLayout) -> int:
     return layout.data_bytes // (layout.fmt.value_bytes * layout.fmt.channels)
 
 
-def _probe_other(path: Path, file: BinaryIO, kind: Kind) -> AudioInfo:
+def _probe_other(path: Path, file: BinaryIO, kind: Kind, leniency: Leniency) -> AudioInfo:
     file_bytes = size_bytes(file)
-    check_sizes(file, kind, file_bytes)
-    head = flac.read_head(file, kind.start) if kind.container == "FLAC" else None
+    cut = _accepted(lambda: check_sizes(file, kind, file_bytes), leniency)
     if kind.container == "FLAC":
-        if head is None:
-            raise NotAudio("damaged: a FLAC without STREAMINFO; export it again from the DAW")
-        _check_limits(head.channels, head.rate_hz)
-        _check_flac(file, head)
-    with open_container(path, kind.container) as source:
+        return _probe_flac(path, file, kind, leniency)
+    with _opened(path, kind.container, cut) as source:
         _check_limits(source.channels, source.rate_hz)
-        claimed: int | None = source.claimed_frames
+        frames: int | None = source.claimed_frames
         if kind.container == "MP3" or not 0 <= source.claimed_frames < _NONSENSE_FRAMES:
-            claimed = None  # an MP3's count is an estimate where its header lacks one
+            frames = None  # an MP3's count is an estimate where its header lacks one
+        value_bytes = _VALUE_BYTES.get(source.subtype)
+        claimed = None
+        if cut and cut.claimed_bytes and value_bytes:
+            claimed = cut.claimed_bytes // (value_bytes * source.channels)
         return AudioInfo(
             container=kind.container,
-            frames=head.frames if head else claimed,
+            frames=None if cut else frames,
             rate_hz=source.rate_hz,
             channels=source.channels,
             subtype=source.subtype,
-            channel_mask=flac.CHANNEL_MASKS.get(source.channels) if head else None,
+            channel_mask=None,
             extensible=False,
             time_reference=None,
+            open_end=cut is not None,
+            claimed_frames=claimed,
         )
 
 
-def _check_flac(file: BinaryIO, head: flac.FlacHead) -> None:
+@contextmanager
+def _opened(path: Path, container: str, cut: TruncatedBounce | None) -> Iterator[Source]:
+    """See `open_container`; what it cannot do with the rest of a cut file, the cut explains."""
+    with ExitStack() as stack:
+        try:
+            source = stack.enter_context(open_container(path, container))
+        except UnsupportedBounce as error:
+            raise cut or error from error
+        yield source
+
+
+def _probe_flac(path: Path, file: BinaryIO, kind: Kind, leniency: Leniency) -> AudioInfo:
+    head = flac.read_head(file, kind.start)
+    if head is None:
+        raise NotAudio("damaged: a FLAC without STREAMINFO; export it again from the DAW")
+    _check_limits(head.channels, head.rate_hz)
+    found = _scanned(file, head)
+    _accepted(lambda: _check_flac_end(file, found, head), leniency)
+    # A FLAC does not state its bytes: whether the last frame is whole is known when it is decoded.
+    # What is damaged in the middle is not merely cut off.
+    open_end = leniency.accept_truncated and head.frames is not None and not found.resumes
+    with open_container(path, kind.container) as source:
+        _check_limits(source.channels, source.rate_hz)
+        return AudioInfo(
+            container=kind.container,
+            frames=None if open_end else head.frames,
+            rate_hz=source.rate_hz,
+            channels=source.channels,
+            subtype=source.subtype,
+            channel_mask=flac.CHANNEL_MASKS.get(source.channels),
+            extensible=False,
+            time_reference=None,
+            open_end=open_end,
+            claimed_frames=head.frames if open_end else None,
+        )
+
+
+def _check_flac_end(file: BinaryIO, found: flac.Scan, head: flac.FlacHead) -> None:
+    if head.frames is not None and 0 < found.frames < head.frames and not found.resumes:
+        raise TruncatedBounce(
+            f"cut off: its header claims {head.frames:,} frames, {found.frames:,} are there; "
+            "render it again, or take what is there with --accept-truncated",
+            present_bytes=size_bytes(file) - head.audio_offset,
+        )
+
+
+def _scanned(file: BinaryIO, head: flac.FlacHead) -> flac.Scan:
+    """What the frame headers say. Raises UnsupportedBounce where they disagree among themselves."""
     found = flac.scan(file, head)
     if found.change:
         raise UnsupportedBounce(
@@ -182,3 +291,4 @@ def _check_flac(file: BinaryIO, head: flac.FlacHead) -> None:
         raise UnsupportedBounce(
             f"its header says {head.frames:,} frames, but {found.frames:,} follow; export it again"
         )
+    return found

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from bridge.audio.dither import Dither
+
 BITS = (8, 16, 24, 32)
 
 # The largest integer lies one step below +1.0. An error of that size is still rounding and is
@@ -48,12 +50,19 @@ def quantise(block: NDArray[np.floating], bits: int) -> NDArray[np.int32]:
     return quantise_set({"audio": block}, bits).stems["audio"]
 
 
-def quantise_set(blocks: Mapping[str, NDArray[np.floating]], bits: int) -> Quantised:
+def quantise_set(
+    blocks: Mapping[str, NDArray[np.floating]],
+    bits: int,
+    dither: Mapping[str, Dither] | None = None,
+) -> Quantised:
     """Round the stems of the same frames together, so that their sum stays that of the mixture.
 
     Each stem's rounding error is added to the next stem before that one is rounded: the sum of
     all stems is then off by at most half a step, however many they are, as long as none clips.
     Frames do not depend on each other, so blocks of any size give the same integers.
+
+    dither: for every stem, or None. The errors that are handed on are those with dither, so the sum
+    of all stems has the noise of one, as if the mixture had been dithered.
     """
     scale = 2.0 ** _checked(bits)
     stems = {name: np.empty(block.shape, np.int32) for name, block in blocks.items()}
@@ -65,17 +74,17 @@ def quantise_set(blocks: Mapping[str, NDArray[np.floating]], bits: int) -> Quant
         for name, block in blocks.items():
             exact = block[:, tile] * np.float64(scale)
             exact += carry
-            kept, carry, over = _round(name, exact, scale)
+            rounded = np.rint(exact) if dither is None else dither[name].round(exact)
+            kept, carry, over = _within(name, exact, rounded, scale)
             stems[name][:, tile] = kept
             clipped[name] += over
     return Quantised(stems, clipped)
 
 
-def _round(
-    name: str, exact: NDArray[np.float64], scale: float
+def _within(
+    name: str, exact: NDArray[np.float64], rounded: NDArray[np.float64], scale: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], int]:
-    """Values in steps to whole steps in range, the error to carry on, how many were clipped."""
-    rounded = np.rint(exact)
+    """Whole steps in range, the error to carry on, how many were clipped."""
     lowest, highest = rounded.min(), rounded.max()
     if not (np.isfinite(lowest) and np.isfinite(highest)):  # min and max hand NaN on
         raise PromiseBroken(f"stem {name} holds NaN or Inf; report this with the bounce")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 import soundfile
 
+from bridge.audio.chunks import open_binary
 from bridge.errors import BounceError, UnsupportedBounce
 
 if TYPE_CHECKING:
@@ -138,7 +139,7 @@ def open_container(path: Path, name: str) -> Iterator[Source]:
     what is inside (".raw"), and need not be valid text. Raises UnsupportedBounce when libsndfile
     refuses it.
     """
-    with path.open("rb", buffering=0) as file:
+    with open_binary(path, buffering=0) as file:
         try:
             opened = _Forward(file.fileno(), "r", closefd=False)
         except soundfile.LibsndfileError as error:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 import platformdirs
 from pydantic import (
@@ -18,58 +17,44 @@ from pydantic import (
     ValidationInfo,
     field_validator,
 )
-from pydantic_core import PydanticCustomError
 
-from bridge.chain.effects import EFFECTS, STRICT, ChainItem, Limiter
-from bridge.chain.levels import db_to_linear
-from bridge.chain.problems import explain, shown, suggestion
-from bridge.chain.yamlfile import Document, read
-from bridge.errors import PresetError
+from bridge.audio.leniency import Leniency
+from bridge.chain import language
+from bridge.chain.conditions import Facts, When
+from bridge.chain.delivery import Headroom, Normalise, Output
+from bridge.chain.effects import EFFECTS, ChainItem, Effect, Limiter, TrimSilence
+from bridge.chain.mixdown import (
+    MAX_NAME,
+    REST,
+    Chain,
+    Level,
+    Mixdown,
+    Name,
+    identities,
+    is_file_part,
+    same_file,
+)
+from bridge.chain.plugins import Places
+from bridge.chain.problems import explain
+from bridge.chain.strict import STRICT, wrong
+from bridge.chain.words import suggestion
+from bridge.errors import ModelError, PresetError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
-REST = "rest"  # in a mixdown: every source that it does not name
-OFF = "off"
+    from bridge.chain.yamlfile import Location
 
-MIN_GAIN_DB, MAX_GAIN_DB = -96.0, 24.0
+# The name of the file that holds the sum of all stems.
+MASTER = "master"
 
-# Characters that Windows, macOS or Linux refuse in a file name, and control characters.
-_UNSAFE = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f]')
-_MAX_NAME = 64  # leaves room for the bounce's own name within the usual 255 bytes
-
-
-def _wrong(message: str) -> PydanticCustomError:
-    """An error whose message is final (pydantic would fill in braces)."""
-    return PydanticCustomError("preset", "{message}", {"message": message})
+Part = TypeVar("Part", Effect, Mixdown)
 
 
 def _summary(text: str) -> str:
     if not text.strip() or "\n" in text.strip():
-        raise _wrong("'summary' must be one line of text; shorten it")
+        raise wrong("'summary' must be one line of text; shorten it")
     return text.strip()
-
-
-def _file_part(name: str) -> str:
-    """A mixdown's name becomes part of a file name on every system."""
-    if not name or name != name.strip(" .") or len(name) > _MAX_NAME or _UNSAFE.search(name):
-        raise _wrong(
-            f"mixdown name '{name}' cannot be part of a file name; "
-            f"use up to {_MAX_NAME} letters, digits, spaces or dashes"
-        )
-    return name
-
-
-def _source_gain(value: object) -> float | None:
-    """A gain in dB, or None for `off`."""
-    if value == OFF:
-        return None
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if number and MIN_GAIN_DB <= value <= MAX_GAIN_DB:  # type: ignore[operator]
-        return float(value)  # type: ignore[arg-type]
-    raise _wrong(
-        f"gain {shown(value)} is not allowed; write {MIN_GAIN_DB:g} to {MAX_GAIN_DB:g} (dB) or off"
-    )
 
 
 def _stem_choice(value: object) -> Literal["all"] | tuple[str, ...]:
@@ -78,31 +63,11 @@ def _stem_choice(value: object) -> Literal["all"] | tuple[str, ...]:
     if isinstance(value, tuple) and all(isinstance(name, str) and name for name in value):
         doubled = sorted({name for name in value if value.count(name) > 1})
         if doubled:
-            raise _wrong(f"'stems' names '{doubled[0]}' twice; remove one")
+            raise wrong(f"'stems' names '{doubled[0]}' twice; remove one")
         return value
-    raise _wrong(
+    raise wrong(
         "'stems' must be all or a list of stem names; write `stems: all` or `stems: [vocals]`"
     )
-
-
-class Headroom(BaseModel):
-    """One gain for all outputs, only ever an attenuation, so that none exceeds the ceiling.
-
-    mode: fit (only where the file is fixed-point and would clip; floating point has no ceiling),
-    common (in every file), or none (levels stay; a fixed-point file clips above full scale).
-    ceiling_dbfs: highest peak of a frame, -60 to 0 dBFS.
-    """
-
-    model_config = STRICT
-    mode: Literal["fit", "common", "none"] = "fit"
-    ceiling_dbfs: float = Field(default=0.0, ge=-60, le=0)
-
-    @field_validator("ceiling_dbfs")
-    @classmethod
-    def _has_effect(cls, value: float, info: ValidationInfo) -> float:
-        if info.data.get("mode") == "none":
-            raise _wrong("'ceiling_dbfs' has no effect with `mode: none`; remove one of them")
-        return value
 
 
 class Separation(BaseModel):
@@ -122,41 +87,52 @@ class Separation(BaseModel):
     wiener: bool = False
 
 
-class Output(BaseModel):
-    """How the outputs are written. subtype: that of the bounce (same), or a fixed one."""
-
-    model_config = STRICT
-    subtype: Literal["same", "PCM_16", "PCM_24", "FLOAT"] = "same"
-
-
-Name = Annotated[str, AfterValidator(_file_part)]
-SourceGain = Annotated[float | None, BeforeValidator(_source_gain)]
-
-
 class Settings(BaseModel):
-    """The content of a preset file, schema 1. The README explains every key."""
+    """The content of a preset file, parents and variables put in. The README explains every key."""
 
     model_config = STRICT
-    schema_version: Literal[1] = Field(alias="schema")
+    schema_version: Literal[1, 2] = Field(alias="schema")
     summary: Annotated[str, AfterValidator(_summary)]
     model: Annotated[str, Field(min_length=1)] | None = None
     residual: Literal["add-to-last", "stem", "off"] = "add-to-last"
     separation: Separation = Separation()
+    # False lets trim_silence shorten files, so that they no longer lie where the bounce does.
+    aligned: bool = True
     chain: tuple[ChainItem, ...] = ()
+    # After `chain`, on the stems that are named; `rest` is every other one.
+    stem_chains: dict[str, Chain] = Field(default={})
+    # keep: files get longer, all alike, so that echoes and rooms can end.
+    tails: Literal["cut", "keep"] = "cut"
     headroom: Headroom = Headroom()
+    normalise: Normalise | None = None
     limiter: Limiter | None = None
-    mixdowns: dict[Name, dict[str, SourceGain]] = Field(default={})
+    mixdowns: dict[Name, Mixdown] = Field(default={})
+    # A file of its own: the sum of all stems through this chain.
+    master: Chain = ()
     stems: Annotated[Literal["all"] | tuple[str, ...], BeforeValidator(_stem_choice)] = "all"
     output: Output = Output()
+    bounce: Leniency = Leniency()
+
+    @field_validator("chain")
+    @classmethod
+    def _trims_on_purpose(
+        cls, chain: tuple[Effect, ...], info: ValidationInfo
+    ) -> tuple[Effect, ...]:
+        if any(isinstance(effect, TrimSilence) for effect in chain[:-1]):
+            raise wrong("'trim_silence' must be the last effect of the chain; move it there")
+        if chain and isinstance(chain[-1], TrimSilence) and info.data.get("aligned", True):
+            raise wrong(
+                "'trim_silence' moves the stems against the bounce; add `aligned: false` if that "
+                "is meant, or remove it"
+            )
+        return chain
 
     @field_validator("mixdowns")
     @classmethod
-    def _audible(
-        cls, mixdowns: dict[str, dict[str, float | None]]
-    ) -> dict[str, dict[str, float | None]]:
-        for name, gains in mixdowns.items():
-            if all(gain is None for gain in gains.values()):
-                raise _wrong(
+    def _audible(cls, mixdowns: dict[str, Mixdown]) -> dict[str, Mixdown]:
+        for name, mixdown in mixdowns.items():
+            if mixdown.is_empty:
+                raise wrong(
                     f"mixdown '{name}' holds nothing; give a source or rest a gain, as in `rest: 0`"
                 )
         return mixdowns
@@ -164,9 +140,8 @@ class Settings(BaseModel):
     @field_validator("stems")
     @classmethod
     def _publishes(cls, stems: Literal["all"] | tuple[str, ...], info: ValidationInfo) -> object:
-        mixdowns = info.data.get("mixdowns")
-        if stems == () and mixdowns == {}:
-            raise _wrong("nothing would be published; name a stem in 'stems' or add a mixdown")
+        if stems == () and info.data.get("mixdowns") == {} and info.data.get("master") == ():
+            raise wrong("nothing would be published; name a stem in 'stems' or add a mixdown")
         return stems
 
 
@@ -182,7 +157,15 @@ class Preset(Settings):
     @property
     def is_linear(self) -> bool:
         """True if the published stems must null against gain x bounce: all there, unprocessed."""
-        return self.is_sum and not self.chain and self.limiter is None
+        chains = (self.chain, *self.stem_chains.values())
+        levelled = self.limiter is not None or not self.has_one_gain
+        return self.is_sum and not any(chains) and not levelled
+
+    @property
+    def has_one_gain(self) -> bool:
+        """True if all files get the same gain, so that their balance stays."""
+        own = self.normalise is not None and not self.normalise.linked
+        return self.headroom.mode != "per_stem" and not own
 
     @property
     def is_sum(self) -> bool:
@@ -191,76 +174,180 @@ class Preset(Settings):
         return self.stems == "all" and (self.residual != "off" or bool(rest_is_difference))
 
     @property
+    def trim(self) -> TrimSilence | None:
+        """How the files are to be shortened when they are written; None to keep them aligned."""
+        last = self.chain[-1] if self.chain else None
+        return last if isinstance(last, TrimSilence) else None
+
+    @property
     def content_hash(self) -> str:
         """sha256 (hex) of all that changes the sound or the files: not name, path or summary."""
+        apart = {"chain", "stem_chains", "mixdowns", "master"}
         content = self.model_dump(
-            mode="json", by_alias=True, exclude={"name", "path", "summary", "chain"}
+            mode="json", by_alias=True, exclude={"name", "path", "summary", *apart}
         )
-        content["chain"] = [
-            [effect.effect_name, effect.model_dump(mode="json")] for effect in self.chain
-        ]
+        content["chain"] = identities(self.chain)
+        content["mixdowns"] = {name: bus.identity() for name, bus in self.mixdowns.items()}
+        # What a preset does not speak of is not in its hash, so that older ones keep theirs.
+        if self.bounce == Leniency():
+            del content["bounce"]
+        if self.normalise is None:
+            del content["normalise"]
+        if self.output.dither == "auto":
+            del content["output"]["dither"]
+        if self.stem_chains:
+            chains = self.stem_chains.items()
+            content["stem_chains"] = {stem: identities(chain) for stem, chain in chains}
+        if self.master:
+            content["master"] = identities(self.master)
+        if self.limiter is not None:
+            content["limiter"] = self.limiter.identity()
+            if self.limiter.when is not None:
+                content["limiter"] |= {"when": self.limiter.when.model_dump(mode="json")}
         canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
         return hashlib.sha256(canonical.encode()).hexdigest()
 
-    def adjusted(self, stems: tuple[str, ...], separation: Mapping[str, object]) -> Preset:
-        """The same preset with other stems (none: its own) and other fields of `separation`.
+    def adjusted(
+        self,
+        stems: tuple[str, ...],
+        separation: Mapping[str, object],
+        bounce: Mapping[str, bool] | None = None,
+    ) -> Preset:
+        """The same preset with other stems (none: its own), fields of `separation` and `bounce`.
 
         Ranges are checked where the separation is made.
         """
         changes: dict[str, object] = {}
+        if bounce:
+            changes["bounce"] = self.bounce.model_copy(update=dict(bounce))
         if separation:
             changes["separation"] = self.separation.model_copy(update=dict(separation))
         if stems:
             # The path is what a complaint about the stems begins with.
-            changes |= {"stems": stems, "mixdowns": {}, "path": Path("--stems")}
+            changes |= {"stems": stems, "mixdowns": {}, "master": (), "path": Path("--stems")}
         return self.model_copy(update=changes)
 
     @property
     def wanted(self) -> tuple[str, ...] | None:
         """The stems that the outputs are made of; None if that can be all of the model's."""
-        mixed = (item for gains in self.mixdowns.values() for item in gains.items())
-        named = [source for source, gain in mixed if gain is not None]
-        if self.stems == "all" or REST in named:
+        mixed = (item for bus in self.mixdowns.values() for item in bus.mix.items())
+        named = [source for source, level in mixed if level is not None]
+        from_bounce = (bus for bus in self.mixdowns.values() if bus.base == "mixture")
+        named += [source for bus in from_bounce for source in bus.mix]  # `off` takes it out
+        if self.stems == "all" or REST in named or self.master:
             return None
         return tuple(dict.fromkeys([*self.stems, *named]))
+
+    def at(self, facts: Facts) -> Preset:
+        """The same without the parts whose `when` does not hold.
+
+        Of what cannot be known yet all is kept; when the facts are complete, no `when` is left.
+        """
+        buses = {name: bus for name, bus in self.mixdowns.items() if _counts(bus.when, facts)}
+        changes: dict[str, object] = {
+            "chain": _kept(self.chain, facts),
+            "stem_chains": {n: _kept(chain, facts) for n, chain in self.stem_chains.items()},
+            "mixdowns": {name: _settled(bus, facts) for name, bus in buses.items()},
+            "master": _kept(self.master, facts),
+        }
+        if self.limiter is not None:
+            (changes["limiter"],) = _kept((self.limiter,), facts) or (None,)
+        return self.model_copy(update=changes)
+
+    def chain_of(self, stem: str) -> tuple[Effect, ...]:
+        """All that a stem runs through: the chain of every stem, then its own or that of rest."""
+        return (*self.chain, *self.stem_chains.get(stem, self.stem_chains.get(REST, ())))
+
+    def all_effects(self) -> Iterator[tuple[Location, Effect]]:
+        """Every effect of every chain, and where its name stands in the file."""
+        chains: list[tuple[Location, tuple[Effect, ...]]] = [(("chain",), self.chain)]
+        chains += [(("stem_chains", name), each) for name, each in self.stem_chains.items()]
+        chains += [(("mixdowns", name, "chain"), bus.chain) for name, bus in self.mixdowns.items()]
+        for place, chain in [*chains, (("master",), self.master)]:
+            for number, effect in enumerate(chain):
+                yield (*place, number, effect.effect_name), effect
+
+    def buses(self, sources: Sequence[str]) -> dict[str, Mixdown]:
+        """The mixdowns that these sources allow, and the master as one of them, last."""
+        made = dict(self.at(Facts(tuple(sources))).mixdowns)
+        if self.master:
+            if MASTER in made:
+                raise PresetError(
+                    f"{self.path}: mixdown '{MASTER}' has the name of another output; rename it"
+                )
+            made[MASTER] = Mixdown(mix={REST: Level()}, chain=self.master)
+        return made
 
     def outputs(self, sources: Sequence[str]) -> dict[str, dict[str, float]]:
         """What to publish: output name -> {source: linear gain, 0 left out}, stems first.
 
         sources: the names that the separation delivers, in the model's order, with the residual's
         name where `residual` is `stem`. Raises PresetError for a stem the model does not have
-        (naming the nearest), and for a mixdown that is empty or bears another output's name.
+        (naming the nearest), and for a mixdown that is empty or bears another output's name;
+        ModelError for a model whose stems cannot be files, as a checkpoint of anyone may say.
         """
-        named = [] if self.stems == "all" else list(self.stems)
-        named += [source for gains in self.mixdowns.values() for source in gains if source != REST]
-        for name in named:
+        _check_sources(sources)
+        buses = self.buses(sources)
+        self._check_names(buses, sources)
+        stems = sources if self.stems == "all" else self.stems
+        outputs = {stem: {stem: 1.0} for stem in stems}
+        taken = {same_file(stem) for stem in stems}
+        for name, bus in buses.items():
+            if same_file(name) in taken:
+                raise PresetError(
+                    f"{self.path}: mixdown '{name}' has the name of another output; rename it"
+                )
+            taken.add(same_file(name))
+            outputs[name] = bus.weights(sources)
+            if not outputs[name] and bus.base == "stems":
+                raise PresetError(
+                    f"{self.path}: this model leaves mixdown '{name}' empty; use another model"
+                )
+        if not outputs:
+            raise PresetError(f"{self.path}: its conditions leave nothing to publish; relax a when")
+        return outputs
+
+    def _check_names(self, buses: Mapping[str, Mixdown], sources: Sequence[str]) -> None:
+        named = [source for bus in buses.values() for source in bus.mix]
+        named += [stem for stem, chain in self.stem_chains.items() if chain]
+        named = [name for name in named if name != REST]
+        for name in (*(() if self.stems == "all" else self.stems), *named):
             if name not in sources:
                 raise PresetError(
                     f"{self.path}: this model has no stem '{name}'; {suggestion(name, sources)}"
                 )
-        stems = sources if self.stems == "all" else self.stems
-        outputs = {stem: {stem: 1.0} for stem in stems}
-        # File names that differ only in case are one file on macOS and Windows.
-        taken = {stem.casefold() for stem in stems}
-        for name, gains in self.mixdowns.items():
-            if name.casefold() in taken:
-                raise PresetError(
-                    f"{self.path}: mixdown '{name}' has the name of another output; rename it"
-                )
-            taken.add(name.casefold())
-            outputs[name] = _weights(gains, sources)
-            if not outputs[name]:
-                raise PresetError(
-                    f"{self.path}: this model leaves mixdown '{name}' empty; use another model"
-                )
-        return outputs
 
 
-def _weights(gains: Mapping[str, float | None], sources: Sequence[str]) -> dict[str, float]:
-    """The linear gain of every source that is heard in a mixdown."""
-    rest_db = gains.get(REST)
-    in_db = {source: gains.get(source, rest_db) for source in sources}
-    return {source: db_to_linear(gain) for source, gain in in_db.items() if gain is not None}
+def _counts(when: When | None, facts: Facts) -> bool:
+    return when is None or when.holds(facts) is not False
+
+
+def _settled(part: Part, facts: Facts) -> Part:
+    """Without a condition that holds; a mixdown also with its chain's settled."""
+    changes: dict[str, object] = {}
+    if part.when is not None and part.when.holds(facts):
+        changes["when"] = None
+    if isinstance(part, Mixdown) and part.chain:
+        changes["chain"] = _kept(part.chain, facts)
+    return part.model_copy(update=changes) if changes else part
+
+
+def _kept(chain: tuple[Effect, ...], facts: Facts) -> tuple[Effect, ...]:
+    return tuple(_settled(effect, facts) for effect in chain if _counts(effect.when, facts))
+
+
+def _check_sources(sources: Sequence[str]) -> None:
+    """Stems become files beside each other, in the staging folder and where they are published."""
+    for name in sources:
+        if not is_file_part(name):
+            raise ModelError(
+                f"this model has a stem named {name[:MAX_NAME]!r}, which cannot be part of a file "
+                "name; use another model"
+            )
+    if len({same_file(name) for name in sources}) < len(sources):
+        raise ModelError(
+            f"stems of this model have the same name ({', '.join(sources)}); use another model"
+        )
 
 
 def folders() -> tuple[Path, ...]:
@@ -290,57 +377,110 @@ def available(within: Sequence[Path] | None = None) -> list[Preset]:
     return [load_file(path) for path in find(within).values()]
 
 
-def load(name_or_path: str | Path, within: Sequence[Path] | None = None) -> Preset:
+def load(
+    name_or_path: str | Path,
+    within: Sequence[Path] | None = None,
+    plugin_folders: Sequence[Path] = (),
+    variables: Mapping[str, object] | None = None,
+) -> Preset:
     """Load a preset by name, or by path if it ends in .yaml or .yml or contains a path separator.
 
     within: folders to look names up in, first wins; by default `folders()`.
-    Raises PresetError, as PresetError (with `.problems`) where lines of the file can be named.
+    plugin_folders: where plugins may lie, beside the system's folders and the preset's own.
+    variables: values in place of the preset's own; see `language.compose`.
+    Raises PresetError, with `.problems` where lines of the file can be named.
     """
-    text = str(name_or_path)
-    if (
-        isinstance(name_or_path, Path)
-        or text.endswith((".yaml", ".yml"))
-        or "/" in text
-        or "\\" in text
-    ):
-        return load_file(Path(name_or_path))
+    if isinstance(name_or_path, Path) or language.is_file(name_or_path):
+        return load_file(Path(name_or_path), plugin_folders, variables)
     known = find(within)
-    if text not in known:
-        raise PresetError(f"no preset is named '{text}'; {suggestion(text, known)}")
-    return load_file(known[text])
+    if name_or_path not in known:
+        raise PresetError(f"no preset is named '{name_or_path}'; {suggestion(name_or_path, known)}")
+    return load_file(known[name_or_path], plugin_folders, variables)
 
 
-def load_file(path: Path) -> Preset:
+def load_file(
+    path: Path,
+    plugin_folders: Sequence[Path] = (),
+    variables: Mapping[str, object] | None = None,
+) -> Preset:
     """Load a preset file. Raises like `load`."""
-    document = read(path)
+    places = Places(own=path.absolute().parent, settings=tuple(plugin_folders))
+    return _validated(language.compose(path, _named, variables), places)
+
+
+def load_beside(path: Path, plugin_folders: Sequence[Path] = ()) -> Preset:
+    """Load a preset that lies among bounces, where anybody may be able to write.
+
+    It names presets, models and plugins that are installed, and no files. Raises like `load`.
+    """
+    if path.is_symlink():
+        raise PresetError(f"{path}:1: a link is not followed here; copy the preset to its place")
+    composed = language.compose(path, _named, files=False)
+    return _validated(composed, Places(own=None, settings=tuple(plugin_folders)))
+
+
+def origin(path: Path) -> language.Composed:
+    """Where everything in a preset file stands, that of its parents included."""
+    return language.compose(path, _named)
+
+
+def _named(name: str, child: Path) -> Path:
+    """The file of a parent. A preset may extend the one that its own name hides."""
+    own = child.absolute()
+    hidden = own.parent if own.stem == name else None
+    folders_left = [folder for folder in folders() if folder.absolute() != hidden]
+    known = find(folders_left)
+    if name not in known:
+        raise PresetError(f"no preset is named '{name}'; {suggestion(name, known)}")
+    return known[name]
+
+
+def _validated(composed: language.Composed, places: Places) -> Preset:
     try:
-        settings = Settings.model_validate(document.data)
+        settings = Settings.model_validate(composed.data, context={"places": places})
     except ValidationError as error:
-        raise PresetError(*_problems(error, document)) from error
+        raise PresetError(*_problems(error, composed)) from error
     # Validated already, and `name` and `path` are no keys of the file.
+    path = composed.path
     return Preset.model_construct(**dict(settings), name=path.stem, path=path)
 
 
-_MODELS: Mapping[tuple[str, ...], type[BaseModel]] = {
-    (): Settings,
-    ("headroom",): Headroom,
-    ("separation",): Separation,
-    ("limiter",): Limiter,
-    ("output",): Output,
-    **{("chain", name): effect for name, effect in EFFECTS.items()},
+_MODELS: Mapping[str, type[BaseModel]] = {
+    "headroom": Headroom,
+    "normalise": Normalise,
+    "separation": Separation,
+    "limiter": Limiter,
+    "output": Output,
+    "bounce": Leniency,
 }
 
 
-def _problems(error: ValidationError, document: Document) -> list[str]:
+def model_at(place: tuple[str, ...]) -> type[BaseModel] | None:
+    """The model of what stands at a place of the file; list indices are left out of places."""
+    if not place:
+        return Settings
+    if place[-1] in {"when", "not"}:
+        return When
+    bus = 2 if place[0] == "mixdowns" else 0
+    if len(place) == bus == 2:
+        return Mixdown
+    if bus and place[2] == "mix":
+        return Level if len(place) == 4 else None
+    chained = place[bus] in {"chain", "stem_chains", "master"} and len(place) > bus + 1
+    return EFFECTS.get(place[-1]) if chained else _MODELS.get(place[0])
+
+
+def _problems(error: ValidationError, composed: language.Composed) -> list[str]:
     """All problems of a file in the order of its lines; of a foreign schema only that."""
-    found = [(detail["loc"], explain(detail, _MODELS, EFFECTS)) for detail in error.errors()]
+    found = [(detail["loc"], explain(detail, model_at, EFFECTS)) for detail in error.errors()]
     foreign = [
         (place, text) for place, text in found if place == ("schema",) and "missing" not in text
     ]
     if foreign:
         text = (
-            f"{foreign[0][1]}; this version reads schema 1, a newer preset needs a newer stembridge"
+            f"{foreign[0][1]}; this version reads schema 1 and 2, a newer preset needs a newer "
+            "stembridge"
         )
-        return [document.problem(("schema",), text)]
-    found.sort(key=lambda item: document.line(item[0]))
-    return [document.problem(place, text) for place, text in found]
+        return [composed.problem(("schema",), text)]
+    found.sort(key=lambda item: composed.rank(item[0]))
+    return [composed.problem(place, text) for place, text in found]

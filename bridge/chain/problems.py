@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import TYPE_CHECKING, Any
 
-from bridge.chain.effects import unit
+from bridge.chain.effect import plain_field, unit
+from bridge.chain.words import nearest, suggestion
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from pydantic import BaseModel
     from pydantic_core import ErrorDetails
@@ -20,8 +20,8 @@ _SHAPE_ERRORS = {
     "tuple_type": "'{name}' must be a list; write `{name}: [...]` or one `- item` a line",
     "dict_type": _MAPPING,
     "model_type": _MAPPING,
-    "union_tag_not_found": "an item of 'chain' must be `name` or `{{name: {{parameter: value}}}}`; "
-    "mind the indentation",
+    "union_tag_not_found": "an item of '{name}' must be `name` or "
+    "`{{name: {{parameter: value}}}}`; mind the indentation",
 }
 
 # Errors that are answered with what the field allows.
@@ -36,35 +36,21 @@ _VALUE_ERRORS = {
 }
 
 
-def nearest(word: str, options: Iterable[str]) -> str | None:
-    """The option most like a word, case aside, or None if none is like it."""
-    folded = {option.casefold(): option for option in options}
-    found = difflib.get_close_matches(word.casefold(), folded, n=1)
-    return folded[found[0]] if found else None
-
-
-def suggestion(word: str, options: Iterable[str]) -> str:
-    """`did you mean 'x'?` if an option is near, else the list of options."""
-    listed = list(options)
-    if not listed:
-        return "remove it"
-    near = nearest(word, listed)
-    return f"did you mean '{near}'?" if near else f"known: {', '.join(listed)}"
-
-
 def explain(
-    error: ErrorDetails, models: Mapping[tuple[str, ...], type[BaseModel]], effects: Iterable[str]
+    error: ErrorDetails,
+    model_at: Callable[[tuple[str, ...]], type[BaseModel] | None],
+    effects: Iterable[str],
 ) -> str:
     """One validation error in one line.
 
-    models: the model at each place of the file; the place of an effect is ("chain", its name).
+    model_at: the model at a place of the file; the place of an effect is ("chain", its name).
     effects: the names that `chain` may hold.
     """
     place = tuple(str(part) for part in error["loc"] if isinstance(part, str))
     kind = error["type"]
     name = place[-1] if place else ""
     if kind == "extra_forbidden":
-        return _unknown_key(name, place[:-1], models)
+        return _unknown_key(name, place[:-1], model_at(place[:-1]))
     if kind == "union_tag_invalid":
         tag = str(error["ctx"]["tag"])
         return f"unknown effect '{tag}'; {suggestion(tag, effects)}"
@@ -72,24 +58,31 @@ def explain(
         return "a preset has keys with values; start it with `schema: 1`"
     if kind in _SHAPE_ERRORS:
         return _SHAPE_ERRORS[kind].format(name=name, value="1" if name == "schema" else "...")
-    model = models.get(place[:-1])
+    model = model_at(place[:-1])
     if kind in _VALUE_ERRORS and model is not None:
         return _bad_value(name, error["input"], _field(model, name))
     return error["msg"]
 
 
-def _unknown_key(
-    name: str, owner: tuple[str, ...], models: Mapping[tuple[str, ...], type[BaseModel]]
-) -> str:
-    keys = models[owner].model_json_schema().get("properties", {})
+def _unknown_key(name: str, owner: tuple[str, ...], model: type[BaseModel] | None) -> str:
+    keys = list(_fields(model)) if model else []
+    keys.sort(key=lambda key: key == "when")  # what every effect has comes last
+    keys += [] if owner else ["extends", "variables"]
     where = f" of '{owner[-1]}'" if owner else ""
     return f"unknown key '{name}'{where}; {suggestion(name, keys)}"
 
 
 def _field(model: type[BaseModel], name: str) -> dict[str, Any]:
     """The JSON schema of one field."""
-    schema: dict[str, Any] = model.model_json_schema()["properties"][name]
-    return schema
+    return plain_field(_fields(model)[name])
+
+
+def _fields(model: type[BaseModel]) -> dict[str, Any]:
+    """The JSON schemas of all fields; a model that holds itself is described apart."""
+    schema = model.model_json_schema()
+    schema = schema["$defs"][model.__name__] if "$ref" in schema else schema
+    fields: dict[str, Any] = schema.get("properties", {})
+    return fields
 
 
 def _bad_value(name: str, value: object, field: Mapping[str, Any]) -> str:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from bridge.chain.effects import DcRemoval, Effect, board
+from bridge.chain.effect import Audio, Place
+from bridge.chain.effects import DcRemoval, nodes
 from bridge.errors import PromiseBroken
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     import pedalboard
 
-Audio: TypeAlias = npt.NDArray[np.float32]
+    from bridge.chain.effect import Effect, Node, Processor
 
 # Plugins always see blocks of this size, whatever size arrives: so the result cannot depend on how
 # the audio was cut, and pedalboard never sees a block with fewer frames than channels (it would
@@ -75,18 +76,21 @@ def render(
     channels: int,
     frames: int,
     offsets: npt.NDArray[np.float64] | None = None,
+    tail_frames: int = 0,
 ) -> Iterator[Audio]:
     """Stream audio through one part of a chain (effects.parts).
 
     blocks: float32 (channels, any number of frames), `frames` in all; any number of channels.
     offsets: the mean of each channel, shape (channels,), where the part starts with DcRemoval.
-    Yields float32 blocks (channels, at least 1 frame), `frames` in all. Latency and look-ahead are
-    taken out: a sound at frame n comes out at frame n. The same audio cut into other blocks gives
-    the same.
+    tail_frames: how much longer what comes out is, so that an echo can end (alignment.tail_frames).
+    Hand it to the first part only: the others get audio that is that much longer already.
+    Yields float32 blocks (channels, at least 1 frame), frames + tail_frames in all. Latency and
+    look-ahead are taken out: a sound at frame n comes out at frame n. The same audio cut into
+    other blocks gives the same.
 
-    Raises at once ValueError for a DcRemoval that is not first or has no offsets, and PresetError
-    for an effect that cannot work at this rate; while streaming PromiseBroken if the frames do not
-    add up.
+    Raises at once ValueError for a DcRemoval that is not first or has no offsets, PresetError for
+    an effect that cannot work at this rate, PluginError for a plugin that does not load; while
+    streaming PromiseBroken if the frames do not add up.
     """
     removes_dc = bool(effects) and isinstance(effects[0], DcRemoval)
     if any(isinstance(effect, DcRemoval) for effect in effects[1:]):
@@ -95,11 +99,47 @@ def render(
         )
     if removes_dc != (offsets is not None):
         raise ValueError("offsets go with a part that starts with DcRemoval, and with no other")
-    plugins = board(effects, rate_hz)
-    checked = _checked(blocks, channels, frames)
+    place = Place(rate_hz, channels, frames + tail_frames)
+    stages = stages_of(nodes(effects, place), place)
+    audio: Iterator[Audio] = _checked(blocks, channels, frames)
     if offsets is not None:
-        checked = _without(checked, offsets)
-    return checked if plugins is None else _aligned(plugins, checked, rate_hz, channels, frames)
+        audio = _without(audio, offsets)
+    audio = itertools.chain(audio, _silence(channels, tail_frames))
+    for stage in stages:
+        audio = through(stage, audio, place)
+    return audio
+
+
+def stages_of(nodes: Sequence[Node], place: Place) -> list[Processor]:
+    """The nodes with all pedalboard plugins that stand side by side joined into one."""
+    if not nodes:
+        return []
+    import pedalboard
+
+    stages: list[Processor] = []
+    for is_plugin, group in itertools.groupby(nodes, lambda n: isinstance(n, pedalboard.Plugin)):
+        run: list[Any] = list(group)
+        stages += [_Board(run, place.rate_hz)] if is_plugin else run
+    return stages
+
+
+class _Board:
+    """pedalboard's plugins in a row. With reset=False they keep their state between blocks."""
+
+    late_frames = 0
+
+    def __init__(self, plugins: list[pedalboard.Plugin], rate_hz: float) -> None:
+        import pedalboard
+
+        self._chain = pedalboard.Chain(plugins)
+        self._rate_hz = rate_hz
+
+    def process(self, block: Audio) -> Audio:
+        """At first as many frames fewer as the plugins report as latency."""
+        out: Audio = self._chain.process(
+            block, self._rate_hz, buffer_size=BLOCK_FRAMES, reset=False
+        )
+        return out
 
 
 def _checked(blocks: Iterable[Audio], channels: int, frames: int) -> Iterator[Audio]:
@@ -125,25 +165,33 @@ def _without(blocks: Iterable[Audio], offsets: npt.NDArray[np.float64]) -> Itera
         yield (block - offsets[:, np.newaxis]).astype(np.float32)
 
 
-def _aligned(
-    plugins: pedalboard.Chain,
-    blocks: Iterable[Audio],
-    rate_hz: float,
-    channels: int,
-    frames: int,
-) -> Iterator[Audio]:
-    """The blocks through the plugins, frame for frame.
+def _silence(channels: int, frames: int) -> Iterator[Audio]:
+    for start in range(0, frames, BLOCK_FRAMES):
+        yield np.zeros((channels, min(BLOCK_FRAMES, frames - start)), np.float32)
+
+
+def through(processor: Processor, blocks: Iterable[Audio], place: Place) -> Iterator[Audio]:
+    """Audio of `place.frames` frames through one processor, frame for frame.
 
     With reset=False pedalboard drops as many frames at the start as its plugins report as latency,
-    so what comes out is in place but late: silence pushes the last frames out.
+    and `late_frames` says what else is to be dropped (or added, where it is negative). So what
+    comes out is in place but late: silence pushes the last frames out.
     """
-    silence = np.zeros((channels, BLOCK_FRAMES), np.float32)
-    flush = itertools.repeat(silence, math.ceil(_MAX_LATENCY_S * rate_hz / BLOCK_FRAMES))
-    due_frames = frames
-    for block in itertools.chain(_regular(blocks, channels), flush):
+    due_frames = place.frames
+    skip_frames = processor.late_frames
+    if skip_frames < 0 and due_frames:
+        early_frames = min(-skip_frames, due_frames)
+        due_frames -= early_frames
+        yield np.zeros((place.channels, early_frames), np.float32)
+    silence = np.zeros((place.channels, BLOCK_FRAMES), np.float32)
+    flush = itertools.repeat(silence, math.ceil(_MAX_LATENCY_S * place.rate_hz / BLOCK_FRAMES))
+    for block in itertools.chain(_regular(blocks, place.channels), flush):
         if due_frames == 0:
             return
-        out = plugins.process(block, rate_hz, buffer_size=BLOCK_FRAMES, reset=False)[:, :due_frames]
+        out = processor.process(block)
+        dropped = min(max(skip_frames, 0), out.shape[1])
+        skip_frames -= dropped
+        out = out[:, dropped : dropped + due_frames]
         due_frames -= out.shape[1]
         if out.shape[1]:
             yield out

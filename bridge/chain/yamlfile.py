@@ -8,6 +8,7 @@ they are truth values, and `vocals: off` would turn into `vocals: false`).
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -50,7 +51,7 @@ class Document:
 
     def problem(self, location: Location, message: str) -> str:
         """`file:line: message`."""
-        return f"{self.path}:{self.line(location)}: {message}"
+        return f"{self.path}:{self.line(location)}: {_visible(message)}"
 
 
 def read(path: Path) -> Document:
@@ -82,7 +83,7 @@ def parse(text: str, path: Path) -> Document:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 1
-        raise PresetError(f"{path}:{line}: {_syntax(error)}") from error
+        raise PresetError(f"{path}:{line}: {_visible(_syntax(error))}") from error
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         problem = (
@@ -95,8 +96,14 @@ def parse(text: str, path: Path) -> Document:
     data = plain.value(root, ())
     document = Document(path, data, plain.lines)
     if plain.problems:
-        raise PresetError(*[f"{path}:{line}: {message}" for line, message in plain.problems])
+        problems = [f"{path}:{line}: {_visible(message)}" for line, message in plain.problems]
+        raise PresetError(*problems)
     return document
+
+
+def _visible(message: str) -> str:
+    """One line that shows what it quotes: a key may hold line ends and changes of direction."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in message)
 
 
 def _syntax(error: yaml.MarkedYAMLError) -> str:
@@ -181,6 +188,7 @@ class _Plain:
     def value(self, node: yaml.Node, location: Location) -> object:
         self.lines.setdefault(location, _line(node))
         if isinstance(node, yaml.ScalarNode):
+            self._check_characters(node)
             return _scalar(node)
         if id(node) in self._open:
             self.problems.append((_line(node), "an alias contains itself; write the values out"))
@@ -194,6 +202,23 @@ class _Plain:
         self._open.remove(id(node))
         return data
 
+    def _check_characters(self, node: yaml.ScalarNode) -> None:
+        """YAML has escapes for what it forbids: "\\e[2J" would clear the terminal that shows it.
+
+        Neither control characters (Cc) nor halves of characters (Cs) are text.
+        """
+        bad = next(
+            (
+                c
+                for c in str(node.value)
+                if unicodedata.category(c) in {"Cc", "Cs"} and c not in "\n\t"
+            ),
+            None,
+        )
+        if bad is not None:
+            message = f"character U+{ord(bad):04X} is not allowed, not even escaped; remove it"
+            self.problems.append((_line(node), message))
+
     def _list(self, node: yaml.Node, location: Location) -> tuple[object, ...]:
         return tuple(self.value(item, (*location, index)) for index, item in enumerate(node.value))
 
@@ -205,6 +230,7 @@ class _Plain:
                     (_line(key), "a key must be a word; quote it or check the brackets")
                 )
                 continue
+            self._check_characters(key)
             name = str(key.value)
             if name in data:
                 first = self.lines[(*location, name)]

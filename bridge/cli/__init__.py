@@ -13,7 +13,19 @@ from typing import Annotated
 import typer
 
 from bridge import __version__
-from bridge.cli import demo, doctor, evaluate, models, presets, retry, split, status, watch
+from bridge.cli import (
+    demo,
+    doctor,
+    evaluate,
+    models,
+    presets,
+    preview,
+    reload,
+    retry,
+    split,
+    status,
+    watch,
+)
 
 GARBAGE_OBJECTS = 50_000  # between two looks for garbage in cycles, of which we make few
 
@@ -27,11 +39,13 @@ app = typer.Typer(
 )
 app.command("watch")(watch.watch)
 app.command("split")(split.split)
+app.command("preview")(preview.preview)
 app.add_typer(presets.app, name="presets")
 app.add_typer(models.app, name="models")
 app.command("evaluate")(evaluate.evaluate)
 app.command("status")(status.status)
 app.command("retry")(retry.retry)
+app.command("reload")(reload.reload)
 app.command("doctor")(doctor.doctor)
 app.command("demo")(demo.demo)
 

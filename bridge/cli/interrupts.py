@@ -1,18 +1,19 @@
-"""Ctrl-C and a plain kill, looked at between two blocks of audio.
+"""Ctrl-C and a plain kill, looked at several times a second.
 
-As exceptions they could strike inside a C library's call back into Python, where they are dropped;
-what was being read then looks damaged. So they only set an event while a job can be running.
+As exceptions they could strike anywhere: between two writes to the ledger, or in the midst of
+ending the worker. So they only set an event, and whoever waits for the worker looks at it.
 """
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 INTERRUPTED = 130  # exit code, 128 + SIGINT, as shells expect
 
@@ -35,3 +36,36 @@ def deferred() -> Iterator[threading.Event]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def hangups(reload: threading.Event, stop: threading.Event) -> Iterator[None]:
+    """Within it, SIGHUP asks for the settings to be read again, where the system has it.
+
+    When it comes because the terminal was closed, it means the end, as it does for any program.
+    """
+    if not hasattr(signal, "SIGHUP"):
+        yield
+        return
+    had_terminal = os.isatty(0)
+
+    def ask(*_: object) -> None:
+        asked = stop if had_terminal and not os.isatty(0) else reload
+        if not asked.is_set():
+            asked.set()
+
+    before = signal.signal(signal.SIGHUP, ask)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def raising(stop: threading.Event) -> Callable[[], None]:
+    """A function that raises KeyboardInterrupt once `stop` is set."""
+
+    def look() -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+
+    return look

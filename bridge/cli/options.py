@@ -10,6 +10,7 @@ import typer
 if TYPE_CHECKING:
     from bridge.config import Settings
     from bridge.service import Engine
+    from bridge.worker.client import Worker
 
 Out = Annotated[
     Path | None,
@@ -25,6 +26,15 @@ Preset = Annotated[
         show_default=False,
     ),
 ]
+Set = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="NAME=VALUE",
+        help="A variable of the preset; may be given several times.",
+        show_default=False,
+    ),
+]
 Model = Annotated[
     str | None,
     typer.Option(
@@ -32,6 +42,15 @@ Model = Annotated[
         "-m",
         metavar="NAME",
         help="What separates; see `models list`. [default: spleeter:2stems]",
+        show_default=False,
+    ),
+]
+Precision = Annotated[
+    str | None,
+    typer.Option(
+        "--precision",
+        metavar="P",
+        help="float32 (exact) or bfloat16 (faster). [default: auto]",
         show_default=False,
     ),
 ]
@@ -90,6 +109,18 @@ Shifts = Annotated[
     ),
 ]
 
+AcceptTruncated = Annotated[
+    bool,
+    typer.Option(
+        "--accept-truncated",
+        help="Take a bounce that is cut off as far as it goes, and mark its stems.",
+    ),
+]
+Repair = Annotated[
+    bool,
+    typer.Option("--repair", help="Replace NaN and Inf in a bounce, and say how many there were."),
+]
+
 
 def settings(**flags: object) -> Settings:
     """The settings in force, with the flags that were given."""
@@ -102,22 +133,39 @@ def engine(
     preset_flag: str | None,
     model_flag: str | None,
     *,
+    precision: str | None = None,
     stems: str | None = None,
+    worker: Worker | None = None,
+    accept_truncated: bool = False,
+    repair: bool = False,
+    variables: list[str] | None = None,
     **separation: float | str | None,
 ) -> Engine:
-    """An engine for the options in force, with bars for what has to be fetched.
+    """An engine for the options in force, with bars for what has to be fetched; close it.
 
-    separation: fields of a preset's `separation` by name; None means not given.
+    worker: one that an earlier engine has used. accept_truncated, repair: of a preset's `bounce`;
+    False means not given. variables: name=value, of the preset. separation: fields of a preset's
+    `separation` by name; None means not given.
     """
-    from bridge.chain import preset as presets
     from bridge.cli.show import Fetching, note
+    from bridge.worker.client import Worker
+
+    worker = worker or Worker(Fetching(), note)
+    worker.start()  # first of all: it imports torch while we import the rest
+
+    from bridge.chain import inspection
+    from bridge.chain import preset as presets
+    from bridge.chain.language import given_variables
     from bridge.service import Engine, choose_model
 
-    in_force = settings(preset=preset_flag)
-    preset = presets.load(in_force.preset)
+    in_force = settings(preset=preset_flag, precision=precision)
+    values = given_variables(variables or [])
+    preset = presets.load(in_force.preset, plugin_folders=in_force.plugin_folders, variables=values)
+    inspection.check(preset)  # in a process of its own, if there are plugins
     model = choose_model(model_flag, preset, in_force)
     names = tuple(filter(None, (name.strip() for name in (stems or "").split(","))))
     given = {name: value for name, value in separation.items() if value is not None}
-    return Engine(
-        in_force, preset.adjusted(names, given), model, fetching=Fetching(), announce=note
-    )
+    bounce = {"accept_truncated": accept_truncated, "repair": repair}
+    accepted = {name: True for name, wanted in bounce.items() if wanted}
+    adjusted = preset.adjusted(names, given, accepted)
+    return Engine(in_force, adjusted, model, worker, model_holds=model_flag is not None)

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from bridge.cli import options
+
 app = typer.Typer(help="What becomes of the stems.", no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(metavar="NAME|FILE", help="A preset's name or its file.")]
@@ -18,11 +20,12 @@ def list_presets() -> None:
     from bridge.cli.show import note, table
     from bridge.errors import PresetError
 
+    folders = options.settings().plugin_folders
     rows: list[tuple[str, str, str]] = []
     broken: list[str] = []
     for name, path in presets.find().items():
         try:
-            rows.append((name, presets.load_file(path).summary, str(path.parent)))
+            rows.append((name, presets.load_file(path, folders).summary, str(path.parent)))
         except PresetError as error:
             broken.append(str(error))
     table(None, ("preset", "what it gives", "folder"), rows)
@@ -37,22 +40,30 @@ def show(name: Name) -> None:
     """Print a preset's file: copy it, change it, use it."""
     from bridge.chain import preset as presets
 
-    typer.echo(presets.load(name).path.read_text(encoding="utf-8"), nl=False)
+    folders = options.settings().plugin_folders
+    preset = presets.load(name, plugin_folders=folders)
+    typer.echo(preset.path.read_text(encoding="utf-8"), nl=False)
 
 
 @app.command()
 def check(
     names: Annotated[list[str], typer.Argument(metavar="NAME|FILE...", help="Presets.")],
 ) -> None:
-    """Say what is wrong with presets, with file and line."""
+    """Say what is wrong with presets, with file and line; their plugins are tried."""
+    from bridge.chain import inspection
     from bridge.chain import preset as presets
     from bridge.cli.show import note
-    from bridge.errors import PresetError
+    from bridge.errors import PluginError, PresetError
 
+    folders = options.settings().plugin_folders
     failed = False
     for name in names:
         try:
-            preset = presets.load(name)
+            preset = presets.load(name, plugin_folders=folders)
+            inspection.check(preset)
+        except PluginError as error:
+            failed = True
+            note(f"{name}: {error}")
         except PresetError as error:
             failed = True
             for problem in error.problems:
@@ -61,3 +72,28 @@ def check(
             typer.echo(f"{preset.path}: fine ({preset.summary})")
     if failed:
         raise typer.Exit(2)
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of presets; an editor completes and checks with it."""
+    import json
+
+    from bridge.chain import editors
+
+    typer.echo(json.dumps(editors.schema(), indent=2))
+
+
+@app.command()
+def new(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What it is to be called.")],
+    parent: Annotated[
+        str | None,
+        typer.Option("--from", metavar="PRESET", help="One to change.", show_default=False),
+    ] = None,
+) -> None:
+    """Write a commented preset into your own presets folder, ready to be changed."""
+    from bridge.chain import preset as presets
+    from bridge.chain import template
+
+    typer.echo(str(template.write(name, parent, presets.folders()[0])))

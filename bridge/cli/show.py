@@ -30,6 +30,8 @@ STAGES = {
     "publish": 0.01,
 }
 _CONTROLS = frozenset({"Cc", "Zl", "Zp"})
+# Bidi overrides and isolates (Unicode 9, section 2): they show a line in another order than it has.
+_BIDI = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 PLAIN_WIDTH = 200  # of a table in a file or a pipe: wide enough for paths
 
 
@@ -50,7 +52,8 @@ def note(text: str) -> None:
 
 def plain(text: str) -> str:
     """One line that any terminal can show: a file name may hold escape codes and newlines."""
-    cleaned = "".join(" " if unicodedata.category(c) in _CONTROLS else c for c in text)
+    shown = (" " if unicodedata.category(c) in _CONTROLS or c in _BIDI else c for c in text)
+    cleaned = "".join(shown)
     return cleaned.encode("utf-8", "replace").decode()
 
 
@@ -180,37 +183,41 @@ class Lines:
         self._bar: JobBar | None = None
 
     def note(self, text: str) -> None:
-        """See `bridge.watch.Audience`."""
+        """See `bridge.audience.Audience`."""
+        self._line("note", text)
+
+    def event(self, name: str, text: str, **facts: object) -> None:
+        """See `bridge.audience.Audience`."""
         self._line("note", text)
 
     def started(self, job: Job) -> None:
-        """See `bridge.watch.Audience`."""
+        """See `bridge.audience.Audience`."""
         self._line("start", str(job.source_path))
         self._bar = JobBar(str(job.source_path)).__enter__()
 
     def progress(self, job: Job, stage: str, share: float) -> None:
-        """See `bridge.watch.Audience`."""
+        """See `bridge.audience.Audience`."""
         if self._bar is not None:
             self._bar.update(stage, share)
 
     def done(self, job: Job, manifest: Manifest) -> None:
-        """See `bridge.watch.Audience`."""
+        """See `bridge.audience.Audience`."""
         folder = job.recipe.out_dir / (job.output_path or "")
         self._end("done", f"{job.source_path}: {summary(manifest, folder)}")
         for warning in manifest.warnings:
             self._line("note", warning)
 
     def skipped(self, job: Job) -> None:
-        """See `bridge.watch.Audience`."""
+        """See `bridge.audience.Audience`."""
         self._end("same", f"{job.source_path}: unchanged content, its stems are there")
 
     def failed(self, job: Job, reason: str, *, retry: bool) -> None:
-        """See `bridge.watch.Audience`."""
+        """See `bridge.audience.Audience`."""
         later = " (will be tried again)" if retry else ""
         self._end("FAILED", f"{job.source_path}: {reason}{later}")
 
     def released(self, job: Job, reason: str) -> None:
-        """See `bridge.watch.Audience`."""
+        """See `bridge.audience.Audience`."""
         self._end("note", f"{job.source_path}: {reason}")
 
     def _end(self, kind: str, text: str) -> None:

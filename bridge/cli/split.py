@@ -10,7 +10,7 @@ import typer
 from bridge.cli import options
 
 if TYPE_CHECKING:
-    from threading import Event
+    from collections.abc import Callable
 
     from bridge.errors import StembridgeError
     from bridge.service import Engine
@@ -20,13 +20,17 @@ def split(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Bounces.")],
     out: options.Out = None,
     preset: options.Preset = None,
+    variables: options.Set = None,
     model: options.Model = None,
+    precision: options.Precision = None,
     stems: options.Stems = None,
     two_stems: options.TwoStems = None,
     other_method: options.OtherMethod = None,
     segment: options.Segment = None,
     overlap: options.Overlap = None,
     shifts: options.Shifts = None,
+    accept_truncated: options.AcceptTruncated = False,
+    repair: options.Repair = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the manifests as one JSON list.")
     ] = False,
@@ -34,22 +38,29 @@ def split(
     """Make stems of FILEs now, into Stems/<bounce>/ beside each of them (or into DIR)."""
     import json
 
-    from bridge.cli.interrupts import deferred
+    from bridge.cli.interrupts import deferred, raising
     from bridge.cli.show import result
 
-    engine = options.engine(
-        preset,
-        model,
-        stems=stems,
-        two_stems=two_stems,
-        other_method=other_method,
-        segment_s=segment,
-        overlap=overlap,
-        shifts=shifts,
-    )
-    _ = engine.separator  # now, while Ctrl-C still ends a download
-    with deferred() as stop:
-        outcomes = [_one(engine, file, out, stop, quiet=as_json) for file in files]
+    with (
+        deferred() as stop,
+        options.engine(
+            preset,
+            model,
+            precision=precision,
+            stems=stems,
+            two_stems=two_stems,
+            other_method=other_method,
+            segment_s=segment,
+            overlap=overlap,
+            shifts=shifts,
+            accept_truncated=accept_truncated,
+            repair=repair,
+            variables=variables,
+        ) as engine,
+    ):
+        look = raising(stop)
+        engine.load(look)
+        outcomes = [_one(engine, file, out, look, quiet=as_json) for file in files]
     if as_json:
         result(json.dumps(outcomes, indent=2, ensure_ascii=False))
     if any("error" in outcome for outcome in outcomes):
@@ -57,7 +68,7 @@ def split(
 
 
 def _one(
-    engine: Engine, file: Path, out: Path | None, stop: Event, *, quiet: bool
+    engine: Engine, file: Path, out: Path | None, look: Callable[[], None], *, quiet: bool
 ) -> dict[str, Any]:
     from bridge.cli.show import JobBar, note, plain, result, summary
     from bridge.errors import ModelError, StembridgeError, UsageError
@@ -70,8 +81,7 @@ def _one(
         with JobBar(file.name) as bar:
 
             def listen(stage: str, share: float) -> None:
-                if stop.is_set():
-                    raise KeyboardInterrupt
+                look()
                 bar.update(stage, share)
 
             manifest, path = engine.convert(file.absolute(), target, out_dir, listen)

@@ -1,16 +1,19 @@
-"""`stembridge status`: what became of every bounce."""
+"""`stembridge status`: what became of every bounce, and which services are running."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from bridge.cli import options
 
 if TYPE_CHECKING:
-    from bridge.ledger.states import Job
+    from collections.abc import Mapping, Sequence
+
+    from bridge.ledger.services import Service
+    from bridge.ledger.states import Job, State
 
 
 def status(
@@ -18,33 +21,100 @@ def status(
         Path | None, typer.Argument(metavar="[FOLDER]", help="Only this watched folder.")
     ] = None,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="Newest bounces shown.")] = 30,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print all of it as one JSON object.")
+    ] = False,
 ) -> None:
-    """Show what became of every bounce: done, failed with its reason, pending or running."""
-    from bridge.cli.show import table
+    """Show what became of every bounce (done, failed with its reason, pending, running), and which
+    services are running.
+    """
+    import json
+
+    from bridge.cli.show import plain, result, table
+    from bridge.ledger.states import State
     from bridge.ledger.store import Ledger
 
     path = options.settings().ledger_path
+    jobs: Sequence[Job] = ()
+    services: Sequence[Service] = ()
+    counts = dict.fromkeys(State, 0)
+    if path.exists():
+        ledger = Ledger(path)
+        where = None if folder is None else folder.absolute()
+        jobs, counts = ledger.jobs(where, limit=limit), ledger.counts(where)
+        services = ledger.services.living(where)
+    if as_json:
+        result(json.dumps(_report(jobs, counts, services), indent=2, ensure_ascii=False))
+        return
     if not path.exists():
         typer.echo("nothing has been watched yet: `stembridge watch FOLDER` begins")
         return
-    ledger = Ledger(path)
-    where = None if folder is None else folder.absolute()
-    jobs = ledger.jobs(where, limit=limit)
     table(
         None, ("bounce", "state", "when", "stems or reason"), (_row(job) for job in reversed(jobs))
     )
-    counts = ledger.counts(where)
+    for service in services:
+        typer.echo(plain(_line(service)))
     typer.echo(", ".join(f"{count} {state.value}" for state, count in counts.items() if count))
 
 
 def _row(job: Job) -> tuple[str, str, str, str]:
-    import time
-
     from bridge.cli.show import plain
 
     when_s = job.finished_s or job.started_s or job.created_s
     outcome = job.reason or (str(job.manifest_path.parent) if job.manifest_path else "")
-    if job.state.value == "pending":  # what came before a `retry` is past
-        outcome = f"{outcome} (attempt {job.attempts + 1} follows)" if job.attempts else ""
-    when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(when_s))
-    return plain(str(job.source_path)), job.state.value, when, plain(outcome)
+    if job.state.value == "pending" and job.attempts:
+        outcome = f"{outcome} (attempt {job.attempts + 1} follows)"
+    return plain(str(job.source_path)), job.state.value, _local(when_s), plain(outcome)
+
+
+def _line(service: Service) -> str:
+    recipe = service.recipe
+    about = f"watching {service.folder} → {recipe.out_dir} since {_local(service.started_s)}"
+    paused = f"; PAUSED: {service.paused}" if service.paused else ""
+    return f"{about} (process {service.process.pid}, preset {recipe.preset_name}){paused}"
+
+
+def _local(when_s: float) -> str:
+    import time
+
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(when_s))
+
+
+def _report(
+    jobs: Sequence[Job], counts: Mapping[State, int], services: Sequence[Service]
+) -> dict[str, Any]:
+    return {
+        "counts": {state.value: count for state, count in counts.items()},
+        "services": [_service(service) for service in services],
+        "jobs": [_job(job) for job in reversed(jobs)],
+    }
+
+
+def _service(service: Service) -> dict[str, Any]:
+    return {
+        "folder": str(service.folder),
+        "out_dir": str(service.recipe.out_dir),
+        "preset": service.recipe.preset_name,
+        "model": service.recipe.model,
+        "pid": service.process.pid,
+        "started_s": service.started_s,
+        "heartbeat_s": service.heartbeat_s,
+        "paused": service.paused,
+    }
+
+
+def _job(job: Job) -> dict[str, Any]:
+    return {
+        "id": job.id,
+        "bounce": str(job.path),
+        "state": job.state.value,
+        "attempts": job.attempts,
+        "code": job.code,
+        "reason": job.reason,
+        "manifest": None if job.manifest_path is None else str(job.manifest_path),
+        "preset": job.recipe.preset_name,
+        "model": job.recipe.model,
+        "created_s": job.created_s,
+        "started_s": job.started_s,
+        "finished_s": job.finished_s,
+    }

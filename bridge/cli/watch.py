@@ -16,13 +16,17 @@ def watch(
     ],
     out: options.Out = None,
     preset: options.Preset = None,
+    variables: options.Set = None,
     model: options.Model = None,
+    precision: options.Precision = None,
     stems: options.Stems = None,
     two_stems: options.TwoStems = None,
     other_method: options.OtherMethod = None,
     segment: options.Segment = None,
     overlap: options.Overlap = None,
     shifts: options.Shifts = None,
+    accept_truncated: options.AcceptTruncated = False,
+    repair: options.Repair = False,
     poll: Annotated[
         bool, typer.Option("--poll", help="Look regularly; for network drives without events.")
     ] = False,
@@ -35,33 +39,63 @@ def watch(
     They lie in FOLDER/Stems/<bounce>/, as long as the bounce, at its rate and depth, with its time
     reference. A bounce is taken when its file is closed; a new render over it replaces its stems.
     """
-    from bridge.cli.interrupts import INTERRUPTED, deferred
-    from bridge.cli.show import Lines
-    from bridge.ledger.store import Ledger
-    from bridge.watch import Watch
+    from functools import partial
 
-    engine = options.engine(
+    from bridge.audience import Everyone
+    from bridge.cli.interrupts import INTERRUPTED, deferred, hangups, raising
+    from bridge.cli.show import Lines
+    from bridge.ledger.states import State
+    from bridge.ledger.store import Ledger
+    from bridge.log import Log
+    from bridge.watch import LEDGER_PATIENCE_S, Watch
+
+    asked = partial(
+        options.engine,
         preset,
         model,
+        precision=precision,
         stems=stems,
         two_stems=two_stems,
         other_method=other_method,
         segment_s=segment,
         overlap=overlap,
         shifts=shifts,
+        accept_truncated=accept_truncated,
+        repair=repair,
+        variables=variables,
     )
-    ledger = Ledger(engine.settings.ledger_path)
-    audience = Lines()
-    service = Watch(folder, out, engine, ledger, audience, poll=poll)
-    _ = engine.separator  # now, not at the first bounce: what is missing shows at once
-    audience.note(
-        f"watching {service.folder} → {service.out_dir} "
-        f"(preset {engine.preset.name}, model {engine.model})"
-    )
-    with deferred() as stop:  # the running job goes back into the queue
-        tally = service.run(stop, once=once)
-    audience.note(f"{tally.done} done, {tally.skipped} unchanged, {tally.failed} failed")
+    with (
+        deferred() as stop,  # the running job goes back into the queue
+        asked() as engine,
+    ):
+        settings = engine.settings
+        ledger = Ledger(settings.ledger_path, busy_timeout_s=LEDGER_PATIENCE_S)
+        audience = Everyone(Lines(), Log(settings.log_dir, folder.absolute()))
+        service = Watch(
+            folder,
+            out,
+            engine,
+            ledger,
+            audience,
+            poll=poll,
+            reread=lambda: asked(worker=engine.worker),
+        )
+        engine.load(raising(stop))  # now, not at the first bounce: what is missing shows at once
+        audience.event(
+            "began",
+            f"watching {service.folder} → {service.out_dir} "
+            f"(preset {engine.preset.name}, model {engine.model})",
+            preset=engine.preset.name,
+            model=engine.model,
+        )
+        with hangups(service.reload, stop):
+            tally = service.run(stop, once=once)
+    counts = f"{tally.done} done, {tally.skipped} unchanged, {tally.failed} failed"
+    if tally.blocked is not None:
+        waiting = ledger.counts(service.folder)[State.PENDING]
+        counts = f"{counts}, {waiting} left pending: {tally.blocked}"
+    audience.event("ended", counts)
     if stop.is_set():
         raise typer.Exit(INTERRUPTED)
-    if tally.failed:
+    if tally.failed or tally.blocked is not None:
         raise typer.Exit(1)

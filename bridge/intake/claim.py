@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bridge import errors
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 # Large enough that the hash, not the system calls, sets the pace; small beside any audio buffer.
@@ -51,13 +53,15 @@ def open_regular(path: Path) -> int:
     raise _not_regular(path)
 
 
-def identify(path: Path) -> Identity:
+def identify(path: Path, waiting: Callable[[], None] = lambda: None) -> Identity:
     """The identity of the bounce at `path`: reads it once, in blocks.
+
+    waiting: called after each block, a mebibyte; what it raises is passed on.
 
     Raises errors.BounceChanged when it is replaced, changed or removed meanwhile, errors.NotAudio
     when it is no regular file, errors.OutputError when the system does not let it be read.
     """
-    try:
+    with _reading(path):
         descriptor = open_regular(path)
         with os.fdopen(descriptor, "rb", buffering=0) as file:
             before = os.fstat(descriptor)
@@ -65,35 +69,55 @@ def identify(path: Path) -> Identity:
             while block := file.read(_BLOCK_BYTES):
                 digest.update(block)
                 length += len(block)
+                waiting()
             after = os.fstat(descriptor)
         at_path = path.lstat()
-    except (FileNotFoundError, NotADirectoryError):
-        raise _changed(path, "was removed or renamed") from None
-    except OSError as error:
-        raise _unreadable(path, error) from error
     if not _state(before) == _state(after) == _state(at_path) or length != before.st_size:
         raise _changed(path, "changed while it was read")
     return Identity(path, before.st_size, before.st_mtime_ns, before.st_ino, digest.hexdigest())
 
 
-def still(identity: Identity) -> None:
-    """Checks that the bounce has not changed since `identify`; call it after the last read.
+def still(identity: Identity, waiting: Callable[[], None] = lambda: None) -> None:
+    """Checks that the bounce is what `identify` read; call it after the last read.
 
-    Raises errors.BounceChanged when size, modification time or inode differ or the file is gone.
+    waiting: see `identify`.
+
+    Raises errors.BounceChanged when size, modification time, inode or content differ or the file
+    is gone.
+
+    The content is hashed again, because times prove little: a copying program sets them back to
+    those of its source, some systems count them in steps of two seconds, and a network drive may
+    show old ones. What was decoded in between is then what was hashed, unless somebody put other
+    audio there, put the old back within the same job, and set the time back as well. A gigabyte
+    costs a second and comes from memory mostly; separating it takes minutes.
     """
     path = identity.path
+    with _reading(path):
+        now = path.lstat()
+    seen = (now.st_size, now.st_mtime_ns, now.st_ino)
+    known = (identity.size, identity.mtime_ns, identity.inode)
+    if seen != known or identify(path, waiting) != identity:
+        raise _changed(path, "changed while it was read")
+
+
+def looks_like(path: Path, size: int, mtime_ns: int) -> bool:
+    """Whether a regular file of this size and modification time lies there."""
     try:
         now = path.lstat()
+    except OSError:
+        return False
+    return stat.S_ISREG(now.st_mode) and (now.st_size, now.st_mtime_ns) == (size, mtime_ns)
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Turns the system's refusals into errors of the tree."""
+    try:
+        yield
     except (FileNotFoundError, NotADirectoryError):
         raise _changed(path, "was removed or renamed") from None
     except OSError as error:
         raise _unreadable(path, error) from error
-    if (now.st_size, now.st_mtime_ns, now.st_ino) != (
-        identity.size,
-        identity.mtime_ns,
-        identity.inode,
-    ):
-        raise _changed(path, "changed while it was read")
 
 
 def _state(result: os.stat_result) -> tuple[int, int, int, int]:

@@ -20,6 +20,7 @@ from bridge.intake import settle
 from bridge.intake.claim import open_regular
 from bridge.intake.scan import Territory, is_bounce_name, looks_published
 from bridge.intake.watcher import Hint, Kind, Native, Notifier, Watcher
+from bridge.intake.writers import Writers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -36,6 +37,9 @@ _REST_PER_WALK = 9.0
 _MIN_BETWEEN_WALKS_S = 1.0
 
 FileState = tuple[int, int]  # size, mtime_ns
+
+# Finished by the looks of it only: nobody has said that it is closed.
+_UNCLOSED = (settle.Ready(settle.Reason.COMPLETE), settle.Ready(settle.Reason.QUIET))
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +62,8 @@ class Intake:
     output_dirs: never entered. known: whether (path, size, mtime_ns) needs no settling because the
     ledger has it. warn: gets one line for the user. rescan_s, polling_s: seconds between two walks,
     with the system's events and without. polling: do without them from the start; they may also
-    fail. Then `polling_times` decide. clock: monotonic seconds.
+    fail. Then `polling_times` decide. clock: monotonic seconds. held: whether a process has a file
+    open for writing.
     """
 
     def __init__(
@@ -76,12 +81,14 @@ class Intake:
         polling: bool = False,
         clock: Callable[[], float] = time.monotonic,
         notifier: Callable[[Path], Notifier] = Native,
+        held: Callable[[Path], bool] | None = None,
     ) -> None:
         self._folder = folder.absolute()
         self._territory = Territory(self._folder, tuple(path.absolute() for path in output_dirs))
         self._watcher = Watcher(self._folder, polling=polling, warn=warn, native=notifier)
         self._on_settled, self._known, self._warn = on_settled, known, warn
         self._times, self._polling_times = times, polling_times
+        self._held = held or Writers(clock).hold
         self._rescan_s, self._polling_s, self._clock = rescan_s, polling_s, clock
         self._tracks: dict[Path, settle.Track] = {}
         self._looks: list[tuple[float, Path]] = []  # a heap of when to look where
@@ -220,6 +227,11 @@ class Intake:
             complete = False
             times = settle.SettleTimes(times.quiet_s, times.quiet_s)
         decision = settle.decide(track, complete, times)
+        if decision in _UNCLOSED:
+            if self._held(path):
+                decision = settle.decide_held(track, complete, times)
+            if _file_state(path) != (track.last.size, track.last.mtime_ns):
+                decision = settle.LookAgain(self._clock())  # let go just now, after a last write
         if isinstance(decision, settle.LookAgain):
             self._schedule(path, decision.at_s)
             return

@@ -22,6 +22,8 @@ _MAX_NAME_BYTES = 255
 _LONGEST_ENDING_BYTES = len(" - accompaniment.wav")
 _TEMPORARY_ENDING_BYTES = 16
 MAX_BOUNCE_BYTES = _MAX_NAME_BYTES - _LONGEST_ENDING_BYTES - _TEMPORARY_ENDING_BYTES
+# With its dash. A name in a preset has 64 characters at most, which can be 256 bytes.
+_MAX_STEM_BYTES = 100
 
 # A suffix that tells bounces apart, as in "song (flac)"; longer ones are not audio formats.
 _MAX_KIND_CHARACTERS = 8
@@ -71,8 +73,15 @@ def output_name(source: PurePath, taken: Mapping[str, str]) -> PurePosixPath:
 
 
 def stem_file_name(bounce_name: str, stem: str) -> str:
-    """The file of one stem. bounce_name: the last part of `output_name`."""
-    return f"{bounce_name} - {legal_name(stem)}.wav"
+    """The file of one stem. bounce_name: the last part of `output_name`.
+
+    A long stem's name is at the cost of the bounce's. Stems that differ in more than letter case
+    and composition get files that do.
+    """
+    # With its dash, so that a stem named CON needs no change: the file does not begin with it.
+    ending = f" {legal_name(f'- {stem}', _MAX_STEM_BYTES)}.wav"
+    room_bytes = _MAX_NAME_BYTES - _TEMPORARY_ENDING_BYTES - len(ending.encode())
+    return legal_name(bounce_name, room_bytes) + ending
 
 
 def collision_key(name: str) -> str:

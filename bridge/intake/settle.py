@@ -41,10 +41,13 @@ class SettleTimes:
     riff_quiet_s: header agrees with the file size, nobody reported a close. Outlasts the gap
     between two writes of a renderer that keeps its header up to date.
     quiet_s: no better sign. Outlasts a renderer that waits for a plugin or a slow disk.
+    held_quiet_s: some process has the file open for writing. Outlasts a renderer that the user has
+    paused, or a sample library that loads; a program that only forgot to close it is found out.
     """
 
     riff_quiet_s: float = 0.5
     quiet_s: float = 3.0
+    held_quiet_s: float = 120.0
 
 
 LOCAL = SettleTimes()
@@ -141,6 +144,16 @@ def decide(
         # we get.
         return LookAgain(min(now_s + times.riff_quiet_s, quiet_at_s))
     return LookAgain(quiet_at_s)
+
+
+def decide_held(track: Track, riff_complete: bool | None, times: SettleTimes) -> Ready | LookAgain:
+    """As `decide`, for a file without a reported close that some process has open for writing."""
+    longer = SettleTimes(times.held_quiet_s, times.held_quiet_s)
+    decision = decide(track, riff_complete, longer)
+    if isinstance(decision, Ready):
+        return decision
+    # It may be let go at any moment, and where closes are not reported nobody says so.
+    return LookAgain(min(decision.at_s, track.last.time_s + times.quiet_s))
 
 
 def header_complete(header: bytes, file_size: int) -> bool | None:

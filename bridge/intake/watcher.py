@@ -22,6 +22,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 from watchdog import events
 from watchdog.observers import Observer
 
+from bridge.intake.inotify import check_watches
+from bridge.intake.mounts import network_type
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -113,16 +116,17 @@ class Native:
         self._folder = folder
         self._hints: queue.SimpleQueue[Hint] = queue.SimpleQueue()
         self._observer: BaseObserver | None = None
+        self._has_new_folder = threading.Event()
         self._trouble = _Trouble(lambda: self._hints.put(Hint(Kind.OVERFLOW, folder)))
 
     def start(self) -> None:
         """Begins to listen, recursively. Raises OSError (watch limits, say) or RuntimeError."""
         observer = _new_observer()
         try:
-            observer.schedule(
-                _Handler(self._hints), str(self._folder), recursive=True, event_filter=_EVENTS
-            )
+            handler = _Handler(self._hints, self._has_new_folder)
+            observer.schedule(handler, str(self._folder), recursive=True, event_filter=_EVENTS)
             observer.start()
+            check_watches(self._folder)
         except (OSError, RuntimeError):
             observer.stop()
             raise
@@ -138,10 +142,16 @@ class Native:
             observer.join()
 
     def alive(self) -> bool:
-        """Whether every thread that carries events still runs."""
+        """Whether every thread that carries events still runs, and every folder has its watch."""
         observer = self._observer
         if observer is None:
             return False
+        if self._has_new_folder.is_set():
+            self._has_new_folder.clear()
+            try:
+                check_watches(self._folder)
+            except OSError:
+                return False
         # The thread that reads inotify belongs to the emitter in watchdog 6, to the observer in 7.
         holders: list[threading.Thread] = [observer, *observer.emitters]
         held = [value for holder in holders for value in list(vars(holder).values())]
@@ -161,7 +171,8 @@ class Native:
 class Watcher:
     """Hints about one folder from the system, or none (polling) where the system cannot give them.
 
-    warn gets one line, once, when events cannot be had.
+    warn gets one line, once, when events cannot be had. network: the type of the network file
+    system that holds a folder; there only some changes are reported, so none are relied on.
     """
 
     def __init__(
@@ -171,10 +182,12 @@ class Watcher:
         polling: bool,
         warn: Callable[[str], None],
         native: Callable[[Path], Notifier] = Native,
+        network: Callable[[Path], str | None] = network_type,
     ) -> None:
         self._folder = folder
         self._warn = warn
         self._native = native
+        self._network = network
         self._wants_native = not polling
         self._warned = False
         self._notifier: Notifier = Polling()
@@ -187,7 +200,11 @@ class Watcher:
     def start(self) -> None:
         """Begins to listen, or falls back to polling."""
         self._notifier = Polling()
-        if self._wants_native:
+        if not self._wants_native:
+            return
+        if network := self._network(self._folder):
+            self._warn_once(f"it is on a network drive, {network}")
+        else:
             notifier = self._native(self._folder)
             try:
                 notifier.start()
@@ -212,7 +229,7 @@ class Watcher:
             return hints
         self._notifier.stop()
         self._notifier = Polling()
-        self._warn_once("the system stopped sending them")
+        self._warn_once("the system stopped sending them; see `stembridge doctor` for its limits")
         return [*hints, Hint(Kind.OVERFLOW, self._folder)]
 
     def _warn_once(self, reason: str) -> None:
@@ -244,10 +261,13 @@ def hints_of(event: events.FileSystemEvent) -> list[Hint]:
 
 
 class _Handler(events.FileSystemEventHandler):
-    def __init__(self, hints: queue.SimpleQueue[Hint]) -> None:
+    def __init__(self, hints: queue.SimpleQueue[Hint], has_new_folder: threading.Event) -> None:
         self._hints = hints
+        self._has_new_folder = has_new_folder
 
     def dispatch(self, event: events.FileSystemEvent) -> None:
+        if isinstance(event, (events.DirCreatedEvent, events.DirMovedEvent)):
+            self._has_new_folder.set()
         for hint in hints_of(event):
             self._hints.put(hint)
 

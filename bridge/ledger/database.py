@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _APPLICATION_ID = 0x53746272
 
 # Writers hold the lock for milliseconds; a minute also covers a disk that has to spin up.
-_BUSY_TIMEOUT_S = 60.0
+BUSY_TIMEOUT_S = 60.0
 
 # Paths are blobs: a file name is bytes, and need not be text in any encoding.
 _SCHEMA_1 = (
@@ -58,15 +58,44 @@ _SCHEMA_1 = (
     "CREATE INDEX jobs_by_output ON jobs (out_dir, id)",
 )
 
+# Which service works on which job, and which services there are. A service's recipe is that of its
+# next job; `settings_asked` counts how often it was asked to read its settings again.
+_SCHEMA_2 = (
+    "ALTER TABLE jobs ADD COLUMN owner TEXT",
+    "ALTER TABLE jobs ADD COLUMN lease_until_s REAL",
+    """
+    CREATE TABLE services (
+    token TEXT PRIMARY KEY,
+    host TEXT NOT NULL,
+    pid INTEGER NOT NULL,
+    process_started TEXT NOT NULL,
+    folder BLOB NOT NULL,
+    preset_name TEXT NOT NULL,
+    preset_hash TEXT NOT NULL,
+    model TEXT NOT NULL,
+    model_version TEXT NOT NULL,
+    out_dir BLOB NOT NULL,
+    started_s REAL NOT NULL,
+    heartbeat_s REAL NOT NULL,
+    paused TEXT,
+    settings_asked INTEGER NOT NULL DEFAULT 0
+    )
+    """,
+)
+
 #: What leads from one schema version to the next; user_version counts how many were applied.
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_SCHEMA_1,)
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_SCHEMA_1, _SCHEMA_2)
 
 
 class Database:
-    """Connections to one file, one for each thread, and transactions on them."""
+    """Connections to one file, one for each thread, and transactions on them.
 
-    def __init__(self, path: Path) -> None:
+    busy_timeout_s: how long a writer waits for another one.
+    """
+
+    def __init__(self, path: Path, busy_timeout_s: float = BUSY_TIMEOUT_S) -> None:
         self.path = path
+        self._busy_timeout_s = busy_timeout_s
         self._lock = threading.Lock()
         # By process and thread: a connection must not cross a fork, and thread numbers are reused.
         self._connections: dict[tuple[int, int], sqlite3.Connection] = {}
@@ -107,7 +136,7 @@ class Database:
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(
             self.path,
-            timeout=_BUSY_TIMEOUT_S,
+            timeout=self._busy_timeout_s,
             isolation_level=None,  # transactions are begun where they are meant
             check_same_thread=False,  # for close(); `_connection` keeps threads apart
         )
@@ -160,7 +189,7 @@ class Database:
             raise self._damaged(str(error)) from error
 
     def _unusable(self, error: Exception) -> errors.LedgerError:
-        return errors.LedgerError(
+        return errors.LedgerBlocked(
             f"cannot use the ledger {self.path} ({error}); check that its folder is writable, that "
             "the disk is not full and that no other program holds it"
         )
@@ -189,7 +218,7 @@ def _use_write_ahead_log(connection: sqlite3.Connection) -> None:
 
     SQLite does not wait for a lock here as it does elsewhere, so two first starts need this loop.
     """
-    deadline_s = time.monotonic() + _BUSY_TIMEOUT_S
+    deadline_s = time.monotonic() + BUSY_TIMEOUT_S
     while not _switched(connection):
         if time.monotonic() > deadline_s:
             raise sqlite3.OperationalError("database is locked")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from bridge import errors
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
 
@@ -16,14 +17,14 @@ class State(str, Enum):
     """Where a job stands."""
 
     PENDING = "pending"  # waits for its turn, or for the next attempt
-    RUNNING = "running"  # a service works on it
+    RUNNING = "running"  # a service owns it and works on it
     DONE = "done"  # its stems are published
     FAILED = "failed"  # has a reason, and is left alone until someone asks for a retry
     WITHDRAWN = "withdrawn"  # its bounce is gone or was replaced by a newer render
 
 
 #: What may follow what. DONE and FAILED go back to PENDING only when the user asks for it, RUNNING
-#: by a shutdown, a recovery or a failure that may pass.
+#: by a shutdown, a pause, a failure that may pass, or when its service has died.
 LEGAL_MOVES: dict[State, frozenset[State]] = {
     State.PENDING: frozenset({State.RUNNING, State.WITHDRAWN}),
     State.RUNNING: frozenset({State.DONE, State.FAILED, State.PENDING, State.WITHDRAWN}),
@@ -37,6 +38,12 @@ MAX_ATTEMPTS = 3
 
 # Long enough for a file that is being replaced (5 s), then for a drive that comes back (30 s).
 _BACK_OFF_S = (5.0, 30.0)
+
+#: Of a bounce that is rendered again all day, this many finished jobs are remembered.
+REMEMBERED = 20
+
+#: A next attempt further ahead than this was set by a clock that has been put back since.
+LONGEST_BACK_OFF_S = max(_BACK_OFF_S)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +72,8 @@ class Job:
 
     source_path is relative to the watched `folder`, output_path to `recipe.out_dir`. size in bytes,
     mtime_ns as the file system gives it, all other times are wall clock seconds. code and reason
-    are those of the last failure or withdrawal.
+    are those of the last failure, pause or withdrawal. owner is the service that works on it or did
+    so last; None while it waits.
     """
 
     id: int
@@ -86,6 +94,8 @@ class Job:
     manifest_path: Path | None = None
     started_s: float | None = None
     finished_s: float | None = None
+    owner: str | None = None
+    lease_until_s: float | None = None
 
     @property
     def path(self) -> Path:
@@ -115,3 +125,31 @@ def after_failure(attempts: int, *, retryable: bool) -> tuple[State, float]:
     if not retryable or attempts >= MAX_ATTEMPTS:
         return State.FAILED, 0.0
     return State.PENDING, _BACK_OFF_S[min(attempts, len(_BACK_OFF_S)) - 1]
+
+
+def superfluous(jobs: Sequence[Job]) -> list[int]:
+    """The numbers of old jobs of one bounce, given newest first, that nobody needs any more.
+
+    Kept besides the REMEMBERED newest: for each output directory the job that counts (the newest
+    that was not withdrawn), the one whose stems lie there, and one for each folder of stems.
+    """
+    ended = (State.DONE, State.FAILED, State.WITHDRAWN)
+    finished = [job for job in jobs if job.state in ended]
+    done = (job for job in jobs if job.state is State.DONE)
+    needed = {
+        *_first(((job.recipe.out_dir,), job) for job in jobs if job.state is not State.WITHDRAWN),
+        *_first(
+            ((job.recipe.out_dir,), job)
+            for job in sorted(done, key=lambda job: (job.finished_s or 0.0, job.id), reverse=True)
+        ),
+        *_first(((job.recipe.out_dir, job.output_path), job) for job in jobs if job.output_path),
+    }
+    return [job.id for job in finished[REMEMBERED:] if job.id not in needed]
+
+
+def _first(keyed: Iterable[tuple[tuple[object, ...], Job]]) -> list[int]:
+    """The number of the first job of each key."""
+    found: dict[tuple[object, ...], int] = {}
+    for key, job in keyed:
+        found.setdefault(key, job.id)
+    return list(found.values())

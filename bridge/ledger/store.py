@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bridge import errors
-from bridge.ledger import states
-from bridge.ledger.database import Database
+from bridge.ledger import rows, states
+from bridge.ledger.database import BUSY_TIMEOUT_S, Database
+from bridge.ledger.leases import LEASE_S
+from bridge.ledger.services import Services
 from bridge.ledger.states import Job, Recipe, State
 
 if TYPE_CHECKING:
@@ -25,14 +28,24 @@ class Ledger:
     """Jobs in an SQLite file. Every method may be called from any thread and any process.
 
     `folder` is a watched folder and must be spelled the same way each time; paths of bounces are
-    taken absolute or relative to it. clock: wall clock seconds. Every method raises
-    errors.LedgerError when the file cannot be used, and when a job is asked to make a move that its
-    state does not allow.
+    taken absolute or relative to it. clock: wall clock seconds. busy_timeout_s: how long a change
+    waits for that of another process.
+
+    Every method raises errors.LedgerBlocked when the file cannot be used now, errors.LedgerError
+    when it never can, and when a job is asked to make a move that its state does not allow. What is
+    done to a running job raises errors.LeaseLost when another service owns it by now.
     """
 
-    def __init__(self, path: Path, *, clock: Callable[[], float] = time.time) -> None:
-        self._database = Database(path)
+    def __init__(
+        self,
+        path: Path,
+        *,
+        clock: Callable[[], float] = time.time,
+        busy_timeout_s: float = BUSY_TIMEOUT_S,
+    ) -> None:
+        self._database = Database(path, busy_timeout_s)
         self._clock = clock
+        self.services = Services(self._database, clock)
 
     def close(self) -> None:
         """Closes the file; no other thread may be using the ledger."""
@@ -44,7 +57,7 @@ class Ledger:
         The newest one decides: when an older render comes back, the stems on disk are not its own.
         """
         with self._database.reading() as db:
-            newest = _newest(db, folder, path, recipe.out_dir)
+            newest = rows.newest(db, folder, path, recipe.out_dir)
         return newest is not None and newest.is_for(size, mtime_ns, recipe)
 
     def offer(
@@ -59,45 +72,77 @@ class Ledger:
     ) -> Job | None:
         """A new pending job for a settled bounce, or None when it is known.
 
-        Jobs of the same bounce that still wait are withdrawn: the file they speak of is gone.
+        Jobs of the same bounce that still wait are withdrawn: the file they speak of is gone. Old
+        ones that nothing depends on are forgotten, so that the ledger grows with the number of
+        bounces and not with that of renders.
         """
         with self._database.writing() as db:
-            newest = _newest(db, folder, path, recipe.out_dir)
+            newest = rows.newest(db, folder, path, recipe.out_dir)
             if newest is not None and newest.is_for(size, mtime_ns, recipe):
                 return None
-            for older in _of_source(db, folder, path, State.PENDING):
+            for older in rows.of_source(db, folder, path, State.PENDING):
                 self._withdraw(db, older, SUPERSEDED, _SUPERSEDED_REASON)
+            rows.forget_old(db, folder, path)
             cursor = db.execute(
                 "INSERT INTO jobs (folder, source_path, size, mtime_ns, preset_name, preset_hash, "
                 "model, model_version, out_dir, state, settled_s, created_s) "
                 "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
-                    *(os.fsencode(folder), _source(folder, path), size, mtime_ns),
+                    *(os.fsencode(folder), rows.source(folder, path), size, mtime_ns),
                     *(recipe.preset_name, recipe.preset_hash, recipe.model, recipe.model_version),
                     *(os.fsencode(recipe.out_dir), State.PENDING.value, settled_s, self._clock()),
                 ),
             )
-            return _get(db, int(cursor.lastrowid or 0))
+            return rows.get(db, int(cursor.lastrowid or 0))
 
-    def claim_next(self, folder: Path) -> Job | None:
+    def claim_next(self, folder: Path, owner: str, recipe: Recipe | None = None) -> Job | None:
         """The oldest pending job that is due, now running; None when there is none.
 
-        One caller gets it, whatever threads and processes ask. A bounce with a job that runs
+        One caller gets it, whatever threads and processes ask, and owns it until it is finished or
+        given back, or until `owner` falls silent (see leases.py). A bounce with a job that runs
         already is passed over: both would publish to the same place.
+
+        owner: the token of a service. recipe: what that service does with it, and what the job says
+        from now on: a job that has waited may have been offered under other settings. None where
+        that depends on the job; then `prescribe` it.
         """
         now_s = self._clock()
         with self._database.writing() as db:
             row = db.execute(
-                "SELECT * FROM jobs AS job WHERE folder = ? AND state = ? AND next_attempt_s <= ? "
+                "SELECT * FROM jobs AS job WHERE folder = ? AND state = ? "
+                "AND NOT next_attempt_s BETWEEN ? AND ? "
                 "AND NOT EXISTS (SELECT 1 FROM jobs AS other WHERE other.folder = job.folder "
                 "AND other.source_path = job.source_path AND other.state = ?) ORDER BY id LIMIT 1",
-                (os.fsencode(folder), State.PENDING.value, now_s, State.RUNNING.value),
+                (
+                    *(os.fsencode(folder), State.PENDING.value),
+                    *(math.nextafter(now_s, math.inf), now_s + states.LONGEST_BACK_OFF_S),
+                    State.RUNNING.value,
+                ),
             ).fetchone()
             if row is None:
                 return None
-            job = _job(row)
-            begun = {"attempts": job.attempts + 1, "started_s": now_s, "finished_s": None}
-            return _update(db, job, State.RUNNING, begun)
+            job = rows.from_row(row)
+            begun = rows.recipe_columns(recipe or job.recipe)
+            begun |= {"attempts": job.attempts + 1, "started_s": now_s, "finished_s": None}
+            begun |= {"owner": owner, "lease_until_s": now_s + LEASE_S}
+            return rows.update(db, job, State.RUNNING, begun)
+
+    def prescribe(self, job: Job, recipe: Recipe) -> Job:
+        """What is done with a running job after all, and what it says from now on."""
+        if job.recipe == recipe:
+            return job
+        with self._database.writing() as db:
+            return rows.prescribe(db, rows.owned(db, job), recipe)
+
+    def confirm(self, job: Job) -> None:
+        """Renews the lease of a running job. Raises errors.LeaseLost when another service has it.
+
+        To be called right before its stems are published.
+        """
+        with self._database.writing() as db:
+            rows.owned(db, job)
+            lease_until_s = self._clock() + LEASE_S
+            db.execute("UPDATE jobs SET lease_until_s = ? WHERE id = ?", (lease_until_s, job.id))
 
     def identified(self, job: Job, sha256: str) -> Job | None:
         """Notes the content; returns the done job whose published stems are already those of it.
@@ -106,10 +151,11 @@ class Ledger:
         directory had the same content and recipe.
         """
         with self._database.writing() as db:
+            rows.owned(db, job)
             db.execute("UPDATE jobs SET sha256 = ? WHERE id = ?", (sha256, job.id))
             done = [
                 other
-                for other in _of_source(db, job.folder, job.source_path, State.DONE)
+                for other in rows.of_source(db, job.folder, job.source_path, State.DONE)
                 if other.recipe.out_dir == job.recipe.out_dir
             ]
         if not done:
@@ -125,14 +171,14 @@ class Ledger:
         of names.output_name. Withdrawn jobs count too, their stems may still lie there.
         """
         with self._database.reading() as db:
-            rows = db.execute(
+            found = db.execute(
                 "SELECT folder, source_path, output_path FROM jobs "
                 "WHERE out_dir = ? AND output_path IS NOT NULL ORDER BY id",
                 (os.fsencode(out_dir),),
             ).fetchall()
         home = os.fsencode(folder)
         names = {}
-        for row in rows:
+        for row in found:
             source = Path(os.fsdecode(row["source_path"]))
             if row["folder"] != home:
                 source = Path(os.fsdecode(row["folder"])) / source
@@ -146,6 +192,7 @@ class Ledger:
         """
         place = os.fsencode(output_path)
         with self._database.writing() as db:
+            rows.owned(db, job)
             rival = db.execute(
                 "SELECT 1 FROM jobs WHERE out_dir = ? AND output_path = ? "
                 "AND NOT (folder = ? AND source_path = ?)",
@@ -159,7 +206,7 @@ class Ledger:
                     f"{output_path} belongs to another bounce; run `stembridge retry`"
                 )
             db.execute("UPDATE jobs SET output_path = ? WHERE id = ?", (place, job.id))
-            return _get(db, job.id)
+            return rows.get(db, job.id)
 
     def done(self, job: Job, manifest_path: Path) -> Job:
         """The stems of a running job are published."""
@@ -175,22 +222,22 @@ class Ledger:
         When the bounce was rendered again meanwhile, the job is withdrawn instead of tried again.
         """
         with self._database.writing() as db:
-            now = _get(db, job.id)
+            now = rows.owned(db, job)
             state, wait_s = states.after_failure(now.attempts, retryable=retryable)
-            if state is State.PENDING and _is_superseded(db, now):
+            if state is State.PENDING and rows.is_superseded(db, now):
                 return self._withdraw(db, now, SUPERSEDED, _SUPERSEDED_REASON)
             outcome = {
                 "code": code,
-                "reason": _text(reason),
+                "reason": rows.text(reason),
                 "next_attempt_s": self._clock() + wait_s,
                 "finished_s": self._clock() if state is State.FAILED else None,
             }
-            return _update(db, now, state, outcome)
+            return rows.update(db, now, state, outcome)
 
     def withdraw(self, job: Job, reason: str) -> Job:
         """The bounce of a pending or running job is gone."""
         with self._database.writing() as db:
-            return self._withdraw(db, _get(db, job.id), "withdrawn", reason)
+            return self._withdraw(db, rows.owned(db, job), "withdrawn", reason)
 
     def requeue(self, job: Job) -> Job:
         """A running job is given back unfinished; the attempt does not count.
@@ -198,11 +245,12 @@ class Ledger:
         When the bounce was rendered again meanwhile, the job is withdrawn.
         """
         with self._database.writing() as db:
-            now = _get(db, job.id)
-            if _is_superseded(db, now):
-                return self._withdraw(db, now, SUPERSEDED, _SUPERSEDED_REASON)
-            given_back = {"attempts": now.attempts - 1, "next_attempt_s": 0.0, "started_s": None}
-            return _update(db, now, State.PENDING, given_back)
+            return self._give_back(db, job, {})
+
+    def hold(self, job: Job, code: str, reason: str) -> Job:
+        """As `requeue`, and says what the job waits for."""
+        with self._database.writing() as db:
+            return self._give_back(db, job, {"code": code, "reason": rows.text(reason)})
 
     def retry(self, folder: Path | None = None, paths: Iterable[Path] | None = None) -> int:
         """Failed jobs become pending with all their attempts; returns how many.
@@ -213,11 +261,12 @@ class Ledger:
         wanted = None if paths is None else {Path(path) for path in paths}
         with self._database.writing() as db:
             count = 0
-            for job in _select(db, folder, (State.FAILED,)):
+            for job in rows.select(db, folder, (State.FAILED,)):
                 named = wanted is None or job.path in wanted or job.source_path in wanted
-                if named and not _is_superseded(db, job):
+                if named and not rows.is_superseded(db, job):
                     fresh = {"attempts": 0, "next_attempt_s": 0.0, "finished_s": None}
-                    _update(db, job, State.PENDING, fresh)
+                    fresh |= {"code": None, "reason": None}
+                    rows.update(db, job, State.PENDING, fresh)
                     count += 1
             return count
 
@@ -229,146 +278,51 @@ class Ledger:
     ) -> list[Job]:
         """Jobs, newest first."""
         with self._database.reading() as db:
-            return _select(db, folder, states, limit)
+            return rows.select(db, folder, states, limit)
 
     def counts(self, folder: Path | None = None) -> dict[State, int]:
         """How many jobs are in each state; every state has its entry."""
         where, values = ("", ()) if folder is None else ("WHERE folder = ?", (os.fsencode(folder),))
         with self._database.reading() as db:
-            rows = db.execute(
+            found = db.execute(
                 f"SELECT state, count(*) FROM jobs {where} GROUP BY state", values
             ).fetchall()
-        found = {row[0]: int(row[1]) for row in rows}
-        return {state: found.get(state.value, 0) for state in State}
+        number = {row[0]: int(row[1]) for row in found}
+        return {state: number.get(state.value, 0) for state in State}
 
     def due_in_s(self, folder: Path) -> float | None:
         """Seconds until a pending job may be claimed, 0 for now, None when none waits."""
+        now_s = self._clock()
         with self._database.reading() as db:
             row = db.execute(
-                "SELECT min(next_attempt_s) FROM jobs WHERE folder = ? AND state = ?",
-                (os.fsencode(folder), State.PENDING.value),
+                "SELECT min(CASE WHEN next_attempt_s > ? THEN 0 ELSE next_attempt_s END) "
+                "FROM jobs WHERE folder = ? AND state = ?",
+                (now_s + states.LONGEST_BACK_OFF_S, os.fsencode(folder), State.PENDING.value),
             ).fetchone()
-        return None if row[0] is None else max(0.0, float(row[0]) - self._clock())
+        return None if row[0] is None else max(0.0, float(row[0]) - now_s)
 
     def _finish(self, job: Job, manifest_path: Path | None, output_path: Path | None) -> Job:
         with self._database.writing() as db:
             published = {
-                "manifest_path": _optional_path(manifest_path),
-                "output_path": _optional_path(output_path),
+                "manifest_path": rows.optional_path(manifest_path),
+                "output_path": rows.optional_path(output_path),
                 "finished_s": self._clock(),
                 "code": None,
                 "reason": None,
             }
-            return _update(db, _get(db, job.id), State.DONE, published)
+            return rows.update(db, rows.owned(db, job), State.DONE, published)
+
+    def _give_back(self, db: sqlite3.Connection, job: Job, why: Mapping[str, object]) -> Job:
+        now = rows.owned(db, job)
+        if (
+            now.state is not State.RUNNING
+        ):  # its owner has just finished it, not so silent after all
+            raise errors.LeaseLost(f"{job.path} is {now.state.value} already")
+        if rows.is_superseded(db, now):
+            return self._withdraw(db, now, SUPERSEDED, _SUPERSEDED_REASON)
+        given_back = {"attempts": now.attempts - 1, "next_attempt_s": 0.0, "started_s": None}
+        return rows.update(db, now, State.PENDING, {**given_back, **why})
 
     def _withdraw(self, db: sqlite3.Connection, job: Job, code: str, reason: str) -> Job:
-        gone = {"code": code, "reason": _text(reason), "finished_s": self._clock()}
-        return _update(db, job, State.WITHDRAWN, gone)
-
-
-def _update(db: sqlite3.Connection, job: Job, state: State, columns: Mapping[str, object]) -> Job:
-    """Moves a job, if it may, and sets columns (named in this module, never by a caller)."""
-    states.move(job.state, state)
-    assignments = ", ".join(f"{name} = ?" for name in ("state", *columns))
-    db.execute(
-        f"UPDATE jobs SET {assignments} WHERE id = ?", (state.value, *columns.values(), job.id)
-    )
-    return _get(db, job.id)
-
-
-def _get(db: sqlite3.Connection, job_id: int) -> Job:
-    row = db.execute("SELECT * FROM jobs WHERE id = ?", (job_id,)).fetchone()
-    if row is None:
-        raise errors.LedgerError(f"the ledger has no job {job_id}; was the file replaced?")
-    return _job(row)
-
-
-def _newest(db: sqlite3.Connection, folder: Path, path: Path, out_dir: Path) -> Job | None:
-    row = db.execute(
-        "SELECT * FROM jobs WHERE folder = ? AND source_path = ? AND out_dir = ? AND state != ? "
-        "ORDER BY id DESC LIMIT 1",
-        (
-            *(os.fsencode(folder), _source(folder, path)),
-            *(os.fsencode(out_dir), State.WITHDRAWN.value),
-        ),
-    ).fetchone()
-    return None if row is None else _job(row)
-
-
-def _of_source(db: sqlite3.Connection, folder: Path, path: Path, state: State) -> list[Job]:
-    rows = db.execute(
-        "SELECT * FROM jobs WHERE folder = ? AND source_path = ? AND state = ? ORDER BY id",
-        (os.fsencode(folder), _source(folder, path), state.value),
-    ).fetchall()
-    return [_job(row) for row in rows]
-
-
-def _is_superseded(db: sqlite3.Connection, job: Job) -> bool:
-    newer = db.execute(
-        "SELECT 1 FROM jobs WHERE folder = ? AND source_path = ? AND id > ? AND state != ? LIMIT 1",
-        (
-            *(os.fsencode(job.folder), os.fsencode(job.source_path)),
-            *(job.id, State.WITHDRAWN.value),
-        ),
-    ).fetchone()
-    return newer is not None
-
-
-def _select(
-    db: sqlite3.Connection,
-    folder: Path | None,
-    in_states: Collection[State] | None,
-    limit: int | None = None,
-) -> list[Job]:
-    conditions, values = ["1"], list[object]()
-    if folder is not None:
-        conditions.append("folder = ?")
-        values.append(os.fsencode(folder))
-    if in_states is not None:
-        conditions.append(f"state IN ({', '.join('?' * len(in_states))})")
-        values.extend(state.value for state in in_states)
-    values.append(-1 if limit is None else limit)
-    rows = db.execute(
-        f"SELECT * FROM jobs WHERE {' AND '.join(conditions)} ORDER BY id DESC LIMIT ?", values
-    ).fetchall()
-    return [_job(row) for row in rows]
-
-
-def _job(row: sqlite3.Row) -> Job:
-    recipe = Recipe(
-        preset_name=row["preset_name"],
-        preset_hash=row["preset_hash"],
-        model=row["model"],
-        model_version=row["model_version"],
-        out_dir=Path(os.fsdecode(row["out_dir"])),
-    )
-    plain = (
-        *("id", "size", "mtime_ns", "attempts", "next_attempt_s", "settled_s", "created_s"),
-        *("sha256", "code", "reason", "started_s", "finished_s"),
-    )
-    return Job(
-        **{name: row[name] for name in plain},
-        folder=Path(os.fsdecode(row["folder"])),
-        source_path=Path(os.fsdecode(row["source_path"])),
-        recipe=recipe,
-        state=State(row["state"]),
-        output_path=_path_or_none(row["output_path"]),
-        manifest_path=_path_or_none(row["manifest_path"]),
-    )
-
-
-def _source(folder: Path, path: Path) -> bytes:
-    return os.fsencode(path.relative_to(folder) if path.is_absolute() else path)
-
-
-def _path_or_none(value: bytes | None) -> Path | None:
-    return None if value is None else Path(os.fsdecode(value))
-
-
-def _optional_path(path: PurePath | None) -> bytes | None:
-    return None if path is None else os.fsencode(path)
-
-
-def _text(reason: str) -> str:
-    """A reason may quote a file name that is not Unicode; the ledger keeps text."""
-    return reason.encode("utf-8", "backslashreplace").decode()
+        gone = {"code": code, "reason": rows.text(reason), "finished_s": self._clock()}
+        return rows.update(db, job, State.WITHDRAWN, gone)

@@ -36,6 +36,11 @@ def as_image(tokens: Tensor, bins: int) -> Tensor:
     return tokens.reshape(batch, bins, count // bins, channels).permute(0, 3, 1, 2)
 
 
+def may_overwrite() -> bool:
+    """Whether what was computed may make room for what comes of it: not for gradients."""
+    return not torch.is_grad_enabled()
+
+
 def by_bins(function: Callable[[Tensor], Tensor], image: Tensor) -> Tensor:
     """function(image) for a function that does the same to every bin by itself, shape kept.
 
@@ -45,7 +50,10 @@ def by_bins(function: Callable[[Tensor], Tensor], image: Tensor) -> Tensor:
     step = max(1, MOST_VALUES // (image.numel() // image.shape[2]))
     if step >= image.shape[2] or image.device.type != "cpu":
         return function(image)
-    for part in torch.split(image, step, dim=2):
+    parts = torch.split(image, step, dim=2)
+    if not may_overwrite():
+        return torch.cat([function(part) for part in parts], dim=2)
+    for part in parts:
         part.copy_(function(part))
     return image
 
@@ -89,7 +97,7 @@ class Convolution(nn.Module):
         """
         half = len(self.weight) // 2
         gate = self._outputs(x, slice(half, None)).sigmoid_()
-        return self._outputs(x, slice(half)).mul_(gate)
+        return self._outputs(x, slice(half)) * gate
 
     def _outputs(self, x: Tensor, which: slice) -> Tensor:
         weight, bias = self.weight[which], self.bias[which]

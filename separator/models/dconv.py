@@ -230,14 +230,13 @@ class Branch(nn.Module):
         value_weight = self.scale[:, None] * value_weight
         made = torch.empty_like(x)
         step = max(1, MOST_VALUES // (x.shape[0] * x.shape[2]))
-        for part, given, out in zip(
-            *(torch.split(y, step, dim=1) for y in (hidden, x, made)), strict=True
-        ):
-            normal = part / deviation[:, :, None]
-            inputs = torch.cat([normal, shift[:, None].expand(-1, part.shape[1], 3)], dim=2)
+        for first in range(0, hidden.shape[1], step):
+            some = slice(first, first + step)
+            normal = hidden[:, some] / deviation[:, :, None]
+            inputs = torch.cat([normal, shift[:, None].expand(-1, normal.shape[1], 3)], dim=2)
             gate = nn.functional.linear(inputs, gate_weight).sigmoid_()
-            value = nn.functional.linear(inputs, value_weight).mul_(gate)
-            torch.add(given, value.to(x.dtype), out=out)
+            value = nn.functional.linear(inputs, value_weight) * gate
+            made[:, some] = x[:, some] + value.to(x.dtype)
         return made
 
     def _matrix(self) -> Tensor:

@@ -54,6 +54,9 @@ class SpleeterConfig:
     def __post_init__(self) -> None:
         if self.mask_extension not in {"zeros", "average"}:
             raise InputError(f"mask_extension is 'zeros' or 'average', not {self.mask_extension!r}")
+        for name in self.sources:
+            if not isinstance(name, str) or not name or "." in name:
+                raise InputError(f"{name!r} in instrument_list: a name is text without dots")
         if len(self.filters) != DEPTH:
             raise InputError(f"conv_n_filters has {DEPTH} numbers, not {len(self.filters)}")
         if self.steps % 2**DEPTH or self.bins % 2**DEPTH:

@@ -18,6 +18,7 @@ from separator.models.convolution import (
     TransposedConvolution,
     by_bins,
     channels_last,
+    may_overwrite,
 )
 from separator.models.dconv import DConv, DConvShape
 
@@ -227,7 +228,7 @@ def _sum(x: Tensor | None, skip: Tensor | None) -> Tensor:
         both = skip if x is None else x
         assert both is not None
         return both
-    return skip.add_(x)
+    return skip.add_(x) if may_overwrite() else skip + x
 
 
 class BandEncoder(nn.Module):

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from bridge.cli import main
+from bridge.worker import client
+from tests.conftest import LentWorker
 from tests.service.conftest import write_tiny_model
 from tests.support import ROOT
 
@@ -63,11 +65,12 @@ class Desk:
 
 @dataclass
 class Inside:
-    """The same entry point in this process, where torch is loaded already."""
+    """The same entry point in this process, with a worker that is there already."""
 
     desk: Desk
     monkeypatch: pytest.MonkeyPatch
     capsys: pytest.CaptureFixture[str]
+    worker: LentWorker
 
     def __call__(self, *arguments: str) -> Result:
         for name in FOREIGN:
@@ -75,6 +78,7 @@ class Inside:
         for name, value in self.desk.environment.items():
             self.monkeypatch.setenv(name, value)
         self.monkeypatch.chdir(self.desk.home)
+        self.monkeypatch.setattr(client, "Worker", self.worker.lend)
         self.monkeypatch.setattr(sys, "argv", ["stembridge", *arguments])
         self.capsys.readouterr()
         with pytest.raises(SystemExit) as ended:
@@ -93,7 +97,10 @@ def desk(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Desk:
 
 @pytest.fixture
 def inside(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    desk: Desk,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    worker: LentWorker,
 ) -> Inside:
     """Runs commands of `desk` in this process."""
-    return Inside(desk, monkeypatch, capsys)
+    return Inside(desk, monkeypatch, capsys, worker)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -23,7 +26,10 @@ from tests.support import ROOT, require
 if TYPE_CHECKING:
     from tests.cli.conftest import Desk, Inside, Result
 
-COMMANDS = ("watch", "split", "presets", "models", "evaluate", "status", "retry", "doctor", "demo")
+COMMANDS = (
+    *("watch", "split", "presets", "models", "evaluate", "status", "retry", "reload", "doctor"),
+    *("demo", "preview"),
+)
 HEAVY = ("torch", "pedalboard", "pydantic", "rich", "numpy", "soundfile", "watchdog", "yaml")
 BAD_PRESET = ROOT / "tests" / "presets_bad" / "several.yaml"
 
@@ -63,7 +69,7 @@ def test_the_commands_are_those_that_were_promised() -> None:
     tops = [path[0] for path in all_commands() if len(path) == 1]
     assert sorted(tops) == sorted(COMMANDS)
     assert {path for path in all_commands() if len(path) == 2} == {
-        *(("presets", name) for name in ("list", "show", "check")),
+        *(("presets", name) for name in ("list", "show", "check", "schema", "new")),
         *(("models", name) for name in ("list", "pull", "info", "import")),
     }
 
@@ -140,6 +146,34 @@ def test_presets_show_prints_a_file_that_can_be_used(inside: Inside, desk: Desk)
     assert "mine.yaml: fine" in checked.out
 
 
+def test_a_new_preset_is_the_user_s_own_and_can_be_used(inside: Inside, desk: Desk) -> None:
+    for arguments in (("mine",), ("quiet one", "--from", "karaoke")):
+        made = inside("presets", "new", *arguments)
+        assert (made.code, made.err) == (0, "")
+        path = Path(made.out.strip())
+        assert desk.home in path.parents
+        assert path.read_text(encoding="utf-8").count("#") > 3
+        checked = inside("presets", "check", arguments[0])
+        assert (checked.code, checked.err) == (0, "")
+    quiet = presets.load("quiet one")
+    assert quiet.mixdowns == presets.load("karaoke").mixdowns
+    again = inside("presets", "new", "mine")
+    assert "is there already" in check_one_line_error(again, 2)
+
+
+@pytest.mark.parametrize("name", ["../evil", "a/b", "x.yaml", "-x", " "])
+def test_a_new_preset_needs_a_name_that_is_one(inside: Inside, name: str) -> None:
+    assert "cannot be a preset's name" in check_one_line_error(
+        inside("presets", "new", "--", name), 2
+    )
+
+
+def test_presets_schema_is_json(inside: Inside) -> None:
+    result = inside("presets", "schema")
+    assert (result.code, result.err) == (0, "")
+    assert json.loads(result.out)["title"] == "Stembridge preset"
+
+
 def test_presets_check_gives_file_and_line_of_each_problem(inside: Inside) -> None:
     result = inside("presets", "check", "stems", str(BAD_PRESET), "karaok")
     assert result.code == 2
@@ -210,10 +244,10 @@ def fill_ledger(desk: Desk) -> None:
         home = desk.home / folder
         recipe = Recipe("stems", "h", "m", "v", home / "Stems")
         ledger.offer(home, home / name, 1, 1, settled_s=now_s, recipe=recipe)
-    job = ledger.claim_next(desk.home / "one")
+    job = ledger.claim_next(desk.home / "one", "a service", recipe)
     assert job is not None
     ledger.done(job, desk.home / "one" / "Stems" / "done" / "manifest.json")
-    job = ledger.claim_next(desk.home / "one")
+    job = ledger.claim_next(desk.home / "one", "a service", recipe)
     assert job is not None
     ledger.failed(job, "silent", "silent: all 480 frames are digital silence", retryable=False)
     ledger.close()
@@ -234,6 +268,43 @@ def test_status_tells_what_became_of_each(inside: Inside, desk: Desk) -> None:
     assert "new.wav" in only
     assert "done.wav" not in only
     assert "done.wav" not in inside("status", "-n", "1").out
+
+
+def test_status_as_json_has_all_of_it(inside: Inside, desk: Desk) -> None:
+    nothing = json.loads(inside("status", "--json").out)
+    assert (nothing["jobs"], nothing["services"]) == ([], [])
+    assert set(nothing["counts"].values()) == {0}
+    fill_ledger(desk)
+    ledger = Ledger(desk.home / "state" / "ledger.sqlite3")
+    service = ledger.services.begin(
+        desk.home / "one", Recipe("karaoke", "h", "m", "v", desk.home / "one" / "Stems")
+    )
+    ledger.services.beat(service, service.recipe, "no room")
+    result = inside("status", "--json")
+    assert (result.code, result.err) == (0, "")
+    told = json.loads(result.out)
+    assert told["counts"] == {"pending": 1, "running": 0, "done": 1, "failed": 1, "withdrawn": 0}
+    assert [job["state"] for job in told["jobs"]] == ["done", "failed", "pending"]
+    assert told["jobs"][1]["bounce"] == str(desk.home / "one" / "bad\x1b[31m\n.wav")
+    assert (told["jobs"][1]["code"], told["jobs"][1]["attempts"]) == ("silent", 1)
+    (alive,) = told["services"]
+    assert (alive["pid"], alive["paused"]) == (os.getpid(), "no room")
+    assert json.loads(inside("status", "two", "--json").out)["services"] == []
+    plain = inside("status").out
+    (line,) = [line for line in plain.splitlines() if line.startswith("watching ")]
+    assert f"watching {desk.home / 'one'} → " in line
+    assert line.endswith(f"(process {os.getpid()}, preset karaoke); PAUSED: no room")
+    ledger.services.end(service)
+    ledger.close()
+    assert json.loads(inside("status", "--json").out)["services"] == []
+
+
+def test_a_reload_without_a_service_says_so(inside: Inside, desk: Desk) -> None:
+    for _ in range(2):
+        result = inside("reload", "one")
+        assert (result.code, result.out) == (1, "")
+        assert "no service is running on one" in result.err
+        fill_ledger(desk)
 
 
 def test_retry_takes_all_or_the_named_ones(inside: Inside, desk: Desk) -> None:
@@ -280,6 +351,17 @@ def test_doctor_fails_when_something_stops_the_bridge(
     (line,) = [line for line in result.out.splitlines() if line.startswith(" !! ")]
     assert line.split()[1] == check
     assert value in line
+
+
+def test_doctor_looks_at_a_folder(inside: Inside, desk: Desk) -> None:
+    (desk.home / "B").mkdir()
+    result = inside("doctor", "B")
+    assert result.code == 0
+    assert any(line.split()[:2] == ["ok", "folder"] for line in result.out.splitlines())
+    assert str(desk.home / "B" / "Stems") in result.out
+    result = inside("doctor", "nowhere")
+    assert result.code == 1
+    assert "nowhere is not a folder: create it" in result.out
 
 
 def test_a_wrong_setting_is_2_and_names_its_place(inside: Inside, desk: Desk) -> None:

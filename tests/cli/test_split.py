@@ -11,13 +11,11 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import pytest
 import soundfile
 
-from separator.weights import store
-from separator.weights.download import SourceFailed
 from tests.bounces import BAD, RATE_HZ, render, time_reference_of
 from tests.cli.test_commands import check_one_line_error
 from tests.support import GOLDEN
@@ -174,17 +172,19 @@ def test_a_preset_or_model_that_is_not_there_is_2(
     assert names(desk.home) == ["mix.wav"]
 
 
-def test_without_weights_and_without_a_network_it_says_what_to_do(
-    inside: Inside, desk: Desk, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def unreachable(*_: object) -> NoReturn:
-        raise SourceFailed("no route to host")
-
+def test_without_weights_and_without_a_network_it_says_what_to_do(desk: Desk) -> None:
+    """The network is a port where nobody listens, for pip as for our own requests."""
+    nobody = "http://127.0.0.1:9"
+    desk.extra |= dict.fromkeys(("http_proxy", "https_proxy", "all_proxy"), nobody)
+    desk.extra |= {"PIP_PROXY": nobody, "PIP_RETRIES": "0", "no_proxy": ""}
     desk.extra["STEMBRIDGE_CACHE_DIR"] = str(desk.home / "empty cache")
-    monkeypatch.setattr(store, "fetched", unreachable)
     render(desk.home / "mix.wav")
-    text = check_one_line_error(inside("split", "mix.wav"), 1)
-    assert "no route to host" in text
+    result = desk.run("split", "mix.wav")
+    *fetching, text = result.err.splitlines()
+    assert result.code == 1
+    assert all(line.startswith("fetching ") for line in fetching)
+    assert text.startswith("stembridge: spleeter-2stems is not in the cache")
+    assert "refused" in text
     assert "run `stembridge models pull spleeter:2stems`" in text
     assert "run `stembridge models import spleeter:2stems FILE`" in text
     assert not (desk.home / "Stems").exists()

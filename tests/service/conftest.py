@@ -28,8 +28,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from bridge.config import Settings
+    from bridge.ledger.services import Service
     from bridge.ledger.states import Job, State
     from bridge.report import Manifest
+    from bridge.worker.client import Worker
 
 PATIENCE_S = 60.0  # for what takes a second on a machine that does nothing else
 
@@ -68,6 +70,7 @@ class Heard:
     """What a service told its audience."""
 
     events: list[tuple[str, str]] = field(default_factory=list)
+    facts: list[tuple[str, dict[str, object]]] = field(default_factory=list)
     manifests: list[Manifest] = field(default_factory=list)
 
     def of(self, kind: str) -> list[str]:
@@ -75,6 +78,10 @@ class Heard:
 
     def note(self, text: str) -> None:
         self.events.append(("note", text))
+
+    def event(self, name: str, text: str, **facts: object) -> None:
+        self.events.append((name, text))
+        self.facts.append((name, facts))
 
     def started(self, job: Job) -> None:
         self.events.append(("started", str(job.source_path)))
@@ -102,6 +109,7 @@ class Studio:
 
     root: Path
     model: Path
+    worker: Worker
     preset: str = "stems"
     clock: Callable[[], float] = time.time
     heard: Heard = field(default_factory=Heard)
@@ -124,7 +132,7 @@ class Studio:
 
     def watch(self, **options: Any) -> Watch:
         """A service in this process."""
-        engine = Engine(self.settings, presets.load(self.preset), str(self.model))
+        engine = Engine(self.settings, presets.load(self.preset), str(self.model), self.worker)
         ledger = Ledger(self.settings.ledger_path, clock=self.clock)
         return Watch(self.folder, options.pop("out", None), engine, ledger, self.heard, **options)
 
@@ -161,6 +169,14 @@ class Studio:
         ledger = Ledger(self.settings.ledger_path)
         try:
             return ledger.jobs()[::-1]
+        finally:
+            ledger.close()
+
+    def services(self) -> list[Service]:
+        """Every service that lives."""
+        ledger = Ledger(self.settings.ledger_path)
+        try:
+            return ledger.services.living()
         finally:
             ledger.close()
 
@@ -252,9 +268,9 @@ class Serving:
 
 
 @pytest.fixture
-def studio(tmp_path: Path, tiny_model: Path) -> Studio:
+def studio(tmp_path: Path, tiny_model: Path, worker: Worker) -> Studio:
     """An empty watched folder with the tiny model."""
-    return Studio(tmp_path, tiny_model)
+    return Studio(tmp_path, tiny_model, worker)
 
 
 @pytest.fixture

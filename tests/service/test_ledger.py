@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 FOLDER = Path("/watched")
 RECIPE = Recipe("stems", "hash-1", "spleeter-2stems", "1", Path("/watched/Stems"))
+OWNER = "a service"
 OTHER_RECIPE = Recipe("karaoke", "hash-2", "spleeter-2stems", "1", Path("/watched/Stems"))
 
 
@@ -65,7 +66,7 @@ def _offer(
 
 def _running(ledger: Ledger, name: str = "mix.wav", mtime_ns: int = 1) -> Job:
     assert _offer(ledger, name, mtime_ns) is not None
-    job = ledger.claim_next(FOLDER)
+    job = ledger.claim_next(FOLDER, OWNER, RECIPE)
     assert job is not None
     return job
 
@@ -83,10 +84,10 @@ def test_a_job_goes_from_offer_to_done_and_is_remembered(tmp_path: Path, clock: 
     assert offered is not None
     assert (offered.path, offered.state) == (FOLDER / "Song 1/mïx.wav", State.PENDING)
     assert (offered.recipe, offered.settled_s, offered.created_s) == (RECIPE, 7.0, clock.now_s)
-    running = ledger.claim_next(FOLDER)
+    running = ledger.claim_next(FOLDER, OWNER, RECIPE)
     assert running is not None
     assert (running.id, running.state, running.attempts) == (offered.id, State.RUNNING, 1)
-    assert ledger.claim_next(FOLDER) is None
+    assert ledger.claim_next(FOLDER, OWNER, RECIPE) is None
     assert ledger.identified(running, "abc") is None
     running = ledger.assign_output(running, PurePosixPath("Song 1/mïx"))
     clock.now_s += 4
@@ -139,10 +140,10 @@ def test_a_bounce_whose_old_render_still_runs_waits_for_it(ledger: Ledger) -> No
     old = _running(ledger, mtime_ns=1)
     new = _offer(ledger, mtime_ns=2)
     assert new is not None
-    assert ledger.claim_next(FOLDER) is None
+    assert ledger.claim_next(FOLDER, OWNER, RECIPE) is None
     # the old render fails because the file changed: it is not tried again, the new one is
     assert ledger.failed(old, "changed", "it changed", retryable=True).state is State.WITHDRAWN
-    claimed = ledger.claim_next(FOLDER)
+    claimed = ledger.claim_next(FOLDER, OWNER, RECIPE)
     assert claimed is not None
     assert claimed.id == new.id
 
@@ -159,10 +160,10 @@ def test_failures_that_may_pass_back_off_and_end(ledger: Ledger, clock: Clock) -
         job = ledger.failed(job, "output", "disk full", retryable=True)
         assert (job.state, job.code, job.reason) == (State.PENDING, "output", "disk full")
         assert ledger.due_in_s(FOLDER) == pause_s
-        assert ledger.claim_next(FOLDER) is None
+        assert ledger.claim_next(FOLDER, OWNER, RECIPE) is None
         clock.now_s += pause_s
         assert ledger.due_in_s(FOLDER) == 0.0
-        claimed = ledger.claim_next(FOLDER)
+        claimed = ledger.claim_next(FOLDER, OWNER, RECIPE)
         assert claimed is not None
         job = claimed
     job = ledger.failed(job, "output", "disk full", retryable=True)
@@ -176,7 +177,7 @@ def test_retry_starts_failed_jobs_afresh(ledger: Ledger) -> None:
         ledger.failed(_running(ledger, name), "silent", "nothing but silence", retryable=False)
     assert ledger.retry(paths=[FOLDER / "a.wav"]) == 1
     assert ledger.retry(Path("/else")) == 0
-    job = ledger.claim_next(FOLDER)
+    job = ledger.claim_next(FOLDER, OWNER, RECIPE)
     assert job is not None
     assert (job.source_path, job.attempts) == (Path("a.wav"), 1)
     assert ledger.retry(FOLDER) == 2
@@ -210,7 +211,7 @@ def test_an_older_render_that_comes_back_is_done_again(ledger: Ledger) -> None:
 def test_another_recipe_is_done_again(ledger: Ledger) -> None:
     _done(ledger, mtime_ns=1, sha256="one")
     assert _offer(ledger, recipe=OTHER_RECIPE) is not None
-    job = ledger.claim_next(FOLDER)
+    job = ledger.claim_next(FOLDER, OWNER, OTHER_RECIPE)
     assert job is not None
     assert ledger.identified(job, "one") is None
 
@@ -284,7 +285,7 @@ def test_an_older_schema_is_migrated(tmp_path: Path, monkeypatch: pytest.MonkeyP
     new.close()
     db = sqlite3.connect(path)
     assert db.execute("SELECT colour FROM jobs").fetchall() == [("red",)]
-    assert db.execute("PRAGMA user_version").fetchone() == (2,)
+    assert db.execute("PRAGMA user_version").fetchone() == (len(database.MIGRATIONS),)
     db.close()
 
 
@@ -334,7 +335,7 @@ def test_threads_share_a_ledger(ledger: Ledger) -> None:
     def work(offset: int) -> None:
         for number in range(10):
             _offer(ledger, f"{offset + number}.wav")
-        while (job := ledger.claim_next(FOLDER)) is not None:
+        while (job := ledger.claim_next(FOLDER, OWNER, RECIPE)) is not None:
             with lock:
                 claimed[job.source_path.name] += 1
             ledger.done(job, Path("/m.json"))
@@ -352,10 +353,11 @@ CLAIM_ALL = """
 import sys, time
 from pathlib import Path
 from bridge.ledger.store import Ledger
+from tests.service.test_ledger import RECIPE
 ledger = Ledger(Path(sys.argv[1]))
 print("ready", flush=True)
 sys.stdin.read()
-while (job := ledger.claim_next(Path("/watched"))) is not None:
+while (job := ledger.claim_next(Path("/watched"), sys.argv[2], RECIPE)) is not None:
     print(job.source_path, flush=True)
     time.sleep(0.001)  # the work; without it the first to get SQLite's lock keeps it
 """
@@ -364,8 +366,10 @@ CLAIM_ONE_AND_HANG = """
 import sys, time
 from pathlib import Path
 from bridge.ledger.store import Ledger
+from tests.service.test_ledger import RECIPE
 ledger = Ledger(Path(sys.argv[1]))
-print(ledger.claim_next(Path(sys.argv[2])).source_path, flush=True)
+service = ledger.services.begin(Path(sys.argv[2]), RECIPE)
+print(ledger.claim_next(Path(sys.argv[2]), service.token, RECIPE).source_path, flush=True)
 time.sleep(60)
 """
 
@@ -393,7 +397,7 @@ def test_two_processes_claim_500_jobs_once_each(tmp_path: Path) -> None:
     names = {f"{number}.wav" for number in range(500)}
     for name in names:
         _offer(ledger, name)
-    workers = [_python(CLAIM_ALL, path) for _ in range(2)]
+    workers = [_python(CLAIM_ALL, path, name) for name in ("one", "two")]
     for worker in workers:  # both are up before either begins
         assert worker.stdout is not None
         assert worker.stdout.readline() == "ready\n"
@@ -444,7 +448,7 @@ def test_a_killed_service_leaves_work_that_recovery_gives_back(tmp_path: Path) -
         "gone.wav": State.WITHDRAWN,
     }
     assert "no longer there" in (by_name["gone.wav"].reason or "")
-    again = ledger.claim_next(folder)
+    again = ledger.claim_next(folder, OWNER, RECIPE)
     assert again is not None
     assert (again.source_path.name, again.attempts) == ("a.wav", 1)  # the kill cost no attempt
     assert recover(ledger, folder).requeued == 1  # and again: it converges
@@ -484,7 +488,7 @@ class LedgerLife(RuleBasedStateMachine):
     @rule()
     def claim(self) -> None:
         due_in_s = self.ledger.due_in_s(FOLDER)
-        job = self.ledger.claim_next(FOLDER)
+        job = self.ledger.claim_next(FOLDER, OWNER, RECIPE)
         if job is not None:
             assert due_in_s == 0.0
             self.running[job.id] = job

@@ -240,14 +240,16 @@ def test_polling_needs_no_events(
     assert studio.heard.of("note") == []
 
 
-def test_a_second_service_on_the_folder_is_refused(
+def test_a_second_service_that_makes_other_stems_is_refused(
     studio: Studio, start: Callable[..., Child], serve: Callable[..., Serving]
 ) -> None:
     serve()
-    second = start("--once")
+    wait_until(lambda: len(studio.services()) == 1, "the first service")
+    second = start("--once", "--preset", "karaoke")
     assert second.process.wait(60) == 1
     last = second.log.splitlines()[-1]
-    assert last.startswith("stembridge: another stembridge watches")
+    assert last.startswith("stembridge: another service (process ")
+    assert "with preset stems" in last
     assert str(studio.folder) in last
     assert "Traceback" not in second.log
     render(studio.folder / "mix.wav")  # the first one is none the worse

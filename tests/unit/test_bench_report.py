@@ -243,7 +243,11 @@ def test_memory_is_summed_over_processes(tmp_path: Path) -> None:
     assert found.tree_peak_bytes is not None
     assert found.tree_peak_bytes > 118 * MB
     if found.process_peak_bytes is not None:
-        assert 60 * MB < found.process_peak_bytes < 118 * MB
+        import resource  # not on Windows
+
+        # The kernel counts what a process was forked from, which is us.
+        ours = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        assert 60 * MB < found.process_peak_bytes < max(118 * MB, 1.1 * ours)
 
 
 def test_a_failed_command_says_why(tmp_path: Path) -> None:

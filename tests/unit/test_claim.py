@@ -140,6 +140,48 @@ def test_still_tells_change_and_removal(bounce: Path) -> None:
         claim.still(identity)
 
 
+@pytest.mark.parametrize("how", ["in place", "replaced"])
+def test_other_content_behind_the_same_size_and_time_is_noticed(bounce: Path, how: str) -> None:
+    """As `cp --preserve` and `rsync --inplace --times` leave it."""
+    identity, status = claim.identify(bounce), bounce.stat()
+    data = bytearray(bounce.read_bytes())
+    data[-1] ^= 1
+    if how == "in place":
+        with bounce.open("r+b") as file:
+            file.write(data)
+        assert bounce.stat().st_ino == identity.inode
+    else:
+        bounce.with_name("newer").write_bytes(data)
+        bounce.with_name("newer").replace(bounce)
+    os.utime(bounce, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert claim.looks_like(bounce, identity.size, identity.mtime_ns)
+    with pytest.raises(errors.BounceChanged, match="changed"):
+        claim.still(identity)
+
+
+def test_waiting_is_heard_while_a_file_is_hashed(bounce: Path) -> None:
+    heard: list[int] = []
+    identity = claim.identify(bounce, lambda: heard.append(1))
+    assert len(heard) == 3  # 3,000,001 bytes
+
+    def stop() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        claim.still(identity, stop)
+
+
+def test_what_looks_like_a_bounce(bounce: Path, tmp_path: Path) -> None:
+    status = bounce.stat()
+    known = (status.st_size, status.st_mtime_ns)
+    assert claim.looks_like(bounce, *known)
+    assert not claim.looks_like(bounce, known[0] + 1, known[1])
+    assert not claim.looks_like(bounce, known[0], known[1] + 1)
+    (tmp_path / "link.wav").symlink_to(bounce)
+    assert not claim.looks_like(tmp_path / "link.wav", *known)
+    assert not claim.looks_like(tmp_path / "gone.wav", *known)
+
+
 @pytest.mark.timeout(10)  # a FIFO that is opened the plain way blocks for ever
 @pytest.mark.parametrize("kind", ["fifo", "folder", "link", "socket", "device"])
 def test_only_regular_files_are_read(tmp_path: Path, kind: str) -> None:

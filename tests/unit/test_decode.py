@@ -16,17 +16,19 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridge.audio.chunks import read_layout
+from bridge.audio.chunks import open_binary, read_layout
 from bridge.audio.decode import Decoder, Survey, survey
 from bridge.audio.probe import probe
-from bridge.audio.reader import Window, open_raw
+from bridge.audio.reader import Window, open_container, open_raw
 from bridge.errors import (
     BounceChanged,
     BounceError,
     NonFiniteBounce,
+    NotAudio,
     SilentBounce,
     TooShortBounce,
     TruncatedBounce,
+    UnsupportedBounce,
 )
 from tests.audio_files import chunk, decoded, ds64, fmt, noise, pcm16, riff, wav, write
 from tests.support import GOLDEN, ROOT, require
@@ -217,6 +219,21 @@ def test_bounce_cut_off_while_it_is_decoded(tmp_path: Path) -> None:
     os.truncate(path, 400_000)
     with pytest.raises(BounceChanged, match="changed"):
         list(blocks)
+
+
+def test_a_pipe_in_the_place_of_a_file_blocks_nobody(tmp_path: Path) -> None:
+    """Also when it comes between the look and the opening."""
+    path = tmp_path / "bounce.flac"
+    soundfile.write(path, noise(2, 9000).T, 48_000, subtype="PCM_16")
+    info = probe(path)
+    path.unlink()
+    os.mkfifo(path)
+    with open_binary(path) as opened:
+        assert opened.read() == b""
+    with pytest.raises(NotAudio, match="not a file"):
+        list(Decoder(path, info))
+    with pytest.raises(UnsupportedBounce), open_container(path, "FLAC"):
+        pass
 
 
 class BrokenDisk(io.BytesIO):

@@ -327,7 +327,8 @@ def test_a_file_system_that_is_full(tmp_path: Path) -> None:
         (errno.EIO, "reports an error"),
         (errno.EROFS, "read-only"),
         (errno.EACCES, "allow writing"),
-        (errno.ENXIO, "check the disk"),
+        (errno.ENXIO, "bring it back"),
+        (errno.EINVAL, "check the disk"),
     ],
 )
 def test_what_the_disk_says_at_the_end(

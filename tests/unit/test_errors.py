@@ -75,7 +75,8 @@ def test_every_code_is_its_own_and_can_be_read_by_a_machine() -> None:
 def test_codes_and_their_consequences_stay_as_they_are() -> None:
     """Scripts and the ledger of older versions rely on them."""
     assert {cls.code for cls in subclasses(StembridgeError) if cls.retryable} == {
-        *("changed", "model-unavailable", "output"),
+        *("changed", "model-unavailable", "output", "output-blocked", "disk-full"),
+        *("ledger-blocked", "worker", "plugin"),
     }
     assert {cls.code for cls in subclasses(StembridgeError) if cls.exit_code == 2} == {
         *("usage", "config", "preset"),

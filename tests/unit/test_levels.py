@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.chain.levels import common_gain_db, db_to_linear, linear_to_dbfs
-from bridge.chain.preset import Headroom
+from bridge.chain.delivery import Headroom, Normalise
+from bridge.chain.levels import common_gain_db, db_to_linear, gains_db, linear_to_dbfs
+from bridge.chain.meter import Levels
 from bridge.errors import PromiseBroken
 
 # Peaks as they come from audio: float32.
@@ -89,3 +90,56 @@ def test_fit_is_common_where_a_file_can_clip_and_nothing_elsewhere(values: list[
     assert common_gain_db(outputs, fit, can_clip=True) == common_gain_db(outputs, common)
     assert common_gain_db(outputs, fit, can_clip=False) == 0.0
     assert common_gain_db(outputs, common, can_clip=False) == common_gain_db(outputs, common)
+
+
+def measured(**reaches: float) -> dict[str, Levels]:
+    """A true peak 1 dB above the peak, and a loudness 12 dB under it."""
+    return {
+        name: Levels(reach, reach, reach * 10 ** (1 / 20), linear_to_dbfs(reach) - 12)
+        for name, reach in reaches.items()
+    }
+
+
+def test_per_stem_headroom_holds_each_output_by_itself() -> None:
+    gains = gains_db(
+        measured(a=1.0, b=0.1), Headroom(mode="per_stem", ceiling_dbfs=-6), None, can_clip=False
+    )
+    assert gains == {"a": pytest.approx(-6, abs=1e-4), "b": 0.0}
+
+
+@pytest.mark.parametrize(
+    ("target", "a_db"), [(Normalise(lufs=-20), -8.0), (Normalise(dbtp=-2), -3.0)]
+)
+def test_normalised_each_by_itself_or_linked_by_the_loudest(target: Normalise, a_db: float) -> None:
+    levels = measured(a=1.0, b=0.1, silent=0.0)
+    own = gains_db(levels, Headroom(), target, can_clip=True)
+    assert own["a"] == pytest.approx(a_db)
+    assert own["b"] == pytest.approx(a_db + 20)
+    assert own["silent"] == 0.0
+    linked = target.model_copy(update={"linked": True})
+    together = gains_db(levels, Headroom(), linked, can_clip=True)
+    assert set(together.values()) == {own["a"]}
+
+
+def test_headroom_takes_back_what_would_clip() -> None:
+    levels = measured(a=1.0, b=0.1)
+    loud = Normalise(lufs=-6)
+    own = gains_db(levels, Headroom(), loud, can_clip=True)
+    assert own == {"a": 0.0, "b": pytest.approx(20.0, abs=1e-4)}
+    free = gains_db(levels, Headroom(), loud, can_clip=False)
+    assert free == {"a": pytest.approx(6.0), "b": pytest.approx(26.0)}
+    linked = Normalise(lufs=-6, linked=True)
+    together = gains_db(levels, Headroom(mode="common", ceiling_dbfs=-3), linked, can_clip=False)
+    assert together == dict.fromkeys("ab", pytest.approx(-3.0, abs=1e-4))
+
+
+@given(st.lists(st.floats(2**-10, 4.0, width=32), min_size=1, max_size=4), st.floats(-40, 0))
+def test_no_mode_but_none_lets_an_output_over_the_ceiling(values: list[float], lufs: float) -> None:
+    levels = measured(**{f"s{n}": value for n, value in enumerate(values)})
+    for mode in ("fit", "common", "per_stem"):
+        for linked in (True, False):
+            headroom = Headroom(mode=mode, ceiling_dbfs=-1)
+            target = Normalise(lufs=lufs, linked=linked)
+            for name, gain_db in gains_db(levels, headroom, target, can_clip=True).items():
+                after = np.float32(levels[name].reach * db_to_linear(gain_db))
+                assert float(after) <= db_to_linear(-1)

@@ -163,6 +163,37 @@ def test_undecodable_names_stay_distinct(tmp_path: Path) -> None:
         (tmp_path / stem_file_name(name, "vocals")).touch()
 
 
+STEMS = st.lists(
+    st.text(st.sampled_from("aAeE\u0301éÉ -.CON🎚日") | st.characters(), min_size=1, max_size=64),
+    max_size=6,
+    unique_by=collision_key,
+)
+
+
+@given(NAMES, STEMS)
+def test_stems_of_one_bounce_get_files_of_their_own(bounce: str, stems: list[str]) -> None:
+    """Names as presets allow them, up to 64 characters of four bytes each."""
+    plain = [s for s in stems if s == s.strip(" .") and _is_plain(s)]
+    names = [stem_file_name(legal_name(bounce), stem) for stem in plain]
+    for name in names:
+        _assert_legal(name, 255 - 16)
+    assert len({collision_key(name) for name in names}) == len(plain)
+
+
+def _is_plain(name: str) -> bool:
+    kinds = {unicodedata.category(character) for character in name}
+    return not kinds & {"Cc", "Cs", "Zl", "Zp"} and not set(name) & set('<>:"/\\|?*')
+
+
+def test_a_long_stem_of_a_long_bounce_can_be_written(tmp_path: Path) -> None:
+    bounce = legal_name("ü" * 300)
+    one, two = (stem_file_name(bounce, "🎚" * 63 + last) for last in "ab")
+    assert one != two
+    (tmp_path / one).touch()
+    (tmp_path / two).touch()
+    assert stem_file_name("mix", "CON") == "mix - CON.wav"
+
+
 def test_a_stem_is_named_after_its_bounce() -> None:
     assert stem_file_name("mix (flac)", "vocals") == "mix (flac) - vocals.wav"
     assert stem_file_name("mix", "a/b") == "mix - a_b.wav"

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import json
 import subprocess
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 import soundfile
 import soxr
 
-from bridge import errors, worker
+import separator
+from bridge import errors
 from bridge.audio.bext import Bext
 from bridge.audio.chunks import Chunk
 from bridge.audio.encode import StemWriter
@@ -23,7 +25,15 @@ from bridge.chain import preset as presets
 from bridge.chain.preset import Preset
 from bridge.config import Settings
 from bridge.service import Engine
+from bridge.worker import pipeline
+from bridge.worker.client import Worker
+from bridge.worker.stopwatch import Stopwatch
 from tests.support import GOLDEN, require
+
+if TYPE_CHECKING:
+    from bridge.report import Manifest
+    from bridge.worker.order import ModelOrder, Order
+    from separator.separator import Separator
 
 MODEL = str(GOLDEN / "spleeter" / "2stems.json")
 LSB = {"PCM_16": 2.0**-15, "PCM_24": 2.0**-23}
@@ -58,19 +68,32 @@ def bounce(
     return path
 
 
-def convert(
-    source: Path, folder: Path, preset: str | Preset = "stems", **changes: Any
-) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """The manifest and the stems as soundfile reads them, (channels, frames) float64."""
-    chosen = presets.load(preset) if isinstance(preset, str) else preset
-    engine = Engine(Settings(), chosen.model_copy(update=changes), MODEL)
-    _, path = engine.convert(source, folder / "out" / source.stem, folder / "out", lambda *_: None)
-    manifest = json.loads(path.read_text())
-    stems = {
-        stem["name"]: soundfile.read(path.parent / stem["path"], always_2d=True)[0].T
-        for stem in manifest["stems"]
-    }
-    return manifest, stems
+@dataclass(frozen=True)
+class Convert:
+    """The whole way with one engine for each call."""
+
+    worker: Worker
+
+    def __call__(
+        self, source: Path, folder: Path, preset: str | Preset = "stems", **changes: Any
+    ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """The manifest and the stems as soundfile reads them, (channels, frames) float64."""
+        chosen = presets.load(preset) if isinstance(preset, str) else preset
+        engine = Engine(Settings(), chosen.model_copy(update=changes), MODEL, self.worker)
+        out = folder / "out"
+        _, path = engine.convert(source, out / source.stem, out, lambda *_: None)
+        manifest = json.loads(path.read_text())
+        stems = {
+            stem["name"]: soundfile.read(path.parent / stem["path"], always_2d=True)[0].T
+            for stem in manifest["stems"]
+        }
+        return manifest, stems
+
+
+@pytest.fixture
+def convert(worker: Worker) -> Convert:
+    """`convert(source, folder, preset, **changes)`; stems go to `folder/out`."""
+    return Convert(worker)
 
 
 def lag(stem: np.ndarray, mixture: np.ndarray) -> int:
@@ -84,7 +107,7 @@ def lag(stem: np.ndarray, mixture: np.ndarray) -> int:
 @pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "FLOAT"])
 @pytest.mark.parametrize("rate_hz", [44_100, 48_000, 96_000])
 def test_stems_are_like_their_bounce_and_null(
-    tmp_path: Path, rate_hz: int, subtype: str, channels: int
+    tmp_path: Path, convert: Convert, rate_hz: int, subtype: str, channels: int
 ) -> None:
     audio = 0.5 * music(rate_hz, channels)
     source = bounce(tmp_path / "a.wav", audio, rate_hz, subtype, time_reference=TIME_REFERENCE)
@@ -109,7 +132,9 @@ def test_stems_are_like_their_bounce_and_null(
     assert source.read_bytes() == before
 
 
-def test_a_float_bounce_over_full_scale_keeps_its_level_and_nulls(tmp_path: Path) -> None:
+def test_a_float_bounce_over_full_scale_keeps_its_level_and_nulls(
+    tmp_path: Path, convert: Convert
+) -> None:
     audio = 4.0 * music(48_000, 2) / np.abs(music(48_000, 2)).max()
     source = bounce(tmp_path / "hot.wav", audio, 48_000, "FLOAT")
     manifest, stems = convert(source, tmp_path)
@@ -119,7 +144,9 @@ def test_a_float_bounce_over_full_scale_keeps_its_level_and_nulls(tmp_path: Path
 
 
 @pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24"])
-def test_stems_that_would_clip_all_get_the_same_gain(tmp_path: Path, subtype: str) -> None:
+def test_stems_that_would_clip_all_get_the_same_gain(
+    tmp_path: Path, convert: Convert, subtype: str
+) -> None:
     """The stems of a bounce at full scale, here with a band above the network's, overshoot."""
     audio = np.sign(music(44_100, 2)).astype(np.float32)
     audio *= 1 - 2 * LSB[subtype]
@@ -132,7 +159,7 @@ def test_stems_that_would_clip_all_get_the_same_gain(tmp_path: Path, subtype: st
     assert all(stem["clipped_values"] == 0 for stem in manifest["stems"])
 
 
-def test_more_channels_keep_their_number_and_mask(tmp_path: Path) -> None:
+def test_more_channels_keep_their_number_and_mask(tmp_path: Path, convert: Convert) -> None:
     audio = 0.3 * np.concatenate([music(48_000, 2)] * 3)
     source = bounce(tmp_path / "surround.wav", audio, 48_000, "PCM_24")
     _, stems = convert(source, tmp_path)
@@ -141,7 +168,7 @@ def test_more_channels_keep_their_number_and_mask(tmp_path: Path) -> None:
     assert np.abs(sum(stems.values()) - mixture).max() <= LSB["PCM_24"]
 
 
-def test_the_residual_as_a_stem_of_its_own(tmp_path: Path) -> None:
+def test_the_residual_as_a_stem_of_its_own(tmp_path: Path, convert: Convert) -> None:
     audio = 0.5 * music(96_000, 2)
     source = bounce(tmp_path / "a.wav", audio, 96_000, "PCM_16")
     _, stems = convert(source, tmp_path, residual="stem")
@@ -159,13 +186,15 @@ def test_the_residual_as_a_stem_of_its_own(tmp_path: Path) -> None:
         ("mix-ready", ["vocals", "accompaniment"]),
     ],
 )
-def test_shipped_presets_on_real_music(tmp_path: Path, preset: str, outputs: list[str]) -> None:
+def test_shipped_presets_on_real_music(
+    tmp_path: Path, convert: Convert, preset: str, outputs: list[str]
+) -> None:
     audio = music(44_100, 2)
     source = bounce(tmp_path / "a.wav", audio, 44_100, "PCM_24")
     manifest, stems = convert(source, tmp_path, preset)
     assert list(stems) == outputs
     assert {stem.shape for stem in stems.values()} == {audio.shape}
-    reference, _ = _reference(source, tmp_path)
+    reference, _ = _reference(convert, source, tmp_path)
     gain = 10 ** (manifest["gain_db"] / 20)
     if preset == "karaoke":
         wanted = reference["accompaniment"]
@@ -182,14 +211,16 @@ def test_shipped_presets_on_real_music(tmp_path: Path, preset: str, outputs: lis
     np.testing.assert_allclose(stems[outputs[0]], gain * wanted, atol=4 * LSB["PCM_24"])
 
 
-def _reference(source: Path, folder: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+def _reference(
+    convert: Convert, source: Path, folder: Path
+) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """The plain stems of the same bounce, as floats."""
     output = presets.load("stems").output.model_copy(update={"subtype": "FLOAT"})
     manifest, stems = convert(source, folder / "reference", "stems", output=output)
     return stems, manifest
 
 
-def test_the_same_bounce_gives_the_same_bytes(tmp_path: Path) -> None:
+def test_the_same_bounce_gives_the_same_bytes(tmp_path: Path, convert: Convert) -> None:
     source = bounce(tmp_path / "a.wav", 0.5 * music(48_000, 2), 48_000, "PCM_24")
     sums = []
     for run in ("one", "two"):
@@ -198,7 +229,7 @@ def test_the_same_bounce_gives_the_same_bytes(tmp_path: Path) -> None:
     assert sums[0] == sums[1]
 
 
-def test_a_lossy_bounce_says_what_became_of_its_depth(tmp_path: Path) -> None:
+def test_a_lossy_bounce_says_what_became_of_its_depth(tmp_path: Path, convert: Convert) -> None:
     source = tmp_path / "song.mp3"
     soundfile.write(source, 0.5 * music(44_100, 2).T, 44_100, format="MP3")
     manifest, stems = convert(source, tmp_path)
@@ -207,20 +238,59 @@ def test_a_lossy_bounce_says_what_became_of_its_depth(tmp_path: Path) -> None:
     assert {stem.shape[1] for stem in stems.values()} == {manifest["source"]["frames"]}
 
 
+class Here(Worker):
+    """The pipeline in this process, so that a test can bend it."""
+
+    def load(self, model: ModelOrder, **_: object) -> tuple[str, ...]:
+        return self._separator(model).outputs
+
+    def process(
+        self, model: ModelOrder, order: Order, folder: Path, listener: Any, **_: object
+    ) -> Manifest:
+        return pipeline.process(order, self._separator(model), folder, Stopwatch(listener))
+
+    def _separator(self, model: ModelOrder) -> Separator:
+        return separator.load(model.model, **model.options)
+
+
 def test_a_broken_promise_publishes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Stems that do not null never come out: here every output is 1 % too loud."""
     source = bounce(tmp_path / "a.wav", 0.5 * music(44_100, 2), 44_100, "PCM_16")
-    mixed = worker._mixed
-    monkeypatch.setattr(worker, "_mixed", lambda s, gains, gain: mixed(s, gains, 1.01 * gain))
+    write = pipeline.write
+
+    def too_loud(outputs: Any, *rest: Any) -> Any:
+        return write([replace(output, gain_db=0.1) for output in outputs], *rest)
+
+    monkeypatch.setattr(pipeline, "write", too_loud)
     with pytest.raises(errors.PromiseBroken, match="do not null against the bounce"):
-        convert(source, tmp_path)
+        Convert(Here())(source, tmp_path)
     assert not (tmp_path / "out" / "a").exists()
     assert not (tmp_path / "out" / ".stembridge").exists()
 
 
-def test_an_output_that_does_not_fit_the_model_fails_before_separating(tmp_path: Path) -> None:
+def test_a_file_that_does_not_read_back_is_the_disks_fault_and_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = bounce(tmp_path / "a.wav", 0.5 * music(44_100, 2), 44_100, "PCM_16")
+    wrong = pipeline._Job.verify
+
+    def damaged(job: pipeline._Job, *facts: object) -> object:
+        for path in job.folder.glob("*.wav"):
+            path.write_bytes(b"zeros from a dying drive")
+        return wrong(job, *facts)
+
+    monkeypatch.setattr(pipeline._Job, "verify", damaged)
+    with pytest.raises(errors.OutputError, match="a written file does not read back") as raised:
+        Convert(Here())(source, tmp_path)
+    assert raised.value.retryable
+    assert not (tmp_path / "out" / "a").exists()
+
+
+def test_an_output_that_does_not_fit_the_model_fails_before_separating(
+    tmp_path: Path, convert: Convert
+) -> None:
     source = bounce(tmp_path / "a.wav", 0.5 * music(44_100, 1), 44_100, "PCM_16")
     with pytest.raises(errors.PresetError, match="no stem 'drums'"):
         convert(source, tmp_path, stems=("drums",))

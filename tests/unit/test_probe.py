@@ -122,7 +122,7 @@ def test_cut_off_container(tmp_path: Path, name: str, kept: float) -> None:
     assert probe(path).frames == 30_000
     data = path.read_bytes()
     path.write_bytes(data[: int(len(data) * kept)])
-    if name == "FLAC":  # its header states no bytes: the decoder finds out (test_decode)
+    if name == "FLAC" and kept == 0.999:  # its frames state no bytes: the decoder finds out
         assert probe(path).frames == 30_000
     else:
         with pytest.raises(TruncatedBounce, match="cut off"):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import json
 import os
 import socket
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +16,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from bridge.errors import OutputError
-from bridge.publish import MANIFEST, STAGING, UNFINISHED, publish, staging, sweep
+from bridge.publish import (
+    MANIFEST,
+    STAGING,
+    UNFINISHED,
+    publish,
+    publishing,
+    staging,
+    sweep,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -207,6 +217,57 @@ def test_two_jobs_stage_beside_each_other(tmp_path: Path) -> None:
         assert not other.exists()
 
 
+def test_what_the_disk_did_not_let_go_goes_with_the_next_job(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As while a drive reports errors; the process lives on, so no sweep takes its folder."""
+    with monkeypatch.context() as patch:
+
+        def refuse(*_: object, **__: object) -> None:
+            raise Refused(5, "Input/output error")
+
+        with staging(tmp_path) as left:
+            (left / "half.wav").write_bytes(b"x")
+            patch.setattr(os, "unlink", refuse)
+            patch.setattr(os, "rmdir", refuse)
+    assert (left / "half.wav").exists()
+    assert sweep(tmp_path) == 0
+    with staging(tmp_path):
+        assert not left.exists()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there the lock's file goes with the lock")
+def test_the_sweep_takes_locks_that_nobody_holds(tmp_path: Path) -> None:
+    forgotten = tmp_path / STAGING / "0123456789abcdef.lock"
+    with publishing(tmp_path, tmp_path / "mix"):
+        (held_lock,) = (tmp_path / STAGING).iterdir()
+        forgotten.touch()
+        assert sweep(tmp_path) == 0
+        assert not forgotten.exists()
+        assert held_lock.exists()
+    forgotten.parent.mkdir()
+    forgotten.touch()
+    sweep(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no handle of a folder to sync")
+def test_a_file_system_that_cannot_sync_folders_is_written_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sync = os.fsync
+
+    def refused(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise Refused(errno.EINVAL, "Invalid argument")
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", refused)
+    put(tmp_path / "out", NEW)
+    assert is_whole(tmp_path / "out" / "mix", NEW)
+
+
 def test_staging_where_nothing_can_be_made_is_an_output_error(tmp_path: Path) -> None:
     (tmp_path / "Stems").write_text("a file")
     with pytest.raises(OutputError, match="stembridge retry"), staging(tmp_path / "Stems"):
@@ -218,15 +279,18 @@ def test_the_sweep_takes_only_the_folders_of_dead_processes_of_this_host(tmp_pat
     ended.wait()
     host = socket.gethostname()
     dead = f"{host}-{ended.pid}-0123abcd"
+    another = f"{host}-{os.getpid()}-0123abcd"  # of an earlier process with our number
+    with staging(tmp_path) as mine:
+        at_work = mine.name
     kept = {
-        f"{host}-{os.getpid()}-0123abcd",  # at work
+        at_work,
         f"elsewhere-{ended.pid}-0123abcd",  # we cannot know
         f"{host}-x-0123abcd",  # not our name
     }
-    for name in (dead, *kept):
+    for name in (dead, another, *kept):
         (tmp_path / STAGING / name).mkdir(parents=True)
         (tmp_path / STAGING / name / "vocals.separated").write_bytes(b"x")
-    assert sweep(tmp_path) == 1
+    assert sweep(tmp_path) == 2
     assert {path.name for path in (tmp_path / STAGING).iterdir()} == kept
     assert sweep(tmp_path) == 0
     assert sweep(tmp_path / "nothing here") == 0
@@ -238,7 +302,9 @@ def test_the_sweep_leaves_the_process_of_another_user_alone(
     def not_yours(pid: int, number: int) -> None:
         raise PermissionError
 
-    folder = tmp_path / STAGING / f"{socket.gethostname()}-77-0123abcd"
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()  # nothing to be seen of it in /proc, as where those of others are hidden
+    folder = tmp_path / STAGING / f"{socket.gethostname()}-{ended.pid}-0123abcd"
     folder.mkdir(parents=True)
     monkeypatch.setattr(os, "kill", not_yours)
     assert sweep(tmp_path) == 0

@@ -19,15 +19,16 @@ import yaml
 import separator
 from bridge.audio.decode import Decoder, survey
 from bridge.audio.probe import probe
-from bridge.chain import effects
+from bridge.chain import effects, inspection
 from bridge.chain import preset as presets
 from bridge.cli import app
 from bridge.config import DEFAULT_MODEL, Settings, resolve
 from bridge.errors import BounceError, PresetError
 from bridge.service import Engine
+from bridge.worker.client import Worker
 from separator.weights import catalog
 from tests.audio_files import chunk, fmt, riff
-from tests.support import GOLDEN, ROOT
+from tests.support import GOLDEN, ROOT, require
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,6 +47,12 @@ INLINE_COMMAND = re.compile(r"`(?:time )?(stembridge [^`]+)`")
 
 def blocks(language: str) -> list[str]:
     return [text for _, kind, text in FENCE.findall(README) if kind == language]
+
+
+def block_with(words: str) -> str:
+    """The one block of YAML that has these words."""
+    (found,) = [text for text in blocks("yaml") if words in text]
+    return found
 
 
 def table(*header: str) -> list[list[str]]:
@@ -186,17 +193,36 @@ def test_the_preset_is_the_example_and_loads() -> None:
     assert model in separator.available()
 
 
+def test_the_preset_that_builds_on_another_is_understood(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text(block_with("extends:"), encoding="utf-8")
+    found = presets.load_file(file, variables={"guide": -20})
+    outputs = found.outputs(("vocals", "accompaniment"))
+    assert list(outputs) == ["karaoke", "vocal up", "master"]
+    assert outputs["karaoke"]["vocals"] == pytest.approx(0.1)
+
+
 def test_the_separation_of_a_preset_is_understood(tmp_path: Path) -> None:
     file = tmp_path / "fine.yaml"
-    file.write_text(f"schema: 1\nsummary: finer\n{blocks('yaml')[1]}", encoding="utf-8")
+    file.write_text(f"schema: 1\nsummary: finer\n{block_with('separation:')}", encoding="utf-8")
     told = presets.load_file(file).separation
     assert (told.shifts, told.overlap, told.transition_power) == (2, 0.5, 2.0)
-    assert set(yaml.safe_load(blocks("yaml")[1])["separation"]) <= type(told).model_fields.keys()
+    assert (
+        set(yaml.safe_load(block_with("separation:"))["separation"])
+        <= type(told).model_fields.keys()
+    )
+
+
+def test_the_plugin_of_a_preset_is_understood(tmp_path: Path) -> None:
+    require.vst3("ZamComp")
+    file = tmp_path / "plugin.yaml"
+    file.write_text(f"schema: 1\nsummary: mine\n{block_with('vst3:')}", encoding="utf-8")
+    inspection.check(presets.load_file(file))
 
 
 def test_the_settings_file_is_understood(tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
-    file.write_text(blocks("yaml")[2], encoding="utf-8")
+    file.write_text(block_with("rescan_s:"), encoding="utf-8")
     resolved = resolve(environment={"STEMBRIDGE_CONFIG": str(file)})
     assert "file" in resolved.origins.values()
     assert presets.load(resolved.settings.preset)
@@ -212,6 +238,8 @@ def test_the_settings_table_is_complete() -> None:
         value = getattr(defaults, name)
         if isinstance(value, Path):
             shown = "of the system"
+        elif isinstance(value, tuple):
+            shown = "none"
         elif isinstance(value, float):
             shown = f"`{value:g}`"
         else:
@@ -255,7 +283,7 @@ def test_the_effects_table_has_every_parameter() -> None:
         f"`{name}`" for name in effects.EFFECTS
     ]
     for effect in effects.EFFECTS.values():
-        for parameter in effects.parameters(effect):
+        for parameter in effects.parameters(effect):  # of an Audio Unit: as of a VST3
             assert f"| `{parameter.name}` " in text
     assert len({len(line) for line in text.splitlines()}) == 1
 
@@ -334,13 +362,13 @@ def shape(data: Any) -> Any:
     return type(data)
 
 
-def test_the_manifest_has_these_keys(tmp_path: Path) -> None:
+def test_the_manifest_has_these_keys(tmp_path: Path, worker: Worker) -> None:
     source = tmp_path / "bounce.wav"
     loud = np.clip(4 * noise(), -1, 1)  # so that there is a gain, and a float in its place
     write(source, loud)
     bext = struct.pack("<256s32s32s10s8sQH254s", b"", b"", b"", b"", b"", 172_800_000, 1, b"")
     source.write_bytes(with_chunk(source.read_bytes(), chunk(b"bext", bext)))
-    engine = Engine(default_settings(), presets.load("stems"), str(TINY_MODEL))
+    engine = Engine(default_settings(), presets.load("stems"), str(TINY_MODEL), worker)
     _, path = engine.convert(source, tmp_path / "out" / "bounce", tmp_path / "out", lambda *_: None)
     (shown,) = map(json.loads, blocks("json"))
     assert shape(shown) == shape(json.loads(path.read_text(encoding="utf-8")))

@@ -99,3 +99,11 @@ def test_levels_at_the_ends() -> None:
     assert level_dbfs(0.5) == -6.021
     assert math.copysign(1.0, level_dbfs(1.0) or 0.0) == 1.0  # "-0.0 dBFS" would look like a fault
     assert math.copysign(1.0, level_dbfs(1 - 1e-9) or 0.0) == 1.0
+
+
+@pytest.mark.parametrize("null_dbfs", [-math.inf, None, -138.47])
+def test_it_comes_back_from_json(null_dbfs: float | None) -> None:
+    """As it was, but for the seconds, which are rounded for reading."""
+    manifest = dataclasses.replace(MANIFEST, null_residual_dbfs=null_dbfs)
+    there = Manifest.from_json(json.loads(json.dumps(manifest.to_json())))
+    assert there == dataclasses.replace(manifest, seconds={"separate": 0.4, "encode": 0.1})

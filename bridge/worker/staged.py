@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bridge.chain.render import Measure
-from bridge.publish import disk_errors
+from bridge.disk import disk_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -46,7 +46,8 @@ class Staged:
 
     def remove(self) -> None:
         """Gives the disk space back."""
-        self.path.unlink(missing_ok=True)
+        with disk_errors(self.path):
+            self.path.unlink(missing_ok=True)
 
     def __iter__(self) -> Iterator[Audio]:
         with disk_errors(self.path), self.path.open("rb") as file:

@@ -1,0 +1,89 @@
+"""Whoever is told what the service does: the console, the log, a test."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from bridge.ledger.states import Job
+    from bridge.report import Manifest
+
+
+class Audience(Protocol):
+    """Whoever shows or keeps what the service does. Called from several threads."""
+
+    def note(self, text: str) -> None:
+        """Something the user should know."""
+
+    def event(self, name: str, text: str, **facts: object) -> None:
+        """Something happened to the service itself.
+
+        name: stable and machine-readable, such as began, ended, paused, resumed, taken-over,
+        recovered, swept, intake, worker-lost, reloaded, reload-refused. text: the same for the
+        user. facts: what can be written as JSON.
+        """
+
+    def started(self, job: Job) -> None:
+        """A job begins."""
+
+    def progress(self, job: Job, stage: str, share: float) -> None:
+        """A stage of the running job is done to this share (0..1)."""
+
+    def done(self, job: Job, manifest: Manifest) -> None:
+        """The stems are published."""
+
+    def skipped(self, job: Job) -> None:
+        """The content was done before; its stems are still there."""
+
+    def failed(self, job: Job, reason: str, *, retry: bool) -> None:
+        """The job failed, for good or until the next attempt; `job` says with which code."""
+
+    def released(self, job: Job, reason: str) -> None:
+        """The job ends without a verdict: its bounce is gone, or another one does it later."""
+
+
+class Everyone:
+    """Tells several audiences the same, in their order."""
+
+    def __init__(self, *audiences: Audience) -> None:
+        self._audiences = audiences
+
+    def note(self, text: str) -> None:
+        """See `Audience`."""
+        for one in self._audiences:
+            one.note(text)
+
+    def event(self, name: str, text: str, **facts: object) -> None:
+        """See `Audience`."""
+        for one in self._audiences:
+            one.event(name, text, **facts)
+
+    def started(self, job: Job) -> None:
+        """See `Audience`."""
+        for one in self._audiences:
+            one.started(job)
+
+    def progress(self, job: Job, stage: str, share: float) -> None:
+        """See `Audience`."""
+        for one in self._audiences:
+            one.progress(job, stage, share)
+
+    def done(self, job: Job, manifest: Manifest) -> None:
+        """See `Audience`."""
+        for one in self._audiences:
+            one.done(job, manifest)
+
+    def skipped(self, job: Job) -> None:
+        """See `Audience`."""
+        for one in self._audiences:
+            one.skipped(job)
+
+    def failed(self, job: Job, reason: str, *, retry: bool) -> None:
+        """See `Audience`."""
+        for one in self._audiences:
+            one.failed(job, reason, retry=retry)
+
+    def released(self, job: Job, reason: str) -> None:
+        """See `Audience`."""
+        for one in self._audiences:
+            one.released(job, reason)

@@ -1,0 +1,100 @@
+"""Presets that lie among the bounces of a watched folder, and which one a bounce gets.
+
+The nearest wins: a file for the one bounce, then, from its folder up to the watched one, a
+`stembridge.yaml` or the name of a folder that is a preset's name. Without any, the service's own.
+
+Such a file is found anew for each bounce. Whoever can render there can write it, so it may name
+only what is installed: no files, and no plugins that lie beside it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import stat
+from typing import TYPE_CHECKING
+
+from bridge.chain import preset as presets
+from bridge.errors import StembridgeError
+from bridge.ledger.states import Recipe
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from bridge.chain.preset import Preset
+    from bridge.service import Engine
+
+FOLDER_PRESET = "stembridge.yaml"
+# Engines that are kept, each with its model's version worked out; a folder has a few presets.
+_MOST_ENGINES = 64
+
+
+def candidates(bounce: Path, folder: Path) -> Iterator[tuple[Path, bool]]:
+    """What could hold the preset of a bounce, the nearest first.
+
+    Pairs of a path and whether that is a file; else it is a folder whose name counts. Pure.
+    """
+    yield bounce.with_name(f"{bounce.name}.yaml"), True
+    yield bounce.with_suffix(".yaml"), True
+    for above in bounce.parents:
+        yield above / FOLDER_PRESET, True
+        if above == folder or folder not in above.parents:
+            return
+        yield above, False
+
+
+class Beside:
+    """The engines for the bounces of one watched folder."""
+
+    def __init__(self, engine: Engine, folder: Path, out_dir: Path) -> None:
+        self.engine = engine
+        self._folder, self._out_dir = folder, out_dir
+        self._recipe = engine.recipe(out_dir)
+        self._engines: dict[tuple[Path, str], Engine] = {}
+
+    def engine_for(self, bounce: Path) -> Engine:
+        """The engine with the preset of a bounce.
+
+        Raises PresetError for a preset that is wrong, with file and line.
+        """
+        preset = self._preset(bounce)
+        if preset is None:
+            return self.engine
+        key = (preset.path, preset.content_hash)
+        known = self._engines.get(key)
+        if known is None:
+            if len(self._engines) >= _MOST_ENGINES:
+                self._engines.clear()
+            known = self._engines[key] = self.engine.with_preset(preset)
+        return known
+
+    def recipe_for(self, bounce: Path) -> Recipe:
+        """What the ledger remembers of it. Of a preset that is wrong, that it is wrong so."""
+        try:
+            engine = self.engine_for(bounce)
+            return self._recipe if engine is self.engine else engine.recipe(self._out_dir)
+        except StembridgeError as error:
+            told = hashlib.sha256(str(error).encode("utf-8", "surrogatepass")).hexdigest()
+            own = self._recipe
+            return Recipe("(wrong)", f"wrong {told}", own.model, own.model_version, self._out_dir)
+
+    def _preset(self, bounce: Path) -> Preset | None:
+        named: dict[str, Path] | None = None
+        folders = self.engine.settings.plugin_folders
+        for path, is_file in candidates(bounce, self._folder):
+            if is_file:
+                if _is_regular(path):
+                    return presets.load_beside(path, folders)
+                continue
+            named = presets.find() if named is None else named
+            if path.name in named:
+                return presets.load_file(named[path.name], folders)
+        return None
+
+
+def _is_regular(path: Path) -> bool:
+    """Not for links, as bounces may be none either, and not for names that no file can have."""
+    try:
+        return stat.S_ISREG(path.lstat().st_mode)
+    except OSError:
+        return False

@@ -1,0 +1,116 @@
+"""pedalboard's own effects by their class names: what each takes, read from its signature."""
+
+from __future__ import annotations
+
+import functools
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from bridge.chain.words import suggestion
+from bridge.errors import PresetError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import pedalboard
+
+# These have effects of their own here, hold other plugins, or are no effect at all.
+_NOT_OFFERED = {"Plugin", "IIRFilter", "ExternalPlugin", "VST3Plugin", "AudioUnitPlugin"}
+# In blocks these two give other frames than in one piece, and at another place (0.9.26).
+_REFUSED = {
+    "PitchShift": "it loses frames when audio comes in blocks",
+    "GSMFullRateCompressor": "it moves audio that comes in blocks",
+}
+
+# One argument: name, type (which may have brackets and commas in them), perhaps a default.
+_ARGUMENT = re.compile(r"(\w+): ((?:[^\[\],=]|\[[^\]]*\]+)+?)(?: = [^,]+)?(?:, |$)")
+
+
+@dataclass(frozen=True)
+class Argument:
+    """What a constructor takes. kind: number, switch, file, or choice (of `choices`)."""
+
+    name: str
+    kind: str
+    choices: Mapping[str, object]
+
+    def problem(self, value: object) -> str | None:
+        """Why the value is not right, or None."""
+        switch = isinstance(value, bool)
+        if self.kind == "choice":
+            return None if value in self.choices else suggestion(str(value), self.choices)
+        if self.kind == "file":
+            return None if isinstance(value, str) else "write the path of a file"
+        if self.kind == "switch":
+            return None if switch else "allowed is true or false"
+        number = isinstance(value, (int, float)) and not switch
+        return None if number else "allowed is a number"
+
+
+@functools.cache
+def classes() -> dict[str, Any]:
+    """Every effect of pedalboard that a preset can name."""
+    import pedalboard
+
+    return {
+        name: kind
+        for name, kind in sorted(vars(pedalboard).items())
+        if isinstance(kind, type)
+        and issubclass(kind, pedalboard.Plugin)
+        and not issubclass(kind, pedalboard.PluginContainer)
+        and not issubclass(kind, pedalboard.ExternalPlugin)
+        and not name.startswith("_")
+        and name not in _NOT_OFFERED | _REFUSED.keys()
+    }
+
+
+@functools.cache
+def arguments(name: str) -> dict[str, Argument]:
+    """What the class takes, by name. pybind11 states it in the first line of the docstring."""
+    signature = (classes()[name].__init__.__doc__ or "").splitlines()[0]
+    inside = signature[signature.index("(") + 1 : signature.rindex(")")]
+    found = (_argument(*match) for match in _ARGUMENT.findall(inside))
+    return {argument.name: argument for argument in found if argument.name != "self"}
+
+
+def _argument(name: str, annotation: str) -> Argument:
+    if annotation.startswith("pedalboard_native."):
+        return Argument(name, "choice", _members(annotation.removeprefix("pedalboard_native.")))
+    kind = "file" if "str" in annotation else "switch" if "bool" in annotation else "number"
+    return Argument(name, kind, {})
+
+
+def _members(path: str) -> Mapping[str, object]:
+    """The names and values of an enumeration such as LadderFilter.Mode."""
+    import pedalboard
+
+    found: Any = functools.reduce(getattr, path.split("."), pedalboard)
+    return dict(getattr(found, "__members__", {}))
+
+
+def check_class(name: str) -> None:
+    """PresetError for a class that does not exist or is not offered."""
+    if name in _REFUSED:
+        raise PresetError(f"pedalboard's {name} cannot be used: {_REFUSED[name]}; use a plugin")
+    if name not in classes():
+        raise PresetError(f"pedalboard has no effect '{name}'; {suggestion(name, classes())}")
+
+
+def build(name: str, values: Mapping[str, object]) -> pedalboard.Plugin:
+    """A fresh plugin. Raises PresetError for a value that does not fit, with the argument."""
+    known = arguments(name)
+    ready: dict[str, object] = {}
+    for key, value in values.items():
+        if key not in known:
+            raise PresetError(f"{name} has no parameter '{key}'; {suggestion(key, known)}")
+        problem = known[key].problem(value)
+        if problem:
+            raise PresetError(f"parameter '{key}' of {name} is {value!r}; {problem}")
+        ready[key] = known[key].choices.get(str(value), value)
+    try:
+        plugin: pedalboard.Plugin = classes()[name](**ready)
+    except (TypeError, ValueError, RuntimeError) as error:
+        text = str(error).splitlines()[0]
+        raise PresetError(f"{name} refuses its parameters: {text}; change them") from error
+    return plugin

@@ -1,0 +1,172 @@
+"""What every effect of a chain is: typed parameters with unit, range and default, and its nodes.
+
+The classes themselves are in `tone`, `dynamics`, `stereo`, `space` and `hosted`; `effects` is the
+registry that the preset schema, the error messages and the README's table are made from.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel
+
+from bridge.chain.conditions import When  # noqa: TC001 pydantic reads it when it runs
+from bridge.chain.strict import STRICT
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pedalboard
+
+Audio: TypeAlias = npt.NDArray[np.float32]
+
+UNITS = {
+    "db": "dB",
+    "dbfs": "dBFS",
+    "dbtp": "dBTP",
+    "hz": "Hz",
+    "ms": "ms",
+    "octave": "dB/octave",
+    "percent": "%",
+    "s": "s",
+}
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where an effect is to work. frames: of the whole audio, tail included."""
+
+    rate_hz: float
+    channels: int
+    frames: int = 0
+
+
+class Processor(Protocol):
+    """A node with a state, for one run over one stem.
+
+    late_frames: how much later a sound comes out than it went in, where the node does not take
+    that out itself.
+    """
+
+    late_frames: int
+
+    def process(self, block: Audio) -> Audio:
+        """The next frames, (channels, n) float32: at first perhaps fewer than came in."""
+
+
+# What an effect is made of. Neighbouring pedalboard plugins are run as one chain.
+Node: TypeAlias = "pedalboard.Plugin | Processor"
+
+
+class Effect(BaseModel):
+    """One effect with its parameters. Runs on every stem, on all channels.
+
+    late_on_purpose: the sound itself may be moved (an echo), so that an impulse proves nothing.
+    """
+
+    model_config = STRICT
+    effect_name: ClassVar[str]
+    about: ClassVar[str]
+    when: When | None = None
+
+    @property
+    def late_on_purpose(self) -> bool:
+        """True if what the effect gives may come later than what it got, and is meant to."""
+        return False
+
+    def problem(self, place: Place) -> str | None:
+        """Why the effect cannot work at this rate and width, and what to do; None if it can."""
+        del place
+        return None
+
+    def nodes(self, place: Place) -> Sequence[Node]:
+        """Fresh nodes, in order; none for an effect that does nothing here."""
+        raise NotImplementedError
+
+    def identity(self) -> object:
+        """All that changes the sound, as plain data: what a preset's hash is made of.
+
+        Without `when`, which the preset adds.
+        """
+        return self.model_dump(mode="json", exclude={"when"})
+
+
+def beyond(name: str, frequency_hz: float, place: Place, parameter: str = "cutoff_hz") -> str:
+    """The complaint about a frequency at or above half the rate."""
+    return (
+        f"{name} at {frequency_hz:g} Hz cannot work on audio at {place.rate_hz:g} Hz; "
+        f"use a {parameter} below {place.rate_hz / 2:g}"
+    )
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A row of the effects' table. span: what is allowed, in words. default: as YAML has it."""
+
+    effect: str
+    name: str
+    unit: str
+    minimum: float | None
+    maximum: float | None
+    span: str
+    default: str
+    about: str
+
+
+def unit(name: str) -> str:
+    """The unit that a parameter's name carries: `cutoff_hz` is in Hz, `ratio` has none ("")."""
+    return UNITS.get(name.rpartition("_")[2], "") if "_" in name else ""
+
+
+def parameters(effect: type[Effect]) -> tuple[Parameter, ...]:
+    """The rows of one effect, in the order in which they are declared."""
+    schema = effect.model_json_schema()
+    required = schema.get("required", ())
+    return tuple(
+        _row(effect.effect_name, name, plain_field(field), required=name in required)
+        for name, field in schema.get("properties", {}).items()
+        if name != "when"
+    )
+
+
+def plain_field(field: dict[str, Any]) -> dict[str, Any]:
+    """The JSON schema of a field; of one that may be left out, that of its value."""
+    inner: dict[str, Any] = next(
+        (kind for kind in field.get("anyOf", ()) if kind.get("type") != "null"), {}
+    )
+    return {**inner, **field}
+
+
+def _row(effect: str, name: str, field: dict[str, Any], *, required: bool) -> Parameter:
+    default = field.get("default")
+    return Parameter(
+        effect=effect,
+        name=name,
+        unit=unit(name),
+        minimum=field.get("minimum"),
+        maximum=field.get("maximum"),
+        span=_span(name, field),
+        default="required" if required else _shown(default),
+        about=field["description"],
+    )
+
+
+def _span(name: str, field: dict[str, Any]) -> str:
+    if "span" in field:
+        return str(field["span"])
+    if "enum" in field:
+        return f"{', '.join(map(str, field['enum']))} {unit(name)}".strip()
+    if field.get("type") == "boolean":
+        return "true, false"
+    return f"{field['minimum']:g} to {field['maximum']:g} {unit(name)}".strip()
+
+
+def _shown(default: object) -> str:
+    if default is None or default in ([], {}):
+        return "none"
+    if isinstance(default, bool):
+        return str(default).lower()
+    return f"{default:g}" if isinstance(default, (int, float)) else str(default)

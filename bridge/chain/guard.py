@@ -1,0 +1,89 @@
+"""A gain that keeps the curve between the frames under a ceiling."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from bridge.chain.truepeak import REACH_FRAMES, TruePeak
+
+if TYPE_CHECKING:
+    from bridge.chain.effect import Audio, Place
+
+# Half the time over which the gain moves: slow enough to add no audible side bands, short enough
+# to be over before the ear takes it for a change of level.
+_GLIDE_S = 0.002
+# Where it acts it goes this much below the ceiling: a gain that moves bends the curve a little. On
+# clipped noise up to half the rate 0.23 dB were left over the ceiling without it (measured with 8x
+# oversampling), more than the 0.2 dB that the tests allow there.
+_MARGIN = 10 ** (-0.05 / 20)
+
+
+class PeakGuard:
+    """Lowers the gain, for all channels alike, around every place where the curve is too high.
+
+    ceiling: linear. Gives the audio late_frames later than it came; what stays under the ceiling
+    comes out bit for bit.
+    """
+
+    def __init__(self, ceiling: float, place: Place) -> None:
+        self._ceiling = ceiling
+        self._glide_frames = max(1, round(_GLIDE_S * place.rate_hz))
+        self.late_frames = 2 * self._glide_frames + REACH_FRAMES
+        self._true_peak = TruePeak(place.rate_hz)
+        self._kept: Audio = np.zeros((place.channels, 2 * self.late_frames), np.float32)
+        weights = np.hanning(2 * self._glide_frames + 3)[1:-1]
+        self._weights = weights / weights.sum()
+
+    def process(self, block: Audio) -> Audio:
+        """As many frames as came, late_frames later."""
+        around = np.concatenate([self._kept, block], axis=1)
+        self._kept = around[:, -2 * self.late_frames :]
+        out: Audio = around[:, self.late_frames : around.shape[1] - self.late_frames]
+        allowed = self._allowed(around)
+        lowered = np.flatnonzero(allowed < 1.0)
+        if not lowered.size:
+            return out
+        # The gain moves no further from there than it looks back and glides.
+        far = 2 * self._glide_frames
+        start = max(int(lowered[0]) - far, self.late_frames)
+        end = min(int(lowered[-1]) + far + 1, around.shape[1] - self.late_frames)
+        if start >= end:
+            return out
+        gain = self._smooth(allowed[start - far : end + far])
+        out = out.copy()
+        out[:, start - self.late_frames : end - self.late_frames] *= gain
+        return out
+
+    def _allowed(self, audio: Audio) -> npt.NDArray[np.float64]:
+        """The highest gain that each frame bears, 1 at most."""
+        after = self._true_peak.between(audio, self._ceiling).astype(np.float64)
+        before = np.concatenate([[0.0], after[:-1]])
+        reached = np.maximum(after, before)
+        held = _MARGIN * self._ceiling / np.maximum(reached, self._ceiling)
+        allowed: npt.NDArray[np.float64] = np.where(reached > self._ceiling, held, 1.0)
+        return allowed
+
+    def _smooth(self, allowed: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
+        """A gain that glides and is nowhere above what is allowed; without the ends that it needs.
+
+        A weighted mean of the lowest values around: each of those reaches back to the frame itself.
+        """
+        lowest = _lowest(allowed, 2 * self._glide_frames + 1)
+        gain: npt.NDArray[np.float64] = np.convolve(lowest, self._weights, mode="valid")
+        return gain.astype(np.float32)
+
+
+def _lowest(values: npt.NDArray[np.float64], width: int) -> npt.NDArray[np.float64]:
+    """The minimum of every `width` neighbours, width - 1 fewer than there are values.
+
+    By doubling: the minimum of 2 n neighbours is that of two of n.
+    """
+    have = 1
+    while 2 * have <= width:
+        values = np.minimum(values[:-have], values[have:])
+        have *= 2
+    shift = width - have
+    return np.minimum(values[: len(values) - shift], values[shift:]) if shift else values

@@ -1,0 +1,117 @@
+"""A preset's plugins tried in a process of their own: one that hangs or crashes harms nobody else.
+
+    check(preset) ─► python -m bridge.chain.inspection < effects ─► answers, in a file
+
+Used before a preset is taken into service, and by `presets check`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bridge.chain.hosted import AudioUnit, Plugin, Vst3
+from bridge.chain.preset import origin
+from bridge.errors import PluginError, PresetError, StembridgeError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from bridge.chain.preset import Preset
+
+# Where a preset is tried: the rate and the width of most bounces.
+RATE_HZ, CHANNELS = 48_000.0, 2
+# Python, numpy and pedalboard have to be loaded too, on a machine with other work.
+_START_S = 30.0
+# It is loaded once and measured, with an instance for each channel and signal.
+_LOADS = 12
+
+
+def check(preset: Preset) -> None:
+    """Loads and runs every plugin that a preset names, one after the other.
+
+    Raises PresetError with a line for each thing that is wrong in the file, PluginError for a
+    plugin that does not load in its time or takes its process down.
+    """
+    found: list[str] = []
+    for place, effect in preset.all_effects():
+        if not isinstance(effect, Plugin):
+            continue
+        for parameter, message in try_out(effect):
+            location = (*place, "parameters", parameter) if parameter else place
+            found.append(origin(preset.path).problem(location, message))
+    if found:
+        raise PresetError(*found)
+
+
+def try_out(effect: Plugin) -> list[tuple[str, str]]:
+    """What is wrong with one plugin: (parameter or "", message). Raises PluginError."""
+    label = Path(effect.plugin).name
+    order = json.dumps([effect.effect_name, effect.model_dump(mode="json", exclude={"when"})])
+    with tempfile.TemporaryDirectory() as folder:
+        answer = Path(folder) / "answer.json"
+        # Plugins write to both outputs as they like, so the answer goes into a file.
+        command = [sys.executable, "-m", "bridge.chain.inspection", str(answer)]
+        try:
+            done = subprocess.run(
+                command,
+                input=order,
+                text=True,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                timeout=_START_S + _LOADS * effect.timeout_s,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise PluginError(f"{label} does not come to an end; take it out") from error
+        if not answer.exists():
+            raise PluginError(f"{label} crashes ({_ending(done.returncode)}); take it out")
+        told: dict[str, Any] = json.loads(answer.read_text(encoding="utf-8"))
+    if told["code"] == PluginError.code:
+        raise PluginError(told["problems"][0][1])
+    return [(str(name), str(message)) for name, message in told["problems"]]
+
+
+def _ending(code: int) -> str:
+    return f"signal {-code}" if code < 0 else f"exit code {code}"
+
+
+def _main(order: str, answer: Path) -> None:
+    """In the process of its own: says what became of the plugin. One that hangs ends it."""
+
+    def write(told: dict[str, Any]) -> None:
+        answer.write_text(json.dumps(told), encoding="utf-8")
+
+    def overdue(message: str) -> None:
+        problem = f"{message}; raise its timeout_s, or take it out"
+        write({"code": PluginError.code, "problems": [("", problem)]})
+        os._exit(1)
+
+    write(_answer(order, overdue))
+
+
+def _answer(order: str, overdue: Callable[[str], None]) -> dict[str, Any]:
+    from bridge.chain.alignment import verify
+    from bridge.chain.hosting import facts, opened, problems
+
+    name, content = json.loads(order)
+    content["parameters"] = dict(content["parameters"])
+    kind: type[Plugin] = {each.effect_name: each for each in (Vst3, AudioUnit)}[name]
+    effect = kind.model_validate(content)
+    try:
+        found = problems(effect, facts(opened(effect, overdue)))
+        if found:
+            return {"code": PresetError.code, "problems": found}
+        verify([effect], RATE_HZ, CHANNELS)
+    except StembridgeError as error:
+        return {"code": error.code, "problems": [("", str(error))]}
+    return {"code": "", "problems": []}
+
+
+if __name__ == "__main__":
+    _main(sys.stdin.read(), Path(sys.argv[1]))

@@ -1,0 +1,83 @@
+"""All levels of one file in one pass: what the gain is chosen by, and what the report says."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bridge.chain.levels import linear_to_dbfs
+from bridge.chain.loudness import Loudness
+from bridge.chain.render import Measure
+from bridge.chain.truepeak import REACH_FRAMES, TruePeak
+
+if TYPE_CHECKING:
+    from bridge.chain.effect import Audio
+
+
+@dataclass(frozen=True)
+class Levels:
+    """Of one file. Peaks are linear, full scale is 1.
+
+    reach: the peak relative to what the file can hold (`Measure.reach`). true_peak: of the curve
+    through the frames. lufs: integrated, -inf where nothing passes the gates. dc: the largest
+    constant offset of a channel. Where only `reach` is asked for, the rest is as of silence.
+    """
+
+    reach: float
+    peak: float = 0.0
+    true_peak: float = 0.0
+    lufs: float = -math.inf
+    dc: float = 0.0
+
+    @property
+    def true_peak_dbtp(self) -> float:
+        """-inf for silence."""
+        return linear_to_dbfs(self.true_peak)
+
+
+class Meter:
+    """Takes in blocks (channels, any number of frames); memory does not depend on their sum."""
+
+    def __init__(
+        self, rate_hz: float, channels: int, *, mask: int | None = None, highest: float = 1.0
+    ) -> None:
+        self._measure = Measure(channels)
+        self._loudness = Loudness(rate_hz, channels, mask)
+        self._curve = TruePeak(rate_hz)
+        self._true_peak = 0.0
+        self._kept: Audio = np.zeros((channels, 2 * REACH_FRAMES), np.float32)
+        self._highest = highest
+
+    def add(self, block: Audio) -> None:
+        """The next frames, float32."""
+        self._measure.add(block)
+        if not block.shape[1] or not math.isfinite(self._measure.peak):
+            return  # whoever reads the peak says what is wrong
+        self._loudness.add(block)
+        around = np.concatenate([self._kept, block], axis=1)
+        self._kept = around[:, -2 * REACH_FRAMES :]
+        self._true_peak = self._highest_of(around)
+
+    def _highest_of(self, audio: Audio) -> float:
+        """Of all that is known. Only what can be higher than that is interpolated.
+
+        Both ends lack what lies beyond: they come again with the next block.
+        """
+        known = max(self._true_peak, self._measure.peak)
+        inside = slice(REACH_FRAMES, audio.shape[1] - REACH_FRAMES)
+        return float(self._curve.between(audio, known)[inside].max(initial=known))
+
+    @property
+    def levels(self) -> Levels:
+        """Of all that was added."""
+        end = np.concatenate([self._kept, np.zeros_like(self._kept)], axis=1)
+        return Levels(
+            reach=self._measure.reach(self._highest),
+            peak=self._measure.peak,
+            true_peak=self._highest_of(end),
+            lufs=self._loudness.integrated_lufs,
+            dc=float(np.abs(self._measure.mean).max()),
+        )

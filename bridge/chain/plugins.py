@@ -1,0 +1,147 @@
+"""Where plugins and their state files may lie, and finding them there. Nothing is loaded here.
+
+A preset can come from anywhere, and loading a plugin runs its code. So only what lies in a folder
+for plugins (of the system, or of the settings) or beside the preset itself is ever named to the
+loader.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bridge.chain.words import suggestion
+from bridge.errors import PresetError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+VST3, AUDIO_UNIT = ".vst3", ".component"
+
+# Makers group their plugins in a folder of their own, some once more by product.
+_MAX_DEPTH = 3
+# A state is some kilobytes; a sampler's can hold samples. More is the wrong file.
+MAX_STATE_BYTES = 64 * 2**20
+
+
+def standard_folders(
+    ending: str, platform: str = sys.platform, environment: Mapping[str, str] = os.environ
+) -> tuple[Path, ...]:
+    """The system's own folders for plugins, the user's first.
+
+    VST 3: "Plug-in Locations" in Steinberg's VST 3 developer portal. Audio Units: macOS' own.
+    """
+    home = Path(environment.get("HOME", "~")).expanduser()
+    if platform == "darwin":
+        folder = "VST3" if ending == VST3 else "Components"
+        libraries = (home / "Library", Path("/Library"))
+        return tuple(library / "Audio" / "Plug-Ins" / folder for library in libraries)
+    if ending != VST3:
+        return ()
+    if platform == "win32":
+        local = environment.get("LOCALAPPDATA")
+        common = environment.get("COMMONPROGRAMFILES", r"C:\Program Files\Common Files")
+        own = (Path(local) / "Programs" / "Common" / "VST3",) if local else ()
+        return (*own, Path(common) / "VST3")
+    return (home / ".vst3", Path("/usr/lib/vst3"), Path("/usr/local/lib/vst3"))
+
+
+@dataclass(frozen=True)
+class Places:
+    """Folders that a preset may name plugins and states in.
+
+    own: the preset's folder, or None where it must not count (a folder that anybody can write to).
+    settings: folders that the user's settings add to the system's.
+    """
+
+    own: Path | None = None
+    settings: tuple[Path, ...] = ()
+
+    def trusted(self, ending: str) -> tuple[Path, ...]:
+        """The folders of settings and system: links in them were put there by their owner."""
+        return (*self.settings, *standard_folders(ending))
+
+    def all(self, ending: str) -> tuple[Path, ...]:
+        """The same and the preset's own, which comes last: it must not shadow what is installed."""
+        return (*self.trusted(ending), *((self.own,) if self.own else ()))
+
+
+def find(text: str, ending: str, places: Places) -> Path:
+    """The plugin of a name (`ZamComp`) or a path. Raises PresetError.
+
+    ending: VST3 or AUDIO_UNIT. A path is relative to the preset's folder, or absolute.
+    """
+    if ending == AUDIO_UNIT and sys.platform != "darwin":
+        raise PresetError(f"'{text}': Audio Units run on macOS only; use the VST3 of the plugin")
+    if _is_path(text, ending):
+        found = _allowed(text, ending, places)
+        if found.exists():
+            return found
+    else:
+        for folder in places.all(ending):
+            for plugin in installed(folder, ending):
+                if plugin.stem == text:
+                    return plugin
+    raise PresetError(_missing(text, ending, places))
+
+
+def state_file(text: str, places: Places) -> Path:
+    """A state, beside the preset or in a plugin folder. Raises PresetError."""
+    found = _allowed(text, VST3, places)
+    if not found.is_file():
+        raise PresetError(f"no state file '{text}'; it is looked for at {found}")
+    if found.stat().st_size > MAX_STATE_BYTES:
+        raise PresetError(f"'{text}' is over 64 MiB, so not a plugin's state; check the path")
+    return found
+
+
+def installed(folder: Path, ending: str, depth: int = _MAX_DEPTH) -> Iterator[Path]:
+    """Every plugin in a folder and its sub-folders, by name."""
+    try:
+        entries = sorted(folder.iterdir())
+    except OSError:  # a standard folder need not be there
+        return
+    for entry in entries:
+        if entry.suffix.lower() == ending:
+            yield entry
+        elif depth > 1 and entry.is_dir() and not entry.is_symlink():
+            yield from installed(entry, ending, depth - 1)
+
+
+def _is_path(text: str, ending: str) -> bool:
+    return "/" in text or "\\" in text or text.lower().endswith(ending)
+
+
+def _allowed(text: str, ending: str, places: Places) -> Path:
+    """The path, if it lies in a folder that may be used."""
+    given = Path(text)
+    if ".." in text.replace("\\", "/").split("/"):
+        raise PresetError(f"'{text}' leads out of its folder; write the path without '..'")
+    for folder in places.trusted(ending):
+        path = folder / given  # an absolute path stays what it is
+        if path.is_relative_to(folder) and (given.is_absolute() or path.exists()):
+            return path
+    if places.own is not None:
+        path = places.own / given
+        # A link beside the preset may have come with it, so it is followed before it is judged.
+        if path.resolve().is_relative_to(places.own.resolve()):
+            return path
+    raise PresetError(
+        f"'{text}' lies in none of the folders that a preset may use; "
+        f"move it to one of {_listed(places.all(ending))}"
+    )
+
+
+def _missing(text: str, ending: str, places: Places) -> str:
+    folders = places.all(ending)
+    names = {plugin.stem for folder in folders for plugin in installed(folder, ending)}
+    wanted = Path(text).stem if _is_path(text, ending) else text
+    advice = suggestion(wanted, sorted(names)) if names else "install it there"
+    return f"no plugin '{text}' in {_listed(folders)}; {advice}"
+
+
+def _listed(folders: Sequence[Path]) -> str:
+    return ", ".join(map(str, folders)) or "no folder at all"

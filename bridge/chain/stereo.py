@@ -1,0 +1,134 @@
+"""Level and place: gains, constant over time, within a channel and between two."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+
+from bridge.chain.effect import Effect, Place
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bridge.chain.effect import Audio, Node
+
+
+class Matrix:
+    """Every output channel a weighted sum of the input channels.
+
+    weights: (channels, channels) float64. Summed in float64 and rounded once, so that weights of 0
+    and 1 change no bit.
+    """
+
+    late_frames = 0
+
+    def __init__(self, weights: npt.NDArray[np.float64]) -> None:
+        self._weights = weights
+
+    def process(self, block: Audio) -> Audio:
+        """The same frames."""
+        return (self._weights @ block.astype(np.float64)).astype(np.float32)
+
+
+def pan_weights(position_percent: float) -> npt.NDArray[np.float64]:
+    """The (2, 2) weights of `Pan`; exactly one and zero in the middle."""
+    angle = abs(position_percent) / 100.0 * math.pi / 2.0
+    stays, moves = math.cos(angle), math.sin(angle)
+    if position_percent < 0.0:
+        return np.array([[1.0, moves], [0.0, stays]])
+    return np.array([[stays, 0.0], [moves, 1.0]])
+
+
+class Gain(Effect):
+    """A constant gain."""
+
+    effect_name = "gain"
+    about = "louder or softer"
+    gain_db: float = Field(default=0.0, ge=-60, le=24, description="gain")
+
+    def nodes(self, place: Place) -> Sequence[Node]:
+        """pedalboard's own."""
+        import pedalboard
+
+        return [pedalboard.Gain(self.gain_db)]
+
+
+class Pan(Effect):
+    """Equal-power panning of a stereo stem.
+
+    The law is that of the Web Audio API 1.1, StereoPannerNode, for stereo input: the side that the
+    stem moves to stays as it is, and the other side is folded into it with cosine and sine gains.
+    Nothing is lost at either end, and the middle changes no bit.
+    """
+
+    effect_name = "pan"
+    about = (
+        "moves a stereo stem; equal power (-3 dB half-way for what moves), nothing is lost at "
+        "the ends"
+    )
+    position_percent: float = Field(
+        default=0.0, ge=-100, le=100, description="-100 is left, 100 is right"
+    )
+
+    def problem(self, place: Place) -> str | None:
+        """One channel cannot be panned; more than two have no single left and right."""
+        if place.channels == 2 or self.position_percent == 0.0:
+            return None
+        return f"pan needs a stereo bounce, this one has {place.channels} channel(s); remove it"
+
+    def nodes(self, place: Place) -> Sequence[Node]:
+        """None in the middle."""
+        if self.position_percent == 0.0:
+            return ()
+        return [Matrix(pan_weights(self.position_percent))]
+
+
+class Width(Effect):
+    """The level of the side signal (half the difference); the middle (half the sum) stays."""
+
+    effect_name = "width"
+    about = "narrower or wider (mid/side); mono stays mono"
+    width_percent: float = Field(
+        default=100.0, ge=0, le=200, description="level of the side: 0 is mono, 100 as it was"
+    )
+
+    def problem(self, place: Place) -> str | None:
+        """More than two channels have no one side."""
+        if place.channels <= 2:
+            return None
+        return f"width needs a mono or stereo bounce, this one has {place.channels} channels"
+
+    def nodes(self, place: Place) -> Sequence[Node]:
+        """None where there is no side, or it stays."""
+        side = self.width_percent / 100.0
+        if place.channels != 2 or side == 1.0:
+            return ()
+        own, other = (1.0 + side) / 2.0, (1.0 - side) / 2.0
+        return [Matrix(np.array([[own, other], [other, own]]))]
+
+
+class Invert(Effect):
+    """Opposite polarity."""
+
+    effect_name = "invert"
+    about = "turns the polarity"
+    channel: Literal["all", "left", "right"] = Field(default="all", description="which channel")
+
+    def problem(self, place: Place) -> str | None:
+        """One side needs two channels."""
+        if self.channel == "all" or place.channels == 2:
+            return None
+        return (
+            f"invert of the {self.channel} channel needs a stereo bounce, this one has "
+            f"{place.channels} channel(s); write `channel: all` or remove it"
+        )
+
+    def nodes(self, place: Place) -> Sequence[Node]:
+        """Weights of -1: exact."""
+        signs = np.ones(place.channels)
+        signs[{"all": slice(None), "left": slice(0, 1), "right": slice(1, 2)}[self.channel]] = -1.0
+        return [Matrix(np.diag(signs))]

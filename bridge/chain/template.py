@@ -1,0 +1,94 @@
+"""A new preset: a file that works at once, and says in comments what else it could say."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bridge.chain import preset as presets
+from bridge.chain.mixdown import is_file_part
+from bridge.disk import disk_errors
+from bridge.errors import PresetError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_HEAD = """\
+# Check it:  stembridge presets check {name}
+# Hear it:   stembridge preview --preset {name} mix.wav
+# Use it:    stembridge split --preset {name} mix.wav
+schema: 2
+"""
+
+_OWN = """\
+summary: {summary}      # one line for `stembridge presets list`
+
+# A `#` before a key leaves it out. The README explains all of them.
+
+# model: spleeter:4stems        # what separates; `stembridge models list`
+
+# Every stem runs through these, from top to bottom.
+chain:
+  - dc_removal
+  # - highpass: {{cutoff_hz: 30}}
+  # - width: {{width_percent: 90, when: {{channels: stereo}}}}
+
+# One stem alone; `rest` is every other one.
+# stem_chains:
+#   vocals:
+#     - de_esser
+
+# Which stems become files: all, or a list; [] for none.
+stems: all
+
+# Sums of stems, a file each: gains in dB, or off. `rest` is every stem that is not named.
+# mixdowns:
+#   karaoke: {{vocals: off, rest: 0}}
+
+# Values with a name; `--set ceiling=-3` gives another one for once.
+variables:
+  ceiling: -1
+
+headroom:
+  mode: common
+  ceiling_dbfs: ${{ceiling}}
+"""
+
+_CHILD = """\
+# All that this file does not say is as in `{parent}`; `stembridge presets show {parent}` prints it.
+# Mappings are merged key by key, all else replaces what is there, and null takes a key away.
+extends: {parent}
+summary: {summary}
+
+# headroom:
+#   ceiling_dbfs: -3
+"""
+
+
+def write(name: str, parent: str | None, folder: Path) -> Path:
+    """Writes a new preset of that name into a folder; returns its path.
+
+    parent: the name of the preset that it extends. Raises PresetError when there is one of that
+    name in the folder, or the parent cannot be used; OutputError when the disk refuses.
+    """
+    if not is_file_part(name) or name.startswith("-") or name.endswith((".yaml", ".yml")):
+        raise PresetError(f"'{name}' cannot be a preset's name; use letters, digits and dashes")
+    text = _HEAD.format(name=f"'{name}'" if " " in name else name)
+    if parent is None:
+        text += _OWN.format(summary=_quoted(f"{name}, a preset of mine"))
+    else:
+        summary = presets.load(parent).summary
+        text += _CHILD.format(parent=parent, summary=_quoted(summary))
+    path = folder / f"{name}.yaml"
+    with disk_errors(path):
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            with path.open("x", encoding="utf-8") as file:
+                file.write(text)
+        except FileExistsError:
+            raise PresetError(f"{path} is there already; choose another name") from None
+    return path
+
+
+def _quoted(text: str) -> str:
+    """Text that may hold anything, as YAML has it."""
+    return "'" + text.replace("'", "''") + "'"

@@ -1,0 +1,160 @@
+"""Filters: the spectrum, nothing else."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from bridge.chain.effect import Effect, Place, beyond
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bridge.chain.effect import Node
+
+Slope = Literal[6, 12, 18, 24]
+# A first-order filter falls by 20 log10(2) dB with every octave.
+_DB_PER_ORDER = 6
+
+
+def order_cutoff_hz(cutoff_hz: float, rate_hz: float, *, order: int, highpass: bool) -> float:
+    """The cutoff of each of `order` equal first-order filters that are 3 dB down together.
+
+    Each has |H|^2 = 1 / (1 + w^2) with w = f / fc (or fc / f): to the power of the order, that is
+    one half at w^2 = 2^(1/order) - 1. The filters are bilinear, so f stands for tan(pi f / rate).
+    """
+    shift = math.sqrt(2.0 ** (1.0 / order) - 1.0)
+    warped = math.tan(math.pi * cutoff_hz / rate_hz) * (shift if highpass else 1.0 / shift)
+    return math.atan(warped) * rate_hz / math.pi
+
+
+class DcRemoval(Effect):
+    """Subtracts each channel's mean over the whole file: no filter, so no phase shift.
+
+    `render` subtracts; the offset needs the whole file before its first frame. The high-pass that
+    may follow is an ordinary one, for offsets that wander.
+    """
+
+    effect_name = "dc_removal"
+    about = (
+        "takes each channel's constant offset away, measured over the whole file; shifts no phase"
+    )
+    highpass_hz: float | None = Field(
+        default=None, ge=1, le=60, description="a high-pass after it, for an offset that wanders"
+    )
+
+    def nodes(self, place: Place) -> Sequence[Node]:
+        """The high-pass, if there is one."""
+        return () if self.highpass_hz is None else Highpass(cutoff_hz=self.highpass_hz).nodes(place)
+
+
+class Highpass(Effect):
+    """First-order high-passes, one for each 6 dB per octave; they do not ring."""
+
+    effect_name = "highpass"
+    about = "takes the lows away; does not ring"
+    cutoff_hz: float = Field(
+        default=80.0, ge=1, le=20_000, description="frequency that is 3 dB down"
+    )
+    slope_db_per_octave: Slope = Field(default=6, description="how steep")
+
+    def problem(self, place: Place) -> str | None:
+        """It would leave nothing."""
+        if self.cutoff_hz < place.rate_hz / 2:
+            return None
+        return beyond("highpass", self.cutoff_hz, place)
+
+    def nodes(self, place: Place) -> Sequence[Node]:
+        """See `order_cutoff_hz`."""
+        import pedalboard
+
+        order = self.slope_db_per_octave // _DB_PER_ORDER
+        cutoff_hz = order_cutoff_hz(self.cutoff_hz, place.rate_hz, order=order, highpass=True)
+        return [pedalboard.HighpassFilter(cutoff_hz) for _ in range(order)]
+
+
+class Lowpass(Effect):
+    """First-order low-passes, one for each 6 dB per octave; they do not ring."""
+
+    effect_name = "lowpass"
+    about = "takes the highs away; does not ring"
+    cutoff_hz: float = Field(
+        default=16_000.0, ge=10, le=20_000, description="frequency that is 3 dB down"
+    )
+    slope_db_per_octave: Slope = Field(default=6, description="how steep")
+
+    def nodes(self, place: Place) -> Sequence[Node]:
+        """None at or above half the rate: all passes that the rate can hold.
+
+        The filter would fold back or mute there.
+        """
+        import pedalboard
+
+        if self.cutoff_hz >= place.rate_hz / 2:
+            return ()
+        order = self.slope_db_per_octave // _DB_PER_ORDER
+        cutoff_hz = order_cutoff_hz(self.cutoff_hz, place.rate_hz, order=order, highpass=False)
+        return [pedalboard.LowpassFilter(cutoff_hz) for _ in range(order)]
+
+
+_GAIN = Field(default=0.0, ge=-24, le=24, description="louder or softer by this much")
+_Q = Field(default=0.7071, ge=0.1, le=20, description="how narrow; 0.7071 does not overshoot")
+
+
+class _Bell(Effect):
+    """A second-order filter with a gain: what peak and shelves have in common."""
+
+    frequency_hz: float = Field(default=1000.0, ge=20, le=20_000, description="where")
+    gain_db: float = _GAIN
+    q: float = _Q
+
+    def problem(self, place: Place) -> str | None:
+        """The filter would fold back."""
+        if self.frequency_hz < place.rate_hz / 2:
+            return None
+        return beyond(self.effect_name, self.frequency_hz, place, "frequency_hz")
+
+
+class Peak(_Bell):
+    """A parametric bell."""
+
+    effect_name = "peak"
+    about = "a bell: lifts or lowers around a frequency"
+    frequency_hz: float = Field(default=1000.0, ge=20, le=20_000, description="the bell's middle")
+    q: float = Field(default=1.0, ge=0.1, le=20, description="how narrow")
+
+    def nodes(self, place: Place) -> Sequence[Node]:
+        """pedalboard's own."""
+        import pedalboard
+
+        return [pedalboard.PeakFilter(self.frequency_hz, self.gain_db, self.q)]
+
+
+class LowShelf(_Bell):
+    """A shelf below a frequency."""
+
+    effect_name = "low_shelf"
+    about = "lifts or lowers all below a frequency"
+    frequency_hz: float = Field(default=120.0, ge=20, le=20_000, description="half the gain here")
+
+    def nodes(self, place: Place) -> Sequence[Node]:
+        """pedalboard's own."""
+        import pedalboard
+
+        return [pedalboard.LowShelfFilter(self.frequency_hz, self.gain_db, self.q)]
+
+
+class HighShelf(_Bell):
+    """A shelf above a frequency."""
+
+    effect_name = "high_shelf"
+    about = "lifts or lowers all above a frequency"
+    frequency_hz: float = Field(default=8000.0, ge=20, le=20_000, description="half the gain here")
+
+    def nodes(self, place: Place) -> Sequence[Node]:
+        """pedalboard's own."""
+        import pedalboard
+
+        return [pedalboard.HighShelfFilter(self.frequency_hz, self.gain_db, self.q)]

@@ -1,0 +1,146 @@
+"""The places that are read and written: whether they can be, how much fits, how names behave."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import tempfile
+import unicodedata
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bridge.checkup.findings import Finding
+from bridge.intake.mounts import network_type
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# A four-minute stereo bounce at 96 kHz takes about 1 GB as bounce, staged floats and stems.
+COMFORTABLE_BYTES = 5 * 10**9
+# Each bounce makes a folder and a handful of files.
+COMFORTABLE_INODES = 10_000
+# Shorter file names than this are cut where other systems keep them whole.
+COMMON_NAME_BYTES = 255
+
+
+def watched(folder: Path) -> Iterator[Finding]:
+    """A folder for bounces."""
+    if not folder.is_dir():
+        yield Finding("folder", f"{folder} is not a folder: create it or name another", fine=False)
+        return
+    if not os.access(folder, os.R_OK | os.X_OK):
+        yield Finding("folder", f"{folder} cannot be read: allow it", fine=False)
+        return
+    network = network_type(folder)
+    how = f"on a network drive ({network}): it is looked at regularly, as with --poll"
+    yield Finding("folder", f"{folder}{f': {how}' if network else ''}")
+
+
+def place(name: str, folder: Path) -> Iterator[Finding]:
+    """One that is written: permission, space and the number of files that fit."""
+    nearest = _nearest(folder)
+    trouble = _trouble(nearest)
+    if trouble:
+        text = f"{folder}: {nearest} is not writable for you ({trouble})"
+        yield Finding(name, f"{text}: allow it or name another folder", fine=False)
+        return
+    free_bytes = shutil.disk_usage(nearest).free
+    little = free_bytes < COMFORTABLE_BYTES
+    advice = "; may be too little for long bounces: free some" if little else ""
+    quota = "" if os.name == "nt" else ", less if you have a quota"
+    text = f"{folder}: {free_bytes / 1e9:.1f} GB free{quota}{advice}"
+    yield Finding(name, text, warn=little)
+    inodes = os.statvfs(nearest) if hasattr(os, "statvfs") else None
+    if inodes and inodes.f_files and inodes.f_favail < COMFORTABLE_INODES:
+        advice = "remove some, or name another folder"
+        yield Finding(
+            name, f"{nearest}: room for {inodes.f_favail} files only: {advice}", warn=True
+        )
+
+
+def database(state_dir: Path) -> Iterator[Finding]:
+    """The ledger's folder, and whether SQLite can do there what the ledger asks of it."""
+    findings = tuple(place("ledger", state_dir))
+    yield from findings
+    if not all(finding.fine for finding in findings):
+        return
+    version = f"SQLite {sqlite3.sqlite_version}"
+    network = network_type(state_dir)
+    if network:
+        text = f"{version} on a network drive ({network}), where locks cannot be relied upon"
+        yield Finding("ledger", f"{text}: set STEMBRIDGE_STATE_DIR to a local folder", warn=True)
+        return
+    try:
+        with (
+            _trial_folder(_nearest(state_dir)) as folder,
+            closing(sqlite3.connect(folder / "trial.sqlite3")) as db,
+        ):
+            mode = db.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+            db.execute("CREATE TABLE trial (x)")
+    except (OSError, sqlite3.Error) as error:
+        yield Finding("ledger", f"{version} cannot work there ({error}): name another", fine=False)
+        return
+    wal = mode == "wal"
+    advice = "" if wal else "; `status` may have to wait for a service: use a local folder"
+    yield Finding("ledger", f"{version}, journal {mode}{advice}", warn=not wal)
+
+
+def names(folder: Path) -> Iterator[Finding]:
+    """How the file system of the stems treats names; bounces are told apart on all of them."""
+    nearest = _nearest(folder)
+    network = network_type(nearest)
+    if network:
+        yield Finding("disk", f"on a network drive ({network}): publishing may take longer")
+    try:
+        with _trial_folder(nearest) as trial:
+            habits = tuple(_habits(trial))
+    except OSError:
+        return  # not writable, as was told
+    longest_bytes = _longest_name_bytes(nearest)
+    short = longest_bytes < COMMON_NAME_BYTES
+    advice = ": keep the names of bounces short" if short else ""
+    text = "; ".join((f"up to {longest_bytes} bytes{advice}", *habits))
+    yield Finding("names", text, warn=short)
+
+
+def _habits(folder: Path) -> Iterator[str]:
+    (folder / "case").touch()
+    if (folder / "CASE").exists():
+        yield "capitals make no difference (names that differ in nothing else get a number)"
+    composed = unicodedata.normalize("NFC", "é")
+    (folder / composed).touch()
+    if (folder / unicodedata.normalize("NFD", "é")).exists():
+        yield "accents are one letter however they are written"
+    elif composed not in {path.name for path in folder.iterdir()}:
+        yield "accents are rewritten"
+
+
+def _longest_name_bytes(folder: Path) -> int:
+    if not hasattr(os, "pathconf"):
+        return COMMON_NAME_BYTES
+    try:
+        return os.pathconf(folder, "PC_NAME_MAX")
+    except OSError:
+        return COMMON_NAME_BYTES
+
+
+def _trouble(folder: Path) -> str | None:
+    """Why nothing can be written there. Permissions alone would not tell of a read-only disk."""
+    try:
+        with _trial_folder(folder):
+            return None
+    except OSError as error:
+        return error.strerror or type(error).__name__
+
+
+@contextmanager
+def _trial_folder(folder: Path) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix=".stembridge-doctor-", dir=folder) as made:
+        yield Path(made)
+
+
+def _nearest(folder: Path) -> Path:
+    """The folder, or what there is of the way to it."""
+    return next(p for p in (folder, *folder.parents) if p.exists())

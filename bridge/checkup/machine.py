@@ -1,0 +1,127 @@
+"""Programs, weights and memory: whether a model can run here."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psutil
+
+from bridge.checkup.findings import Finding
+from bridge.config import DEFAULT_MODEL
+from separator.errors import SeparatorError
+from separator.version import is_path
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from bridge.config import Settings
+
+# The process that separates, measured on Linux with the CPU build of PyTorch over 40 s of stereo:
+# 0.7 GB with spleeter:2stems (73 MB of weights), 1.6 GB with htdemucs (84 MB). What a model's
+# segments take does not follow from its weights, so the larger one is taken for all.
+_RUNNING_BYTES = 1.6e9
+_CGROUP = Path("/sys/fs/cgroup")
+
+
+def programs(settings: Settings) -> Iterator[Finding]:
+    """torch, the weights of the model in force, and the libraries that read, write and render."""
+    yield _torch(settings)
+    yield _weights(settings)
+    yield _package("pedalboard")
+    yield _package("soundfile")
+    found = shutil.which("ffmpeg")
+    missing = "not found (only `evaluate` needs it, for .stem.mp4 files)"
+    yield Finding("ffmpeg", found or missing)
+
+
+def memory(settings: Settings) -> Iterator[Finding]:
+    """Cores, and memory against what the model in force needs."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    yield Finding("cores", f"{cores or 1} for this process")
+    needed_bytes = _RUNNING_BYTES + _weights_bytes(settings)
+    left_bytes, whose = float(psutil.virtual_memory().available), "available"
+    limit_bytes = cgroup_left_bytes(_CGROUP, Path("/proc/self/cgroup"))
+    if limit_bytes is not None and limit_bytes < left_bytes:
+        left_bytes, whose = limit_bytes, "left in this control group"
+    little = left_bytes < needed_bytes
+    advice = "; close other programs, raise the limit or take a smaller model" if little else ""
+    text = f"{left_bytes / 1e9:.1f} GB {whose}, {needed_bytes / 1e9:.1f} GB needed{advice}"
+    yield Finding("memory", text, warn=little)
+
+
+def cgroup_left_bytes(root: Path, membership: Path) -> float | None:
+    """What the tightest limit above this process leaves; None without a limit (cgroups v2).
+
+    root: where control groups are mounted. membership: the kernel's file that names ours.
+    """
+    try:
+        line = membership.read_text(encoding="utf-8").splitlines()[-1]
+    except (OSError, IndexError):
+        return None
+    own = root / line.rpartition(":")[2].lstrip("/")
+    left_bytes = None
+    for group in (own, *own.parents):
+        try:
+            limit = (group / "memory.max").read_text(encoding="ascii").strip()
+            used = (group / "memory.current").read_text(encoding="ascii").strip()
+        except OSError:
+            continue  # the root group has neither
+        if limit.isdigit() and used.isdigit():
+            here_bytes = float(int(limit) - int(used))
+            left_bytes = here_bytes if left_bytes is None else min(left_bytes, here_bytes)
+    return left_bytes
+
+
+def _torch(settings: Settings) -> Finding:
+    try:
+        import torch
+
+        from separator.devices import choose_device
+
+        device = choose_device(settings.device)
+    except (ImportError, OSError) as error:
+        return Finding(
+            "torch", f"cannot be imported ({error}): install stembridge anew", fine=False
+        )
+    except SeparatorError as error:
+        return Finding("torch", str(error), fine=False)
+    threads = torch.get_num_threads()
+    return Finding("torch", f"{torch.__version__} on {device}, {threads} threads")
+
+
+def _weights(settings: Settings) -> Finding:
+    from separator.weights import catalog
+    from separator.weights.store import Store
+
+    name = settings.model or DEFAULT_MODEL
+    if is_path(name):
+        there = Path(name).exists()
+        return Finding("weights", f"{name}: {'there' if there else 'no such file'}", fine=there)
+    try:
+        entry = catalog.find(name)
+        cached = Store(settings.cache_dir).has(entry)
+    except SeparatorError as error:
+        return Finding("weights", str(error), fine=False)
+    todo = "cached" if cached else f"not cached: `stembridge models pull {name}` fetches them"
+    return Finding("weights", f"{name}: {todo}", warn=not cached)
+
+
+def _weights_bytes(settings: Settings) -> float:
+    """Of the model in force; 0 where that is not known."""
+    from separator.weights import catalog
+
+    name = settings.model or DEFAULT_MODEL
+    known = {entry.name: entry.size_bytes for entry in catalog.models()}
+    return float(known.get(name) or 0)
+
+
+def _package(name: str) -> Finding:
+    try:
+        __import__(name)
+    except (ImportError, OSError) as error:
+        return Finding(name, f"cannot be imported ({error}): install stembridge anew", fine=False)
+    return Finding(name, metadata.version(name))

@@ -1,0 +1,138 @@
+"""What the system says when it cannot write, what that means, and how much room a job needs."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from bridge.errors import DiskFull, FileTooLarge, OutputBlocked, OutputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+# Staged audio is float32.
+_STAGED_BYTES = 4
+# Metadata chunks that are carried over, the manifest, and the blocks that a file system rounds to.
+_BESIDE_BYTES = 1 << 20
+# A trial file stays below what every file system holds (FAT32 ends at 4 GB).
+_TRIAL_BYTES = 1 << 30
+
+_FULL = {
+    errno.ENOSPC: "free some space or choose another output folder",
+    errno.EDQUOT: "free some of your quota or choose another output folder",
+}
+_GONE = "the drive or its connection is gone: bring it back"
+_BLOCKED = {
+    errno.EACCES: "allow writing there or choose another output folder",
+    errno.EPERM: "allow writing there or choose another output folder",
+    errno.EROFS: "the disk is read-only: make it writable or choose another output folder",
+    errno.EIO: "the disk reports an error: check it or choose another output folder",
+    **dict.fromkeys((errno.ENODEV, errno.ENXIO, errno.ESTALE, errno.ENOTCONN), _GONE),
+    **dict.fromkeys((errno.ETIMEDOUT, errno.EHOSTDOWN, errno.EHOSTUNREACH), _GONE),
+}
+_TOO_LARGE = (
+    "no file may be that long there: raise `ulimit -f`, or choose another output folder if it is "
+    "on a FAT32 drive"
+)
+_OTHERS = {
+    errno.ENOENT: "the folder is gone: create it or choose another output folder",
+    errno.EEXIST: "remove it",
+    errno.EXDEV: "the folder of the bounce lies on another disk: let it be in the output folder",
+    errno.ENAMETOOLONG: "give the bounce a shorter name",
+}
+
+
+def refusal(error: OSError, place: Path) -> OutputError:
+    """What the system's refusal to write means.
+
+    DiskFull and OutputBlocked pass without anything being done to the bounce, and may hold for all
+    that is written there; FileTooLarge does not pass by itself.
+    """
+    number = error.errno or 0
+    kind, remedy = OutputError, _OTHERS.get(number, "check the disk")
+    if number in _FULL:
+        kind, remedy = DiskFull, _FULL[number]
+    elif number in _BLOCKED:
+        kind, remedy = OutputBlocked, _BLOCKED[number]
+    elif number == errno.EFBIG:
+        kind, remedy = FileTooLarge, _TOO_LARGE
+    reason = error.strerror or type(error).__name__
+    return kind(
+        f"cannot write {error.filename or place} ({reason}): {remedy}, then `stembridge retry`"
+    )
+
+
+@contextmanager
+def disk_errors(place: Path) -> Iterator[None]:
+    """Turns the system's refusals to write into OutputError and what is below it."""
+    try:
+        yield
+    except OSError as error:
+        raise refusal(error, place) from error
+
+
+def job_bytes(
+    *, frames: int, channels: int, separated: int, outputs: int, value_bytes: int, chain: bool
+) -> int:
+    """Bytes that a job has on disk at its peak.
+
+    All separated stems lie there as float32 until the end; beside them first one more while the
+    chain renders a stem, then the outputs.
+
+    Args:
+        frames: of the bounce. channels: of the bounce.
+        separated: stems that the outputs are made of. outputs: files that are published.
+        value_bytes: of one value in an output, 3 for 24 bits. chain: whether effects are rendered.
+    """
+    values = frames * channels
+    beside = max(_STAGED_BYTES * chain, outputs * value_bytes)
+    return values * (separated * _STAGED_BYTES + beside) + _BESIDE_BYTES
+
+
+def check_space(folder: Path, needed_bytes: int) -> None:
+    """Raises DiskFull when the file system of `folder` has less than that free.
+
+    A quota for each user is not in these numbers, and no system call asks for it everywhere;
+    `reserve` runs into it.
+    """
+    with disk_errors(folder):
+        free_bytes = shutil.disk_usage(folder).free
+    if free_bytes < needed_bytes:
+        raise DiskFull(
+            f"the disk at {_mount_point(folder)} has {_size(free_bytes)} free and this bounce "
+            f"needs {_size(needed_bytes)} for a while: free some space, then `stembridge retry`"
+        )
+
+
+def reserve(folder: Path, needed_bytes: int) -> None:
+    """Really takes that much, synced, in new files in `folder`; the caller removes them.
+
+    That is the one question to which quotas, reserved blocks and thin volumes answer truthfully.
+    Where the system cannot reserve, a few bytes must do. Raises OutputError.
+    """
+    check_space(folder, needed_bytes)
+    left_bytes, number = max(needed_bytes, 1), 0
+    while left_bytes > 0:
+        path = folder / f"trial {number}"
+        with disk_errors(path), path.open("xb") as file:
+            file.write(b"\0")
+            file.flush()
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(file.fileno(), 0, min(left_bytes, _TRIAL_BYTES))
+            os.fsync(file.fileno())
+        left_bytes -= _TRIAL_BYTES
+        number += 1
+
+
+def _mount_point(folder: Path) -> Path:
+    """Where the file system begins that holds an existing folder."""
+    whole = folder.resolve()
+    return next(place for place in (whole, *whole.parents) if os.path.ismount(place))
+
+
+def _size(count_bytes: int) -> str:
+    return f"{count_bytes / 1e9:.2f} GB" if count_bytes >= 1e8 else f"{count_bytes / 1e6:.1f} MB"

@@ -1,0 +1,104 @@
+"""Is a folder on a drive whose changes may come from elsewhere, unseen by this system's events?
+
+A network drive reports what this machine does to it, and nothing that another one does: events
+would arrive for some bounces and never for others.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+# As the kernel, or the FUSE program behind "fuse.", calls them; also those between a virtual
+# machine or container and its host.
+NETWORK_TYPES = frozenset(
+    {
+        *("nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "afpfs", "ncpfs", "coda", "webdav"),
+        *("davfs", "9p", "ceph", "glusterfs", "lustre", "gpfs", "beegfs", "ocfs2", "gfs2"),
+        *("sshfs", "rclone", "s3fs", "davfs2", "curlftpfs", "gvfsd-fuse", "google-drive-ocamlfuse"),
+        *("vboxsf", "vmhgfs", "vmhgfs-fuse", "prl_fs", "virtiofs", "grpcfuse"),
+    }
+)
+# What `mount` prints on macOS: "//me@nas/audio on /Volumes/audio (smbfs, nodev, ...)".
+_MOUNT_LINE = re.compile(r"^.* on (?P<place>/.*) \((?P<type>[^,)]+)[^()]*\)$")
+_MOUNT_TIMEOUT_S = 5.0  # it prints what the kernel remembers and asks no server
+_DRIVE_REMOTE = 4  # Windows, GetDriveTypeW
+
+
+@dataclass(frozen=True)
+class Mount:
+    """A file system at its place."""
+
+    place: PurePosixPath
+    type: str
+
+
+def network_type(folder: Path) -> str | None:
+    """The type of the network file system that holds `folder`; None for local or unknown ones."""
+    try:
+        if os.name == "nt":
+            return _windows(folder)
+        if sys.platform == "darwin":
+            table = parse_mount(_printed_mounts())
+        else:
+            table = parse_mountinfo(Path("/proc/self/mountinfo").read_bytes())
+        return network_type_in(table, PurePosixPath(folder.resolve()))
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def network_type_in(table: Iterable[Mount], folder: PurePosixPath) -> str | None:
+    """The same by a table of mounts, the later ones on top; `folder` has no links in it."""
+    holds = [m for m in table if m.place == folder or m.place in folder.parents]
+    if not holds:
+        return None
+    deepest = max(len(mount.place.parts) for mount in holds)
+    top = [mount for mount in holds if len(mount.place.parts) == deepest][-1]
+    kind = top.type.removeprefix("fuse.")
+    return top.type if kind in NETWORK_TYPES else None
+
+
+def parse_mountinfo(data: bytes) -> list[Mount]:
+    """The mounts in Linux's /proc/self/mountinfo (proc(5)); lines of another form are left out."""
+    mounts = []
+    for line in data.splitlines():
+        before, _, after = line.partition(b" - ")
+        fields, kind = before.split(), after.split()
+        if len(fields) >= 6 and kind:
+            mounts.append(Mount(PurePosixPath(_unescaped(fields[4])), os.fsdecode(kind[0])))
+    return mounts
+
+
+def parse_mount(text: str) -> list[Mount]:
+    """The mounts as macOS's `mount` prints them."""
+    found = (_MOUNT_LINE.match(line) for line in text.splitlines())
+    return [Mount(PurePosixPath(match["place"]), match["type"]) for match in found if match]
+
+
+def _unescaped(field: bytes) -> str:
+    """proc(5): space, tab, newline and backslash stand as three octal digits."""
+    return os.fsdecode(re.sub(rb"\\([0-7]{3})", lambda match: bytes([int(match[1], 8)]), field))
+
+
+def _printed_mounts() -> str:
+    ran = subprocess.run(["/sbin/mount"], capture_output=True, check=True, timeout=_MOUNT_TIMEOUT_S)
+    return os.fsdecode(ran.stdout)
+
+
+def _windows(folder: Path) -> str | None:
+    import ctypes
+
+    drive = folder.resolve().drive
+    if drive.startswith("\\\\"):
+        return "a share"
+    windll = getattr(ctypes, "windll", None)  # there on Windows only
+    kind = windll.kernel32.GetDriveTypeW(f"{drive}\\") if windll else None
+    return "a share" if kind == _DRIVE_REMOTE else None

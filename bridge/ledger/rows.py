@@ -1,0 +1,178 @@
+"""Jobs as rows of the ledger's table: found, read and moved. Each function needs a connection."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bridge import errors
+from bridge.ledger import states
+from bridge.ledger.states import Job, Recipe, State
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Collection, Mapping
+    from pathlib import PurePath
+
+
+def update(db: sqlite3.Connection, job: Job, state: State, columns: Mapping[str, object]) -> Job:
+    """Moves a job, if it may, and sets columns (named by the ledger's code, never by a caller)."""
+    states.move(job.state, state)
+    if state is not State.RUNNING:
+        columns = {**columns, "lease_until_s": None}
+    if state is State.PENDING:
+        columns = {**columns, "owner": None}  # finished jobs keep theirs: who was it?
+    assignments = ", ".join(f"{name} = ?" for name in ("state", *columns))
+    db.execute(
+        f"UPDATE jobs SET {assignments} WHERE id = ?", (state.value, *columns.values(), job.id)
+    )
+    return get(db, job.id)
+
+
+def prescribe(db: sqlite3.Connection, job: Job, recipe: Recipe) -> Job:
+    """Another recipe for a job, in the state that it is in."""
+    columns = recipe_columns(recipe)
+    assignments = ", ".join(f"{name} = ?" for name in columns)
+    db.execute(f"UPDATE jobs SET {assignments} WHERE id = ?", (*columns.values(), job.id))
+    return get(db, job.id)
+
+
+def get(db: sqlite3.Connection, job_id: int) -> Job:
+    """The job of that number. Raises errors.LedgerError when there is none."""
+    row = db.execute("SELECT * FROM jobs WHERE id = ?", (job_id,)).fetchone()
+    if row is None:
+        raise errors.LedgerError(f"the ledger has no job {job_id}; was the file replaced?")
+    return from_row(row)
+
+
+def owned(db: sqlite3.Connection, job: Job) -> Job:
+    """The job as it is now, if it still belongs to the service that it did when `job` was read.
+
+    Raises errors.LeaseLost when not: it must not be touched then.
+    """
+    now = get(db, job.id)
+    if now.owner != job.owner:
+        raise errors.LeaseLost(
+            f"another service has taken {job.path} over, because this one was silent for too long"
+        )
+    return now
+
+
+def newest(db: sqlite3.Connection, folder: Path, path: Path, out_dir: Path) -> Job | None:
+    """The job of a bounce that counts, the last one that was not withdrawn."""
+    row = db.execute(
+        "SELECT * FROM jobs WHERE folder = ? AND source_path = ? AND out_dir = ? AND state != ? "
+        "ORDER BY id DESC LIMIT 1",
+        (
+            *(os.fsencode(folder), source(folder, path)),
+            *(os.fsencode(out_dir), State.WITHDRAWN.value),
+        ),
+    ).fetchone()
+    return None if row is None else from_row(row)
+
+
+def of_source(db: sqlite3.Connection, folder: Path, path: Path, state: State) -> list[Job]:
+    """All jobs of a bounce in a state, oldest first."""
+    rows = db.execute(
+        "SELECT * FROM jobs WHERE folder = ? AND source_path = ? AND state = ? ORDER BY id",
+        (os.fsencode(folder), source(folder, path), state.value),
+    ).fetchall()
+    return [from_row(row) for row in rows]
+
+
+def forget_old(db: sqlite3.Connection, folder: Path, path: Path) -> None:
+    """Removes the jobs of a bounce that nobody needs any more; see `states.superfluous`."""
+    found = db.execute(
+        "SELECT * FROM jobs WHERE folder = ? AND source_path = ? ORDER BY id DESC",
+        (os.fsencode(folder), source(folder, path)),
+    )
+    old = states.superfluous([from_row(row) for row in found.fetchall()])
+    db.executemany("DELETE FROM jobs WHERE id = ?", [(number,) for number in old])
+
+
+def is_superseded(db: sqlite3.Connection, job: Job) -> bool:
+    """Whether a newer render of the bounce has a job."""
+    newer = db.execute(
+        "SELECT 1 FROM jobs WHERE folder = ? AND source_path = ? AND id > ? AND state != ? LIMIT 1",
+        (
+            *(os.fsencode(job.folder), os.fsencode(job.source_path)),
+            *(job.id, State.WITHDRAWN.value),
+        ),
+    ).fetchone()
+    return newer is not None
+
+
+def select(
+    db: sqlite3.Connection,
+    folder: Path | None,
+    in_states: Collection[State] | None,
+    limit: int | None = None,
+) -> list[Job]:
+    """Jobs, newest first."""
+    conditions, values = ["1"], list[object]()
+    if folder is not None:
+        conditions.append("folder = ?")
+        values.append(os.fsencode(folder))
+    if in_states is not None:
+        conditions.append(f"state IN ({', '.join('?' * len(in_states))})")
+        values.extend(state.value for state in in_states)
+    values.append(-1 if limit is None else limit)
+    rows = db.execute(
+        f"SELECT * FROM jobs WHERE {' AND '.join(conditions)} ORDER BY id DESC LIMIT ?", values
+    ).fetchall()
+    return [from_row(row) for row in rows]
+
+
+def recipe_columns(recipe: Recipe) -> dict[str, object]:
+    """A recipe's columns, in the table of jobs and in that of services."""
+    return {**asdict(recipe), "out_dir": os.fsencode(recipe.out_dir)}
+
+
+def recipe_of(row: sqlite3.Row) -> Recipe:
+    """What `recipe_columns` gave."""
+    return Recipe(
+        preset_name=row["preset_name"],
+        preset_hash=row["preset_hash"],
+        model=row["model"],
+        model_version=row["model_version"],
+        out_dir=Path(os.fsdecode(row["out_dir"])),
+    )
+
+
+def from_row(row: sqlite3.Row) -> Job:
+    """A job from all its columns."""
+    plain = (
+        *("id", "size", "mtime_ns", "attempts", "next_attempt_s", "settled_s", "created_s"),
+        *("sha256", "code", "reason", "started_s", "finished_s", "owner"),
+        "lease_until_s",
+    )
+    return Job(
+        **{name: row[name] for name in plain},
+        folder=Path(os.fsdecode(row["folder"])),
+        source_path=Path(os.fsdecode(row["source_path"])),
+        recipe=recipe_of(row),
+        state=State(row["state"]),
+        output_path=_path_or_none(row["output_path"]),
+        manifest_path=_path_or_none(row["manifest_path"]),
+    )
+
+
+def source(folder: Path, path: Path) -> bytes:
+    """The column of a bounce's path."""
+    return os.fsencode(path.relative_to(folder) if path.is_absolute() else path)
+
+
+def _path_or_none(value: bytes | None) -> Path | None:
+    return None if value is None else Path(os.fsdecode(value))
+
+
+def optional_path(path: PurePath | None) -> bytes | None:
+    """The column of a path that may be missing."""
+    return None if path is None else os.fsencode(path)
+
+
+def text(reason: str) -> str:
+    """A reason may quote a file name that is not Unicode; the ledger keeps text."""
+    return reason.encode("utf-8", "backslashreplace").decode()

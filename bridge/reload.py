@@ -1,0 +1,30 @@
+"""What is different after the settings were read again. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bridge.service import Engine
+
+#: What a running service cannot change: it has opened these, or asked the system for events.
+AT_START = frozenset({"state_dir", "poll", "rescan_s", "poll_s"})
+#: Told as the preset and the model that came out of them.
+_CHOICES = frozenset({"preset", "model"})
+
+
+def changes(old: Engine, new: Engine) -> list[str]:
+    """One line for each difference, empty when there is none."""
+    found = []
+    if old.preset.name != new.preset.name:
+        found.append(f"preset {new.preset.name} instead of {old.preset.name}")
+    elif old.preset.content_hash != new.preset.content_hash:
+        found.append(f"preset {new.preset.name} has changed")
+    if old.model != new.model:
+        found.append(f"model {new.model} instead of {old.model}")
+    before, after = old.settings.model_dump(), new.settings.model_dump()
+    for name in sorted(before.keys() - _CHOICES):
+        if before[name] != after[name]:
+            later = ", from the next start on" if name in AT_START else ""
+            found.append(f"{name} {after[name]} instead of {before[name]}{later}")
+    return found

@@ -1,0 +1,207 @@
+"""One job of the watch service: from its claim to its end in the ledger, whatever happens."""
+
+from __future__ import annotations
+
+import traceback
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import PurePath
+from typing import TYPE_CHECKING
+
+from bridge import publish
+from bridge.errors import (
+    BounceChanged,
+    LeaseLost,
+    LedgerBlocked,
+    LedgerError,
+    OutputBlocked,
+    StembridgeError,
+    WorkerLost,
+)
+from bridge.intake.claim import identify, looks_like
+from bridge.intake.names import output_name
+from bridge.ledger.states import State
+from bridge.pause import Stopped
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from bridge.audience import Audience
+    from bridge.beside import Beside
+    from bridge.ledger.states import Job
+    from bridge.ledger.store import Ledger
+    from bridge.pause import Pause
+    from bridge.service import Engine
+
+
+@dataclass
+class Tally:
+    """What one run of the service did; blocked: why it ended with jobs left, None otherwise."""
+
+    done: int = 0
+    failed: int = 0
+    skipped: int = 0
+    blocked: str | None = None
+
+
+@dataclass(frozen=True)
+class Block:
+    """What stands in the way of all jobs. trial: raises that error until it is over."""
+
+    error: StembridgeError
+    trial: Callable[[], object]
+
+
+@dataclass(frozen=True)
+class Work:
+    """Does jobs of one folder, one at a time; the caller has claimed them.
+
+    ended: whether the service was asked to end; a running job is given back then.
+    """
+
+    folder: Path
+    out_dir: Path
+    ledger: Ledger
+    audience: Audience
+    pause: Pause
+    tally: Tally
+    ended: Callable[[], bool]
+
+    def do(self, job: Job, beside: Beside) -> Block | None:
+        """Does a job; returns what stood in the way, if that is not the bounce's own trouble."""
+        self.audience.started(job)
+        engine = beside.engine
+        try:
+            # First of all: a preset that is wrong is to be found in the job, too.
+            job = self.ledger.prescribe(job, beside.recipe_for(job.path))
+            engine = beside.engine_for(job.path)
+            self._convert(job, engine)
+        except BounceChanged as error:
+            self._changed(job, error)
+        except Stopped:
+            self._give_back(job)
+            self.audience.released(job, "stopped; the next service does it")
+        except LeaseLost as error:
+            self.audience.released(job, str(error))
+        except OutputBlocked as error:
+            return self._put_off(job, engine, error)
+        except LedgerBlocked as error:
+            self._give_back(job)
+            self.audience.released(job, str(error))
+            return Block(error, lambda: self.ledger.counts(self.folder))
+        except StembridgeError as error:
+            if isinstance(error, WorkerLost):
+                facts = {"job": job.id, "bounce": str(job.source_path)}
+                text = "the worker process ended; a new one goes on"
+                self.audience.event("worker-lost", text, **facts, diagnosis=error.diagnosis)
+            self._fail(job, error.code, str(error), retryable=error.retryable)
+        except KeyboardInterrupt:
+            self._give_back(job)
+            raise
+        except Exception as error:  # noqa: BLE001 one bounce must not end the service
+            traceback.print_exc()
+            reason = f"internal error: {type(error).__name__}: {error}; please report it"
+            self._fail(job, "internal", reason, retryable=False)
+        return None
+
+    def _convert(self, job: Job, engine: Engine) -> None:
+        def listen(stage: str, share: float) -> None:
+            self._look()
+            self.audience.progress(job, stage, share)
+
+        bounce = identify(job.path, self._look)
+        earlier = self.ledger.identified(job, bounce.sha256)
+        if earlier and earlier.manifest_path and earlier.manifest_path.exists():
+            self.ledger.skip(job, earlier)
+            self.tally.skipped += 1
+            self.audience.skipped(job)
+            return
+        taken = self.ledger.output_names(self.out_dir, self.folder)
+        place = output_name(PurePath(job.source_path), taken)
+        begun_before = job.output_path is not None
+        job = self.ledger.assign_output(job, place)
+        target, confirm = self.out_dir / place, partial(self.ledger.confirm, job)
+        made = None
+        if begun_before:  # and published, perhaps, by a service that died before it could say so
+            made = engine.published_before(bounce, target, self.out_dir, self._look, confirm)
+        manifest, path = made or engine.convert_identified(
+            bounce, target, self.out_dir, listen, confirm
+        )
+        # Published is published: the ledger may take a while, but not miss it.
+        if self._insist(lambda: self.ledger.done(job, path)) is None:
+            text = "its stems are there, but the ledger does not know; the next service tells it"
+            self.audience.released(job, text)
+            return
+        self.tally.done += 1
+        self.audience.done(job, manifest)
+
+    def _changed(self, job: Job, error: BounceChanged) -> None:
+        """The bounce is gone or another one: withdrawn, and a render over it is a new job.
+
+        Where size and time are those of the job all the same, the intake sees nothing new, and no
+        other job would come of it: then this one is tried again.
+        """
+        if looks_like(job.path, job.size, job.mtime_ns):
+            self._fail(job, error.code, str(error), retryable=True)
+            return
+        self._insist(lambda: self.ledger.withdraw(job, str(error)))
+        self.audience.released(job, str(error))
+
+    def _put_off(self, job: Job, engine: Engine, error: OutputBlocked) -> Block | None:
+        """The disk refused: the job waits without losing an attempt, and so do all others.
+
+        When a trial finds nothing wrong there, the trouble is this job's alone (the old stems are
+        write-protected, say): then it counts as an attempt, and the others go on.
+        """
+
+        def trial() -> None:
+            publish.try_out(self.out_dir, needed_bytes)
+
+        try:
+            needed_bytes = engine.needed_bytes(job.path, self._look)
+            trial()
+        except Stopped:
+            pass
+        except OutputBlocked as blocked:
+            self._insist(lambda: self.ledger.hold(job, error.code, str(error)))
+            self.audience.released(job, f"waits: {error}")
+            return Block(blocked, trial)
+        except StembridgeError:
+            pass  # another refusal than those that pass by themselves
+        if self.ended():
+            self._give_back(job)
+            self.audience.released(job, "stopped; the next service does it")
+        else:
+            self._fail(job, error.code, str(error), retryable=True)
+        return None
+
+    def _fail(self, job: Job, code: str, reason: str, *, retryable: bool) -> None:
+        after = self._insist(lambda: self.ledger.failed(job, code, reason, retryable=retryable))
+        if after is None:
+            return
+        if after.state is State.WITHDRAWN:  # a newer render waits: its job says how it ends
+            self.audience.released(after, reason)
+            return
+        retry = after.state is State.PENDING
+        self.tally.failed += not retry
+        self.audience.failed(after, reason, retry=retry)
+
+    def _insist(self, move: Callable[[], Job]) -> Job | None:
+        """Sees the end of a job into the ledger; None when it is another service's by now.
+
+        When the service has to end before the ledger can be used, the job is found running by a
+        dead service later, and begun anew.
+        """
+        with suppress(Stopped, LeaseLost):
+            return self.pause.patiently(move)
+        return None
+
+    def _give_back(self, job: Job) -> None:
+        with suppress(LedgerError, LeaseLost):  # found running by a dead service later
+            self.ledger.requeue(job)
+
+    def _look(self) -> None:
+        if self.ended():
+            raise Stopped

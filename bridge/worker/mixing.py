@@ -1,0 +1,120 @@
+"""What every output is made of: a stem, or a bus that stems or the bounce itself are mixed on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bridge.chain.levels import db_to_linear
+from bridge.chain.mixdown import REST, Level
+from bridge.chain.stereo import pan_weights
+from bridge.errors import PresetError
+from bridge.worker.staged import BLOCK_FRAMES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from bridge.chain.mixdown import Mixdown
+    from bridge.worker.staged import Staged
+
+    Audio = NDArray[np.float32]
+
+
+@dataclass
+class Stock:
+    """All that outputs are mixed from, staged.
+
+    separated: stems as the model gave them. rendered: the same after their chains, perhaps longer.
+    buses: finished mixdowns that have a chain. bounce: the mixture, where a mixdown needs it.
+    """
+
+    separated: dict[str, Staged]
+    bounce: Staged | None = None
+    rendered: dict[str, Staged] = field(default_factory=dict)
+    buses: dict[str, Staged] = field(default_factory=dict)
+
+    def remove(self) -> None:
+        """Gives all disk space back."""
+        kept = (*self.separated.values(), *self.rendered.values(), *self.buses.values())
+        for staged in kept if self.bounce is None else (*kept, self.bounce):
+            staged.remove()
+
+
+def check_pans(buses: Mapping[str, Mixdown], sources: Sequence[str], channels: int) -> None:
+    """PresetError for a bus that pans where there is no left and right."""
+    for name, bus in buses.items():
+        if channels != 2 and any(level.pan_percent for level in bus.levels(sources).values()):
+            raise PresetError(
+                f"mixdown '{name}' pans, which needs a stereo bounce; this one has {channels} "
+                "channel(s): take the pans out, or add `when: {channels: stereo}`"
+            )
+
+
+def changed(bus: Mixdown, sources: Sequence[str]) -> dict[str, Level | None]:
+    """The sources that a bus made from the mixture treats otherwise than the bounce does."""
+    kept = bus.mix.get(REST, Level())
+    found = {source: bus.mix.get(source, kept) for source in sources}
+    return {
+        source: level
+        for source, level in found.items()
+        if level is None or level.gain_db or level.pan_percent
+    }
+
+
+def needed(
+    outputs: Iterable[str], buses: Mapping[str, Mixdown], sources: Sequence[str]
+) -> set[str]:
+    """The sources that some output is made of."""
+    used = {name for name in outputs if name not in buses}
+    for bus in buses.values():
+        used |= {*(changed(bus, sources) if bus.base == "mixture" else bus.levels(sources))}
+    return used
+
+
+def mixed(bus: Mixdown, stock: Stock, sources: Sequence[str]) -> Iterator[NDArray[np.float64]]:
+    """The sum of a bus, before its chain, in float64 blocks as they are staged."""
+    parts: list[tuple[Staged, NDArray[np.float64] | float]] = []
+    if bus.base == "mixture" and stock.bounce is not None:
+        parts.append((stock.bounce, 1.0))
+        for source, level in changed(bus, sources).items():
+            # Out goes the stem as it is in the bounce; what comes in has run through its chain.
+            parts.append((stock.separated[source], -1.0))
+            if level is not None:
+                parts.append((stock.rendered[source], _weights(level)))
+    else:
+        levels = bus.levels(sources)
+        parts += [(stock.rendered[name], _weights(level)) for name, level in levels.items()]
+    longest = max((staged for staged, _ in parts), key=lambda staged: staged.measure.frames)
+    streams = [_endless(staged) for staged, _ in parts]
+    for block in longest:
+        total = np.zeros(block.shape)
+        for stream, (_, weight) in zip(streams, parts, strict=True):
+            part = next(stream)
+            total[:, : part.shape[1]] += (
+                weight * part if isinstance(weight, float) else weight @ part
+            )
+        yield total
+
+
+def _weights(level: Level) -> NDArray[np.float64] | float:
+    gain = db_to_linear(level.gain_db)
+    return gain * pan_weights(level.pan_percent) if level.pan_percent else gain
+
+
+def _endless(staged: Staged) -> Iterator[NDArray[np.float64]]:
+    """The staged blocks, and then nothing at all as often as wanted."""
+    for block in staged:
+        yield block.astype(np.float64)
+    while True:
+        yield np.zeros((staged.channels, 0))
+
+
+def longer(blocks: Iterable[Audio], channels: int, frames: int) -> Iterator[Audio]:
+    """The blocks, and so much silence."""
+    yield from blocks
+    for start in range(0, frames, BLOCK_FRAMES):
+        yield np.zeros((channels, min(BLOCK_FRAMES, frames - start)), np.float32)

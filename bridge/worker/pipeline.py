@@ -1,0 +1,402 @@
+"""One bounce through separation, chain and encoding, from its path to files in a staging folder.
+
+    survey ─► separate ─► chain ─► encode ─► verify
+
+Every stage reads blocks and writes blocks: memory does not depend on the length of the bounce.
+"""
+
+from __future__ import annotations
+
+import math
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bridge import __version__
+from bridge.audio import dither
+from bridge.audio.carry import Carried, carried
+from bridge.audio.decode import Decoder, Survey, survey
+from bridge.audio.encode import PCM_BITS, output_subtype
+from bridge.audio.probe import AudioInfo, probe
+from bridge.chain.alignment import tail_frames, verify
+from bridge.chain.conditions import Facts
+from bridge.chain.effects import DcRemoval, Place, check, parts
+from bridge.chain.levels import db_to_linear, gains_db
+from bridge.chain.meter import Levels, Meter
+from bridge.chain.render import Measure, render
+from bridge.chain.trim import Span, locate
+from bridge.disk import check_space
+from bridge.errors import PromiseBroken, from_separation
+from bridge.report import Manifest, SourceFacts, StemFacts, level_dbfs
+from bridge.worker.mixing import Stock, changed, check_pans, longer, mixed, needed
+from bridge.worker.proof import check_shapes, null, null_bound, reading_back
+from bridge.worker.remarks import of_files, source_bits
+from bridge.worker.space import needed_bytes
+from bridge.worker.staged import Staged, stage
+from bridge.worker.writing import Form, Output, write
+from separator.errors import SeparatorError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from bridge.chain.effects import Effect
+    from bridge.chain.mixdown import Mixdown
+    from bridge.chain.preset import Preset
+    from bridge.worker.order import Order
+    from bridge.worker.stopwatch import Stopwatch
+    from separator.separator import Separator
+
+    Audio = NDArray[np.float32]
+
+
+def process(order: Order, separator: Separator, folder: Path, watch: Stopwatch) -> Manifest:
+    """Makes the files of one bounce. Call it on the main thread, which some plugins need.
+
+    Args:
+        order: see `Order`.
+        separator: the model, ready.
+        folder: empty; afterwards it holds exactly the files that the manifest names.
+        watch: takes the time of each stage.
+
+    Raises:
+        BounceError: the bounce cannot be used. PresetError: the preset does not fit it.
+        OutputError: the disk refuses. ModelError: the separation failed.
+        PluginError: a plugin cannot be used.
+        PromiseBroken: a file is not what was promised; nothing must be published.
+    """
+    with watch.stage("survey") as report:
+        leniency = order.preset.bounce
+        info = probe(order.source, leniency)
+        sources = tuple(separator.outputs)
+        preset = order.preset.at(Facts(sources, info.channels, info.rate_hz))
+        decoder = Decoder(order.source, info, leniency=leniency)
+        found = survey(decoder, report)
+        outputs, buses = tuple(preset.outputs(sources)), preset.buses(sources)
+        tail = _checked_tail(preset, outputs, buses, sources, info)
+        check_space(folder, needed_bytes(preset, sources, info, found.frames, tail))
+    job = _Job(order, preset, separator, info, decoder, found, outputs, buses, tail, folder, watch)
+    stock = job.separate()
+    job.render(stock)
+    levels = job.levels(stock)
+    gains = job.gains_db(levels)
+    stems = job.encode(stock, levels, gains)
+    stock.remove()
+    return job.manifest(stems, job.verify(stems, gains))
+
+
+def _checked_tail(
+    preset: Preset,
+    outputs: Sequence[str],
+    buses: Mapping[str, Mixdown],
+    sources: Sequence[str],
+    info: AudioInfo,
+) -> int:
+    """How much longer the files get. Raises PresetError and PluginError for what cannot work.
+
+    A bus may ring on after the stems on it have ended, so their tails add up.
+    """
+    check_pans(buses, sources, info.channels)
+    of_stems = {preset.chain_of(name) for name in needed(outputs, buses, sources)}
+    of_buses = {bus.chain for bus in buses.values()}
+    for chain in of_stems | of_buses:
+        verify(chain, info.rate_hz, info.channels)
+    if preset.limiter is not None:
+        check((preset.limiter,), Place(info.rate_hz, info.channels))
+    if preset.tails == "cut":
+        return 0
+    return sum(
+        max((tail_frames(chain, info.rate_hz, info.channels) for chain in chains), default=0)
+        for chains in (of_stems, of_buses)
+    )
+
+
+@dataclass(frozen=True)
+class _Job:
+    order: Order
+    preset: Preset
+    separator: Separator
+    info: AudioInfo
+    decoder: Decoder
+    found: Survey
+    outputs: Sequence[str]
+    buses: Mapping[str, Mixdown]
+    tail_frames: int
+    folder: Path
+    watch: Stopwatch
+
+    @property
+    def frames(self) -> int:
+        """Of every file that is not trimmed."""
+        return self.found.frames + self.tail_frames
+
+    def separate(self) -> Stock:
+        """Every stem that an output uses, staged; and the bounce, if a mixdown is made from it."""
+        used = needed(self.outputs, self.buses, self.separator.outputs)
+        names = [name for name in self.separator.outputs if name in used]
+        stock = Stock({name: self._stage_file(name, "separated") for name in names})
+        if any(bus.base == "mixture" for bus in self.buses.values()):
+            stock.bounce = self._stage_file("bounce", "decoded")
+        done = 0
+        with self.watch.stage("separate") as report, _separation():
+            # Some models read the bounce twice, so they get what can be read again.
+            for block in self.separator.stream(self.decoder, self.info.rate_hz):
+                for name in names:
+                    stock.separated[name].append(block[name])
+                done += next(iter(block.values())).shape[1]
+                report(done / self.found.frames)
+            if stock.bounce is not None:
+                for decoded in _counted(self.decoder, report, self.found.frames):
+                    stock.bounce.append(decoded)
+        for name, stem in stock.separated.items():
+            stem.close()
+            if stem.measure.frames != self.found.frames:
+                raise PromiseBroken(f"{name}: {stem.measure.frames} of {self.found.frames} frames")
+        if stock.bounce is not None:
+            for silence in longer((), self.info.channels, self.tail_frames):
+                stock.bounce.append(silence)
+            stock.bounce.close()
+        return stock
+
+    def render(self, stock: Stock) -> None:
+        """All stems through their chains, then the buses that have one."""
+        from_bounce = [bus for bus in self.buses.values() if bus.base == "mixture"]
+        kept = {name for bus in from_bounce for name in changed(bus, self.separator.outputs)}
+        for name, stem in stock.separated.items():
+            chain = self.preset.chain_of(name)
+            stock.rendered[name] = self._through(name, stem, chain, keep=name in kept)
+        for number, (name, bus) in enumerate(self.buses.items()):
+            if bus.chain:
+                summed = (block.astype(np.float32) for block in self._signal(stock, name))
+                first = stage(self.folder / f"bus{number}.mixed", self.info.channels, summed)
+                stock.buses[name] = self._through(f"bus{number}", first, bus.chain, keep=False)
+
+    def _through(self, label: str, dry: Staged, chain: tuple[Effect, ...], *, keep: bool) -> Staged:
+        """After a chain, part by part; what has the files' length and no chain, itself.
+
+        keep: leave the dry audio on disk.
+        """
+        wet, longer_by = dry, self.frames - dry.measure.frames
+        if longer_by and not parts(chain):
+            padded = longer(dry, self.info.channels, longer_by)
+            wet = stage(self.folder / f"{label}.longer", self.info.channels, padded)
+        for number, part in enumerate(parts(chain)):
+            with self.watch.stage("chain") as report:
+                rendered = render(
+                    wet,
+                    part,
+                    rate_hz=self.info.rate_hz,
+                    channels=self.info.channels,
+                    frames=wet.measure.frames,
+                    offsets=wet.measure.mean if isinstance(part[0], DcRemoval) else None,
+                    tail_frames=0 if number else longer_by,
+                )
+                path = self.folder / f"{label}.part{number}"
+                after = stage(path, self.info.channels, _counted(rendered, report, self.frames))
+            if wet is not dry:
+                wet.remove()
+            wet = after
+        if wet is not dry and not keep:
+            dry.remove()
+        return wet
+
+    def levels(self, stock: Stock) -> dict[str, Levels]:
+        """Of every output, against what its file can hold."""
+        bits = PCM_BITS.get(self.subtype)
+        highest = 1.0 - 2.0 ** -(bits - 1) if bits else 1.0
+        return {name: self._levels(stock, name, highest) for name in self.outputs}
+
+    def gains_db(self, levels: Mapping[str, Levels]) -> dict[str, float]:
+        """The gain of every output: what headroom and normalisation ask for."""
+        preset, can_clip = self.preset, self.subtype in PCM_BITS
+        return gains_db(levels, preset.headroom, preset.normalise, can_clip=can_clip)
+
+    def _levels(self, stock: Stock, name: str, highest: float) -> Levels:
+        """Of an output, before any file of it is written; all of them only if they count."""
+        staged = stock.buses.get(name) if name in self.buses else stock.rendered[name]
+        if self.preset.normalise is None and staged is not None:
+            return Levels(reach=staged.measure.reach(highest))
+        info = self.info
+        meter = Meter(info.rate_hz, info.channels, mask=info.channel_mask, highest=highest)
+        measure, done = Measure(info.channels), 0
+        with self.watch.stage("chain") as report:
+            for exact in self._signal(stock, name):
+                (measure if self.preset.normalise is None else meter).add(exact.astype(np.float32))
+                done += exact.shape[1]
+                report(done / self.frames)
+        if self.preset.normalise is None:
+            return Levels(reach=measure.reach(highest))
+        return meter.levels
+
+    def _signal(self, stock: Stock, name: str) -> Iterator[NDArray[np.float64]]:
+        """An output before gain and limiter."""
+        staged = stock.buses.get(name) if name in self.buses else stock.rendered[name]
+        if staged is None:
+            return mixed(self.buses[name], stock, self.separator.outputs)
+        return (block.astype(np.float64) for block in staged)
+
+    def encode(
+        self, stock: Stock, levels: Mapping[str, Levels], gains: Mapping[str, float]
+    ) -> tuple[StemFacts, ...]:
+        """Writes all outputs, those that add up side by side."""
+        form = self._form
+        done = 0
+        facts: list[StemFacts] = []
+        with self.watch.stage("encode") as report:
+
+            def told(frames: int) -> None:
+                nonlocal done
+                done += frames
+                report(done / (self.frames * len(groups)))
+
+            groups = self._groups()
+            for group in groups:
+                outputs = [
+                    self._output(stock, name, gains[name], levels[name].reach) for name in group
+                ]
+                facts += write(outputs, form, self._dither(group), told)
+        return tuple(facts)
+
+    def _groups(self) -> list[list[str]]:
+        """Outputs that are rounded together: the stems, where they are to add up."""
+        stems = [name for name in self.outputs if name not in self.buses]
+        if self.preset.trim is not None or not self.preset.has_one_gain:
+            return [[name] for name in self.outputs]
+        return [*([stems] if stems else []), *([name] for name in self.buses)]
+
+    def _output(self, stock: Stock, name: str, gain_db: float, peak: float) -> Output:
+        span = Span(0, self.frames)
+        if self.preset.trim is not None:
+            gain = db_to_linear(gain_db)
+            heard = ((gain * block).astype(np.float32) for block in self._signal(stock, name))
+            span = locate(heard, self.preset.trim, self.info.rate_hz)
+        path = self.folder / self.order.file_names[name]
+        return Output(name, path, lambda: self._signal(stock, name), gain_db, peak, span)
+
+    def _dither(self, names: Sequence[str]) -> dither.Kind:
+        preset = self.preset
+        processed = preset.limiter is not None or not preset.has_one_gain
+        processed = processed or preset.normalise is not None
+        return dither.choose(
+            preset.output.dither,
+            source_bits=source_bits(self.info),
+            target_bits=PCM_BITS.get(self.subtype),
+            processed=processed or any(n in self.buses or preset.chain_of(n) for n in names),
+        )
+
+    def verify(self, stems: tuple[StemFacts, ...], gains: Mapping[str, float]) -> float | None:
+        """Reads the files back with a library that did not write them.
+
+        Returns the peak in dBFS of (sum of stems) - gain x bounce, None where the preset does not
+        mean them to add up. Raises PromiseBroken for a wrong length, and for a linear preset that
+        does not null.
+        """
+        preset = self.preset
+        with self.watch.stage("verify") as report, reading_back():
+            check_shapes(self.folder, stems)
+            if not preset.is_sum or not preset.has_one_gain or preset.trim is not None:
+                return None
+            wanted = [stem for stem in stems if stem.name in self.separator.outputs]
+            paths = [self.folder / stem.path for stem in wanted]
+            bounce = _counted(self.decoder, report, self.found.frames)
+            left = null(paths, bounce, db_to_linear(gains[wanted[0].name]))
+        clipped = any(stem.clipped_values for stem in stems)
+        bound = null_bound(self.subtype, wanted[0].dither, self.found.peak)
+        if preset.is_linear and not clipped and left > bound:
+            raise PromiseBroken(
+                f"the stems do not null against the bounce: {20 * math.log10(left):.1f} dBFS left"
+            )
+        return 20 * math.log10(left) if left else -math.inf
+
+    def manifest(self, stems: tuple[StemFacts, ...], null_dbfs: float | None) -> Manifest:
+        """The report of this job."""
+        order, info = self.order, self.info
+        gains = {stem.gain_db for stem in stems}
+        return Manifest(
+            source=SourceFacts(
+                path=str(order.source),
+                sha256=order.sha256,
+                frames=self.found.frames,
+                rate_hz=info.rate_hz,
+                channels=info.channels,
+                container=info.container,
+                subtype=info.subtype,
+                time_reference=info.time_reference,
+                peak_dbfs=level_dbfs(self.found.peak),
+                truncated=self.found.truncated,
+                claimed_frames=self.found.claimed_frames,
+                repaired_values=self.found.repaired_values,
+            ),
+            stems=stems,
+            gain_db=gains.pop() if len(gains) == 1 else None,
+            null_residual_dbfs=null_dbfs if null_dbfs is None else round(null_dbfs, 2),
+            model={
+                "name": self.separator.name,
+                "version": order.model_version,
+                "device": str(self.separator.device),
+                "precision": self.separator.precision,
+            },
+            preset={"name": order.preset.name, "hash": order.preset.content_hash},
+            warnings=(
+                *self.found.remarks(),
+                *self.separator.notes,
+                *of_files(self.preset, info, stems, self.tail_frames),
+            ),
+            not_carried=self._carried.not_carried,
+            seconds=dict(self.watch.seconds),
+            aligned=self.preset.trim is None,
+            tail_frames=self.tail_frames,
+        )
+
+    @property
+    def subtype(self) -> str:
+        """The depth of the files, as soundfile names it."""
+        wanted = self.preset.output.subtype
+        return output_subtype(self.info)[0] if wanted == "same" else wanted
+
+    @property
+    def _form(self) -> Form:
+        return Form(
+            info=self.info,
+            frames=self.frames,
+            subtype=self.subtype,
+            chunks=self._carried.chunks,
+            limiter=self.preset.limiter,
+            seed=self.order.sha256,
+        )
+
+    @cached_property
+    def _carried(self) -> Carried:
+        layout = {1: "mono", 2: "stereo"}.get(self.info.channels, "multichannel")
+        history = (
+            f"A=PCM,F={self.info.rate_hz},W={PCM_BITS.get(self.subtype, 32)},M={layout},"
+            f"T=stembridge {__version__} {self.separator.name}"
+        )
+        return carried(self.order.source, history)
+
+    def _stage_file(self, name: str, kind: str) -> Staged:
+        return Staged(self.folder / f"{name}.{kind}", self.info.channels)
+
+
+def _counted(
+    blocks: Iterable[Audio], report: Callable[[float], None], frames: int
+) -> Iterator[Audio]:
+    """The same blocks; `report` hears the share of `frames` done after each."""
+    done = 0
+    for block in blocks:
+        yield block
+        done += block.shape[1]
+        report(done / frames)
+
+
+@contextmanager
+def _separation() -> Iterator[None]:
+    try:
+        yield
+    except SeparatorError as error:
+        raise from_separation(error) from error

@@ -1,0 +1,67 @@
+"""Do the files hold what was promised? Read with a library that did not write them."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
+
+import numpy as np
+import soundfile
+
+from bridge.audio.dither import REACH_STEPS
+from bridge.audio.encode import PCM_BITS
+from bridge.errors import OutputError, PromiseBroken
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from bridge.report import StemFacts
+
+# Of float files, relative to full scale or the bounce's own peak: -120 dB, some ten roundings.
+FLOAT_NULL = 1e-6
+
+
+def check_shapes(folder: Path, stems: Sequence[StemFacts]) -> None:
+    """PromiseBroken for a file that does not read back as the manifest has it."""
+    for stem in stems:
+        header = soundfile.info(folder / stem.path)
+        shape = (header.frames, header.samplerate, header.channels, header.subtype)
+        if shape != (stem.frames, stem.rate_hz, stem.channels, stem.subtype):
+            raise PromiseBroken(f"{stem.path} reads back as {shape}")
+
+
+def null(files: Sequence[Path], bounce: Iterable[NDArray[np.float32]], gain: float) -> float:
+    """Peak of (sum of the files) - gain x bounce, linear, as long as the bounce is."""
+    left = 0.0
+    with ExitStack() as stack:
+        opened = [stack.enter_context(soundfile.SoundFile(file)) for file in files]
+        for block in bounce:
+            total = -gain * block.astype(np.float64)
+            for file in opened:
+                total += file.read(block.shape[1], dtype="float64", always_2d=True).T
+            left = max(left, float(np.abs(total).max()))
+    return left
+
+
+def null_bound(subtype: str, dither: str, peak: float) -> float:
+    """The highest peak that a linear preset may leave: one step; with dither, what that adds.
+
+    peak: of the bounce, linear.
+    """
+    bits = PCM_BITS.get(subtype, 32)
+    steps = max(1.0, REACH_STEPS[dither])
+    return steps * 2.0 ** -(bits - 1) if bits <= 24 else FLOAT_NULL * max(1.0, peak)
+
+
+@contextmanager
+def reading_back() -> Iterator[None]:
+    """Turns what libsndfile says of a file that we wrote into OutputError."""
+    try:
+        yield
+    except soundfile.LibsndfileError as error:
+        raise OutputError(
+            f"a written file does not read back ({error}): check the disk, then `stembridge retry`"
+        ) from error

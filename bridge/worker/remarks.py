@@ -1,0 +1,83 @@
+"""What the report warns of: all that a listener would not expect of the files."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bridge.audio.encode import PCM_BITS, output_subtype
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from bridge.audio.probe import AudioInfo
+    from bridge.chain.delivery import Normalise
+    from bridge.chain.preset import Preset
+    from bridge.report import StemFacts
+
+# A loudness meter shows one decimal (EBU Tech 3341).
+_METER_LU = 0.1
+
+
+def source_bits(info: AudioInfo) -> int | None:
+    """What the bounce holds; None for floating point. A lossy one, what it is decoded to."""
+    return PCM_BITS.get(output_subtype(info)[0])
+
+
+def of_files(
+    preset: Preset, info: AudioInfo, stems: Sequence[StemFacts], tail_frames: int
+) -> Iterator[str]:
+    """All warnings about the files of one job."""
+    note = output_subtype(info)[1]
+    if note and preset.output.subtype == "same":
+        yield note
+    yield from _of_depth(info, stems)
+    if tail_frames:
+        yield (
+            f"the files are {tail_frames} frames longer than the bounce, so that echoes and rooms "
+            "can end"
+        )
+    if preset.trim is not None:
+        yield "alignment was given up: the files are trimmed; start_frame says where they begin"
+    for stem in stems:
+        yield from _of_peaks(stem)
+    if preset.normalise is not None and preset.normalise.lufs is not None:
+        yield from _missed(stems, preset.normalise)
+
+
+def _of_depth(info: AudioInfo, stems: Sequence[StemFacts]) -> Iterator[str]:
+    subtype = stems[0].subtype
+    bits, had_bits = PCM_BITS.get(subtype), source_bits(info)
+    shrinks = bits is not None and (had_bits is None or had_bits > bits)
+    if shrinks and any(stem.dither == "none" for stem in stems):
+        yield (
+            f"{info.subtype} became {subtype} without dither: soft passages are distorted; leave "
+            "`dither: none` out"
+        )
+
+
+def _of_peaks(facts: StemFacts) -> Iterator[str]:
+    """What a listener would want to be told of a file's peaks."""
+    if facts.clipped_values:
+        yield f"{facts.path} clips: {facts.clipped_values} values beyond full scale"
+    peak_dbtp = facts.true_peak_dbtp
+    if facts.subtype not in PCM_BITS and peak_dbtp is not None and peak_dbtp > 0:
+        yield (
+            f"{facts.path} has a true peak of {peak_dbtp:+.2f} dBTP: it clips where it is played "
+            "or made fixed-point as it is"
+        )
+
+
+def _missed(facts: Sequence[StemFacts], normalise: Normalise) -> Iterator[str]:
+    """Files that did not get the loudness that was asked for, by more than a meter shows.
+
+    Linked, only the loudest has to.
+    """
+    heard = [stem for stem in facts if stem.lufs is not None]
+    if normalise.linked:
+        heard = sorted(heard, key=lambda stem: stem.lufs or 0.0)[-1:]
+    for stem in heard:
+        if abs((stem.lufs or 0.0) - normalise.target) > _METER_LU:
+            yield (
+                f"{stem.path} has {stem.lufs:.1f} LUFS instead of {normalise.target:.1f}: headroom "
+                "or the limiter held its peaks; ask for less loudness"
+            )

@@ -1,0 +1,39 @@
+"""How much disk the job of a bounce takes for a while; asked before it begins, and to go on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bridge.audio.encode import FLOAT_BITS, PCM_BITS, output_subtype
+from bridge.disk import job_bytes
+from bridge.worker.mixing import changed, needed
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bridge.audio.probe import AudioInfo
+    from bridge.chain.preset import Preset
+
+
+def needed_bytes(
+    preset: Preset, sources: Sequence[str], info: AudioInfo, frames: int, tail_frames: int = 0
+) -> int:
+    """Bytes in the staging folder at the job's peak; see `disk.job_bytes`.
+
+    sources: what the separation delivers. frames: of the bounce. tail_frames: how much longer the
+    files are.
+    """
+    wanted = preset.output.subtype
+    subtype = output_subtype(info)[0] if wanted == "same" else wanted
+    outputs, buses = preset.outputs(sources), preset.buses(sources)
+    from_bounce = [bus for bus in buses.values() if bus.base == "mixture"]
+    kept = {source for bus in from_bounce for source in changed(bus, sources)}
+    staged = len(needed(outputs, buses, sources)) + bool(from_bounce) + len(kept)
+    return job_bytes(
+        frames=frames + tail_frames,
+        channels=info.channels,
+        separated=staged + sum(bool(bus.chain) for bus in buses.values()),
+        outputs=len(outputs),
+        value_bytes=(PCM_BITS | FLOAT_BITS)[subtype] // 8,
+        chain=bool(tail_frames) or any(preset.chain_of(source) for source in sources),
+    )

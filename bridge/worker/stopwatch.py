@@ -1,0 +1,27 @@
+"""What each stage of a job takes."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+
+@dataclass
+class Stopwatch:
+    """Seconds per stage, and the ear of whoever shows progress (stage, 0..1)."""
+
+    listener: Callable[[str, float], None]
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[Callable[[float], None]]:
+        """Times a stage; gives the function to report its share done."""
+        self.listener(name, 0.0)
+        begun = time.perf_counter()
+        yield lambda share: self.listener(name, min(share, 1.0))
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - begun

@@ -1,0 +1,183 @@
+"""From the audio of the outputs to their files: gain, limiter, cut, dither, rounding, levels."""
+
+from __future__ import annotations
+
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bridge.audio import bext
+from bridge.audio.chunks import Chunk
+from bridge.audio.dither import Dither
+from bridge.audio.encode import PCM_BITS, StemWriter
+from bridge.audio.quantise import quantise_set
+from bridge.chain.levels import db_to_linear, linear_to_dbfs
+from bridge.chain.meter import Meter
+from bridge.chain.render import render
+from bridge.chain.trim import Span, cut
+from bridge.report import StemFacts, level_dbfs, rounded
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from bridge.audio.dither import Kind
+    from bridge.audio.probe import AudioInfo
+    from bridge.chain.effects import Limiter
+
+    Audio = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Form:
+    """What all files of a job have in common. frames: of a file that is not cut."""
+
+    info: AudioInfo
+    frames: int
+    subtype: str
+    chunks: Sequence[Chunk]
+    limiter: Limiter | None
+    seed: str
+
+    @property
+    def bits(self) -> int | None:
+        """Of one value; None for floating point."""
+        return PCM_BITS.get(self.subtype)
+
+
+@dataclass(frozen=True)
+class Output:
+    """One file to write: where, of what, how loud, from where to where in the bounce.
+
+    peak: before the gain, linear, or somewhat more.
+    """
+
+    name: str
+    path: Path
+    signal: Callable[[], Iterator[NDArray[np.float64]]]
+    gain_db: float
+    peak: float
+    span: Span
+
+    def blocks(self, form: Form) -> Iterator[NDArray[np.floating]]:
+        """The audio as it is to be rounded."""
+        gain = db_to_linear(self.gain_db)
+        scaled: Iterator[NDArray[np.floating]] = (gain * block for block in self.signal())
+        if form.limiter is not None:
+            scaled = render(
+                (block.astype(np.float32) for block in scaled),
+                (form.limiter.for_peak(self.peak * gain),),
+                rate_hz=form.info.rate_hz,
+                channels=form.info.channels,
+                frames=form.frames,
+            )
+        whole = self.span == Span(0, form.frames)
+        yield from scaled if whole else cut(scaled, self.span)
+
+
+def write(
+    outputs: Sequence[Output], form: Form, dither: Kind, told: Callable[[int], None]
+) -> tuple[StemFacts, ...]:
+    """Writes outputs side by side: their rounding errors cancel in the sum.
+
+    told: hears how many frames of each were done. All must have the same span.
+    """
+    with ExitStack() as stack:
+        # Hashing and metering are most of the work here, and stems know nothing of each other.
+        pool = stack.enter_context(ThreadPoolExecutor(len(outputs), "pen"))
+        pens = [_Pen(output, form, dither, stack) for output in outputs]
+        for blocks in zip(*(output.blocks(form) for output in outputs), strict=True):
+            _append(pens, blocks, pool)
+            told(blocks[0].shape[1])
+        for pen in pens:
+            pen.writer.close()  # each waits for the disk, which may be slow: tell that we live
+            told(0)
+    return tuple(pen.facts() for pen in pens)
+
+
+class _Pen:
+    """A writer with its meter and its dither."""
+
+    def __init__(self, output: Output, form: Form, dither: Kind, stack: ExitStack) -> None:
+        self.output, self._dither = output, dither
+        info = form.info
+        self.writer = stack.enter_context(
+            StemWriter(
+                output.path,
+                rate_hz=info.rate_hz,
+                channels=info.channels,
+                frames=output.span.frames,
+                subtype=form.subtype,
+                channel_mask=info.channel_mask,
+                extensible=info.extensible,
+                chunks=moved(form.chunks, output.span.start_frame),
+            )
+        )
+        self.meter = Meter(info.rate_hz, info.channels, mask=info.channel_mask)
+        self.dither = Dither(dither, f"{form.seed} {output.name}", info.channels)
+
+    def take_float(self, block: NDArray[np.floating]) -> None:
+        """A block of a floating-point file."""
+        self.writer.write_float(block)
+        self.meter.add(block.astype(np.float32))
+
+    def take_rounded(self, exact: NDArray[np.floating], steps: NDArray[np.int32]) -> None:
+        """A block of a fixed-point file. The meter hears what was rounded, clipped as there."""
+        self.writer.write_int(steps)
+        self.meter.add(np.clip(exact, -1.0, 1.0).astype(np.float32))
+
+    def facts(self) -> StemFacts:
+        """Once it is written."""
+        levels, form = self.meter.levels, self.writer.form
+        return StemFacts(
+            name=self.output.name,
+            path=self.writer.path.name,
+            frames=form.frames,
+            rate_hz=form.rate_hz,
+            channels=form.channels,
+            subtype=form.subtype,
+            peak_dbfs=level_dbfs(self.writer.peak),
+            clipped_values=self.writer.clipped,
+            sha256=self.writer.sha256,
+            true_peak_dbtp=rounded(levels.true_peak_dbtp),
+            lufs=rounded(levels.lufs),
+            dc_dbfs=rounded(linear_to_dbfs(levels.dc)),
+            gain_db=round(self.output.gain_db, 6),
+            dither=self._dither,
+            start_frame=self.output.span.start_frame,
+        )
+
+
+def _append(
+    pens: Sequence[_Pen], blocks: Sequence[NDArray[np.floating]], pool: ThreadPoolExecutor
+) -> None:
+    bits = PCM_BITS.get(pens[0].writer.form.subtype)
+    if bits is None:
+        deque(pool.map(_Pen.take_float, pens, blocks), maxlen=0)
+        return
+    named = {pen.output.name: block for pen, block in zip(pens, blocks, strict=True)}
+    dithers = {pen.output.name: pen.dither for pen in pens if pen.dither.kind != "none"}
+    done = quantise_set(named, bits, dithers or None)
+    for pen in pens:
+        pen.writer.clipped += done.clipped[pen.output.name]
+    rounded_blocks = [done.stems[pen.output.name] for pen in pens]
+    deque(pool.map(_Pen.take_rounded, pens, blocks, rounded_blocks), maxlen=0)
+
+
+def moved(chunks: Sequence[Chunk], start_frame: int) -> tuple[Chunk, ...]:
+    """The metadata of a file that begins later: its time reference counts from its first frame."""
+    if not start_frame:
+        return tuple(chunks)
+    return tuple(_later(chunk, start_frame) if chunk.id == b"bext" else chunk for chunk in chunks)
+
+
+def _later(chunk: Chunk, start_frame: int) -> Chunk:
+    parsed = bext.parse(chunk.data)
+    later = replace(parsed, time_reference=parsed.time_reference + start_frame)
+    return Chunk(b"bext", later.to_bytes())

@@ -1,0 +1,36 @@
+"""One worker process for many tests: torch is imported once, as in a service that runs on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from bridge.worker.client import Worker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+
+class LentWorker(Worker):
+    """Stays when an engine is closed. A test that ends or loses its process gets a new one."""
+
+    def stop(self) -> None:
+        """Nothing: the session ends it."""
+
+    def lend(
+        self,
+        fetching: Callable[[int, int | None, str], None] | None = None,
+        announce: Callable[[str], None] | None = None,
+    ) -> LentWorker:
+        """This worker, as if it had just been made with these ears."""
+        self._fetching, self._announce = fetching, announce
+        return self
+
+
+@pytest.fixture(scope="session")
+def worker() -> Iterator[LentWorker]:
+    """A worker that all tests of the session share."""
+    lent = LentWorker()
+    yield lent
+    Worker.stop(lent)

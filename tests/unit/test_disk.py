@@ -1,0 +1,115 @@
+"""What a refusal means, and how much room a job takes."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bridge.disk import check_space, disk_errors, job_bytes, refusal, reserve
+from bridge.errors import DiskFull, FileTooLarge, OutputBlocked, OutputError, StembridgeError
+from bridge.publish import STAGING, try_out
+from tests.support import require
+
+MEANINGS: dict[str, type[OutputError]] = {
+    **dict.fromkeys(("ENOSPC", "EDQUOT"), DiskFull),
+    **dict.fromkeys(("EACCES", "EPERM", "EROFS", "EIO"), OutputBlocked),
+    **dict.fromkeys(("ENODEV", "ENXIO", "ESTALE", "ENOTCONN", "ETIMEDOUT"), OutputBlocked),
+    "EFBIG": FileTooLarge,
+    **dict.fromkeys(("ENOENT", "EEXIST", "ENAMETOOLONG", "EINVAL", "EISDIR"), OutputError),
+}
+
+
+@pytest.mark.parametrize(("name", "kind"), MEANINGS.items())
+def test_every_refusal_has_a_meaning_and_says_what_to_do(
+    name: str, kind: type[OutputError]
+) -> None:
+    number = getattr(errno, name)
+    with pytest.raises(StembridgeError) as raised, disk_errors(Path("/out/mix")):
+        raise OSError(number, os.strerror(number))
+    assert type(raised.value) is kind
+    text = str(raised.value)
+    assert text.startswith(f"cannot write /out/mix ({os.strerror(number)}): ")
+    assert text.endswith(", then `stembridge retry`")
+
+
+def test_the_file_that_was_refused_is_named() -> None:
+    error = OSError(errno.EROFS, "Read-only file system", "/out/.stembridge")
+    assert "/out/.stembridge (Read-only" in str(refusal(error, Path("/out")))
+
+
+@given(
+    st.integers(1, 10**9), st.integers(1, 8), st.integers(1, 6), st.integers(1, 6), st.booleans()
+)
+def test_a_job_takes_what_lies_there_at_its_worst_moment(
+    frames: int, channels: int, separated: int, outputs: int, chain: bool
+) -> None:
+    needed = job_bytes(
+        frames=frames,
+        channels=channels,
+        separated=separated,
+        outputs=outputs,
+        value_bytes=3,
+        chain=chain,
+    )
+    staged = frames * channels * 4
+    published = outputs * frames * channels * 3
+    moments = [separated * staged + published, separated * staged + (staged if chain else 0)]
+    assert 0 < needed - max(moments) <= 1 << 20
+
+
+def test_space_is_compared_with_what_is_free(tmp_path: Path) -> None:
+    check_space(tmp_path, 1)
+    with pytest.raises(DiskFull, match=r"has .* free and this bounce needs 1000000\.00 GB"):
+        check_space(tmp_path, 10**15)
+    with pytest.raises(OutputError, match="the folder is gone"):
+        check_space(tmp_path / "gone", 1)
+
+
+def test_a_trial_leaves_nothing_behind(tmp_path: Path) -> None:
+    try_out(tmp_path / "out", 10_000)
+    assert list((tmp_path / "out").iterdir()) == []
+    with pytest.raises(DiskFull):
+        try_out(tmp_path / "out", 10**15)
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_full_file_system_is_found_full(tmp_path: Path) -> None:
+    with require.tmpfs(tmp_path / "small", 4_000_000) as place:
+        try_out(place, 1_000_000)
+        (place / "ballast").write_bytes(bytes(2_500_000))
+        try_out(place, 1_000_000)
+        with pytest.raises(DiskFull):
+            try_out(place, 2_000_000)
+        (place / "more").write_bytes(bytes(place_left(place)))
+        with pytest.raises(DiskFull):
+            try_out(place, 0)
+        assert not (place / STAGING).exists()
+
+
+def place_left(place: Path) -> int:
+    free = os.statvfs(place)
+    return free.f_bavail * free.f_frsize
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="needs posix_fallocate")
+def test_a_limit_that_free_space_does_not_show_is_run_into(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a quota: there seems to be room, and there is none."""
+
+    def refuse(_descriptor: int, _start: int, length: int) -> None:
+        raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
+
+    monkeypatch.setattr(os, "posix_fallocate", refuse)
+    with pytest.raises(DiskFull, match="quota"):
+        reserve(tmp_path, 1000)
+
+
+def test_a_read_only_file_system_is_found(tmp_path: Path) -> None:
+    with require.read_only(tmp_path) as place, pytest.raises(OutputBlocked, match="read-only"):
+        try_out(place / "out", 1)

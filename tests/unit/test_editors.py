@@ -1,0 +1,88 @@
+"""The JSON Schema for editors, checked by a validator that is not ours."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from bridge.chain import editors, preset, yamlfile
+from bridge.errors import PresetError
+from tests.support import ROOT
+
+VALIDATOR = jsonschema.Draft202012Validator(editors.schema())
+GOOD = sorted([*(ROOT / "presets").glob("*.yaml"), *(ROOT / "examples").glob("*.yaml")])
+# What depends on more than one key, or on another file, only `presets check` can tell.
+BEYOND = {
+    *("ceiling_without_effect", "mixdown_empty", "mixdown_name", "mixdown_newline"),
+    *("publishes_nothing", "summary_two_lines", "schema_1_extends"),
+    *("extends_self", "extends_missing", "extends_no_file"),
+    *("variable_unknown", "variable_value"),
+}
+
+
+def plain(data: object) -> Any:
+    """Lists in place of tuples, as JSON has them."""
+    if isinstance(data, dict):
+        return {key: plain(value) for key, value in data.items()}
+    return [plain(value) for value in data] if isinstance(data, tuple) else data
+
+
+def bad_files() -> list[Path]:
+    """Those that are YAML at least."""
+    found = []
+    for path in sorted((ROOT / "tests" / "presets_bad").glob("*.yaml")):
+        try:
+            yamlfile.read(path)
+        except PresetError:
+            continue
+        found.append(path)
+    return found
+
+
+def test_the_schema_is_one() -> None:
+    jsonschema.Draft202012Validator.check_schema(editors.schema())
+
+
+@pytest.mark.parametrize("path", GOOD, ids=lambda path: path.stem)
+def test_good_presets_fit(path: Path) -> None:
+    VALIDATOR.validate(plain(yamlfile.read(path).data))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "schema: 2\nextends: karaoke",
+        "schema: 2\nsummary: s\nvariables: {a: 1, b: x, c: true}\nheadroom: {ceiling_dbfs: '${a}'}",
+        "schema: 2\nsummary: s\nchain: [{gain: }, {limiter: {ceiling_db: -3}}, dc_removal]",
+        "schema: 2\nsummary: s\nchain: [{gain: {gain_db: '${g}', when: {not: {channels: mono}}}}]",
+        "schema: 2\nsummary: s\nchain: [{vst3: {plugin: A, parameters: {a: 1, b: true, c: x}}}]",
+        "schema: 2\nsummary: s\nstem_chains: {rest: [gain]}\nmaster: [limiter]",
+        "schema: 2\nsummary: s\nmixdowns: {m: {mix: {a: {pan_percent: 3}, b: off}, from: mixture}}",
+        "schema: 2\nsummary: s\nmixdowns: {m: {mix: {a: '${x}'}, when: {has_stem: [a, b]}}}",
+    ],
+)
+def test_all_that_the_language_has_fits(text: str) -> None:
+    VALIDATOR.validate(plain(yamlfile.parse(text, Path("p.yaml")).data))
+
+
+@pytest.mark.parametrize("path", bad_files(), ids=lambda path: path.stem)
+def test_bad_presets_do_not_fit(path: Path) -> None:
+    fits = VALIDATOR.is_valid(plain(yamlfile.read(path).data))
+    with pytest.raises(PresetError):
+        preset.load(path)
+    if path.stem not in BEYOND:
+        assert not fits
+
+
+def test_an_editor_is_told_every_key_and_every_effect() -> None:
+    schema = editors.schema()
+    keys = {field.alias or name for name, field in preset.Settings.model_fields.items()}
+    assert schema["properties"].keys() == keys | {"extends", "variables"}
+    mapping = schema["$defs"]["ChainItem"]["anyOf"][1]
+    assert mapping["properties"].keys() == preset.EFFECTS.keys()
+    gain = schema["$defs"]["Gain"]["properties"]["gain_db"]
+    assert gain["anyOf"][0]["maximum"] == 24
+    assert gain["description"]

@@ -1,0 +1,133 @@
+"""The log is JSON, line by line, whoever writes into it and whatever happens to it."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bridge import log
+from bridge.audience import Everyone
+from bridge.ledger.states import Job, Recipe, State
+from bridge.log import FILE, Log
+from tests.service.conftest import Heard
+
+RECIPE = Recipe("stems", "h", "m", "v", Path("/watched/Stems"))
+
+
+def job(name: str = "mix.wav", **fields: Any) -> Job:
+    places = (Path("/watched"), Path(name))
+    return Job(7, *places, 1, 1, RECIPE, State.RUNNING, 2, 0.0, 1.0, 1.0, **fields)
+
+
+def lines(folder: Path) -> list[dict[str, Any]]:
+    files = sorted(folder.glob(FILE + "*"), reverse=True)  # the oldest has the highest number
+    return [json.loads(line) for file in files for line in file.read_text("ascii").splitlines()]
+
+
+def test_each_event_is_a_line(tmp_path: Path) -> None:
+    kept = Log(tmp_path, Path("/watched"), clock=lambda: 1_700_000_000.25)
+    kept.event("paused", "paused: no room", code="disk-full", reason="no room")
+    kept.started(job())
+    kept.progress(job(), "separate", 0.5)
+    kept.failed(job(code="silent"), "nothing there", retry=False)
+    kept.failed(job(code="changed"), "changed", retry=True)
+    kept.released(job(), "stopped")
+    kept.skipped(job())
+    kept.note("a\nnote")
+    kept.close()
+    found = lines(tmp_path)
+    assert [line["event"] for line in found] == [
+        *("paused", "started", "failed", "retry", "released", "skipped", "note"),
+    ]
+    levels = [line["level"] for line in found]
+    assert levels == ["warning", "info", "error", "warning", "info", "info", "info"]
+    for line in found:
+        assert line["time"] == "2023-11-14T22:13:20.250+00:00"
+        assert (line["pid"], line["folder"]) == (os.getpid(), "/watched")
+    assert (found[0]["code"], found[0]["reason"]) == ("disk-full", "no room")
+    assert (found[1]["job"], found[1]["bounce"], found[1]["attempt"]) == (7, "mix.wav", 2)
+    assert (found[2]["code"], found[2]["reason"]) == ("silent", "nothing there")
+    assert found[2]["seconds"] >= 0
+
+
+def test_names_that_are_no_text_are_kept(tmp_path: Path) -> None:
+    name = os.fsdecode(b"caf\xe9\n.wav")
+    Log(tmp_path, Path("/watched")).started(job(name))
+    assert lines(tmp_path)[0]["bounce"] == name
+
+
+def test_files_take_turns_and_the_oldest_goes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log, "FILE_BYTES", 2000)
+    kept = Log(tmp_path, Path("/watched"))
+    for number in range(200):
+        kept.event("paused", "x" * 100, number=number)
+    kept.close()
+    files = [path for path in tmp_path.iterdir() if path.name.startswith(FILE)]
+    assert len(files) == log.FILES
+    assert max(path.stat().st_size for path in files) <= 2000
+    numbers = [line["number"] for line in lines(tmp_path)]
+    assert numbers == list(range(200 - len(numbers), 200))
+
+
+def write_many(folder: Path, who: str) -> None:
+    log.FILE_BYTES = 20_000
+    kept = Log(folder, Path("/watched"))
+    for number in range(300):
+        kept.event("paused", "x" * 50, who=who, number=number)
+
+
+def test_two_services_share_a_log(tmp_path: Path) -> None:
+    """No line is torn; of the 600, those that the files still hold are in each one's order."""
+    context = multiprocessing.get_context("spawn")
+    writers = [context.Process(target=write_many, args=(tmp_path, who)) for who in "ab"]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join(60)
+        assert writer.exitcode == 0
+    found = lines(tmp_path)
+    assert len(found) > 300
+    for who in "ab":
+        numbers = [line["number"] for line in found if line["who"] == who]
+        assert len(set(numbers)) == len(numbers)
+
+
+@pytest.mark.parametrize("place", ["a file", "/dev/full"])
+def test_a_log_that_cannot_be_written_hurts_nobody(
+    tmp_path: Path, place: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "log"
+    if place == "a file":
+        folder.write_text("no folder")
+    else:
+        if not Path(place).exists():
+            pytest.skip("needs /dev/full")
+        folder.mkdir()
+        (folder / FILE).symlink_to(place)
+    kept = Log(folder, Path("/watched"))
+    for _ in range(3):
+        kept.event("paused", "x" * 10_000)
+    kept.close()
+    assert capsys.readouterr() == ("", "")
+
+
+def test_everyone_hears_the_same() -> None:
+    one, other = Heard(), Heard()
+    everyone = Everyone(one, other)
+    everyone.note("n")
+    everyone.event("paused", "p", code="x")
+    everyone.started(job())
+    everyone.progress(job(), "survey", 0.5)
+    everyone.skipped(job())
+    everyone.failed(job(), "bad", retry=True)
+    everyone.released(job(), "gone")
+    kinds = [kind for kind, _ in one.events]
+    assert kinds == ["note", "paused", "started", "skipped", "retry", "released"]
+    assert one.events == other.events

@@ -1,0 +1,73 @@
+"""A process is known by more than its number."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+
+import psutil
+import pytest
+
+from bridge.processes import UNKNOWN, here, started, this_process
+
+
+def sleeper() -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+
+
+def test_this_process_is_not_gone() -> None:
+    me = this_process()
+    assert (me.host, me.pid) == (here(), os.getpid())
+    assert me.is_here
+    assert not me.is_gone
+    assert started(os.getpid()) == me.started != UNKNOWN
+
+
+def test_a_process_is_gone_when_it_ends_and_its_number_is_not_enough() -> None:
+    child = sleeper()
+    try:
+        mark = started(child.pid)
+        assert mark
+        assert mark == started(child.pid)  # it does not change with time
+        theirs = replace(this_process(), pid=child.pid, started=mark)
+        assert not theirs.is_gone
+        assert replace(theirs, started="an earlier process").is_gone
+        assert not replace(theirs, started=UNKNOWN).is_gone
+        assert not replace(theirs, host="elsewhere", started="another").is_gone
+        child.kill()
+        while psutil.pid_exists(child.pid) and psutil.Process(child.pid).status() != "zombie":
+            pass
+        assert started(child.pid) is None  # though nobody has collected it yet
+        assert theirs.is_gone
+    finally:
+        child.kill()
+        child.wait()
+    assert theirs.is_gone
+
+
+def test_processes_of_one_moment_differ() -> None:
+    children = [sleeper() for _ in range(3)]
+    try:
+        marks = {(child.pid, started(child.pid)) for child in children}
+        assert len(marks) == 3
+        assert None not in {mark for _, mark in marks}
+    finally:
+        for child in children:
+            child.kill()
+            child.wait()
+
+
+def test_one_that_the_system_hides_lives(monkeypatch: pytest.MonkeyPatch) -> None:
+    def not_yours(pid: int, number: int) -> None:
+        raise PermissionError
+
+    child = sleeper()
+    child.kill()
+    child.wait()
+    if not os.path.exists("/proc/self/stat"):  # noqa: PTH110
+        pytest.skip("needs /proc, where they can be hidden")
+    monkeypatch.setattr(os, "kill", not_yours)
+    assert started(child.pid) == UNKNOWN
+    assert not replace(this_process(), pid=child.pid, started="any").is_gone
