@@ -11,6 +11,8 @@ from bridge.worker.client import Worker
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from bridge.worker.child import Child
+
 
 class LentWorker(Worker):
     """Stays when an engine is closed. A test that ends or loses its process gets a new one."""
@@ -22,8 +24,10 @@ class LentWorker(Worker):
         self,
         fetching: Callable[[int, int | None, str], None] | None = None,
         announce: Callable[[str], None] | None = None,
+        child: Child | None = None,
     ) -> LentWorker:
         """This worker, as if it had just been made with these ears."""
+        assert child is None, "only a command of its own process starts one early"
         self._fetching, self._announce = fetching, announce
         return self
 

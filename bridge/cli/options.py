@@ -148,9 +148,10 @@ def engine(
     `separation` by name; None means not given.
     """
     from bridge.cli.show import Fetching, note
+    from bridge.worker import early
     from bridge.worker.client import Worker
 
-    worker = worker or Worker(Fetching(), note)
+    worker = worker or Worker(Fetching(), note, early.take())
     worker.start()  # first of all: it imports torch while we import the rest
 
     from bridge.chain import inspection

@@ -46,16 +46,18 @@ class Worker:
 
     fetching: hears of weights on their way (bytes done, bytes in all, label).
     announce: gets the licence of weights that are fetched for the first time.
+    child: a process that runs already; this object ends it.
     """
 
     def __init__(
         self,
         fetching: Callable[[int, int | None, str], None] | None = None,
         announce: Callable[[str], None] | None = None,
+        child: Child | None = None,
     ) -> None:
         self._fetching = fetching
         self._announce = announce
-        self._child: Child | None = None
+        self._child = child
         self._loaded: tuple[ModelOrder, tuple[str, ...]] | None = None
         self.hop_s = 0.0  # of the model that was loaded last; see `Separator.hop_s`
 

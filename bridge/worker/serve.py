@@ -9,7 +9,6 @@ from __future__ import annotations
 import _thread
 import contextlib
 import gc
-import importlib
 import os
 import queue
 import signal
@@ -22,6 +21,7 @@ from typing import IO, TYPE_CHECKING, NoReturn
 
 from bridge.errors import StembridgeError, from_separation
 from bridge.worker.child import GRACE_S
+from bridge.worker.imports import warm_up
 from bridge.worker.messages import (
     Announced,
     Defect,
@@ -58,7 +58,7 @@ def main() -> NoReturn:
     line = Line()
     orders: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
     threading.Thread(target=_take_orders, args=(line.orders, orders, over), daemon=True).start()
-    threading.Thread(target=_warm_up, daemon=True).start()
+    threading.Thread(target=warm_up, daemon=True).start()
     code = 0
     try:
         work_off(line, orders)
@@ -158,13 +158,6 @@ def _settle_in(over: threading.Event) -> None:
     place = Path("/proc/self/oom_score_adj")
     with contextlib.suppress(OSError, ValueError):  # another system, or a sandbox
         place.write_text(str(max(OOM_SCORE, int(place.read_text()))), encoding="ascii")
-
-
-def _warm_up() -> None:
-    """Imports what takes long before the first order is there."""
-    with contextlib.suppress(ImportError, OSError):  # the order for which it is needed says so
-        for name in ("torch", "bridge.worker.pipeline", "pedalboard"):
-            importlib.import_module(name)
 
 
 def _take_orders(

@@ -1,0 +1,83 @@
+"""What happens before the worker's first order: when it is started, and what it imports."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+import uuid
+
+import psutil
+import pytest
+
+from bridge.worker import early
+
+PATIENCE_S = 60.0
+
+
+@pytest.mark.parametrize("arguments", [["split", "mix.wav"], ["preview", "mix.wav", "--at", "60"]])
+def test_a_command_that_separates_begins_with_its_worker(arguments: list[str]) -> None:
+    early.start(arguments)
+    child = early.take()
+    assert child is not None
+    try:
+        assert child.is_alive
+        assert early.take() is None
+    finally:
+        child.end()
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["--help"], ["split", "--help"], ["presets", "check", "split"], ["doctor"]]
+)
+def test_no_other_does(arguments: list[str]) -> None:
+    early.start(arguments)
+    assert early.take() is None
+
+
+def test_a_command_that_is_not_understood_leaves_no_worker_behind() -> None:
+    mark = uuid.uuid4().hex
+    done = subprocess.run(
+        [sys.executable, "-m", "bridge", "split", "--nonsense"],
+        env={**os.environ, "STEMBRIDGE_TEST_MARK": mark},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+    assert done.returncode == 2
+    deadline = time.monotonic() + PATIENCE_S
+    while _marked(mark):
+        assert time.monotonic() < deadline, "a worker without a parent"
+        time.sleep(0.05)
+
+
+def test_what_torch_does_not_need_here_is_imported_when_somebody_looks_into_it() -> None:
+    code = """
+import sys
+from bridge.worker import imports
+imports.postpone(imports.UNUSED)
+import torch
+assert "torch._decomp" not in sys.modules, "the table of decompositions was imported"
+assert callable(torch._meta_registrations.register_meta)
+assert "torch._decomp" in sys.modules
+assert type(sys.modules[imports.UNUSED]).__name__ == "module"
+from torch._subclasses import FakeTensorMode  # a part that cannot do without
+with FakeTensorMode():
+    image, kernel = torch.empty(1, 2, 8, 8), torch.empty(3, 2, 3, 3)
+    assert torch.nn.functional.conv2d(image, kernel).shape == (1, 3, 6, 6)
+"""
+    subprocess.run([sys.executable, "-c", code], timeout=PATIENCE_S * 2, check=True)
+
+
+def _marked(mark: str) -> list[int]:
+    """Processes that were started with that mark in their environment."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get("STEMBRIDGE_TEST_MARK") == mark:
+                found.append(process.pid)
+        except psutil.Error:
+            continue
+    return found
