@@ -361,14 +361,21 @@ class Spleeter(SegmentModel):
         """One partition, see `SegmentModel.segment`."""
         spectrum = stft(mixture, self.window, self.config.frame_step)
         magnitudes = self.magnitudes(spectrum)
-        if statistics is None:
-            masks = self.masks(magnitudes)
-            # As pairs of reals: torch would make the masks complex first.
-            heard = torch.view_as_real(spectrum[..., : masks.shape[-1]])
-            stems = torch.view_as_complex(heard[:, None] * masks[..., None])
-        else:
+        if statistics is not None:
             stems = wiener_filter(self._full_band(magnitudes), spectrum, statistics)
-        return istft_sum(stems, self.synthesis_window, self.config.frame_step)
+            return self._wave(stems)
+        masks = self.masks(magnitudes)
+        # As pairs of reals: torch would make the masks complex first.
+        heard = torch.view_as_real(spectrum[..., : masks.shape[-1]])
+        waves = mixture.new_empty(len(mixture), len(self.sources), *mixture.shape[1:])
+        # Stem by stem: the frames of one take four times the memory of its wave.
+        for index in range(len(self.sources)):
+            stem = torch.view_as_complex(heard * masks[:, index, ..., None])
+            waves[:, index] = self._wave(stem)
+        return waves
+
+    def _wave(self, spectrum: Tensor) -> Tensor:
+        return istft_sum(spectrum, self.synthesis_window, self.config.frame_step)
 
     def new_statistics(self, batch: int) -> SpatialStatistics:
         """Statistics for the Wiener filter of `batch` recordings."""
