@@ -94,9 +94,9 @@ def preview(
 
 
 def _aligned(preset: Preset) -> Preset:
-    """Without what would move the stretch inside its file."""
+    """Without what would move the stretch inside its file, and without session files."""
     chain = tuple(effect for effect in preset.chain if effect is not preset.trim)
-    return preset.model_copy(update={"chain": chain, "aligned": True})
+    return preset.model_copy(update={"chain": chain, "aligned": True, "session": ()})
 
 
 def _cut(file: Path, info: AudioInfo, wanted: Stretch, target: Path, preset: Preset) -> None:

@@ -2,7 +2,8 @@
 
 Every file is complete and synced before it is renamed; the manifest is the last to arrive and the
 first to go. So a set is whole exactly when its manifest is there. Files in the folder that are not
-ours (a DAW's peak files, the user's own) are left alone.
+ours (a DAW's peak files, the user's own) are left alone, and session files that were ours and into
+which the user has saved; see `bridge.kept`.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from filelock import FileLock, Timeout
 
 from bridge.disk import disk_errors, reserve
 from bridge.errors import OutputBlocked
+from bridge.kept import Written, is_ours, written
 from bridge.processes import UNKNOWN, Process, started, this_process
 
 if TYPE_CHECKING:
@@ -113,31 +115,57 @@ def try_out(out_dir: Path, needed_bytes: int) -> None:
         reserve(folder, needed_bytes)
 
 
+def taken(manifest: Mapping[str, Any], target: Path) -> set[str]:
+    """Places of the manifest's session files where work of the user lies; reads what lies there.
+
+    Raises OutputError when what was written there before cannot be told.
+    """
+    with disk_errors(target):
+        before = written(*_known(target))
+        return {
+            place
+            for place, hashes in written(manifest).items()
+            if not is_ours(target / place, hashes | before.get(place, set()))
+        }
+
+
 def publish(staged: Path, manifest: Mapping[str, Any], target: Path) -> Path:
-    """Moves the staged stems to `target` and writes their manifest; returns its path.
+    """Moves the staged stems and session files to `target` and writes their manifest.
 
     A set that lies there already is replaced: its manifest goes first, then each file is renamed
-    over its predecessor, then files of the old set that the new one lacks are removed.
+    over its predecessor, then files of the old set that the new one lacks are removed: session
+    files only while they are as we wrote them.
 
     Args:
-        staged: folder with exactly the files that `manifest["stems"]` names, closed and synced.
+        staged: folder with the files that `manifest["stems"]` and `["sessions"]` name, closed and
+            synced; the sessions' places must not be `taken`. What else is in it stays there.
         manifest: see `bridge.report`.
         target: the bounce's folder, on the same file system.
+
+    Returns:
+        the manifest's path.
 
     Raises:
         OutputError: the file system refused; the target holds a whole set or no manifest then.
     """
     with disk_errors(target):
         _make_lasting(target)
+        known = _known(target)
         new = [str(stem["path"]) for stem in manifest["stems"]]
-        ours = {*new, *_stem_paths(target / MANIFEST), *_stem_paths(target / UNFINISHED)}
-        _put(staged, target, UNFINISHED, {"stems": [{"path": name} for name in sorted(ours)]})
+        ours = {*new, *(path for each in known for path in _stem_paths(each))}
+        sessions, before = written(manifest), written(*known)
+        gone = {place: before[place] for place in before.keys() - sessions.keys()}
+        _put(staged, target, UNFINISHED, _note(ours, before, sessions))
         (target / MANIFEST).unlink(missing_ok=True)
         _sync_folder(target)
         for name in new:
             (staged / name).replace(target / name)
         for name in ours - set(new):
             (target / name).unlink(missing_ok=True)
+        for place in sorted(sessions):
+            _move_session(staged, target, place)
+        for place, hashes in gone.items():
+            _remove_session(target, place, hashes)
         _sync_folder(target)
         _put(staged, target, MANIFEST, manifest)
         (target / UNFINISHED).unlink()
@@ -218,15 +246,58 @@ def _is_abandoned(name: str) -> bool:
     return not mark.startswith(hashlib.sha256(now.encode()).hexdigest()[:8])
 
 
-def _stem_paths(manifest: Path) -> list[str]:
-    """File names of the set that lies there; none when there is no manifest of that form."""
+def _stem_paths(manifest: Mapping[str, Any]) -> list[str]:
+    """File names of a set; none when this is no manifest."""
     try:
-        data = json.loads(manifest.read_text(encoding="utf-8"))
-        names = [str(stem["path"]) for stem in data["stems"]]
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        names = [str(stem["path"]) for stem in manifest["stems"]]
+    except (KeyError, TypeError):
         return []
     # A file beside it, nothing else: manifests can be edited.
     return [name for name in names if Path(name).name == name != ".."]
+
+
+def _known(target: Path) -> list[dict[str, Any]]:
+    """What is said there of files of ours, with what is no manifest left out. Raises OSError."""
+    found = []
+    for name in (MANIFEST, UNFINISHED):
+        with contextlib.suppress(FileNotFoundError, ValueError):
+            found.append(json.loads((target / name).read_text(encoding="utf-8")))
+    return [data for data in found if isinstance(data, dict)]
+
+
+def _note(stems: set[str], *sessions: Written) -> dict[str, Any]:
+    """What `UNFINISHED` says: every file there that is or will be ours."""
+    places = {(place, sha) for known in sessions for place in known for sha in known[place]}
+    return {
+        "stems": [{"path": name} for name in sorted(stems)],
+        "sessions": [{"path": place, "sha256": sha} for place, sha in sorted(places)],
+    }
+
+
+def _move_session(staged: Path, target: Path, place: str) -> None:
+    """With the empty folders that lie beside it where the session is a folder, as Ardour's is."""
+    top = staged / Path(place).parts[0]
+    if top.is_dir():
+        for folder in sorted([top, *(path for path in top.rglob("*") if path.is_dir())]):
+            _make_lasting(target / folder.relative_to(staged))
+    (staged / place).replace(target / place)
+    if top.is_dir():
+        _sync_folder((target / place).parent)
+
+
+def _remove_session(target: Path, place: str, hashes: set[str]) -> None:
+    """Unless there is work of the user in it; with its folders, as far as they are empty."""
+    path = target / place
+    if not is_ours(path, hashes):
+        return
+    path.unlink(missing_ok=True)
+    if path.parent != target:
+        for folder in sorted(path.parent.rglob("*"), reverse=True):
+            if folder.is_dir() and not folder.is_symlink():
+                _remove_if_empty(folder)
+        _remove_if_empty(path.parent)
+        if path.parent.is_dir():  # something of the user's is left in it
+            _sync_folder(path.parent)
 
 
 def _put(staged: Path, target: Path, name: str, data: Mapping[str, Any]) -> None:

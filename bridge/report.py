@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 import platform
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from bridge import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
 GENERATOR = "stembridge"  # by this key our own outputs are known, wherever they are copied to
 MANIFEST_SCHEMA = 1
@@ -73,6 +73,17 @@ class StemFacts:
     gain_db: float = 0.0
     dither: str = "none"
     start_frame: int = 0
+    # A sum of stems, or the bounce with some of them changed: what it holds may be in others, too.
+    mixdown: bool = False
+
+
+@dataclass(frozen=True)
+class SessionFacts:
+    """A session file as it was written; path is relative to the manifest, with "/"."""
+
+    name: str
+    path: str
+    sha256: str
 
 
 @dataclass(frozen=True)
@@ -99,6 +110,17 @@ class Manifest:
     aligned: bool = True
     # How much longer than the bounce the files are, so that echoes and rooms can end.
     tail_frames: int = 0
+    sessions: tuple[SessionFacts, ...] = ()
+
+    def without_sessions(self, places: Collection[str]) -> Manifest:
+        """The same without these session files, in whose places work of the user lies."""
+        kept = tuple(
+            f"kept {each.path}: it was changed since it was written; remove it to get a new one"
+            for each in self.sessions
+            if each.path in places
+        )
+        left = tuple(each for each in self.sessions if each.path not in places)
+        return replace(self, sessions=left, warnings=(*self.warnings, *kept))
 
     @property
     def duration_s(self) -> float:
@@ -127,6 +149,7 @@ class Manifest:
         facts = {name: value for name, value in data.items() if name not in {"generator", "schema"}}
         facts["source"] = SourceFacts(**data["source"])
         facts["stems"] = tuple(StemFacts(**stem) for stem in data["stems"])
+        facts["sessions"] = tuple(SessionFacts(**each) for each in data.get("sessions", ()))
         for name in ("warnings", "not_carried"):
             facts[name] = tuple(data[name])
         if data["null_residual_dbfs"] == "-inf":

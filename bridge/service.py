@@ -1,6 +1,6 @@
 """From a bounce to its stems, all stages on one screen; `watch` and `split` both work through it.
 
-identify ─► worker process (survey, separate, chain, encode, verify) ─► still the same? ─► publish
+identify ─► worker process (survey ... verify, session files) ─► still the same? ─► publish
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bridge.audio.probe import probe
+from bridge.chain import sessions
 from bridge.config import DEFAULT_MODEL
 from bridge.errors import ModelError, StembridgeError, from_separation
 from bridge.intake.claim import identify, still
 from bridge.intake.names import stem_file_name
 from bridge.ledger.states import Recipe
-from bridge.publish import finish, publish, publishing, read_manifest, staging
+from bridge.publish import finish, publish, publishing, read_manifest, staging, taken
 from bridge.report import Manifest, versions
 from bridge.worker.client import Worker
 from bridge.worker.order import ModelOrder, Order
@@ -75,7 +76,9 @@ class Engine:
         Raises:
             UsageError: no such model, or the preset does not fit it. ModelUnavailable: no weights.
             ModelError: they are unusable. WorkerLost: the process did not live long enough.
+            PresetError: a session file of the preset cannot be written on this machine.
         """
+        sessions.check(self.preset.session, self.preset.path)
         outputs = self.worker.load(self._model_order, stall_s=self._stall_s, waiting=waiting)
         self.preset.outputs(outputs)  # a preset for other stems is refused at once
         return outputs
@@ -174,6 +177,7 @@ class Engine:
             preset=self.preset,
             model_version=self.model_version,
             file_names={output: stem_file_name(target.name, output) for output in outputs},
+            target=target,
         )
         watch = Stopwatch(listener)
         with staging(out_dir) as folder:
@@ -188,6 +192,7 @@ class Engine:
             still(bounce, waiting=lambda: listener("verify", 1.0))
             with publishing(out_dir, target), watch.stage("publish"):
                 confirm()
+                manifest = manifest.without_sessions(taken(manifest.to_json(), target))
                 path = publish(folder, manifest.to_json(), target)
         seconds = {**manifest.seconds, **watch.seconds}
         return dataclasses.replace(manifest, seconds=seconds), path
@@ -216,6 +221,9 @@ class Engine:
             for stem in manifest.stems:
                 if identify(target / stem.path, waiting).sha256 != stem.sha256:
                     return None
+            # The user may have saved work into a session file; it only has to be there.
+            if not all((target / session.path).is_file() for session in manifest.sessions):
+                return None
             still(bounce, waiting)
         except (KeyError, TypeError, StembridgeError):
             return None  # whatever it is: it is made again

@@ -1,4 +1,6 @@
-"""A preset's plugins tried in a process of their own: one that hangs or crashes harms nobody else.
+"""What a preset needs of this machine, before it is put to work.
+
+Its plugins are tried in a process of their own: one that hangs or crashes harms nobody else.
 
     check(preset) ─► python -m bridge.chain.inspection < effects ─► answers, in a file
 
@@ -15,6 +17,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bridge.chain import sessions
 from bridge.chain.hosted import AudioUnit, Plugin, Vst3
 from bridge.chain.preset import origin
 from bridge.errors import PluginError, PresetError, StembridgeError
@@ -33,12 +36,15 @@ _LOADS = 12
 
 
 def check(preset: Preset) -> None:
-    """Loads and runs every plugin that a preset names, one after the other.
+    """Whether its session files can be written; loads and runs every plugin, one after the other.
 
     Raises PresetError with a line for each thing that is wrong in the file, PluginError for a
     plugin that does not load in its time or takes its process down.
     """
-    found: list[str] = []
+    found = [
+        origin(preset.path).problem(("session", index), text)
+        for index, text in sessions.lacking(preset.session)
+    ]
     for place, effect in preset.all_effects():
         if not isinstance(effect, Plugin):
             continue

@@ -28,7 +28,7 @@ MAX_PARENTS = 8
 # Of the language itself: gone when a preset is loaded.
 EXTENDS, VARIABLES = "extends", "variables"
 # What a stembridge that reads schema 1 alone would not understand.
-_SCHEMA_2 = (EXTENDS, VARIABLES, "stem_chains", "master")
+_SCHEMA_2 = (EXTENDS, VARIABLES, "stem_chains", "master", "session")
 
 _VARIABLE = re.compile(r"\$\{(.*)\}", re.DOTALL)
 _VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")

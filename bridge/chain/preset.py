@@ -19,7 +19,7 @@ from pydantic import (
 )
 
 from bridge.audio.leniency import Leniency
-from bridge.chain import language
+from bridge.chain import language, sessions
 from bridge.chain.conditions import Facts, When
 from bridge.chain.delivery import Headroom, Normalise, Output
 from bridge.chain.effects import EFFECTS, ChainItem, Effect, Limiter, TrimSilence
@@ -111,6 +111,8 @@ class Settings(BaseModel):
     master: Chain = ()
     stems: Annotated[Literal["all"] | tuple[str, ...], BeforeValidator(_stem_choice)] = "all"
     output: Output = Output()
+    # Session files beside the stems, which a DAW opens.
+    session: sessions.Sessions = ()
     bounce: Leniency = Leniency()
 
     @field_validator("chain")
@@ -195,6 +197,8 @@ class Preset(Settings):
             del content["normalise"]
         if self.output.dither == "auto":
             del content["output"]["dither"]
+        if not self.session:
+            del content["session"]
         if self.stem_chains:
             chains = self.stem_chains.items()
             content["stem_chains"] = {stem: identities(chain) for stem, chain in chains}
@@ -212,14 +216,20 @@ class Preset(Settings):
         stems: tuple[str, ...],
         separation: Mapping[str, object],
         bounce: Mapping[str, bool] | None = None,
+        session: Sequence[str] = (),
     ) -> Preset:
         """The same preset with other stems (none: its own), fields of `separation` and `bounce`.
 
-        Ranges are checked where the separation is made.
+        session: formats of session files; none: the preset's own.
+
+        Ranges are checked where the separation is made. Raises PresetError for such a format that
+        is not known or cannot be written here.
         """
         changes: dict[str, object] = {}
         if bounce:
             changes["bounce"] = self.bounce.model_copy(update=dict(bounce))
+        if session:
+            changes["session"] = sessions.given(session)
         if separation:
             changes["separation"] = self.separation.model_copy(update=dict(separation))
         if stems:

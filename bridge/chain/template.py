@@ -44,6 +44,9 @@ stems: all
 # mixdowns:
 #   karaoke: {{vocals: off, rest: 0}}
 
+# Session files beside the stems, for REAPER, Bitwig Studio, Studio One, Cubase, Ardour and others.
+# session: [reaper, dawproject]
+
 # Values with a name; `--set ceiling=-3` gives another one for once.
 variables:
   ceiling: -1

@@ -63,6 +63,15 @@ Stems = Annotated[
         show_default=False,
     ),
 ]
+Session = Annotated[
+    str | None,
+    typer.Option(
+        "--session",
+        metavar="A,B,...",
+        help="Session files for DAWs: reaper, dawproject, ardour, aaf, stem-mp4, m3u8, csv.",
+        show_default=False,
+    ),
+]
 TwoStems = Annotated[
     str | None,
     typer.Option(
@@ -135,6 +144,7 @@ def engine(
     *,
     precision: str | None = None,
     stems: str | None = None,
+    session: str | None = None,
     worker: Worker | None = None,
     accept_truncated: bool = False,
     repair: bool = False,
@@ -164,9 +174,13 @@ def engine(
     preset = presets.load(in_force.preset, plugin_folders=in_force.plugin_folders, variables=values)
     inspection.check(preset)  # in a process of its own, if there are plugins
     model = choose_model(model_flag, preset, in_force)
-    names = tuple(filter(None, (name.strip() for name in (stems or "").split(","))))
     given = {name: value for name, value in separation.items() if value is not None}
     bounce = {"accept_truncated": accept_truncated, "repair": repair}
     accepted = {name: True for name, wanted in bounce.items() if wanted}
-    adjusted = preset.adjusted(names, given, accepted)
+    adjusted = preset.adjusted(_listed(stems), given, accepted, _listed(session))
     return Engine(in_force, adjusted, model, worker, model_holds=model_flag is not None)
+
+
+def _listed(text: str | None) -> tuple[str, ...]:
+    """The names of a list with commas."""
+    return tuple(filter(None, (name.strip() for name in (text or "").split(","))))

@@ -27,6 +27,7 @@ STAGES = {
     "chain": 0.08,
     "encode": 0.1,
     "verify": 0.05,
+    "session": 0.0,
     "publish": 0.01,
 }
 _CONTROLS = frozenset({"Cc", "Zl", "Zp"})

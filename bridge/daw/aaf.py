@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from bridge import __version__
 from bridge.audio.chunks import read_chunk, read_layout, reading
 from bridge.daw.files import new_file
-from bridge.daw.text import guid, one_line
+from bridge.daw.text import guid, xml_name
 from bridge.errors import SessionError
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ class _Writer:
             channels = max(clip.file.channels for clip in track.clips)
             for channel in range(channels):
                 slot = top.create_sound_slot(self._session.rate_hz)
-                mono = one_line(track.name)[:_TEXT_LIMIT]
+                mono = _text(track.name)
                 slot.name = mono if channels == 1 else f"{mono} {channel + 1}"
                 slot["PhysicalTrackNumber"].value = channel + 1
                 self._fill(slot.segment, track, channel)
@@ -166,7 +166,7 @@ class _Writer:
         made = self._file.create.WAVEDescriptor()
         made["SampleRate"].value = self._session.rate_hz
         made["Length"].value = file.frames
-        made["Summary"].value = bytearray(_summary(file.path))
+        made["Summary"].value = bytearray(_summary(file.at_hand))
         made["ContainerFormat"].value = self._file.dictionary.lookup_containerdef("AAF")
         made["Locator"].append(locator)
         return made
@@ -181,7 +181,7 @@ class _Writer:
             event = create.DescriptiveMarker()
             event.media_kind = "DescriptiveMetadata"
             event["Position"].value = marker.position_frames
-            event["Comment"].value = one_line(marker.name)
+            event["Comment"].value = _text(marker.name)
             event["DescribedSlots"].value = [2]  # the first sound slot, behind the timecode
             sequence.components.append(event)
         slot = create.EventMobSlot(len(list(top.slots)) + 1, "Markers", sequence)
@@ -192,13 +192,18 @@ class _Writer:
     def _mob(self, kind: str, name: str, *content: object) -> Any:
         from aaf2.mobid import MobID
 
-        mob = getattr(self._file.create, kind)(one_line(name))
+        mob = getattr(self._file.create, kind)(_text(name))
         number = guid(self._session.name, *content)
         mob.mob_id = MobID(bytes_le=_UMID_LABEL + number.bytes_le)
         mob["CreationTime"].value = _NO_DATE
         mob["LastModified"].value = _NO_DATE
         self._file.content.mobs.append(mob)
         return mob
+
+
+def _text(name: str) -> str:
+    """A name without what is no text, as in XML: an AAF's is UTF-16."""
+    return xml_name(name)[:_TEXT_LIMIT]
 
 
 def _summary(path: Path) -> bytes:

@@ -16,7 +16,8 @@ from bridge.daw.ardour_routes import VERSION, Ids, Player, colour, master, track
 from bridge.daw.files import put
 from bridge.daw.session import Tempo
 from bridge.daw.text import document, element, linear, xml_name, xml_path
-from bridge.errors import OutputError, SessionError
+from bridge.disk import disk_errors
+from bridge.errors import SessionError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,13 +71,9 @@ def write(session: Session, path: Path) -> None:
     clocks = _clocks_per_frame(session)
     audio = path / "interchange" / path.name / "audiofiles"
     root = _session(session, path.name, clocks)
-    try:
+    with disk_errors(path):
         for folder in (audio, *(path / name for name in _FOLDERS)):
             folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"cannot make {error.filename} ({error.strerror}): free or unlock the disk, then retry"
-        ) from error
     put(session_file(path), document(root))
 
 

@@ -34,13 +34,13 @@ _ZIP_EPOCH = (
 _MASTER = "master"
 
 
-def write(session: Session, path: Path) -> None:
-    """Writes the project; media are named relative to its folder.
+def write(session: Session, path: Path, folder: Path | None = None) -> None:
+    """Writes the project; media are named relative to `folder`, by default its own.
 
     Raises SessionError for a file name that XML cannot hold, and OutputError.
     """
     parts = {
-        "project.xml": document(_project(session, path.parent)),
+        "project.xml": document(_project(session, folder or path.parent)),
         "metadata.xml": document(_metadata(session)),
     }
     out = io.BytesIO()

@@ -7,7 +7,7 @@ import os
 import uuid
 from typing import TYPE_CHECKING
 
-from bridge.errors import OutputError
+from bridge.disk import disk_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,16 +30,12 @@ def new_file(path: Path) -> Iterator[Path]:
     # Hidden, so that no watcher takes it; short, because `path` may have the longest legal name.
     temporary = path.parent / f".{uuid.uuid4().hex}{path.suffix}"
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        raise OutputError(
-            f"cannot write {path} ({error.strerror or type(error).__name__}): "
-            "free or unlock the disk, then retry"
-        ) from error
+        with disk_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
+            temporary.replace(path)
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()

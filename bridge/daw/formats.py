@@ -22,19 +22,25 @@ class Format:
     """One kind of session file.
 
     suffix: of its name. joins: whether it can hold more than one bounce.
-    write(session, path): see its module. missing(): why it cannot be written here, or None.
+    write(session, path, folder): see its module; `folder` is where the file will lie.
+    missing(): why it cannot be written here, or None.
     """
 
     name: str
     summary: str
     suffix: str
-    write: Callable[[Session, Path], None]
+    write: Callable[[Session, Path, Path], None]
     joins: bool = True
     missing: Callable[[], str | None] = lambda: None
 
     def place(self, folder: Path, name: str) -> Path:
         """Where the session `name` lies in `folder`; `name` must be legal as a file name."""
         return folder / f"{name}{self.suffix}"
+
+
+def _absolute(write: Callable[[Session, Path], None]) -> Callable[[Session, Path, Path], None]:
+    """For a format that names files by their absolute paths, or not at all."""
+    return lambda session, path, _folder: write(session, path)
 
 
 FORMATS: Mapping[str, Format] = MappingProxyType(
@@ -48,19 +54,19 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
                 dawproject.SUFFIX,
                 dawproject.write,
             ),
-            Format("ardour", "Ardour session, a folder", ardour.SUFFIX, ardour.write),
+            Format("ardour", "Ardour session, a folder", ardour.SUFFIX, _absolute(ardour.write)),
             Format(
                 "aaf",
                 "AAF: Pro Tools, Logic, Nuendo",
                 aaf.SUFFIX,
-                aaf.write,
+                _absolute(aaf.write),
                 missing=aaf.missing,
             ),
             Format(
                 "stem-mp4",
                 "stem file: Traktor, Mixxx",
                 stem_mp4.SUFFIX,
-                stem_mp4.write,
+                _absolute(stem_mp4.write),
                 joins=False,
                 missing=stem_mp4.missing,
             ),
@@ -80,17 +86,19 @@ def find(name: str) -> Format:
     raise SessionError(f"unknown session format {name!r}; {hint}")
 
 
-def write_session(name: str, session: Session, folder: Path, file_name: str) -> Path:
-    """Writes one session file into the folder where it will stay, and returns what to open.
+def write_session(
+    name: str, session: Session, folder: Path, file_name: str, *, stays_in: Path | None = None
+) -> Path:
+    """Writes one session file and returns what to open.
 
-    Paths in it are relative to that folder, or absolute (Ardour, AAF): it is written to where it
-    will stay, not moved there.
+    Paths in it are relative to the folder where it will stay, or absolute (Ardour, AAF).
 
     Args:
         name: of the format.
         session: what to write.
-        folder: where the stems lie, or above several of them.
+        folder: where to write it: where the stems lie, or above several of them.
         file_name: legal as a file name, without suffix.
+        stays_in: the folder into which it is moved afterwards, if it is.
 
     Raises:
         SessionError: the format is unknown, cannot be written here or cannot hold this session.
@@ -101,5 +109,5 @@ def write_session(name: str, session: Session, folder: Path, file_name: str) -> 
     if reason:
         raise SessionError(f"{chosen.summary}: {reason}")
     path = chosen.place(folder.absolute(), file_name)
-    chosen.write(session, path)
+    chosen.write(session, path, (stays_in or folder).absolute())
     return ardour.session_file(path) if chosen.name == "ardour" else path

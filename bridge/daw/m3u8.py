@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 SUFFIX = ".m3u8"
 
 
-def write(session: Session, path: Path) -> None:
-    """Writes the playlist; files are named relative to its folder.
+def write(session: Session, path: Path, folder: Path | None = None) -> None:
+    """Writes the playlist; files are named relative to `folder`, by default its own.
 
     Raises SessionError for a file name that the format cannot hold, and OutputError.
     """
     lines = ["#EXTM3U", f"#PLAYLIST:{one_line(session.name)}"]
     for clip in session.clips:
-        name = line_path(relative(clip.file.path, path.parent))
+        name = line_path(relative(clip.file.path, folder or path.parent))
         lines.append(f"#EXTINF:{seconds(clip.length_frames, session.rate_hz)},{_title(clip.name)}")
         # A line that begins with "#" is a comment, and blanks at either end may be taken away.
         lines.append(name if name.startswith(("/", "../")) or ":" in name[:3] else f"./{name}")

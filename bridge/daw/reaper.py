@@ -28,12 +28,12 @@ _METER_SHIFT = 16  # a meter in one number: the unit above the beats
 _NO_FADE = "1 0 0 1 0 0 0"  # shape, length, length of the automatic fade, ...
 
 
-def write(session: Session, path: Path) -> None:
-    """Writes the project; media are named relative to its folder.
+def write(session: Session, path: Path, folder: Path | None = None) -> None:
+    """Writes the project; media are named relative to `folder`, by default its own.
 
     Raises SessionError for a file name that the format cannot hold, and OutputError.
     """
-    lines = "\n".join(_project(session, path.parent)) + "\n"
+    lines = "\n".join(_project(session, folder or path.parent)) + "\n"
     # A file name may hold bytes that are no text; they must come out as they are.
     put(path, lines.encode("utf-8", "surrogateescape"))
 

@@ -6,6 +6,7 @@ into its format's units, with enough digits to read back to the same frame.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,11 +33,21 @@ _SPARE_COLOURS = ("#e69f00", "#0072b2", "#f0e442", "#009e73", "#d55e00", "#cc79a
 
 @dataclass(frozen=True)
 class SoundFile:
-    """A sound file at the session's rate; `path` is absolute."""
+    """A sound file at the session's rate.
+
+    path: where it lies when the session is opened; absolute. staged: where it lies while the
+    session is written, if not there yet.
+    """
 
     path: Path
     frames: int
     channels: int
+    staged: Path | None = None
+
+    @property
+    def at_hand(self) -> Path:
+        """Where it can be read now."""
+        return self.staged or self.path
 
 
 @dataclass(frozen=True)
@@ -152,23 +163,26 @@ def from_manifest(
     *,
     markers: tuple[Marker, ...] = (),
     tempos: tuple[Tempo, ...] = (),
+    staged: Path | None = None,
 ) -> Session:
     """The session of one stem set: the bounce, muted, and a folder of its stems, all at one place.
 
-    The place is the time reference, or 0 where the bounce has none. Gains are 0 dB: the files are
-    heard as they are.
+    The place is the time reference, or 0 where the bounce has none; a file that was trimmed is as
+    much later. Gains are 0 dB: the files are heard as they are. Mixdowns hold what the stems hold,
+    so they are muted beside them; where there are no stems, the first one plays.
 
     Args:
         manifest: the data of a `manifest.json` (see `bridge.report`).
-        folder: where that manifest lies.
-        markers: of the bounce, in frames of the session.
-        tempos: of the session.
+        folder: where that manifest lies, or will.
+        markers: of the session; those that the manifest tells of, if none are given.
+        tempos: of the session; as the manifest has it, if none are given.
+        staged: where the stems lie until they are in `folder`.
 
     Raises:
         SessionError: it is no such manifest, or its files are not at one rate.
     """
     try:
-        return _from_manifest(manifest, folder.absolute(), markers, tempos)
+        return _from_manifest(manifest, folder.absolute(), staged, markers, tempos)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise SessionError(
             f"{folder}: the manifest is damaged ({type(error).__name__}: {error}); "
@@ -194,6 +208,7 @@ def join(name: str, sessions: Iterable[Session]) -> tuple[Session, ...]:
 def _from_manifest(
     manifest: Mapping[str, Any],
     folder: Path,
+    staged: Path | None,
     markers: tuple[Marker, ...],
     tempos: tuple[Tempo, ...],
 ) -> Session:
@@ -203,26 +218,62 @@ def _from_manifest(
         raise SessionError(f"{folder}: files of {sorted(rates)} Hz; a session has one rate")
     start = int(source["time_reference"] or 0)
     bounce = Path(source["path"])
+    playing = _playing(stems)
     children = []
     for index, stem in enumerate(stems):
         name, file_name = str(stem["name"]), str(stem["path"])
         if Path(file_name).name != file_name:  # a file beside it, nothing else: it can be edited
             raise ValueError(f"{file_name!r} is not beside it")
         colour = STEM_COLOURS.get(name) or _SPARE_COLOURS[index % len(_SPARE_COLOURS)]
-        clip = _whole(folder / file_name, stem, name, start)
-        children.append(Track(name, (clip,), colour=colour))
+        now = staged / file_name if staged else None
+        later = int(stem.get("start_frame", 0))
+        clip = _whole(folder / file_name, stem, name, start + later, now)
+        children.append(Track(name, (clip,), colour=colour, muted=index not in playing))
     original = _whole(bounce, source, bounce.stem, start)
     tracks = (
         Track(bounce.stem, (original,), colour=BOUNCE_COLOUR, muted=True),
         Track(f"{bounce.stem} stems", children=tuple(children), colour=BOUNCE_COLOUR),
     )
-    return Session(bounce.stem, rates.pop(), tracks, markers, tempos)
+    rate_hz = rates.pop()
+    marks, tempo = markers or _marks(source, start), tempos or _tempo(source)
+    return Session(bounce.stem, rate_hz, tracks, marks, tempo)
 
 
-def _whole(path: Path, facts: Mapping[str, Any], name: str, start_frames: int) -> Clip:
+def _playing(stems: Iterable[Mapping[str, Any]]) -> set[int]:
+    """Which of them are heard: together they must not hold anything twice."""
+    kinds = [bool(stem.get("mixdown", False)) for stem in stems]
+    return {index for index, mixdown in enumerate(kinds) if not mixdown} or {0}
+
+
+def _marks(source: Mapping[str, Any], start_frames: int) -> tuple[Marker, ...]:
+    """The bounce's own, which count from its first frame."""
+    return tuple(
+        Marker(_text(mark["name"]), start_frames + int(mark["position_frames"]))
+        for mark in source.get("marks") or ()
+    )
+
+
+def _text(name: object) -> str:
+    """Metadata of anyone may hold what is no text in any encoding."""
+    return str(name).encode("utf-8", "replace").decode()
+
+
+def _tempo(source: Mapping[str, Any]) -> tuple[Tempo, ...]:
+    bpm = source.get("tempo_bpm")
+    if bpm is None:
+        return ()
+    if not 0 < float(bpm) < math.inf:
+        raise ValueError(f"a tempo of {bpm}")
+    return (Tempo(float(bpm)),)
+
+
+def _whole(
+    path: Path, facts: Mapping[str, Any], name: str, start_frames: int, staged: Path | None = None
+) -> Clip:
     """A whole file as one clip."""
     frames = int(facts["frames"])
-    return Clip(SoundFile(path, frames, int(facts["channels"])), name, start_frames, frames)
+    file = SoundFile(path, frames, int(facts["channels"]), staged)
+    return Clip(file, name, start_frames, frames)
 
 
 def _join(name: str, rate_hz: int, sessions: list[Session]) -> Session:

@@ -26,11 +26,11 @@ COLUMNS = (
 )
 
 
-def write(session: Session, path: Path) -> None:
-    """Writes the table in UTF-8; files are named relative to its folder. Raises OutputError.
+def write(session: Session, path: Path, folder: Path | None = None) -> None:
+    """Writes the table in UTF-8; files are named relative to `folder`, by default its own.
 
     A time reference is in frames since midnight, and is the position in the session. The last part
-    of the timecode is in hundredths of a picture.
+    of the timecode is in hundredths of a picture. Raises OutputError.
     """
     rate = session.rate_hz
     out = io.StringIO(newline="")
@@ -40,7 +40,7 @@ def write(session: Session, path: Path) -> None:
         for clip in track.clips:
             table.writerow(
                 (
-                    *(track.name, clip.name, relative(clip.file.path, path.parent)),
+                    *(track.name, clip.name, relative(clip.file.path, folder or path.parent)),
                     *(rate, clip.file.channels, "yes" if track.muted else "no"),
                     *(clip.start_frames, seconds(clip.start_frames, rate)),
                     timecode(clip.start_frames, rate),

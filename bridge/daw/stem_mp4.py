@@ -29,6 +29,8 @@ INTO_OTHER = ("other", "guitar", "piano", "residual")
 """Stems of larger models, for which a stem file has no stream of their own: they are added up."""
 
 _CHANNELS = 2
+# ffmpeg gets this and the length of the bounce: it encodes some hundred times faster than that.
+_START_S = 60.0
 # The dynamics that a player puts on the sum of the stems. Off, so that the sum stays the mix; the
 # values are those that a player would begin with.
 _COMPRESSOR = {
@@ -73,6 +75,8 @@ def _parts(session: Session) -> tuple[Clip, dict[str, list[Clip]]]:
         )
     stems: dict[str, list[Clip]] = {stem: [] for stem in STEMS}
     for track in folders[0].children:
+        if track.muted:  # a mixdown: a sum of what is there already
+            continue
         stem = "other" if track.name in INTO_OTHER else track.name
         if stem not in stems:
             raise SessionError(
@@ -113,13 +117,25 @@ def _encode(mix: Clip, stems: dict[str, list[Clip]], rate_hz: int, path: Path) -
     arguments = [program, "-nostdin", "-v", "error", "-y"]
     for clip in (mix, *(clip for stem in STEMS for clip in stems[stem])):
         # By protocol: a name may begin with a dash or look like an address.
-        arguments += ["-protocol_whitelist", "file,pipe", "-i", f"file:{clip.file.path}"]
+        arguments += ["-protocol_whitelist", "file,pipe", "-i", f"file:{clip.file.at_hand}"]
     arguments += [*_streams(stems), "-map_metadata", "-1", "-c:a", "alac"]
     # No version and no date in the file; and lengths that count frames, not milliseconds.
     arguments += ["-fflags", "+bitexact", "-flags:a", "+bitexact"]
     arguments += ["-movie_timescale", str(rate_hz)]
     arguments += ["-f", "mp4", f"file:{path}"]
-    ended = subprocess.run(arguments, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    patience_s = _START_S + mix.file.frames / rate_hz
+    try:
+        ended = subprocess.run(
+            arguments,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+            timeout=patience_s,
+        )
+    except subprocess.TimeoutExpired:
+        raise SessionError(
+            f"ffmpeg has not written the stem file in {patience_s:.0f} s; try a newer one"
+        ) from None
     if ended.returncode:
         said = ended.stderr.decode("utf-8", "replace").strip().splitlines() or ["no reason given"]
         raise SessionError(f"ffmpeg cannot write the stem file ({said[-1]}); try a newer one")

@@ -47,6 +47,7 @@ class Order:
     """What to make of one bounce.
 
     sha256: of the source, for the manifest. file_names: from an output's name to its file's name.
+    target: the folder where the files will lie; session files that name places need it.
     """
 
     source: Path
@@ -54,6 +55,7 @@ class Order:
     preset: Preset
     model_version: str
     file_names: Mapping[str, str]
+    target: Path
 
     def to_json(self) -> dict[str, Any]:
         """Plain data."""
@@ -63,6 +65,7 @@ class Order:
             "preset": preset_to_json(self.preset),
             "model_version": self.model_version,
             "file_names": dict(self.file_names),
+            "target": str(self.target),
         }
 
     @classmethod
@@ -72,6 +75,7 @@ class Order:
             **data,
             "source": Path(data["source"]),
             "preset": preset_from_json(data["preset"]),
+            "target": Path(data["target"]),
         }
         return cls(**fields)
 

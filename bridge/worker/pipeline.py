@@ -1,6 +1,6 @@
 """One bounce through separation, chain and encoding, from its path to files in a staging folder.
 
-    survey ─► separate ─► chain ─► encode ─► verify
+    survey ─► separate ─► chain ─► encode ─► verify ─► session files
 
 Every stage reads blocks and writes blocks: memory does not depend on the length of the bounce.
 """
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -34,6 +34,7 @@ from bridge.report import Manifest, SourceFacts, StemFacts, level_dbfs
 from bridge.worker.mixing import Stock, changed, check_pans, longer, mixed, needed
 from bridge.worker.proof import check_shapes, null, null_bound, reading_back
 from bridge.worker.remarks import of_files, source_bits
+from bridge.worker.sessions import with_sessions
 from bridge.worker.space import needed_bytes
 from bridge.worker.staged import Staged, stage
 from bridge.worker.writing import Form, Output, write
@@ -87,7 +88,8 @@ def process(order: Order, separator: Separator, folder: Path, watch: Stopwatch) 
     gains = job.gains_db(levels)
     stems = job.encode(stock, levels, gains)
     stock.remove()
-    return job.manifest(stems, job.verify(stems, gains))
+    manifest = job.manifest(stems, job.verify(stems, gains))
+    return with_sessions(manifest, order, folder, watch)
 
 
 def _checked_tail(
@@ -259,7 +261,8 @@ class _Job:
                 outputs = [
                     self._output(stock, name, gains[name], levels[name].reach) for name in group
                 ]
-                facts += write(outputs, form, self._dither(group), told)
+                made = write(outputs, form, self._dither(group), told)
+                facts += [replace(stem, mixdown=stem.name in self.buses) for stem in made]
         return tuple(facts)
 
     def _groups(self) -> list[list[str]]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.bounces import RATE_HZ, render
-from tests.crash.scene import Scene, Zygote
+from tests.crash.scene import SAVED, Scene, Zygote
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,6 +32,19 @@ def scene(tmp_path: Path, zygote: Zygote) -> Scene:
     """One bounce of a second, and stems that go beside the bounces."""
     scene = Scene(tmp_path / "scene", zygote)
     render(scene.folder / "mix.wav", frames=RATE_HZ, seed=1)
+    return scene
+
+
+@pytest.fixture
+def sessions_over(scene: Scene) -> Scene:
+    """A set with session files, one of them saved by the user; rendered again, other formats."""
+    scene.preset = scene.root / "preset.yaml"
+    scene.preset.write_text("schema: 2\nsummary: s\nsession: [reaper, ardour, csv]\n")
+    ran = scene.run()
+    assert ran.code == 0, ran.output
+    (scene.stems / "mix" / "mix.spotting.csv").write_bytes(SAVED)
+    scene.preset.write_text("schema: 2\nsummary: s\nsession: [reaper, dawproject, csv]\n")
+    render(scene.folder / "mix.wav", frames=RATE_HZ + 7, seed=2)
     return scene
 
 

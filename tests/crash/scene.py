@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from bridge.ledger.states import Job
 
 MODEL = "classical:hpss"  # without weights
+SAVED = b"an hour of the user's work"  # in a session file that was ours
 PATIENCE_S = 60.0  # for what takes a second on a machine that does nothing else
 # Of a state folder. What SQLite keeps beside its file depends on how the last one ended.
 _STATE_FILES = {
@@ -121,6 +122,7 @@ class Scene:
     state: Path = field(init=False)
     environment: dict[str, str] = field(default_factory=dict)
     model: str = MODEL
+    preset: Path | None = None  # a file below root, which is saved and restored with the rest
 
     def __post_init__(self) -> None:
         self.state = self.root / "state"
@@ -157,7 +159,10 @@ class Scene:
         for _, plan in plans:
             for path in (Path(plan.log), plan.struck, plan.trouble):
                 path.unlink(missing_ok=True)
-        named = ("--out", str(self.out)) if self.out else ()
+        named = (
+            *(("--out", str(self.out)) if self.out else ()),
+            *(("--preset", str(self.preset)) if self.preset else ()),
+        )
         return self.zygote.order(
             {
                 "arguments": [
@@ -233,12 +238,21 @@ class Scene:
             for stem in manifest["stems"]:
                 data = (path.parent / stem["path"]).read_bytes()
                 assert hashlib.sha256(data).hexdigest() == stem["sha256"], stem["path"]
+            for session in manifest["sessions"]:
+                data = (path.parent / session["path"]).read_bytes()
+                as_written = hashlib.sha256(data).hexdigest() == session["sha256"]
+                assert as_written or data == SAVED, session["path"]
             yield path.parent.relative_to(self.stems).as_posix(), manifest
 
     def manifests(self) -> list[Path]:
         """Of published sets, not of those that are being made."""
         found = self.stems.rglob(MANIFEST) if self.stems.exists() else ()
         return sorted(path for path in found if STAGING not in path.parts)
+
+    def outputs(self) -> dict[str, bytes]:
+        """Every file of the sets but the manifests, which tell how long it took."""
+        found = (path for path in self.stems.rglob("*") if path.is_file())
+        return _contents((path for path in found if path.name != MANIFEST), self.stems)
 
     def tree(self) -> set[str]:
         """Everything there is but the state, relative to the root."""
@@ -275,8 +289,8 @@ class Saved:
 class Expected:
     """What an undisturbed service makes of the scene: every file but ledger, log and manifest.
 
-    sources: the bounces. outputs: the stems. ended: how many jobs there are in each state.
-    tree: all names.
+    sources: the bounces. outputs: the stems and session files. ended: how many jobs there are in
+    each state. tree: all names.
     """
 
     sources: dict[str, bytes]
@@ -289,7 +303,7 @@ class Expected:
         """As it is now."""
         return cls(
             sources=_contents(scene.folder.glob("*.wav"), scene.folder),
-            outputs=_contents(scene.stems.rglob("*.wav"), scene.stems),
+            outputs=scene.outputs(),
             ended=_count(scene.jobs()),
             tree=scene.tree(),
         )
@@ -311,7 +325,7 @@ class Expected:
         assert scene.tree() == self.tree
         assert scene.strange_state() == set()
         self.check_between(scene)
-        assert _contents(scene.stems.rglob("*.wav"), scene.stems) == self.outputs
+        assert scene.outputs() == self.outputs
         assert _count(scene.jobs()) == self.ended
 
 

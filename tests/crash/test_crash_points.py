@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bridge.ledger.states import State
-from tests.crash.scene import SERVICE, WORKER, Expected, Scene, gather, manifests
+from tests.crash.scene import SAVED, SERVICE, WORKER, Expected, Scene, gather, manifests
 from tests.crash.steps import read_log
 from tests.crash.worker import REAL
 
@@ -134,6 +134,36 @@ def test_killed_anywhere_while_a_set_is_replaced(rendered_over: Scene) -> None:
     ordeal.each(sample(points(ordeal.steps), EVERY), ordeal.kill_and_recover)
 
 
+def check_sessions(scene: Scene, ordeal: Ordeal) -> None:
+    """What the undisturbed service made of them; all others must end as that one."""
+    names = {name.rpartition("/")[2] for name in ordeal.expected.outputs}
+    assert {"mix.rpp", "mix.dawproject"} <= names
+    assert "mix (Ardour).ardour" not in names
+    assert ordeal.expected.outputs["mix/mix.spotting.csv"] == SAVED
+    (manifest,) = (manifest for _, manifest in scene.published())
+    assert [each["name"] for each in manifest["sessions"]] == ["reaper", "dawproject"]
+
+
+def test_killed_anywhere_while_session_files_are_replaced(sessions_over: Scene) -> None:
+    ordeal = Ordeal(sessions_over, "a render over a bounce, with other session files")
+    check_sessions(sessions_over, ordeal)
+    ordeal.each(sample(points(ordeal.steps), 2 * EVERY), ordeal.kill_and_recover)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_killed_everywhere_while_session_files_are_replaced(sessions_over: Scene) -> None:
+    ordeal = Ordeal(sessions_over, "a render over a bounce, with other session files")
+    check_sessions(sessions_over, ordeal)
+    ordeal.each(points(ordeal.steps), ordeal.kill_and_recover)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_the_worker_killed_at_every_step_with_sessions(sessions_over: Scene) -> None:
+    worker_ordeal(sessions_over, lambda all_points: all_points)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_killed_everywhere_in_a_first_job(scene: Scene) -> None:
@@ -232,8 +262,11 @@ def undurable(steps: list[Step]) -> Iterator[str]:
     yield from (f"the content of {name}" for name in contents)
 
 
-def test_what_the_ledger_calls_done_survives_a_power_cut(scene: Scene) -> None:
+@pytest.mark.parametrize("session", ["[]", "[reaper, ardour]"])
+def test_what_the_ledger_calls_done_survives_a_power_cut(scene: Scene, session: str) -> None:
     """No power can be cut here; the order of writes and syncs says what a disk must keep."""
+    scene.preset = scene.root / "preset.yaml"
+    scene.preset.write_text(f"schema: 2\nsummary: s\nsession: {session}\n")
     worker = scene.plan(WORKER)
     service = scene.plan(SERVICE)
     ran = scene.run((SERVICE, service), (WORKER, worker))

@@ -53,6 +53,14 @@ def apart(tmp_path: Path, zygote: Zygote) -> Scene:
     return scene
 
 
+@pytest.fixture
+def with_sessions(apart: Scene) -> Scene:
+    """The same, and session files are new."""
+    apart.preset = apart.root / "preset.yaml"
+    apart.preset.write_text("schema: 2\nsummary: s\nsession: [reaper, ardour]\n")
+    return apart
+
+
 class Refusal:
     """A scene from which a service begins again and again, each time into other trouble."""
 
@@ -176,6 +184,17 @@ def test_every_call_that_fails_once(apart: Scene) -> None:
 def test_every_call_of_the_worker_that_fails_once(apart: Scene) -> None:
     refusal = Refusal(apart, WORKER)
     refusal.each(in_turn(refusal.steps), refusal.once)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("variable", [SERVICE, WORKER])
+def test_every_call_from_which_on_all_fail_with_sessions(
+    with_sessions: Scene, variable: str
+) -> None:
+    refusal = Refusal(with_sessions, variable)
+    ours = [step for step in refusal.steps if not step.path.startswith("state")]
+    refusal.each(in_turn(ours), refusal.until_it_is_over)
 
 
 def test_a_few_calls_of_the_worker_from_which_on_all_fail(apart: Scene) -> None:

@@ -273,7 +273,7 @@ def test_an_exception_that_nobody_foresaw_is_told_with_its_traceback(
     made = engine(studio, own)
     made.load()
     first = process(own)
-    order = Order(bounce, "", made.preset, "v", file_names={})
+    order = Order(bounce, "", made.preset, "v", file_names={}, target=studio.stems)
     (studio.root / "staging").mkdir()
     with pytest.raises(InternalError, match=r"^internal error: KeyError: 'vocals'; please report"):
         own.process(made._model_order, order, studio.root / "staging", silent, stall_s=60)

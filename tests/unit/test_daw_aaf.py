@@ -79,6 +79,15 @@ def test_markers_are_in_it(tmp_path: Path) -> None:
     assert found == ["Verse 1"]
 
 
+def test_names_that_are_no_text_or_very_long(tmp_path: Path) -> None:
+    bounce = tmp_path / "Mix.wav"
+    write_set(bounce, ["vocals"], frames=101)
+    made = session(bounce, ["vocals"], frames=101, markers=(Marker("\ud800" * 50_000, 7),))
+    track = replace(made.clips[1], name="caf\udce9")
+    renamed = replace(made, name="caf\udce9", tracks=(Track("caf\udce9", (track,)),))
+    assert [t.name for t in tracks(written(renamed, tmp_path))] == ["caf\ufffd 1", "caf\ufffd 2"]
+
+
 def test_clips_follow_each_other_to_the_frame(tmp_path: Path) -> None:
     write_set(tmp_path / "Mix.wav", ["vocals"], frames=1000)
     file = SoundFile(tmp_path / "Mix - vocals.wav", 1000, 2)

@@ -13,9 +13,9 @@ import pytest
 
 from bridge.daw import files
 from bridge.daw.formats import FORMATS, find, write_session
-from bridge.daw.session import join
+from bridge.daw.session import from_manifest, join
 from bridge.errors import OutputError, SessionError
-from tests.daw.sets import session, write_set
+from tests.daw.sets import manifest, session, write_set
 from tests.support import ROOT, require
 
 WITHOUT_PROGRAMS = [name for name in FORMATS if name != "stem-mp4"]
@@ -45,6 +45,27 @@ def test_each_writes_beside_the_stems(tmp_path: Path, name: str) -> None:
     assert FORMATS[name].joins
     first = path.read_bytes()
     assert write_session(name, made, tmp_path, "Mix 3").read_bytes() == first
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_one_that_is_moved_later_is_as_if_written_there(tmp_path: Path, name: str) -> None:
+    """Stems and session are made in a staging folder, at another depth than where they end."""
+    if name == "stem-mp4":
+        require.program("ffmpeg", "ffmpeg")
+    bounce = tmp_path / "Mix.wav"
+    stems = tmp_path / "Stems" / "Album" / "Mix"
+    staged = tmp_path / "Stems" / ".staging" / "1"
+    write_set(stems / "Mix.wav", frames=101)
+    (stems / "Mix.wav").rename(bounce)
+    data = manifest(bounce, frames=101)
+    in_place = write_session(name, from_manifest(data, stems), stems, "Mix")
+    staged.mkdir(parents=True)
+    for stem in data["stems"]:
+        (stems / stem["path"]).rename(staged / stem["path"])
+    made = from_manifest(data, stems, staged=staged)
+    moved = write_session(name, made, staged, "Mix", stays_in=stems)
+    assert moved.relative_to(staged) == in_place.relative_to(stems)
+    assert moved.read_bytes() == in_place.read_bytes()
 
 
 def test_the_bytes_know_no_clock_and_no_chance(tmp_path: Path) -> None:

@@ -68,6 +68,63 @@ def test_stems_of_unknown_names_get_colours_of_their_own() -> None:
     ]
 
 
+def test_a_trimmed_stem_is_later_and_one_with_a_tail_longer() -> None:
+    data = manifest(BOUNCE)
+    first, second, *_ = data["stems"]
+    first |= {"start_frame": 77, "frames": 500}
+    second |= {"frames": 4000}
+    made = from_manifest(data, BOUNCE.parent)
+    found = [(clip.start_frames, clip.length_frames) for clip in made.clips]
+    usual = (96_123, 1000)
+    assert found == [usual, (96_200, 500), (96_123, 4000), usual, usual]
+    assert {clip.offset_frames for clip in made.clips} == {0}
+
+
+@pytest.mark.parametrize(
+    ("mixdowns", "muted"),
+    [
+        ([], []),
+        (["vocals"], ["vocals"]),
+        (["bass", "other"], ["bass", "other"]),
+        ([*FOUR], ["bass", "other", "vocals"]),  # no stem: the first mixdown is what is heard
+    ],
+)
+def test_nothing_is_heard_twice(mixdowns: list[str], muted: list[str]) -> None:
+    data = manifest(BOUNCE)
+    for stem in data["stems"]:
+        stem["mixdown"] = stem["name"] in mixdowns
+    original, folder = from_manifest(data, BOUNCE.parent).tracks
+    assert original.muted
+    assert [track.name for track in folder.children if track.muted] == muted
+
+
+def test_markers_and_tempo_of_the_bounce() -> None:
+    data = manifest(BOUNCE)
+    marks = [{"name": "Verse\ud800", "position_frames": 10, "length_frames": 0}]
+    data["source"] |= {"marks": marks, "tempo_bpm": 97.5}
+    made = from_manifest(data, BOUNCE.parent)
+    assert made.markers == (Marker("Verse?", 96_133),)  # in the session, not in the file
+    assert made.tempos == (Tempo(97.5),)
+    own = {"markers": (Marker("A", 1),), "tempos": (Tempo(80),)}
+    made = from_manifest(data, BOUNCE.parent, **own)
+    assert (made.markers, made.tempos) == (own["markers"], own["tempos"])
+    for nothing in ({}, {"marks": [], "tempo_bpm": None}):
+        plain = manifest(BOUNCE)
+        plain["source"] |= nothing
+        made = from_manifest(plain, BOUNCE.parent)
+        assert (made.markers, made.tempos) == ((), ())
+
+
+def test_staged_stems_are_named_where_they_will_lie() -> None:
+    here, there = Path("/out/.staging"), Path("/out/Mix")
+    made = from_manifest(manifest(BOUNCE), there, staged=here)
+    original, *stems = (clip.file for clip in made.clips)
+    assert (original.path, original.at_hand) == (BOUNCE, BOUNCE)
+    for file in stems:
+        assert (file.path.parent, file.at_hand.parent) == (there, here)
+    assert from_manifest(manifest(BOUNCE), there).clips[1].file.at_hand.parent == there
+
+
 def damaged(change: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
     data = manifest(BOUNCE)
     change(data)
@@ -88,6 +145,11 @@ def damaged(change: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
         lambda data: data["stems"][0].update(path="../../secret.wav"),
         lambda data: data["stems"][0].update(path="/etc/passwd"),
         lambda data: data["stems"][0].pop("channels"),
+        lambda data: data["stems"][0].update(start_frame="late"),
+        lambda data: data["source"].update(tempo_bpm=0),
+        lambda data: data["source"].update(tempo_bpm=float("nan")),
+        lambda data: data["source"].update(marks=[{"name": "x"}]),
+        lambda data: data["source"].update(marks=7),
     ],
 )
 def test_a_damaged_manifest_is_refused(change: Callable[[dict[str, Any]], object]) -> None:

@@ -56,6 +56,7 @@ def test_it_is_an_error_and_never_a_file(
         preset=presets.load(tmp_path / "p.yaml"),
         model_version="1",
         file_names={"vocals": "v.wav", "drums": "d.wav", "residual": "r.wav"},
+        target=tmp_path,
     )
     failing = Separator(Failing(value), "toy", torch.device("cpu"), Options(residual="stem"))
     with pytest.raises(PromiseBroken, match="NaN or Inf"):

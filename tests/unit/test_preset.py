@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from bridge.chain import effects, preset, yamlfile
+from bridge.chain import effects, inspection, preset, yamlfile
 from bridge.errors import ModelError, PresetError, UsageError
 
 SHIPPED = Path(__file__).parents[2] / "presets"
@@ -192,6 +192,19 @@ PROBLEMS: dict[str, list[str]] = {
     "publishes_nothing": [
         "3: nothing would be published; name a stem in 'stems' or add a mixdown",
     ],
+    "schema_1_session": [
+        "3: 'session' needs a newer schema; write `schema: 2`",
+    ],
+    "session": [
+        "5: unknown session 'repaer'; did you mean 'reaper'?",
+        "6: 'session' is 3; allowed is text",
+    ],
+    "session_as_text": [
+        "3: 'session' must be a list; write `session: [...]` or one `- item` a line",
+    ],
+    "session_twice": [
+        "3: 'session' names 'csv' twice; remove one",
+    ],
     "several": [
         "3: 'residual' is 'stm'; did you mean 'stem'?",
         "5: 'gain_db' is 99; allowed is a number, -60 to 24 dB",
@@ -355,6 +368,7 @@ def test_the_shipped_presets_do_what_they_say() -> None:
     mix_ready = preset.load("mix-ready", within=[SHIPPED])
     assert mix_ready.chain == (effects.DcRemoval(),)
     assert mix_ready.headroom == preset.Headroom(mode="common", ceiling_dbfs=-6.0)
+    assert mix_ready.session == ("reaper", "dawproject")
     assert mix_ready.limiter == effects.Limiter(ceiling_dbtp=-6.0, release_ms=100.0, true_peak=True)
 
 
@@ -462,6 +476,9 @@ def test_the_hash_follows_the_sound_and_not_the_words(tmp_path: Path) -> None:
     gain = digest(f"{HEAD}chain: [gain]\n")
     assert digest(f"{HEAD}chain: [gain: {{gain_db: 0}}]\n") == gain
     assert digest(f"{HEAD}bounce: {{repair: false}}\n") == base
+    newer = HEAD.replace("schema: 1", "schema: 2")
+    assert digest(newer) == digest(f"{newer}session: []\n")
+    assert len({digest(f"{newer}session: {names}\n") for names in ("[]", "[csv]", "[aaf]")}) == 3
 
 
 def test_what_is_accepted_on_the_command_line_adds_to_the_preset(tmp_path: Path) -> None:
@@ -470,6 +487,33 @@ def test_what_is_accepted_on_the_command_line_adds_to_the_preset(tmp_path: Path)
     assert (both.bounce.accept_truncated, both.bounce.repair) == (True, True)
     assert both.content_hash != loaded.content_hash
     assert loaded.adjusted((), {}, {}).content_hash == loaded.content_hash
+
+
+def test_session_files_on_the_command_line_replace_those_of_the_preset(tmp_path: Path) -> None:
+    path = write(tmp_path, "schema: 2\nsummary: x\nsession: [csv, m3u8]\n")
+    loaded = preset.load(path)
+    assert loaded.session == ("csv", "m3u8")
+    assert loaded.adjusted((), {}).session == ("csv", "m3u8")
+    assert loaded.adjusted((), {}, session=["reaper", "reaper"]).session == ("reaper",)
+    with pytest.raises(PresetError, match="--session: unknown session 'logic'; known: reaper"):
+        loaded.adjusted((), {}, session=["logic"])
+
+
+def test_what_a_session_needs_is_told_with_its_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shutil.which", lambda _name: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
+    path = write(tmp_path, "schema: 2\nsummary: x\nsession:\n  - csv\n  - aaf\n  - stem-mp4\n")
+    loaded = preset.load(path)  # it is no mistake of the file
+    with pytest.raises(PresetError) as caught:
+        inspection.check(loaded)
+    assert list(caught.value.problems) == [
+        f"{path}:5: session 'aaf' needs pyaaf2: install stembridge[aaf]",
+        f"{path}:6: session 'stem-mp4' needs ffmpeg: install it",
+    ]
+    with pytest.raises(PresetError, match="--session: session 'stem-mp4' needs ffmpeg"):
+        loaded.adjusted((), {}, session=["stem-mp4"])
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import itertools
 import json
 import os
@@ -24,14 +25,27 @@ from bridge.publish import (
     publishing,
     staging,
     sweep,
+    taken,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-OLD = {"mix - vocals.wav": b"old vocals", "mix - accompaniment.wav": b"old rest"}
-NEW = {"mix - vocals.wav": b"new vocals", "mix - karaoke.wav": b"new karaoke"}
-USERS = {"notes.txt": b"mine", "mix - vocals.wav.reapeaks": b"peaks"}
+ARDOUR = "mix (Ardour)/mix (Ardour).ardour"
+SESSIONS = (".rpp", ".ardour", ".dawproject")
+OLD = {
+    "mix - vocals.wav": b"old vocals",
+    "mix - accompaniment.wav": b"old rest",
+    "mix.rpp": b"old project",
+    ARDOUR: b"old session",
+}
+NEW = {
+    "mix - vocals.wav": b"new vocals",
+    "mix - karaoke.wav": b"new karaoke",
+    "mix.rpp": b"new project",
+    "mix.dawproject": b"new zip",
+}
+USERS = {"notes.txt": b"mine", "mix - vocals.wav.reapeaks": b"peaks", "mix.rpp-bak": b"older"}
 
 #: Everything by which `publish` changes the disk.
 CALLS = ((Path, "mkdir"), (Path, "unlink"), (Path, "replace"), (Path, "open"), (os, "fsync"))
@@ -46,19 +60,38 @@ class Stopped(BaseException):
 
 
 def manifest(files: dict[str, bytes]) -> dict[str, Any]:
-    return {"generator": "stembridge", "stems": [{"path": name} for name in files]}
+    sessions = [name for name in files if name.endswith(SESSIONS)]
+    return {
+        "generator": "stembridge",
+        "stems": [{"path": name} for name in files if name not in sessions],
+        "sessions": [
+            {"path": name, "sha256": hashlib.sha256(files[name]).hexdigest()} for name in sessions
+        ],
+    }
 
 
 def put(out_dir: Path, files: dict[str, bytes]) -> Path:
-    """Publishes a set in `out_dir/mix`."""
+    """Publishes a set in `out_dir/mix`, but for session files in whose place is work."""
     with staging(out_dir) as folder:
-        for name, data in files.items():
-            (folder / name).write_bytes(data)
-        return publish(folder, manifest(files), out_dir / "mix")
+        stage(folder, files)
+        mine = taken(manifest(files), out_dir / "mix")
+        ours = {name: data for name, data in files.items() if name not in mine}
+        return publish(folder, manifest(ours), out_dir / "mix")
+
+
+def stage(folder: Path, files: dict[str, bytes]) -> None:
+    for name, data in files.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(data)
+        if name == ARDOUR:
+            (folder / name).with_name("peaks").mkdir()
 
 
 def held(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir()} if folder.exists() else {}
+    """Every file, and every folder without one."""
+    found = [path for path in folder.rglob("*") if path.is_file() or not any(path.iterdir())]
+    contents = {path: path.read_bytes() if path.is_file() else b"" for path in found}
+    return {path.relative_to(folder).as_posix(): data for path, data in contents.items()}
 
 
 def is_whole(folder: Path, files: dict[str, bytes]) -> bool:
@@ -93,8 +126,7 @@ def replace_and_fail(out_dir: Path, number: int, error: BaseException) -> bool:
     for name, data in USERS.items():
         (out_dir / "mix" / name).write_bytes(data)
     with pytest.MonkeyPatch.context() as patch, staging(out_dir) as folder:
-        for name, data in NEW.items():
-            (folder / name).write_bytes(data)
+        stage(folder, NEW)
         calls = fail_at(patch, number, error)
         try:
             publish(folder, manifest(NEW), out_dir / "mix")
@@ -147,7 +179,7 @@ def test_the_manifest_is_the_first_to_go_and_the_last_to_come(
         if target.suffix == ".wav":
             seen.append((folder / MANIFEST).exists())
         if target.name == MANIFEST:
-            assert {n: d for n, d in held(folder).items() if n.endswith(".wav")} == NEW
+            assert {n: d for n, d in held(folder).items() if n[0] != "."} == NEW
         return original(self, target)
 
     monkeypatch.setattr(Path, "replace", watched)
@@ -318,3 +350,103 @@ def test_names_that_are_no_text_come_back_from_the_manifest(tmp_path: Path) -> N
         path = publish(folder, manifest({name: b"x"}), tmp_path / "mix")
     path.read_bytes().decode("utf-8")  # it is valid UTF-8 all the same
     assert json.loads(path.read_text(encoding="utf-8"))["stems"] == [{"path": name}]
+
+
+# --- session files, into which a user saves ---
+
+
+SAVED = b"old project, and an hour of work"
+
+
+def test_an_ardour_session_brings_its_folders_and_takes_them_along(tmp_path: Path) -> None:
+    put(tmp_path, OLD)
+    folder = tmp_path / "mix"
+    assert is_whole(folder, OLD)
+    assert (folder / "mix (Ardour)" / "peaks").is_dir()
+    put(tmp_path, NEW)
+    assert not (folder / "mix (Ardour)").exists()
+
+
+def test_what_ardour_has_put_there_stays(tmp_path: Path) -> None:
+    put(tmp_path, OLD)
+    peaks = tmp_path / "mix" / "mix (Ardour)" / "peaks" / "vocals.peak"
+    peaks.write_bytes(b"peaks")
+    put(tmp_path, NEW)
+    assert [path.name for path in peaks.parent.parent.iterdir()] == ["peaks"]
+    assert peaks.read_bytes() == b"peaks"
+
+
+@pytest.mark.parametrize("name", ["mix.rpp", ARDOUR])
+def test_a_session_with_work_in_it_is_neither_replaced_nor_removed(
+    tmp_path: Path, name: str
+) -> None:
+    put(tmp_path, OLD)
+    folder = tmp_path / "mix"
+    (folder / name).write_bytes(SAVED)
+    assert taken(manifest(OLD), folder) == {name}
+    for files in (NEW, OLD, NEW):  # also when no manifest speaks of it any more
+        put(tmp_path, files)
+        assert (folder / name).read_bytes() == SAVED
+        listed = json.loads((folder / MANIFEST).read_text())["sessions"]
+        assert name not in [entry["path"] for entry in listed]
+    (folder / name).unlink()
+    put(tmp_path, OLD)
+    assert is_whole(folder, OLD)
+
+
+def test_a_file_that_was_there_first_is_not_ours(tmp_path: Path) -> None:
+    (tmp_path / "mix").mkdir()
+    (tmp_path / "mix" / "mix.rpp").write_bytes(b"a project of that name")
+    put(tmp_path, NEW)
+    assert (tmp_path / "mix" / "mix.rpp").read_bytes() == b"a project of that name"
+
+
+def test_what_is_no_file_is_left_where_it_is(tmp_path: Path) -> None:
+    """A folder in a session's place, and a file where a session's folder would be."""
+    folder = tmp_path / "mix"
+    (folder / "mix.rpp").mkdir(parents=True)
+    (folder / "mix (Ardour)").write_bytes(b"notes")
+    assert taken(manifest(OLD), folder) == {"mix.rpp", ARDOUR}
+    put(tmp_path, OLD)
+    assert json.loads((folder / MANIFEST).read_text())["sessions"] == []
+    assert (folder / "mix.rpp").is_dir()
+    assert (folder / "mix (Ardour)").read_bytes() == b"notes"
+
+
+def test_the_same_bytes_are_nobodys_work(tmp_path: Path) -> None:
+    (tmp_path / "mix").mkdir()
+    (tmp_path / "mix" / "mix.rpp").write_bytes(NEW["mix.rpp"])
+    assert taken(manifest(NEW), tmp_path / "mix") == set()
+    put(tmp_path, NEW)
+    assert is_whole(tmp_path / "mix", NEW)
+
+
+def test_work_that_is_saved_between_two_deaths_is_kept(tmp_path: Path) -> None:
+    """Stopped at each step; then the user saves; then the next attempt."""
+    for number in itertools.count():
+        out_dir = tmp_path / str(number)
+        folder = out_dir / "mix"
+        if not replace_and_fail(out_dir, number, Stopped()):
+            break
+        (folder / "mix.rpp").write_bytes(SAVED)
+        put(out_dir, NEW)
+        assert (folder / "mix.rpp").read_bytes() == SAVED, number
+        assert held(folder).keys() == NEW.keys() | USERS.keys() | {MANIFEST}
+    assert number > 10
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["../outside.txt", "/tmp/x", "a/../../outside.txt", "a/b/c", "..", "", 7, None, "C:/x", "a\\b"],
+)
+def test_a_session_outside_the_folder_is_not_known(tmp_path: Path, path: object) -> None:
+    folder = tmp_path / "mix"
+    folder.mkdir()
+    (tmp_path / "outside.txt").write_bytes(b"keep")
+    sha = hashlib.sha256(b"keep").hexdigest()
+    for name in (MANIFEST, UNFINISHED):
+        entry = {"path": path, "sha256": sha}
+        (folder / name).write_text(json.dumps({"stems": [], "sessions": [entry, 3]}))
+    put(tmp_path, NEW)
+    assert (tmp_path / "outside.txt").read_bytes() == b"keep"
+    assert is_whole(folder, NEW)

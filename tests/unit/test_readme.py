@@ -23,6 +23,7 @@ from bridge.chain import effects, inspection
 from bridge.chain import preset as presets
 from bridge.cli import app
 from bridge.config import DEFAULT_MODEL, Settings, resolve
+from bridge.daw.formats import FORMATS
 from bridge.errors import BounceError, PresetError
 from bridge.service import Engine
 from bridge.worker.client import Worker
@@ -245,6 +246,26 @@ def test_the_settings_table_is_complete() -> None:
         else:
             shown = f"`{DEFAULT_MODEL if value is None else value!s}`"
         assert row[2] == (shown.lower() if isinstance(value, bool) else shown)
+
+
+def test_the_session_files_are_those_of_the_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.which", lambda _name: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
+    assert table("session", "what it is") == [
+        [
+            f"`{name}`",
+            form.summary,
+            f"`{form.place(Path(), 'Mix 3')}`",
+            (form.missing() or "").removeprefix("needs "),
+        ]
+        for name, form in FORMATS.items()
+    ]
+
+
+def test_the_session_files_of_a_preset_are_understood(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text(f"schema: 2\nsummary: x\n{block_with('session:')}", encoding="utf-8")
+    assert presets.load_file(file).session == ("reaper", "dawproject")
 
 
 def test_the_presets_are_the_shipped_ones() -> None:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.report import Manifest, SourceFacts, StemFacts, level_dbfs, versions
+from bridge.report import Manifest, SessionFacts, SourceFacts, StemFacts, level_dbfs, versions
 
 SOURCE = SourceFacts(
     path="/music/Mix é.wav",
@@ -42,6 +42,7 @@ MANIFEST = Manifest(
     null_residual_dbfs=-138.47,
     model={"name": "m", "version": "v", "device": "cpu"},
     preset={"name": "stems", "hash": "h"},
+    sessions=(SessionFacts("reaper", "Mix é.rpp", "ef" * 32), SessionFacts("csv", "M.csv", "0")),
     warnings=("clips",),
     not_carried=("cue",),
     seconds={"separate": 0.40000001, "encode": 0.1},
@@ -54,6 +55,7 @@ def test_it_holds_what_was_promised_and_survives_json() -> None:
     assert data["generator"] == "stembridge"
     assert data["source"] == dataclasses.asdict(SOURCE)
     assert data["stems"] == [dataclasses.asdict(STEM)]
+    assert data["sessions"] == [dataclasses.asdict(each) for each in MANIFEST.sessions]
     assert data["gain_db"] == -0.25
     assert data["null_residual_dbfs"] == -138.47
     assert (data["warnings"], data["not_carried"]) == (["clips"], ["cue"])
@@ -99,6 +101,22 @@ def test_levels_at_the_ends() -> None:
     assert level_dbfs(0.5) == -6.021
     assert math.copysign(1.0, level_dbfs(1.0) or 0.0) == 1.0  # "-0.0 dBFS" would look like a fault
     assert math.copysign(1.0, level_dbfs(1 - 1e-9) or 0.0) == 1.0
+
+
+def test_a_session_with_work_in_it_is_left_out_and_warned_of() -> None:
+    left = MANIFEST.without_sessions({"Mix é.rpp", "other.rpp"})
+    assert left.sessions == MANIFEST.sessions[1:]
+    assert left.warnings[0] == "clips"
+    (warning,) = left.warnings[1:]
+    assert warning.startswith("kept Mix é.rpp: ")
+    assert "remove it" in warning
+    assert MANIFEST.without_sessions(set()) == MANIFEST
+
+
+def test_a_manifest_from_before_there_were_sessions_is_read() -> None:
+    data = MANIFEST.to_json()
+    del data["sessions"]
+    assert Manifest.from_json(data).sessions == ()
 
 
 @pytest.mark.parametrize("null_dbfs", [-math.inf, None, -138.47])

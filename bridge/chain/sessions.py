@@ -1,0 +1,65 @@
+"""Which session files a preset asks for: formats that are known, and what they need here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import AfterValidator, Field
+
+from bridge.chain.strict import wrong
+from bridge.chain.words import suggestion
+from bridge.daw.formats import FORMATS
+from bridge.errors import PresetError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+
+def _unknown(name: str) -> str:
+    return f"unknown session '{name}'; {suggestion(name, FORMATS)}"
+
+
+def _known(name: str) -> str:
+    if name not in FORMATS:
+        raise wrong(_unknown(name))
+    return name
+
+
+def _once(names: tuple[str, ...]) -> tuple[str, ...]:
+    doubled = sorted({name for name in names if names.count(name) > 1})
+    if doubled:
+        raise wrong(f"'session' names '{doubled[0]}' twice; remove one")
+    return names
+
+
+Sessions = Annotated[
+    tuple[
+        Annotated[str, AfterValidator(_known), Field(json_schema_extra={"enum": [*FORMATS]})], ...
+    ],
+    AfterValidator(_once),
+    Field(json_schema_extra={"uniqueItems": True}),
+]
+
+
+def given(names: Sequence[str]) -> tuple[str, ...]:
+    """Formats that the command line names. Raises PresetError."""
+    for name in names:
+        if name not in FORMATS:
+            raise PresetError(f"--session: {_unknown(name)}")
+    check(names, "--session")
+    return tuple(dict.fromkeys(names))
+
+
+def check(names: Sequence[str], place: object) -> None:
+    """Raises PresetError when one of them cannot be written here; `place` begins its line."""
+    problems = [f"{place}: {text}" for _, text in lacking(names)]
+    if problems:
+        raise PresetError(*problems)
+
+
+def lacking(names: Sequence[str]) -> Iterator[tuple[int, str]]:
+    """Which of them cannot be written on this machine, and what to install."""
+    for index, name in enumerate(names):
+        reason = FORMATS[name].missing()
+        if reason:
+            yield index, f"session '{name}' {reason}"

@@ -1,0 +1,184 @@
+"""Session files of published sets: there with the stems, and never at the cost of a user's work."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rppxml
+from reaproj import Project  # type: ignore[import-untyped]
+
+from bridge.chain import preset as presets
+from bridge.errors import PresetError
+from bridge.intake.claim import identify
+from bridge.ledger.states import State
+from bridge.service import Engine
+from tests.bounces import RATE_HZ, music, render, wav_bytes
+from tests.service.conftest import Studio
+
+FRAMES = 5001
+START_FRAMES = 96_123
+
+
+def preset(studio: Studio, keys: str, name: str = "mine") -> Path:
+    path = studio.root / f"{name}.yaml"
+    path.write_text(f"schema: 2\nsummary: s\n{keys}\n")
+    studio.preset = str(path)
+    return path
+
+
+def bounce(studio: Studio, *, frames: int = FRAMES, seed: int = 1, channels: int = 2) -> Path:
+    return render(
+        studio.folder / "mix.wav",
+        frames=frames,
+        seed=seed,
+        channels=channels,
+        time_reference=START_FRAMES,
+    )
+
+
+def listed(studio: Studio) -> dict[str, str]:
+    """Name and place of each session file of the manifest; they are as it says."""
+    sessions = studio.manifest("mix")["sessions"]
+    for each in sessions:
+        data = (studio.stems / "mix" / each["path"]).read_bytes()
+        assert hashlib.sha256(data).hexdigest() == each["sha256"]
+    return {each["name"]: each["path"] for each in sessions}
+
+
+def places(path: Path) -> list[tuple[int, int, bool]]:
+    """Start and length in frames of each item of a REAPER project, and whether it is muted."""
+    root = rppxml.load(str(path))  # type: ignore[arg-type]
+    blocks = [block for block in root.children if isinstance(block, rppxml.RPPXML)]
+    lines = [line for block in blocks for line in block.children if isinstance(line, list)]
+    muted = [line[1] for line in lines if line[0] == "MUTESOLO"]
+    return [
+        (round(item.position * RATE_HZ), round(item.length * RATE_HZ), bool(mute))
+        for track, mute in zip(Project.load(path).tracks, muted, strict=True)
+        for item in track.items
+    ]
+
+
+def test_an_edited_project_survives_a_new_render(studio: Studio) -> None:
+    preset(studio, "session: [reaper, csv]")
+    bounce(studio)
+    assert studio.once().done == 1
+    assert [*listed(studio)] == ["reaper", "csv"]
+    project, table = (studio.stems / "mix" / f"mix.{kind}" for kind in ("rpp", "spotting.csv"))
+    saved = project.read_bytes().replace(b"MUTESOLO 0", b"MUTESOLO 1") + b"an hour of work"
+    project.write_bytes(saved)
+    before = table.read_bytes()
+
+    bounce(studio, frames=FRAMES + 7, seed=2)
+    assert studio.once().done == 1
+    assert project.read_bytes() == saved
+    assert [*listed(studio)] == ["csv"]
+    assert table.read_bytes() != before
+    text = "kept mix.rpp: it was changed since it was written; remove it to get a new one"
+    assert studio.manifest("mix")["warnings"] == [text]
+    assert studio.heard.manifests[-1].warnings == (text,)  # who watches is told, too
+    studio.check_complete()
+
+    project.unlink()
+    bounce(studio, frames=FRAMES + 9, seed=3)
+    assert studio.once().done == 1
+    assert [*listed(studio)] == ["reaper", "csv"]
+    assert {length for _, length, _ in places(project)} == {FRAMES + 9}
+    assert studio.manifest("mix")["warnings"] == []
+
+
+def test_another_preset_takes_its_session_files_along(studio: Studio) -> None:
+    preset(studio, "session: [reaper, ardour, m3u8]")
+    bounce(studio)
+    assert studio.once().done == 1
+    assert [*listed(studio)] == ["reaper", "ardour", "m3u8"]
+    preset(studio, "session: [dawproject]", "other")
+    assert studio.once().done == 1
+    assert listed(studio) == {"dawproject": "mix.dawproject"}
+    assert sorted(path.name for path in (studio.stems / "mix").iterdir()) == [
+        *("manifest.json", "mix - accompaniment.wav", "mix - vocals.wav", "mix.dawproject"),
+    ]
+
+
+def test_trimmed_stems_are_where_their_sound_is(studio: Studio) -> None:
+    preset(studio, "aligned: false\nchain: [trim_silence: {pad_ms: 0}]\nsession: [reaper]")
+    wave = np.pad(music(20_000), ((0, 0), (20_000, 10_000)))
+    (studio.folder / "mix.wav").write_bytes(wav_bytes(wave, time_reference=START_FRAMES))
+    assert studio.once().done == 1, studio.heard.events
+    path = studio.stems / "mix" / listed(studio)["reaper"]
+    stems = studio.manifest("mix")["stems"]
+    assert all(stem["start_frame"] > 1000 for stem in stems)
+    assert places(path) == [
+        (START_FRAMES, 50_000, True),
+        *((START_FRAMES + s["start_frame"], s["frames"], False) for s in stems),
+    ]
+
+
+def test_tails_are_longer_and_mixdowns_are_muted(studio: Studio) -> None:
+    keys = "tails: keep\nchain: [delay: {time_ms: 20}]\nmixdowns: {karaoke: {rest: 0}}"
+    preset(studio, f"{keys}\nsession: [reaper]")
+    bounce(studio)
+    assert studio.once().done == 1, studio.heard.events
+    manifest = studio.manifest("mix")
+    long = FRAMES + manifest["tail_frames"]
+    assert long > FRAMES
+    assert [stem["mixdown"] for stem in manifest["stems"]] == [False, False, True]
+    assert places(studio.stems / "mix" / listed(studio)["reaper"]) == [
+        (START_FRAMES, FRAMES, True),
+        *((START_FRAMES, long, muted) for muted in (False, False, True)),
+    ]
+
+
+def test_a_format_that_cannot_hold_the_set_costs_that_file_alone(studio: Studio) -> None:
+    """Here: two stems in place of the four of a stem file."""
+    preset(studio, "session: [stem-mp4, csv]")
+    bounce(studio)
+    assert studio.once().done == 1
+    assert [*listed(studio)] == ["csv"]
+    (warning,) = studio.manifest("mix")["warnings"]
+    assert warning.startswith("session 'stem-mp4' was not written: a stem file holds drums, bass")
+    studio.check_complete()
+
+
+def test_what_is_not_installed_is_told_before_the_work(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
+    path = preset(studio, "session: [aaf]")
+    engine = Engine(studio.settings, presets.load(path), str(studio.model), studio.worker)
+    with pytest.raises(PresetError) as caught:
+        engine.load()
+    assert str(caught.value) == f"{path}: session 'aaf' needs pyaaf2: install stembridge[aaf]"
+
+    studio.preset = "stems"  # and where a preset beside the bounce asks for it
+    bounce(studio)
+    (studio.folder / "mix.yaml").write_text("schema: 2\nextends: stems\nsession: [aaf]\n")
+    assert studio.once().failed == 1
+    (failed,) = studio.jobs()
+    assert (failed.state, failed.code) == (State.FAILED, "preset")
+    assert "install stembridge[aaf]" in (failed.reason or "")
+
+
+def test_a_set_that_lacks_a_session_file_is_made_again(studio: Studio) -> None:
+    """As by a service that died before its ledger knew, and a user who tidied up in between."""
+    path = preset(studio, "session: [reaper, ardour]")
+    engine = Engine(studio.settings, presets.load(path), str(studio.model), studio.worker)
+    source, out = identify(bounce(studio)), studio.stems
+    engine.convert_identified(source, out / "mix", out, lambda *_: None)
+    before = engine.published_before(source, out / "mix", out)
+    assert before is not None
+    assert [each.name for each in before[0].sessions] == ["reaper", "ardour"]
+    project = out / "mix" / "mix.rpp"
+    project.write_bytes(b"saved by the DAW")
+    assert engine.published_before(source, out / "mix", out) is not None
+    for each in listed_anyhow(studio):
+        data = each.read_bytes()
+        each.unlink()
+        assert engine.published_before(source, out / "mix", out) is None
+        each.write_bytes(data)
+
+
+def listed_anyhow(studio: Studio) -> list[Path]:
+    return [studio.stems / "mix" / each["path"] for each in studio.manifest("mix")["sessions"]]

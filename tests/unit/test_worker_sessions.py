@@ -1,0 +1,99 @@
+"""Session files of a job: what is staged, what is told, and signs of life while one is made."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from bridge.chain import preset as presets
+from bridge.errors import DiskFull, OutputError, SessionError
+from bridge.kept import sha256
+from bridge.report import Manifest
+from bridge.worker import sessions
+from bridge.worker.order import Order
+from bridge.worker.stopwatch import Stopwatch
+from tests.daw.sets import manifest, write_set
+from tests.service.conftest import wait_until
+
+if TYPE_CHECKING:
+    from bridge.daw.session import Session
+
+Heard = list[tuple[str, float]]
+
+
+def made(tmp_path: Path, names: str, heard: Heard | None = None) -> tuple[Manifest, Heard, Path]:
+    """The manifest with sessions, what was heard meanwhile, and the staging folder."""
+    heard = [] if heard is None else heard
+    staged = tmp_path / "staged"
+    write_set(staged / "Mix.wav", frames=101)
+    (tmp_path / "Bounces").mkdir()
+    bounce = (staged / "Mix.wav").rename(tmp_path / "Bounces" / "Mix.wav")
+    path = tmp_path / "p.yaml"
+    path.write_text(f"schema: 2\nsummary: s\nsession: {names}\n")
+    order = Order(bounce, "", presets.load(path), "v", {}, tmp_path / "Stems" / "Mix")
+    watch = Stopwatch(lambda stage, share: heard.append((stage, share)), {"verify": 1.0})
+    before = Manifest.from_json(manifest(bounce, frames=101))
+    return sessions.with_sessions(before, order, staged, watch), heard, staged
+
+
+def test_they_are_staged_and_listed_in_the_order_of_the_preset(tmp_path: Path) -> None:
+    after, heard, staged = made(tmp_path, "[csv, ardour, reaper]")
+    assert [(each.name, each.path) for each in after.sessions] == [
+        ("csv", "Mix.spotting.csv"),
+        ("ardour", "Mix (Ardour)/Mix (Ardour).ardour"),
+        ("reaper", "Mix.rpp"),
+    ]
+    for each in after.sessions:
+        assert sha256(staged / each.path) == each.sha256
+    assert heard[0] == ("session", 0.0)
+    assert [*after.seconds] == ["verify", "session"]
+    assert after.warnings == ()
+    assert not (tmp_path / "Stems").exists()
+
+
+def test_a_preset_without_any_costs_nothing(tmp_path: Path) -> None:
+    after, heard, _ = made(tmp_path, "[]")
+    assert (after.sessions, heard, after.seconds) == ((), [], {})
+
+
+def refuse(error: Exception) -> object:
+    def write(*_: object, **__: object) -> Path:
+        raise error
+
+    return write
+
+
+def test_what_a_format_cannot_hold_is_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sessions, "write_session", refuse(SessionError("no; rename it")))
+    after, *_ = made(tmp_path, "[csv, m3u8]")
+    assert after.sessions == ()
+    assert after.warnings == (
+        "session 'csv' was not written: no; rename it",
+        "session 'm3u8' was not written: no; rename it",
+    )
+
+
+def test_a_disk_that_refuses_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sessions, "write_session", refuse(DiskFull("full: free some space")))
+    with pytest.raises(OutputError):
+        made(tmp_path, "[csv]")
+
+
+def test_while_one_takes_long_the_worker_says_that_it_lives(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: Heard = []
+
+    def slow(_name: str, _session: Session, folder: Path, *_: object, **__: object) -> Path:
+        wait_until(lambda: len(heard) > 3, "signs of life")
+        (folder / "x").write_bytes(b"")
+        return folder / "x"
+
+    monkeypatch.setattr(sessions, "_BEAT_S", 0.01)
+    monkeypatch.setattr(sessions, "write_session", slow)
+    made(tmp_path, "[csv]", heard)
+    assert {*heard} == {("session", 0.0)}
