@@ -1,7 +1,8 @@
 """Presets that lie among the bounces of a watched folder, and which one a bounce gets.
 
-The nearest wins: a file for the one bounce, then, from its folder up to the watched one, a
-`stembridge.yaml` or the name of a folder that is a preset's name. Without any, the service's own.
+What somebody asked for by name comes first. Then the nearest wins: a file for the one bounce, then,
+from its folder up to the watched one, a `stembridge.yaml` or the name of a folder that is a
+preset's name. Without any, the service's own.
 
 Such a file is found anew for each bounce. Whoever can render there can write it, so it may name
 only what is installed: no files, and no plugins that lie beside it.
@@ -13,8 +14,9 @@ import hashlib
 import stat
 from typing import TYPE_CHECKING
 
+from bridge.chain import language
 from bridge.chain import preset as presets
-from bridge.errors import StembridgeError
+from bridge.errors import PresetError, StembridgeError
 from bridge.ledger.states import Recipe
 
 if TYPE_CHECKING:
@@ -52,12 +54,12 @@ class Beside:
         self._recipe = engine.recipe(out_dir)
         self._engines: dict[tuple[Path, str], Engine] = {}
 
-    def engine_for(self, bounce: Path) -> Engine:
-        """The engine with the preset of a bounce.
+    def engine_for(self, bounce: Path, asked: str | None = None) -> Engine:
+        """The engine with the preset of a bounce. asked: its name, where somebody asked for it.
 
         Raises PresetError for a preset that is wrong, with file and line.
         """
-        preset = self._preset(bounce)
+        preset = self._preset(bounce) if asked is None else self._named(asked)
         if preset is None:
             return self.engine
         key = (preset.path, preset.content_hash)
@@ -68,15 +70,21 @@ class Beside:
             known = self._engines[key] = self.engine.with_preset(preset)
         return known
 
-    def recipe_for(self, bounce: Path) -> Recipe:
+    def recipe_for(self, bounce: Path, asked: str | None = None) -> Recipe:
         """What the ledger remembers of it. Of a preset that is wrong, that it is wrong so."""
         try:
-            engine = self.engine_for(bounce)
+            engine = self.engine_for(bounce, asked)
             return self._recipe if engine is self.engine else engine.recipe(self._out_dir)
         except StembridgeError as error:
             told = hashlib.sha256(str(error).encode("utf-8", "surrogatepass")).hexdigest()
             own = self._recipe
             return Recipe("(wrong)", f"wrong {told}", own.model, own.model_version, self._out_dir)
+
+    def _named(self, name: str) -> Preset:
+        """A preset that is installed; no file, because anybody may ask."""
+        if language.is_file(name):
+            raise PresetError(f"{name}: ask for a preset by its name; install it if it has none")
+        return presets.load(name, plugin_folders=self.engine.settings.plugin_folders)
 
     def _preset(self, bounce: Path) -> Preset | None:
         named: dict[str, Path] | None = None

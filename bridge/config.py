@@ -15,6 +15,8 @@ import platformdirs
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from bridge import endpoint
+from bridge.endpoint import OFF
 from bridge.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -43,6 +45,9 @@ def _folders(value: object) -> object:
     return tuple(Path(folder).expanduser().absolute() for folder in folders if folder)
 
 
+_Endpoint = Annotated[str, BeforeValidator(endpoint.setting)]
+
+
 class Settings(BaseModel):
     """What every command can be told once instead of each time."""
 
@@ -60,6 +65,8 @@ class Settings(BaseModel):
     plugin_folders: Annotated[tuple[Path, ...], BeforeValidator(_folders)] = Field(
         (), description="more folders with plugins, beside the system's"
     )
+    osc: _Endpoint = Field(OFF, description="port that listens for OSC, such as 9000")
+    osc_reply: _Endpoint = Field(OFF, description="port that hears of every bounce by OSC")
     state_dir: Path = Field(default_factory=_state_dir, description="ledger and log")
     cache_dir: Path = Field(default_factory=_cache_dir, description="model weights")
 
@@ -146,4 +153,6 @@ def _explain(problem: Any, origins: Mapping[str, Origin], file: Path) -> str:
     if problem["type"] == "extra_forbidden":
         known = ", ".join(Settings.model_fields)
         return f"{where}: there is no setting {name!r}; the settings are {known}"
-    return f"{where}: {name}: {problem['msg'].lower()}, not {problem['input']!r}"
+    ours = problem["type"] == "value_error"  # in words of ours, which stay as they are
+    text = str(problem["ctx"]["error"]) if ours else problem["msg"].lower()
+    return f"{where}: {name}: {text}, not {problem['input']!r}"

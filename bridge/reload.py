@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from bridge.service import Engine
 
 #: What a running service cannot change: it has opened these, or asked the system for events.
-AT_START = frozenset({"state_dir", "poll", "rescan_s", "poll_s"})
+AT_START = frozenset({"state_dir", "poll", "rescan_s", "poll_s", "osc", "osc_reply"})
 #: Told as the preset and the model that came out of them.
 _CHOICES = frozenset({"preset", "model"})
 

@@ -11,7 +11,7 @@ import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from bridge import pause, publish
+from bridge import asking, pause, publish
 from bridge.beside import Beside
 from bridge.errors import LedgerBlocked, LedgerError, StembridgeError, UsageError
 from bridge.intake.intake import Intake, Settled
@@ -100,6 +100,16 @@ class Watch:
             self._loop(service, tally, once=once)
         tally.blocked = tally.blocked or self._pause.gave_up
         return tally
+
+    def ask(self, path: Path, preset: str | None = None) -> Job:
+        """A job for a file, wherever it lies; see `asking.ask`. For any thread."""
+        job = asking.ask(self._ledger, self._beside, self.folder, path, preset)
+        self._wake.set()
+        return job
+
+    def standing(self) -> tuple[dict[State, int], str | None]:
+        """How many jobs are in each state, and what the work waits for. Raises LedgerError."""
+        return self._ledger.counts(self.folder), self._pause.reason
 
     @contextmanager
     def _serving(self) -> Iterator[Service]:

@@ -75,8 +75,8 @@ class Work:
         engine = beside.engine
         try:
             # First of all: a preset that is wrong is to be found in the job, too.
-            job = self.ledger.prescribe(job, beside.recipe_for(job.path))
-            engine = beside.engine_for(job.path)
+            job = self.ledger.prescribe(job, beside.recipe_for(job.path, job.asked))
+            engine = beside.engine_for(job.path, job.asked)
             self._convert(job, engine)
         except BounceChanged as error:
             self._changed(job, error)
@@ -114,7 +114,7 @@ class Work:
         bounce = identify(job.path, self._look)
         earlier = self.ledger.identified(job, bounce.sha256)
         if earlier and earlier.manifest_path and earlier.manifest_path.exists():
-            self.ledger.skip(job, earlier)
+            job = self.ledger.skip(job, earlier)
             self.tally.skipped += 1
             self.audience.skipped(job)
             return

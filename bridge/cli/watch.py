@@ -31,6 +31,15 @@ def watch(
     poll: Annotated[
         bool, typer.Option("--poll", help="Look regularly; for network drives without events.")
     ] = False,
+    osc: Annotated[
+        str | None,
+        typer.Option(
+            "--osc",
+            metavar="[HOST:]PORT",
+            help="Take jobs by OSC, from this computer unless HOST says otherwise.",
+            show_default=False,
+        ),
+    ] = None,
     once: Annotated[
         bool, typer.Option("--once", help="Work off what is there, then exit.")
     ] = False,
@@ -40,6 +49,7 @@ def watch(
     They lie in FOLDER/Stems/<bounce>/, as long as the bounce, at its rate and depth, with its time
     reference. A bounce is taken when its file is closed; a new render over it replaces its stems.
     """
+    from contextlib import nullcontext
     from functools import partial
 
     from bridge.audience import Everyone
@@ -48,6 +58,7 @@ def watch(
     from bridge.ledger.states import State
     from bridge.ledger.store import Ledger
     from bridge.log import Log
+    from bridge.osc.control import listening
     from bridge.watch import LEDGER_PATIENCE_S, Watch
 
     asked = partial(
@@ -69,10 +80,13 @@ def watch(
     with (
         deferred() as stop,  # the running job goes back into the queue
         asked() as engine,
+        listening(options.settings(osc=osc)) as control,
     ):
         settings = engine.settings
         ledger = Ledger(settings.ledger_path, busy_timeout_s=LEDGER_PATIENCE_S)
-        audience = Everyone(Lines(), Log(settings.log_dir, folder.absolute()))
+        audience = Everyone(
+            Lines(), Log(settings.log_dir, folder.absolute()), *([control] if control else [])
+        )
         service = Watch(
             folder,
             out,
@@ -90,7 +104,12 @@ def watch(
             preset=engine.preset.name,
             model=engine.model,
         )
-        with hangups(service.reload, stop):
+        if control is not None:
+            audience.note(f"listening for OSC on {control.endpoint}")
+            for warning in control.warnings:
+                audience.event("osc-open", f"careful: {warning}")
+        hearing = control.serving(service) if control else nullcontext()
+        with hangups(service.reload, stop), hearing:
             tally = service.run(stop, once=once)
     counts = f"{tally.done} done, {tally.skipped} unchanged, {tally.failed} failed"
     if tally.blocked is not None:

@@ -44,10 +44,10 @@ _NAMELESS = "untitled"
 def output_name(source: PurePath, taken: Mapping[str, str]) -> PurePosixPath:
     """The output folder of a bounce, relative to the output directory; mirrors its sub-folders.
 
-    source: the bounce, relative to its watched folder. taken: every output folder in use there, as
-    given out, and the bounce that owns it (`source.as_posix()`, or an absolute path for one of
-    another folder). They are compared without regard to letter case and Unicode composition, as
-    macOS and Windows do.
+    source: the bounce, relative to its watched folder, or absolute when it is not from there; then
+    nothing is mirrored. taken: every output folder in use there, as given out, and the bounce that
+    owns it (`source.as_posix()`, or an absolute path for one of another folder). They are compared
+    without regard to letter case and Unicode composition, as macOS and Windows do.
 
     A bounce that owns a folder gets it again. Else it gets `<bounce>`, then `<bounce> (flac)`,
     `<bounce> (flac 2)` and so on, whichever is free. No folder is inside another bounce's.
@@ -118,8 +118,8 @@ def _cut(name: str, max_bytes: int) -> str:
 
 
 def _folders(source: PurePath) -> tuple[str, ...]:
-    parts = source.parts[1:] if source.anchor else source.parts
-    return parts[:-1]
+    """Those that are mirrored: none of a file that does not lie in the watched folder."""
+    return () if source.anchor else source.parts[:-1]
 
 
 def _leaves(source: PurePath) -> Iterator[str]:

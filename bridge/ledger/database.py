@@ -83,8 +83,11 @@ _SCHEMA_2 = (
     """,
 )
 
+# The preset that somebody asked for by name, for this render of the bounce only.
+_SCHEMA_3 = ("ALTER TABLE jobs ADD COLUMN asked TEXT",)
+
 #: What leads from one schema version to the next; user_version counts how many were applied.
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_SCHEMA_1, _SCHEMA_2)
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_SCHEMA_1, _SCHEMA_2, _SCHEMA_3)
 
 
 class Database:

@@ -17,6 +17,28 @@ if TYPE_CHECKING:
     from pathlib import PurePath
 
 
+def insert(
+    db: sqlite3.Connection,
+    folder: Path,
+    path: Path,
+    recipe: Recipe,
+    columns: Mapping[str, object],
+) -> Job:
+    """A new pending job. columns: size, mtime_ns, settled_s, created_s, and what else is known."""
+    columns = {
+        "folder": os.fsencode(folder),
+        "source_path": source(folder, path),
+        **recipe_columns(recipe),
+        **columns,
+        "state": State.PENDING.value,
+    }
+    cursor = db.execute(
+        f"INSERT INTO jobs ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})",
+        tuple(columns.values()),
+    )
+    return get(db, int(cursor.lastrowid or 0))
+
+
 def update(db: sqlite3.Connection, job: Job, state: State, columns: Mapping[str, object]) -> Job:
     """Moves a job, if it may, and sets columns (named by the ledger's code, never by a caller)."""
     states.move(job.state, state)
@@ -146,7 +168,7 @@ def from_row(row: sqlite3.Row) -> Job:
     plain = (
         *("id", "size", "mtime_ns", "attempts", "next_attempt_s", "settled_s", "created_s"),
         *("sha256", "code", "reason", "started_s", "finished_s", "owner"),
-        "lease_until_s",
+        *("lease_until_s", "asked"),
     )
     return Job(
         **{name: row[name] for name in plain},
@@ -160,8 +182,8 @@ def from_row(row: sqlite3.Row) -> Job:
 
 
 def source(folder: Path, path: Path) -> bytes:
-    """The column of a bounce's path."""
-    return os.fsencode(path.relative_to(folder) if path.is_absolute() else path)
+    """The column of a bounce's path: relative to the folder where it lies in it."""
+    return os.fsencode(path.relative_to(folder) if folder in path.parents else path)
 
 
 def _path_or_none(value: bytes | None) -> Path | None:

@@ -70,7 +70,9 @@ class Recipe:
 class Job:
     """One bounce and what became of it.
 
-    source_path is relative to the watched `folder`, output_path to `recipe.out_dir`. size in bytes,
+    source_path is relative to the watched `folder`, or absolute for a file from elsewhere that
+    somebody asked for; output_path is relative to `recipe.out_dir`. asked: the preset that was
+    asked for by name, None where the folder or the service decides. size in bytes,
     mtime_ns as the file system gives it, all other times are wall clock seconds. code and reason
     are those of the last failure, pause or withdrawal. owner is the service that works on it or did
     so last; None while it waits.
@@ -96,6 +98,7 @@ class Job:
     finished_s: float | None = None
     owner: str | None = None
     lease_until_s: float | None = None
+    asked: str | None = None
 
     @property
     def path(self) -> Path:
@@ -103,9 +106,17 @@ class Job:
         return self.folder / self.source_path
 
     def is_for(self, size: int, mtime_ns: int, recipe: Recipe) -> bool:
-        """Whether this job is about a bounce in that state and leads to the same files."""
+        """Whether this job is about a bounce in that state and leads to the same files.
+
+        A preset that was asked for stays that of the bounce until it is rendered again.
+        """
         same_file = (self.size, self.mtime_ns) == (size, mtime_ns)
-        return same_file and self.recipe.same_result(recipe)
+        return same_file and (self.asked is not None or self.recipe.same_result(recipe))
+
+    def answers(self, size: int, mtime_ns: int, recipe: Recipe, asked: str | None) -> bool:
+        """Whether this job is what somebody asks for now."""
+        same_file = (self.size, self.mtime_ns) == (size, mtime_ns)
+        return same_file and self.asked == asked and self.recipe.same_result(recipe)
 
 
 def move(old: State, new: State) -> State:

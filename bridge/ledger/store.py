@@ -22,6 +22,14 @@ if TYPE_CHECKING:
 
 SUPERSEDED = "superseded"
 _SUPERSEDED_REASON = "the bounce was rendered again; the newer render has a job of its own"
+#: Columns of a job that begins anew.
+_FRESH: Mapping[str, object] = {
+    "attempts": 0,
+    "next_attempt_s": 0.0,
+    "finished_s": None,
+    "code": None,
+    "reason": None,
+}
 
 
 class Ledger:
@@ -80,20 +88,38 @@ class Ledger:
             newest = rows.newest(db, folder, path, recipe.out_dir)
             if newest is not None and newest.is_for(size, mtime_ns, recipe):
                 return None
-            for older in rows.of_source(db, folder, path, State.PENDING):
-                self._withdraw(db, older, SUPERSEDED, _SUPERSEDED_REASON)
-            rows.forget_old(db, folder, path)
-            cursor = db.execute(
-                "INSERT INTO jobs (folder, source_path, size, mtime_ns, preset_name, preset_hash, "
-                "model, model_version, out_dir, state, settled_s, created_s) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (
-                    *(os.fsencode(folder), rows.source(folder, path), size, mtime_ns),
-                    *(recipe.preset_name, recipe.preset_hash, recipe.model, recipe.model_version),
-                    *(os.fsencode(recipe.out_dir), State.PENDING.value, settled_s, self._clock()),
-                ),
-            )
-            return rows.get(db, int(cursor.lastrowid or 0))
+            facts = {"size": size, "mtime_ns": mtime_ns, "settled_s": settled_s}
+            return self._begin(db, folder, path, recipe, facts)
+
+    def ask(
+        self,
+        folder: Path,
+        path: Path,
+        size: int,
+        mtime_ns: int,
+        *,
+        recipe: Recipe,
+        asked: str | None,
+    ) -> Job:
+        """The job for a file that somebody asks for, wherever it lies: a new one, or the newest.
+
+        The newest one is, in whatever state, when it is for this state of the file, this recipe and
+        this preset asked for. Else jobs of it that still wait are withdrawn.
+        """
+        with self._database.writing() as db:
+            newest = rows.newest(db, folder, path, recipe.out_dir)
+            if newest is not None and newest.answers(size, mtime_ns, recipe, asked):
+                return newest
+            facts = {"size": size, "mtime_ns": mtime_ns, "settled_s": self._clock()}
+            return self._begin(db, folder, path, recipe, {**facts, "asked": asked})
+
+    def again(self, job: Job) -> Job:
+        """A job that ended is pending once more, with all its attempts; others stay as they are."""
+        with self._database.writing() as db:
+            now = rows.get(db, job.id)
+            if now.state not in {State.DONE, State.FAILED} or rows.is_superseded(db, now):
+                return now
+            return rows.update(db, now, State.PENDING, _FRESH)
 
     def claim_next(self, folder: Path, owner: str, recipe: Recipe | None = None) -> Job | None:
         """The oldest pending job that is due, now running; None when there is none.
@@ -264,9 +290,7 @@ class Ledger:
             for job in rows.select(db, folder, (State.FAILED,)):
                 named = wanted is None or job.path in wanted or job.source_path in wanted
                 if named and not rows.is_superseded(db, job):
-                    fresh = {"attempts": 0, "next_attempt_s": 0.0, "finished_s": None}
-                    fresh |= {"code": None, "reason": None}
-                    rows.update(db, job, State.PENDING, fresh)
+                    rows.update(db, job, State.PENDING, _FRESH)
                     count += 1
             return count
 
@@ -300,6 +324,19 @@ class Ledger:
                 (now_s + states.LONGEST_BACK_OFF_S, os.fsencode(folder), State.PENDING.value),
             ).fetchone()
         return None if row[0] is None else max(0.0, float(row[0]) - now_s)
+
+    def _begin(
+        self,
+        db: sqlite3.Connection,
+        folder: Path,
+        path: Path,
+        recipe: Recipe,
+        facts: Mapping[str, object],
+    ) -> Job:
+        for older in rows.of_source(db, folder, path, State.PENDING):
+            self._withdraw(db, older, SUPERSEDED, _SUPERSEDED_REASON)
+        rows.forget_old(db, folder, path)
+        return rows.insert(db, folder, path, recipe, {**facts, "created_s": self._clock()})
 
     def _finish(self, job: Job, manifest_path: Path | None, output_path: Path | None) -> Job:
         with self._database.writing() as db:

@@ -1,0 +1,55 @@
+"""Where OSC comes in and goes out: `[HOST:]PORT` as the user writes it."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+
+LOOPBACK = "127.0.0.1"
+OFF = "off"
+_HIGHEST_PORT = 65_535  # RFC 768: ports have 16 bits
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A UDP port of a host, which is a name or an address. Port 0 is any free one."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
+    def is_local(self) -> bool:
+        """Whether only programs on this computer reach it."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+
+def parse(text: str) -> Endpoint:
+    """The endpoint that `PORT`, `HOST:PORT` or `[IPv6]:PORT` names; the host is this computer.
+
+    Raises ValueError with what to write instead.
+    """
+    host, colon, port = text.strip().rpartition(":")
+    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    # isdecimal takes digits of every script, int too; a port that looks odd is a slip all the same.
+    good_port = port.isascii() and port.isdecimal() and int(port) <= _HIGHEST_PORT
+    if not good_port or (colon and not bare) or (":" in bare and bare == host):
+        raise ValueError("expected PORT, HOST:PORT or [IPV6]:PORT, as in 9000")
+    return Endpoint(bare or LOOPBACK, int(port))
+
+
+def setting(value: object) -> object:
+    """A setting as it is kept: `off`, or an endpoint in its one spelling. Raises ValueError."""
+    # YAML reads a bare port as a number, and `off` as false.
+    if value is None or value is False or value == OFF:
+        return OFF
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        return value  # told as what it is
+    return str(parse(str(value)))
