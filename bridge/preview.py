@@ -94,9 +94,11 @@ def preview(
 
 
 def _aligned(preset: Preset) -> Preset:
-    """Without what would move the stretch inside its file, and without session files."""
+    """Without what would move the stretch inside its file, and without session files; as WAV."""
     chain = tuple(effect for effect in preset.chain if effect is not preset.trim)
-    return preset.model_copy(update={"chain": chain, "aligned": True, "session": ()})
+    output = preset.output.in_format("wav")
+    changes = {"chain": chain, "aligned": True, "output": output, "session": ()}
+    return preset.model_copy(update=changes)
 
 
 def _cut(file: Path, info: AudioInfo, wanted: Stretch, target: Path, preset: Preset) -> None:

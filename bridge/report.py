@@ -9,6 +9,7 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from bridge import __version__
+from bridge.audio.metadata import Mark
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -19,7 +20,7 @@ MANIFEST_SCHEMA = 1
 
 def versions() -> dict[str, str]:
     """What the numbers may depend on."""
-    packages = ("torch", "pedalboard", "numpy", "soundfile", "soxr")
+    packages = ("torch", "pedalboard", "numpy", "soundfile", "soxr", "mutagen")
     found = {name: metadata.version(name) for name in packages}
     return {"stembridge": __version__, "python": platform.python_version(), **found}
 
@@ -30,7 +31,8 @@ class SourceFacts:
 
     Of a truncated bounce, which the user accepts, frames are those that were there and
     claimed_frames those that its header promises, None where it does not tell. repaired_values
-    were NaN or Inf.
+    were NaN or Inf. tempo_bpm: quarter notes per minute, None where it does not say. marks: cue
+    points, markers and regions, counted from its first frame; a point has a length of 0.
     """
 
     path: str
@@ -45,6 +47,8 @@ class SourceFacts:
     truncated: bool = False
     claimed_frames: int | None = None
     repaired_values: int = 0
+    tempo_bpm: float | None = None
+    marks: tuple[Mark, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,8 @@ class StemFacts:
     largest constant offset of a channel; None for silence. lufs is the integrated loudness (ITU-R
     BS.1770-4), None where there is none to speak of. gain_db was applied by headroom and
     normalisation. dither: none, tpdf or shaped. start_frame: where in the bounce the file begins;
-    0 unless it was trimmed.
+    0 unless it was trimmed. encoder_delay_frames: silence of a lossy encoder in front of the audio,
+    which the file states, so that gapless players leave it out.
     """
 
     name: str
@@ -73,6 +78,7 @@ class StemFacts:
     gain_db: float = 0.0
     dither: str = "none"
     start_frame: int = 0
+    encoder_delay_frames: int = 0
     # A sum of stems, or the bounce with some of them changed: what it holds may be in others, too.
     mixdown: bool = False
 
@@ -147,7 +153,8 @@ class Manifest:
         Raises KeyError or TypeError for other data.
         """
         facts = {name: value for name, value in data.items() if name not in {"generator", "schema"}}
-        facts["source"] = SourceFacts(**data["source"])
+        marks = tuple(Mark(**mark) for mark in data["source"].get("marks", ()))
+        facts["source"] = SourceFacts(**{**data["source"], "marks": marks})
         facts["stems"] = tuple(StemFacts(**stem) for stem in data["stems"])
         facts["sessions"] = tuple(SessionFacts(**each) for each in data.get("sessions", ()))
         for name in ("warnings", "not_carried"):

@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bridge.audio.headers import container_of
 from bridge.audio.probe import probe
 from bridge.chain import sessions
 from bridge.config import DEFAULT_MODEL
@@ -171,12 +172,15 @@ class Engine:
             StembridgeError: nothing was published then, and an older set still lies there.
         """
         outputs = self.preset.outputs(self.load(waiting=lambda: listener("survey", 0.0)))
+        output = self.preset.output
+        container = container_of(bounce.path) if output.format == "same" else ""
+        suffix = output.target(container).suffix
         order = Order(
             source=bounce.path,
             sha256=bounce.sha256,
             preset=self.preset,
             model_version=self.model_version,
-            file_names={output: stem_file_name(target.name, output) for output in outputs},
+            file_names={output: stem_file_name(target.name, output, suffix) for output in outputs},
             target=target,
         )
         watch = Stopwatch(listener)

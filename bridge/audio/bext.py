@@ -6,9 +6,13 @@ write Latin-1, UTF-8 and leftovers of their buffers, and what is not understood 
 
 from __future__ import annotations
 
+import math
 import struct
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 ByteOrder = Literal["little", "big"]
 
@@ -21,6 +25,7 @@ LOUDNESS_NOT_SET = 0x7FFF
 """EBU Tech 3285 v2 section 2.4: a loudness value of 7FFFh means that there is none."""
 
 _LOUDNESS_SINCE_VERSION = 2  # before that these ten bytes are reserved, and not ours to change
+_LOUDNESS_LIMIT = 9999
 _MODES = {1: "mono", 2: "stereo"}  # EBU R 98 has no word for more channels
 
 
@@ -64,13 +69,20 @@ class Bext:
         )
         return fixed + self.coding_history
 
+    @property
+    def states_loudness(self) -> bool:
+        """Whether it has loudness values; many writers of version 2 leave zeros there."""
+        known = any(value not in {LOUDNESS_NOT_SET, 0} for value in self.loudness)
+        return self.version >= _LOUDNESS_SINCE_VERSION and known
+
     def for_stem(self, line: str) -> Bext:
         """This chunk for a stem: every field kept, `line` added to the coding history.
 
         The loudness of a version 2 chunk is that of the mixture and false for a stem: it becomes
         "not set".
         """
-        history = self.coding_history
+        # Recorders leave whatever was in their buffer behind the end of the text.
+        history = self.coding_history.split(b"\0", 1)[0]
         if history and not history.endswith(b"\n"):
             history += b"\r\n"
         history += line.encode("ascii", "replace") + b"\r\n"
@@ -78,6 +90,11 @@ class Bext:
         if self.version >= _LOUDNESS_SINCE_VERSION:
             loudness = (LOUDNESS_NOT_SET,) * 5
         return replace(self, coding_history=history, loudness=loudness)
+
+    def with_loudness(self, levels: Sequence[float]) -> Bext:
+        """Stating five levels of its own, in LUFS, LU or dBTP, in the order of the chunk."""
+        first, second, third, fourth, fifth = map(loudness_value, levels)
+        return replace(self, loudness=(first, second, third, fourth, fifth))
 
 
 def parse(data: bytes, byte_order: ByteOrder = "little") -> Bext:
@@ -101,6 +118,32 @@ def parse(data: bytes, byte_order: ByteOrder = "little") -> Bext:
         reserved=fields[14],
         coding_history=data[FIXED_BYTES:].rstrip(b"\0"),
     )
+
+
+def made(time_reference: int, line: str) -> Bext:
+    """A `bext` for a stem whose bounce has none, but says when it begins (in frames)."""
+    return Bext(
+        description=b"",
+        originator=b"Stembridge",
+        originator_reference=b"",
+        origination_date=b"",
+        origination_time=b"",
+        time_reference=time_reference,
+        version=1,
+        umid=b"",
+        loudness=(0,) * 5,
+        reserved=b"",
+        coding_history=line.encode("ascii", "replace") + b"\r\n",
+    )
+
+
+def loudness_value(level: float) -> int:
+    """A level in LUFS, LU or dBTP as the chunk has it; "not set" where there is none.
+
+    Section 2.4 allows -99.99 to 99.99.
+    """
+    value = round(100 * level) if math.isfinite(level) else LOUDNESS_NOT_SET
+    return value if abs(value) <= _LOUDNESS_LIMIT else LOUDNESS_NOT_SET
 
 
 def history_line(*, rate_hz: int, bits: int, channels: int, text: str) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bridge.audio.chunks import CONTAINERS, read_layout, reading, size_bytes
+from bridge.audio.containers import w64
 from bridge.audio.leniency import STRICT, Leniency
 from bridge.audio.probe import AudioInfo, check_length, frames_of
 from bridge.audio.reader import Source, open_container, open_raw
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
+
+    from bridge.audio.chunks import WavLayout
 
 BLOCK_FRAMES = 65_536
 """1.5 s at 44.1 kHz: large against the cost of a call, 16 MiB at 64 channels."""
@@ -161,7 +164,7 @@ def survey(decoder: Decoder, report: Callable[[float], None] = lambda _: None) -
 @contextmanager
 def _opened(path: Path, info: AudioInfo) -> Iterator[Source]:
     with reading(path) as file:
-        layout = read_layout(path) if info.container in CONTAINERS.values() else None
+        layout = _layout(path, info)
         if layout and info.open_end:
             layout = layout.present()
         if layout and layout.fmt.subtype:
@@ -177,6 +180,13 @@ def _opened(path: Path, info: AudioInfo) -> Iterator[Source]:
             if now != (info.subtype, info.channels, info.rate_hz):
                 raise _changed()
             yield source
+
+
+def _layout(path: Path, info: AudioInfo) -> WavLayout | None:
+    """Where the audio lies, of the containers that say so."""
+    if info.container == "W64":
+        return w64.layout(path)
+    return read_layout(path) if info.container in CONTAINERS.values() else None
 
 
 def _changed() -> BounceChanged:

@@ -1,8 +1,9 @@
 """Write a stem as a WAV file: header, metadata chunks, audio, all in one sequential pass.
 
 The sizes are known before the first byte, because a stem has its bounce's frame count; nothing
-is patched afterwards, and the checksum is that of the bytes as they went out. Layout by EBU Tech
-3306: a JUNK chunk stands where ds64 goes when the file needs RF64.
+is patched afterwards but the loudness in `bext`, where the bounce states one, and the checksum is
+that of the bytes as they went out. Layout by EBU Tech 3306: a JUNK chunk stands where ds64 goes
+when the file needs RF64.
 """
 
 from __future__ import annotations
@@ -10,20 +11,19 @@ from __future__ import annotations
 import hashlib
 import os
 import struct
-from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bridge.audio.quantise import quantise_set
+from bridge.audio.front_to_back import FrontToBack
+from bridge.audio.pack import integers, interleaved
 from bridge.disk import disk_errors
-from bridge.errors import OutputError, PromiseBroken
+from bridge.errors import PromiseBroken
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
-    from types import TracebackType
 
     from numpy.typing import NDArray
 
@@ -37,7 +37,11 @@ SUBTYPES = (*PCM_BITS, *FLOAT_BITS)
 RIFF_LIMIT_BYTES = 0xFFFFFFFF
 """The largest size that a RIFF header can state; above it the file becomes RF64."""
 
+LONG_FORMS = frozenset({"RF64", "BW64"})
+"""Containers whose stems are RF64: BW64 is the same with other letters, which few programs read."""
+
 _IN_DS64 = 0xFFFFFFFF
+_PIECE_BYTES = 1 << 20
 _DS64_BYTES = 28
 _DEFAULT_MASKS = {1: 0x4, 2: 0x3}  # front centre; front left and right. Above: not assigned
 # KSDATAFORMAT_SUBTYPE_PCM and _IEEE_FLOAT are the classic tag followed by these bytes.
@@ -46,7 +50,10 @@ _SUBFORMAT_TAIL = bytes.fromhex("000000001000800000aa00389b71")
 
 @dataclass(frozen=True)
 class WavForm:
-    """A WAV file without its audio: every byte before and after it follows from this."""
+    """A WAV file without its audio: every byte before and after it follows from this.
+
+    rf64: write that form also where RIFF would do, as its bounce has it.
+    """
 
     rate_hz: int
     channels: int
@@ -55,6 +62,7 @@ class WavForm:
     channel_mask: int | None
     extensible: bool
     chunks: tuple[Chunk, ...]
+    rf64: bool = False
 
     @property
     def bits(self) -> int:
@@ -76,14 +84,30 @@ class WavForm:
         """Bytes of the whole file."""
         return len(self.head()) + self.data_bytes + len(self.tail())
 
+    @property
+    def integer_bits(self) -> int | None:
+        """Bits of one value; None for floating point."""
+        return PCM_BITS.get(self.subtype)
+
+    def packed(self, block: NDArray[np.generic]) -> bytes:
+        """A block as it is in the file; 8 bits are unsigned in WAV."""
+        if self.subtype == "PCM_U8":
+            return interleaved(block.astype(np.int32) + 128, "u1")
+        if self.subtype in PCM_BITS:
+            return integers(block, self.bits)
+        return interleaved(block, "<f4" if self.subtype == "FLOAT" else "<f8")
+
     def head(self) -> bytes:
         """Everything before the audio: RIFF or RF64, JUNK or ds64, bext, fmt, fact, data header."""
-        bext = b"".join(_chunk(c.id, c.data) for c in self.chunks if c.id == b"bext")
-        middle = bext + _chunk(b"fmt ", self._fmt()) + self._fact()
+        # libsndfile loses its way behind a chunk of odd length in RF64; NUL ends the text in it.
+        bext = b"".join(
+            _chunk(c.id, c.data + bytes(len(c.data) % 2)) for c in self.chunks if c.id == b"bext"
+        )
+        middle = bext + _chunk(b"fmt ", self.fmt()) + self._fact()
         # "WAVE", the ds64 or JUNK chunk, and the header of the data chunk.
         fixed = 4 + 8 + _DS64_BYTES + 8
         riff_bytes = fixed + len(middle) + self.data_bytes + len(self.tail())
-        if riff_bytes <= RIFF_LIMIT_BYTES:
+        if riff_bytes <= RIFF_LIMIT_BYTES and not self.rf64:
             start = struct.pack("<4sI4s", b"RIFF", riff_bytes, b"WAVE")
             start += _chunk(b"JUNK", bytes(_DS64_BYTES))
             return start + middle + struct.pack("<4sI", b"data", self.data_bytes)
@@ -96,7 +120,8 @@ class WavForm:
         rest = b"".join(_chunk(c.id, c.data) for c in self.chunks if c.id != b"bext")
         return bytes(self.data_bytes % 2) + rest
 
-    def _fmt(self) -> bytes:
+    def fmt(self) -> bytes:
+        """The body of the `fmt ` chunk."""
         tag = 3 if self.subtype in FLOAT_BITS else 1
         plain = self.subtype in {"PCM_U8", "PCM_16", "PCM_24", "FLOAT"}
         extensible = self.extensible or self.channels > 2 or not plain
@@ -117,14 +142,10 @@ class WavForm:
         return _chunk(b"fact", struct.pack("<I", min(self.frames, _IN_DS64)))
 
 
-class StemWriter:
-    """One stem, written front to back into a file that did not exist before.
+class StemWriter(FrontToBack):
+    """One stem as a WAV file, written front to back; see `FrontToBack`. `rf64`: see `WavForm`."""
 
-    As a context manager it closes the file at the end and removes it after an error. `sha256`,
-    `peak` (of the values as written, linear), `bytes` and `clipped` hold after `close()`.
-    Raises OutputError for whatever the disk refuses, PromiseBroken when what is written is not
-    what was announced.
-    """
+    form: WavForm
 
     def __init__(
         self,
@@ -137,114 +158,42 @@ class StemWriter:
         channel_mask: int | None = None,
         extensible: bool = False,
         chunks: Sequence[Chunk] = (),
+        rf64: bool = False,
     ) -> None:
         if subtype not in SUBTYPES:
             raise PromiseBroken(f"{subtype} is not written; the choice is {', '.join(SUBTYPES)}")
-        self.path = path
-        self.form = WavForm(
-            rate_hz, channels, frames, subtype, channel_mask, extensible, tuple(chunks)
-        )
-        self.peak = 0.0
-        self.clipped = 0
-        self.bytes = 0
-        self._frames = 0
-        self._digest = hashlib.sha256()
-        with disk_errors(path):
-            self._file = path.open("xb", buffering=1 << 20)
-        try:
-            self._put(self.form.head())
-        except OutputError:
-            self.discard()
-            raise
+        chosen = tuple(chunks)
+        form = WavForm(rate_hz, channels, frames, subtype, channel_mask, extensible, chosen, rf64)
+        self._restated: WavForm | None = None
+        super().__init__(path, form)
 
-    @property
-    def sha256(self) -> str:
-        """Hex digest of everything written so far; of the file once it is closed."""
-        return self._digest.hexdigest()
+    def restate(self, bext: bytes) -> None:
+        """Another `bext` of the same length, for what is known only when all audio was heard.
 
-    def write_float(self, block: NDArray[np.floating]) -> None:
-        """Append (channels, frames) float, ±1.0 full scale, rounded where the file is PCM."""
-        if self.form.subtype in PCM_BITS:
-            result = quantise_set({self.path.name: block}, self.form.bits)
-            self.clipped += sum(result.clipped.values())
-            self.write_int(result.stems[self.path.name])
-            return
-        if not np.isfinite(block).all():
-            raise PromiseBroken(f"{self.path.name}: NaN or Inf after frame {self._frames:,}")
-        dtype = "<f4" if self.form.subtype == "FLOAT" else "<f8"
-        self._append(block, _interleave(block, dtype), 1.0)
-
-    def write_int(self, block: NDArray[np.int32]) -> None:
-        """Append (channels, frames) signed integers in the range of the file's bits."""
-        bits = PCM_BITS.get(self.form.subtype)
-        if bits is None:
-            raise PromiseBroken(f"{self.path.name}: integers for a {self.form.subtype} file")
-        full_scale = 2 ** (bits - 1)
-        if block.size and not -full_scale <= block.min() <= block.max() < full_scale:
-            raise PromiseBroken(f"{self.path.name}: integers beyond {bits} bits")
-        self._append(block, _pack(block, bits), float(full_scale))
+        Raises PromiseBroken for another length: everything behind it has its place.
+        """
+        chunks = tuple(replace(c, data=bext) if c.id == b"bext" else c for c in self.form.chunks)
+        restated = replace(self.form, chunks=chunks)
+        if len(restated.head()) != len(self.form.head()):
+            raise PromiseBroken(f"{self.path.name}: another length of bext than was announced")
+        self._restated = restated
 
     def close(self) -> None:
-        """Check the length, write what follows the audio, and see it onto the disk."""
+        """As `FrontToBack`; a header that was restated is put right, and all is hashed again."""
         if self._file.closed:
             return
-        if self._frames != self.form.frames:
-            raise PromiseBroken(
-                f"{self.path.name}: {self._frames:,} frames written, {self.form.frames:,} announced"
-            )
-        self._put(self.form.tail())
-        with disk_errors(self.path):
-            self._file.flush()
-            os.fsync(self._file.fileno())
-            self._file.close()
-            written = self.path.stat().st_size
-        if written != self.bytes:
-            raise PromiseBroken(f"{self.path.name}: {written:,} bytes on disk, {self.bytes:,} sent")
-
-    def discard(self) -> None:
-        """Close and remove the file."""
-        # A full disk cannot take the rest of the buffer, and the file goes anyway.
-        with suppress(OSError):
-            self._file.close()
-        with disk_errors(self.path):
-            self.path.unlink(missing_ok=True)
-
-    def __enter__(self) -> StemWriter:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if kind is not None:
-            self.discard()
+        super().close()
+        if self._restated is None or self._restated == self.form:
             return
-        try:
-            self.close()
-        except (OutputError, PromiseBroken):
-            self.discard()
-            raise
-
-    def _append(self, block: NDArray[np.generic], data: bytes, full_scale: float) -> None:
-        channels, frames = block.shape
-        if channels != self.form.channels or self._frames + frames > self.form.frames:
-            raise PromiseBroken(
-                f"{self.path.name}: a block of {channels} channels, {frames:,} frames does not fit "
-                f"{self.form.channels} channels, {self.form.frames - self._frames:,} frames left"
-            )
-        if frames:
-            loudest = max(abs(float(block.min())), abs(float(block.max())))
-            self.peak = max(self.peak, loudest / full_scale)
-        self._put(data)
-        self._frames += frames
-
-    def _put(self, data: bytes) -> None:
-        with disk_errors(self.path):
-            self._file.write(data)
-        self._digest.update(data)
-        self.bytes += len(data)
+        self.form = self._restated
+        with disk_errors(self.path), self.path.open("r+b") as file:
+            file.write(self.form.head())
+            file.flush()
+            os.fsync(file.fileno())
+            file.seek(0)
+            self._digest = hashlib.sha256()
+            while piece := file.read(_PIECE_BYTES):
+                self._digest.update(piece)
 
 
 def output_subtype(info: AudioInfo) -> tuple[str, str | None]:
@@ -275,28 +224,6 @@ _LOSSLESS = {
     "DPCM_16": "PCM_16",
 }
 _HIGH_QUALITY = ("MPEG_LAYER", "VORBIS", "OPUS")
-
-
-def _pack(block: NDArray[np.int32], bits: int) -> bytes:
-    """Interleaved little-endian bytes; 8 bits are unsigned in WAV."""
-    channels, frames = block.shape
-    if bits == 8:
-        return _interleave(block + 128, "u1")
-    if bits != 24:
-        return _interleave(block, f"<i{bits // 8}")
-    packed = np.empty((frames, channels, 3), np.uint8)
-    for channel in range(channels):
-        wide = np.ascontiguousarray(block[channel], "<i4").view(np.uint8).reshape(frames, 4)
-        for byte in range(3):  # column by column: seven times as fast as wide[:, :3]
-            packed[:, channel, byte] = wide[:, byte]
-    return packed.tobytes()
-
-
-def _interleave(block: NDArray[np.generic], dtype: str) -> bytes:
-    packed = np.empty(block.shape[::-1], dtype)
-    for channel, values in enumerate(block):
-        packed[:, channel] = values
-    return packed.tobytes()
 
 
 def _chunk(chunk_id: bytes, data: bytes) -> bytes:

@@ -37,7 +37,6 @@ class FlacHead:
     bits: int
     frames: int | None
     audio_offset: int
-    block_types: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -64,23 +63,39 @@ class Scan:
     resumes: bool = False
 
 
-def read_head(file: BinaryIO, start: int) -> FlacHead | None:
-    """The metadata of a FLAC stream whose `fLaC` is at byte `start`; None without STREAMINFO."""
+@dataclass(frozen=True)
+class Block:
+    """A metadata block (section 8.1): its type, and where its body lies; its size is a claim."""
+
+    type: int
+    offset: int
+    size_bytes: int
+
+
+def blocks(file: BinaryIO, start: int) -> tuple[Block, ...] | None:
+    """The metadata blocks of a stream whose `fLaC` is at byte `start`; None if they do not end."""
     at = start + 4
-    info = b""
-    types: list[int] = []
+    found: list[Block] = []
     for _ in range(MAX_BLOCKS):
         file.seek(at)
         head = file.read(4)
         if len(head) < 4:
             return None
-        kind, size = head[0] & 0x7F, int.from_bytes(head[1:], "big")
-        types.append(kind)
-        if kind == 0 and not info:
-            info = file.read(34)
-        at += 4 + size
+        found.append(Block(head[0] & 0x7F, at + 4, int.from_bytes(head[1:], "big")))
+        at += 4 + found[-1].size_bytes
         if head[0] & 0x80:
             break
+    return tuple(found)
+
+
+def read_head(file: BinaryIO, start: int) -> FlacHead | None:
+    """The metadata of a FLAC stream whose `fLaC` is at byte `start`; None without STREAMINFO."""
+    found = blocks(file, start) or ()
+    first = next((block for block in found if block.type == 0), None)
+    info = b""
+    if first:
+        file.seek(first.offset)
+        info = file.read(34)
     if len(info) < 34:
         return None
     packed = int.from_bytes(info[10:18], "big")
@@ -89,8 +104,7 @@ def read_head(file: BinaryIO, start: int) -> FlacHead | None:
         channels=(packed >> 41 & 7) + 1,
         bits=(packed >> 36 & 31) + 1,
         frames=(packed & (1 << 36) - 1) or None,
-        audio_offset=at,
-        block_types=tuple(types),
+        audio_offset=found[-1].offset + found[-1].size_bytes,
     )
 
 

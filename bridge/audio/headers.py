@@ -10,11 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
-from bridge.audio.chunks import CONTAINERS, MAX_CHUNKS, walk
+from bridge.audio.chunks import CONTAINERS, MAX_CHUNKS, reading, walk
 from bridge.errors import NoFrames, NotAudio, TruncatedBounce, UnsupportedBounce
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 _MAGIC = {
     **CONTAINERS,
@@ -76,6 +77,12 @@ def sniff(file: BinaryIO) -> Kind:
         f"not audio: starts with {_shown(head[:8])}, not with RIFF, RF64, FORM, fLaC or the like; "
         "export it again from the DAW"
     )
+
+
+def container_of(path: Path) -> str:
+    """The container of a file; raises like `sniff` and `chunks.reading`."""
+    with reading(path) as file:
+        return sniff(file).container
 
 
 def check_sizes(file: BinaryIO, kind: Kind, file_bytes: int) -> None:

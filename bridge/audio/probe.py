@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from bridge.audio import bext, flac
 from bridge.audio.chunks import CONTAINERS, WavLayout, read_chunk, read_layout, reading, size_bytes
+from bridge.audio.containers import w64
 from bridge.audio.headers import Kind, check_sizes, sniff, truncated, unfinished
+from bridge.audio.layouts import channel_mask, flac_mask
 from bridge.audio.leniency import STRICT, Leniency
 from bridge.audio.reader import Source, open_container
 from bridge.errors import (
@@ -216,17 +218,20 @@ def _probe_other(path: Path, file: BinaryIO, kind: Kind, leniency: Leniency) -> 
         frames: int | None = source.claimed_frames
         if kind.container == "MP3" or not 0 <= source.claimed_frames < _NONSENSE_FRAMES:
             frames = None  # an MP3's count is an estimate where its header lacks one
+        layout = w64.layout(path) if kind.container == "W64" else None
+        if layout:
+            frames = frames_of(layout.present())
         value_bytes = _VALUE_BYTES.get(source.subtype)
         claimed = None
         if cut and cut.claimed_bytes and value_bytes:
             claimed = cut.claimed_bytes // (value_bytes * source.channels)
         return AudioInfo(
             container=kind.container,
-            frames=None if cut else frames,
+            frames=frames if layout or not cut else None,
             rate_hz=source.rate_hz,
             channels=source.channels,
             subtype=source.subtype,
-            channel_mask=None,
+            channel_mask=channel_mask(file, kind.container, source.channels),
             extensible=False,
             time_reference=None,
             open_end=cut is not None,
@@ -263,7 +268,7 @@ def _probe_flac(path: Path, file: BinaryIO, kind: Kind, leniency: Leniency) -> A
             rate_hz=source.rate_hz,
             channels=source.channels,
             subtype=source.subtype,
-            channel_mask=flac.CHANNEL_MASKS.get(source.channels),
+            channel_mask=flac_mask(file, kind.start, source.channels),
             extensible=False,
             time_reference=None,
             open_end=open_end,

@@ -2,13 +2,32 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
-from pydantic import BaseModel, Field, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
+from bridge.audio.targets.registry import (
+    TARGETS,
+    Name,
+    Subtype,
+    Target,
+    missing,
+    refusal,
+    target_for,
+)
 from bridge.chain.strict import STRICT, wrong
+from bridge.chain.words import suggestion
+from bridge.errors import UsageError
 
 if TYPE_CHECKING:
+    from bridge.audio.probe import AudioInfo
     from bridge.chain.meter import Levels
 
 
@@ -61,13 +80,97 @@ class Normalise(BaseModel):
         return levels.lufs if self.lufs is not None else levels.true_peak_dbtp
 
 
+FORMATS = ("same", *TARGETS)
+
+
 class Output(BaseModel):
     """How the outputs are written.
 
-    subtype: that of the bounce (same), or a fixed one. dither: for fixed-point files; `auto` is
-    TPDF where depth is lost, see `bridge.audio.dither`.
+    format: of the files; `same` is that of the bounce where it is AIFF, CAF, Wave64 or FLAC, else
+    WAV. subtype: the depth, that of the bounce (same) or a fixed one; what the format does
+    not hold becomes the nearest that it does. bitrate_kbps: of MP3, Opus and M4A. quality: of Ogg
+    Vorbis, 0 to 10. dither: for fixed-point files; `auto` is TPDF where depth is lost, see
+    `bridge.audio.dither`.
     """
 
     model_config = STRICT
-    subtype: Literal["same", "PCM_16", "PCM_24", "FLOAT"] = "same"
+    format: Literal["same", Name] = "wav"
+    subtype: Subtype = "same"
+    bitrate_kbps: int | None = Field(default=None, ge=12, le=512)
+    quality: float | None = Field(default=None, ge=0, le=10)
     dither: Literal["auto", "tpdf", "shaped", "none"] = "auto"
+
+    @model_validator(mode="after")
+    def _is_held(self) -> Output:
+        if self.format == "same":
+            self._refuse("bitrate_kbps", "quality")
+            return self
+        target = TARGETS[self.format]
+        if target.lossy:
+            self._refuse("subtype", "dither")
+        elif self.subtype not in {"same", *target.subtypes}:
+            held = [name for name in get_args(Subtype) if name in target.subtypes]
+            raise wrong(
+                f"{target.title} does not hold {self.subtype}; choose {' or '.join(held)}, or "
+                "`format: wav`"
+            )
+        if not target.bitrates_kbps:
+            self._refuse("bitrate_kbps")
+        elif self.bitrate_kbps not in {None, *target.bitrates_kbps}:
+            raise wrong(f"{target.title} has no {self.bitrate_kbps} kbit/s; {_choice(target)}")
+        if target.name != "ogg":
+            self._refuse("quality")
+        return self
+
+    def _refuse(self, *names: str) -> None:
+        """What says nothing in this format, unless it has its default."""
+        for name in names:
+            if getattr(self, name) != Output.model_fields[name].default:
+                raise wrong(f"'{name}' has no effect with `format: {self.format}`; remove it")
+
+    def target(self, container: str) -> Target:
+        """The format of the files of a bounce. container: as `headers.sniff` names it."""
+        return target_for(self.format, container)
+
+    def depth(self, info: AudioInfo) -> tuple[str, str | None]:
+        """Their subtype, and a note where it is not what one would expect."""
+        return self.target(info.container).depth(self.subtype, info)
+
+    def refusal(self, info: AudioInfo, frames: int) -> str | None:
+        """Why stems of a bounce cannot have this format, and what to do; None if they can.
+
+        frames: of the stems.
+        """
+        return refusal(self.target(info.container), info, frames, self.depth(info)[0])
+
+    def missing(self) -> str | None:
+        """What this machine lacks for the format, and what to do; None when all is there."""
+        return None if self.format == "same" else missing(TARGETS[self.format])
+
+    @property
+    def vorbis_quality(self) -> float:
+        """The quality in force; 8 is some 260 kbit/s in stereo."""
+        return 8.0 if self.quality is None else self.quality
+
+    def in_format(self, name: str) -> Output:
+        """The same in another format, without what says nothing there.
+
+        Raises UsageError for one that is not known, or does not hold the preset's depth.
+        """
+        if name == self.format:
+            return self
+        if name not in FORMATS:
+            raise UsageError(f"there is no format '{name}'; {suggestion(name, FORMATS)}")
+        kept = self.model_dump(exclude_unset=True, include={"subtype", "dither"})
+        lossy = name != "same" and TARGETS[name].lossy
+        try:
+            return Output.model_validate({"format": name, **({} if lossy else kept)})
+        except ValidationError as error:
+            raise UsageError(error.errors()[0]["msg"]) from None
+
+
+def _choice(target: Target) -> str:
+    rates = target.bitrates_kbps
+    if isinstance(rates, range):
+        return f"choose {rates.start} to {rates.stop - 1}"
+    return f"choose {', '.join(map(str, rates))}"

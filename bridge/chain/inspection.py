@@ -36,7 +36,7 @@ _LOADS = 12
 
 
 def check(preset: Preset) -> None:
-    """Whether its session files can be written; loads and runs every plugin, one after the other.
+    """Loads and runs every plugin of a preset; looks for what its format and session files need.
 
     Raises PresetError with a line for each thing that is wrong in the file, PluginError for a
     plugin that does not load in its time or takes its process down.
@@ -45,6 +45,9 @@ def check(preset: Preset) -> None:
         origin(preset.path).problem(("session", index), text)
         for index, text in sessions.lacking(preset.session)
     ]
+    lacking = preset.output.missing()
+    if lacking:
+        found.append(f"{preset.path}: {lacking}")
     for place, effect in preset.all_effects():
         if not isinstance(effect, Plugin):
             continue

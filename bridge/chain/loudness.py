@@ -69,9 +69,12 @@ class Loudness:
     @property
     def integrated_lufs(self) -> float:
         """Of all the audio; -inf where nothing passes the gates, as in silence or under 400 ms."""
-        if not self._powers:
-            return -math.inf
-        return integrated_lufs(np.concatenate(self._powers) * self._gain)
+        return integrated_lufs(self.step_powers)
+
+    @property
+    def step_powers(self) -> npt.NDArray[np.float64]:
+        """Weighted power of each whole 100 ms so far."""
+        return np.concatenate([np.zeros(0), *self._powers]) * self._gain
 
 
 def integrated_lufs(step_powers: npt.NDArray[np.float64]) -> float:
@@ -79,18 +82,20 @@ def integrated_lufs(step_powers: npt.NDArray[np.float64]) -> float:
     if len(step_powers) < _STEPS_PER_BLOCK:
         return -math.inf
     blocks = np.convolve(step_powers, np.full(_STEPS_PER_BLOCK, 1 / _STEPS_PER_BLOCK), "valid")
-    kept = blocks[blocks > _power(_ABSOLUTE_GATE_LUFS)]
+    kept = blocks[blocks > power_of(_ABSOLUTE_GATE_LUFS)]
     if not kept.size:
         return -math.inf
-    relative = _power(_lufs(float(kept.mean())) + _RELATIVE_GATE_LU)
-    return _lufs(float(kept[kept > relative].mean()))
+    relative = power_of(lufs_of(float(kept.mean())) + _RELATIVE_GATE_LU)
+    return lufs_of(float(kept[kept > relative].mean()))
 
 
-def _lufs(power: float) -> float:
+def lufs_of(power: float) -> float:
+    """Loudness of a weighted power above 0."""
     return _OFFSET_LUFS + 10.0 * math.log10(power)
 
 
-def _power(lufs: float) -> float:
+def power_of(lufs: float) -> float:
+    """The weighted power of a loudness."""
     return float(10.0 ** ((lufs - _OFFSET_LUFS) / 10.0))
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from bridge.chain.levels import linear_to_dbfs
 from bridge.chain.loudness import Loudness
+from bridge.chain.programme import Programme, of_steps
 from bridge.chain.render import Measure
 from bridge.chain.truepeak import REACH_FRAMES, TruePeak
 
@@ -81,3 +82,8 @@ class Meter:
             lufs=self._loudness.integrated_lufs,
             dc=float(np.abs(self._measure.mean).max()),
         )
+
+    @property
+    def programme(self) -> Programme:
+        """Loudness as broadcasters state it, of all that was added."""
+        return of_steps(self._loudness.step_powers)

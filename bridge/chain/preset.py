@@ -195,10 +195,12 @@ class Preset(Settings):
             del content["bounce"]
         if self.normalise is None:
             del content["normalise"]
-        if self.output.dither == "auto":
-            del content["output"]["dither"]
         if not self.session:
             del content["session"]
+        defaults = {"format": "wav", "bitrate_kbps": None, "quality": None, "dither": "auto"}
+        for key, default in defaults.items():
+            if content["output"][key] == default:
+                del content["output"][key]
         if self.stem_chains:
             chains = self.stem_chains.items()
             content["stem_chains"] = {stem: identities(chain) for stem, chain in chains}
@@ -217,15 +219,19 @@ class Preset(Settings):
         separation: Mapping[str, object],
         bounce: Mapping[str, bool] | None = None,
         session: Sequence[str] = (),
+        file_format: str | None = None,
     ) -> Preset:
         """The same preset with other stems (none: its own), fields of `separation` and `bounce`.
 
-        session: formats of session files; none: the preset's own.
+        session: formats of session files; none: the preset's own. file_format: of the files; None
+        for its own.
 
-        Ranges are checked where the separation is made. Raises PresetError for such a format that
-        is not known or cannot be written here.
+        Ranges are checked where the separation is made. Raises PresetError for a session format
+        that is not known or cannot be written here, UsageError for a file format that cannot be.
         """
         changes: dict[str, object] = {}
+        if file_format is not None:
+            changes["output"] = self.output.in_format(file_format)
         if bounce:
             changes["bounce"] = self.bounce.model_copy(update=dict(bounce))
         if session:

@@ -34,7 +34,7 @@ def programs(settings: Settings) -> Iterator[Finding]:
     yield _package("pedalboard")
     yield _package("soundfile")
     found = shutil.which("ffmpeg")
-    missing = "not found (only `evaluate` needs it, for .stem.mp4 files)"
+    missing = "not found (stems in M4A need it, and .stem.mp4 files)"
     yield Finding("ffmpeg", found or missing)
 
 

@@ -118,6 +118,16 @@ Shifts = Annotated[
     ),
 ]
 
+FileFormat = Annotated[
+    str | None,
+    typer.Option(
+        "--format",
+        metavar="NAME",
+        help="Of the files: wav, aiff, caf, w64, flac, mp3, ogg, opus, m4a, or same as the bounce. "
+        "[default: the preset's, wav]",
+        show_default=False,
+    ),
+]
 AcceptTruncated = Annotated[
     bool,
     typer.Option(
@@ -148,14 +158,15 @@ def engine(
     worker: Worker | None = None,
     accept_truncated: bool = False,
     repair: bool = False,
+    file_format: str | None = None,
     variables: list[str] | None = None,
     **separation: float | str | None,
 ) -> Engine:
     """An engine for the options in force, with bars for what has to be fetched; close it.
 
     worker: one that an earlier engine has used. accept_truncated, repair: of a preset's `bounce`;
-    False means not given. variables: name=value, of the preset. separation: fields of a preset's
-    `separation` by name; None means not given.
+    False means not given. file_format: in place of the preset's. variables: name=value, of the
+    preset. separation: fields of a preset's `separation` by name; None means not given.
     """
     from bridge.cli.show import Fetching, note
     from bridge.worker import early
@@ -172,6 +183,7 @@ def engine(
     in_force = settings(preset=preset_flag, precision=precision)
     values = given_variables(variables or [])
     preset = presets.load(in_force.preset, plugin_folders=in_force.plugin_folders, variables=values)
+    preset = preset.adjusted((), {}, file_format=file_format)
     inspection.check(preset)  # in a process of its own, if there are plugins
     model = choose_model(model_flag, preset, in_force)
     given = {name: value for name, value in separation.items() if value is not None}

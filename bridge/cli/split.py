@@ -30,6 +30,7 @@ def split(
     segment: options.Segment = None,
     overlap: options.Overlap = None,
     shifts: options.Shifts = None,
+    file_format: options.FileFormat = None,
     accept_truncated: options.AcceptTruncated = False,
     repair: options.Repair = False,
     as_json: Annotated[
@@ -55,6 +56,7 @@ def split(
             segment_s=segment,
             overlap=overlap,
             shifts=shifts,
+            file_format=file_format,
             accept_truncated=accept_truncated,
             repair=repair,
             variables=variables,

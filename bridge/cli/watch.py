@@ -26,6 +26,7 @@ def watch(
     segment: options.Segment = None,
     overlap: options.Overlap = None,
     shifts: options.Shifts = None,
+    file_format: options.FileFormat = None,
     accept_truncated: options.AcceptTruncated = False,
     repair: options.Repair = False,
     poll: Annotated[
@@ -73,6 +74,7 @@ def watch(
         segment_s=segment,
         overlap=overlap,
         shifts=shifts,
+        file_format=file_format,
         accept_truncated=accept_truncated,
         repair=repair,
         variables=variables,

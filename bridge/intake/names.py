@@ -72,14 +72,14 @@ def output_name(source: PurePath, taken: Mapping[str, str]) -> PurePosixPath:
     )
 
 
-def stem_file_name(bounce_name: str, stem: str) -> str:
-    """The file of one stem. bounce_name: the last part of `output_name`.
+def stem_file_name(bounce_name: str, stem: str, suffix: str = ".wav") -> str:
+    """The file of one stem. bounce_name: the last part of `output_name`. suffix: with its dot.
 
     A long stem's name is at the cost of the bounce's. Stems that differ in more than letter case
     and composition get files that do.
     """
     # With its dash, so that a stem named CON needs no change: the file does not begin with it.
-    ending = f" {legal_name(f'- {stem}', _MAX_STEM_BYTES)}.wav"
+    ending = f" {legal_name(f'- {stem}', _MAX_STEM_BYTES)}{suffix}"
     room_bytes = _MAX_NAME_BYTES - _TEMPORARY_ENDING_BYTES - len(ending.encode())
     return legal_name(bounce_name, room_bytes) + ending
 

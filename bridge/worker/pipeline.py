@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bridge import __version__
 from bridge.audio import dither
-from bridge.audio.carry import Carried, carried
+from bridge.audio.carry import carried
 from bridge.audio.decode import Decoder, Survey, survey
-from bridge.audio.encode import PCM_BITS, output_subtype
+from bridge.audio.encode import PCM_BITS
+from bridge.audio.moved import lost_by_cutting
 from bridge.audio.probe import AudioInfo, probe
+from bridge.audio.targets.opening import not_carried
 from bridge.chain.alignment import tail_frames, verify
 from bridge.chain.conditions import Facts
 from bridge.chain.effects import DcRemoval, Place, check, parts
@@ -29,8 +30,9 @@ from bridge.chain.meter import Levels, Meter
 from bridge.chain.render import Measure, render
 from bridge.chain.trim import Span, locate
 from bridge.disk import check_space
-from bridge.errors import PromiseBroken, from_separation
-from bridge.report import Manifest, SourceFacts, StemFacts, level_dbfs
+from bridge.errors import PresetError, PromiseBroken, from_separation
+from bridge.report import Manifest, StemFacts
+from bridge.worker.about import history, source_facts
 from bridge.worker.mixing import Stock, changed, check_pans, longer, mixed, needed
 from bridge.worker.proof import check_shapes, null, null_bound, reading_back
 from bridge.worker.remarks import of_files, source_bits
@@ -46,6 +48,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from bridge.audio.metadata import Metadata
+    from bridge.audio.targets.registry import Target
     from bridge.chain.effects import Effect
     from bridge.chain.mixdown import Mixdown
     from bridge.chain.preset import Preset
@@ -80,6 +84,8 @@ def process(order: Order, separator: Separator, folder: Path, watch: Stopwatch) 
         found = survey(decoder, report)
         outputs, buses = tuple(preset.outputs(sources)), preset.buses(sources)
         tail = _checked_tail(preset, outputs, buses, sources, info)
+        if reason := preset.output.refusal(info, found.frames + tail):
+            raise PresetError(f"preset '{preset.name}': {reason}")
         check_space(folder, needed_bytes(preset, sources, info, found.frames, tail))
     job = _Job(order, preset, separator, info, decoder, found, outputs, buses, tail, folder, watch)
     stock = job.separate()
@@ -215,7 +221,8 @@ class _Job:
 
     def gains_db(self, levels: Mapping[str, Levels]) -> dict[str, float]:
         """The gain of every output: what headroom and normalisation ask for."""
-        preset, can_clip = self.preset, self.subtype in PCM_BITS
+        # What a lossy file is decoded to is played as fixed-point.
+        preset, can_clip = self.preset, self.subtype in PCM_BITS or self.target.lossy
         return gains_db(levels, preset.headroom, preset.normalise, can_clip=can_clip)
 
     def _levels(self, stock: Stock, name: str, highest: float) -> Levels:
@@ -301,7 +308,9 @@ class _Job:
         """
         preset = self.preset
         with self.watch.stage("verify") as report, reading_back():
-            check_shapes(self.folder, stems)
+            check_shapes(self.folder, stems, self.target)
+            if self.target.lossy:
+                return None
             if not preset.is_sum or not preset.has_one_gain or preset.trim is not None:
                 return None
             wanted = [stem for stem in stems if stem.name in self.separator.outputs]
@@ -321,20 +330,7 @@ class _Job:
         order, info = self.order, self.info
         gains = {stem.gain_db for stem in stems}
         return Manifest(
-            source=SourceFacts(
-                path=str(order.source),
-                sha256=order.sha256,
-                frames=self.found.frames,
-                rate_hz=info.rate_hz,
-                channels=info.channels,
-                container=info.container,
-                subtype=info.subtype,
-                time_reference=info.time_reference,
-                peak_dbfs=level_dbfs(self.found.peak),
-                truncated=self.found.truncated,
-                claimed_frames=self.found.claimed_frames,
-                repaired_values=self.found.repaired_values,
-            ),
+            source=source_facts(order, info, self.found, self._carried),
             stems=stems,
             gain_db=gains.pop() if len(gains) == 1 else None,
             null_residual_dbfs=null_dbfs if null_dbfs is None else round(null_dbfs, 2),
@@ -350,7 +346,7 @@ class _Job:
                 *self.separator.notes,
                 *of_files(self.preset, info, stems, self.tail_frames),
             ),
-            not_carried=self._carried.not_carried,
+            not_carried=self._not_carried,
             seconds=dict(self.watch.seconds),
             aligned=self.preset.trim is None,
             tail_frames=self.tail_frames,
@@ -359,28 +355,35 @@ class _Job:
     @property
     def subtype(self) -> str:
         """The depth of the files, as soundfile names it."""
-        wanted = self.preset.output.subtype
-        return output_subtype(self.info)[0] if wanted == "same" else wanted
+        return self.preset.output.depth(self.info)[0]
+
+    @property
+    def target(self) -> Target:
+        """The format of the files."""
+        return self.preset.output.target(self.info.container)
 
     @property
     def _form(self) -> Form:
         return Form(
             info=self.info,
             frames=self.frames,
+            delivery=self.preset.output,
             subtype=self.subtype,
-            chunks=self._carried.chunks,
+            metadata=self._carried,
             limiter=self.preset.limiter,
             seed=self.order.sha256,
         )
 
     @cached_property
-    def _carried(self) -> Carried:
-        layout = {1: "mono", 2: "stereo"}.get(self.info.channels, "multichannel")
-        history = (
-            f"A=PCM,F={self.info.rate_hz},W={PCM_BITS.get(self.subtype, 32)},M={layout},"
-            f"T=stembridge {__version__} {self.separator.name}"
-        )
-        return carried(self.order.source, history)
+    def _carried(self) -> Metadata:
+        line = history(self.target, self.info, self.subtype, self.separator.name)
+        return carried(self.order.source, line)
+
+    @property
+    def _not_carried(self) -> tuple[str, ...]:
+        lost = lost_by_cutting(self._carried) if self.preset.trim is not None else ()
+        lost += not_carried(self.target, self._carried, self.info, self.subtype)
+        return (*self._carried.not_carried, *lost)
 
     def _stage_file(self, name: str, kind: str) -> Staged:
         return Staged(self.folder / f"{name}.{kind}", self.info.channels)

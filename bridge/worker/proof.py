@@ -10,6 +10,7 @@ import soundfile
 
 from bridge.audio.dither import REACH_STEPS
 from bridge.audio.encode import PCM_BITS
+from bridge.audio.targets.readback import shape_of_m4a
 from bridge.errors import OutputError, PromiseBroken
 
 if TYPE_CHECKING:
@@ -18,19 +19,25 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from bridge.audio.targets.registry import Target
     from bridge.report import StemFacts
 
 # Of float files, relative to full scale or the bounce's own peak: -120 dB, some ten roundings.
 FLOAT_NULL = 1e-6
 
 
-def check_shapes(folder: Path, stems: Sequence[StemFacts]) -> None:
+def check_shapes(folder: Path, stems: Sequence[StemFacts], target: Target) -> None:
     """PromiseBroken for a file that does not read back as the manifest has it."""
     for stem in stems:
-        header = soundfile.info(folder / stem.path)
-        shape = (header.frames, header.samplerate, header.channels, header.subtype)
+        path = folder / stem.path
+        shape = shape_of_m4a(path) if target.name == "m4a" else _shape(path)
         if shape != (stem.frames, stem.rate_hz, stem.channels, stem.subtype):
             raise PromiseBroken(f"{stem.path} reads back as {shape}")
+
+
+def _shape(path: Path) -> tuple[int, int, int, str]:
+    header = soundfile.info(path)
+    return header.frames, header.samplerate, header.channels, header.subtype
 
 
 def null(files: Sequence[Path], bounce: Iterable[NDArray[np.float32]], gain: float) -> float:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from bridge.audio.probe import AudioInfo
+    from bridge.audio.targets.registry import Target
     from bridge.chain.delivery import Normalise
     from bridge.chain.preset import Preset
     from bridge.report import StemFacts
@@ -27,10 +28,14 @@ def of_files(
     preset: Preset, info: AudioInfo, stems: Sequence[StemFacts], tail_frames: int
 ) -> Iterator[str]:
     """All warnings about the files of one job."""
-    note = output_subtype(info)[1]
-    if note and preset.output.subtype == "same":
+    target = preset.output.target(info.container)
+    note = preset.output.depth(info)[1]
+    if note:
         yield note
-    yield from _of_depth(info, stems)
+    if target.lossy:
+        yield from _of_codec(target, info, stems)
+    else:
+        yield from _of_depth(info, stems)
     if tail_frames:
         yield (
             f"the files are {tail_frames} frames longer than the bounce, so that echoes and rooms "
@@ -39,9 +44,22 @@ def of_files(
     if preset.trim is not None:
         yield "alignment was given up: the files are trimmed; start_frame says where they begin"
     for stem in stems:
-        yield from _of_peaks(stem)
+        yield from _of_peaks(stem, lossy=target.lossy)
     if preset.normalise is not None and preset.normalise.lufs is not None:
         yield from _missed(stems, preset.normalise)
+
+
+def _of_codec(target: Target, info: AudioInfo, stems: Sequence[StemFacts]) -> Iterator[str]:
+    """What a lossy format does to every file."""
+    delay = stems[0].encoder_delay_frames
+    skipped = f"; players that ignore its gapless data begin {delay} frames late" if delay else ""
+    yield f"{target.title} is lossy: the stems do not add up to the bounce exactly{skipped}"
+    rate_hz = target.out_rate_hz(info.rate_hz)
+    if rate_hz != info.rate_hz:
+        yield (
+            f"{target.title} is {rate_hz} Hz inside: the stems are not at the {info.rate_hz} Hz of "
+            "the bounce, and a DAW has to convert them"
+        )
 
 
 def _of_depth(info: AudioInfo, stems: Sequence[StemFacts]) -> Iterator[str]:
@@ -55,12 +73,17 @@ def _of_depth(info: AudioInfo, stems: Sequence[StemFacts]) -> Iterator[str]:
         )
 
 
-def _of_peaks(facts: StemFacts) -> Iterator[str]:
+def _of_peaks(facts: StemFacts, *, lossy: bool) -> Iterator[str]:
     """What a listener would want to be told of a file's peaks."""
     if facts.clipped_values:
         yield f"{facts.path} clips: {facts.clipped_values} values beyond full scale"
     peak_dbtp = facts.true_peak_dbtp
-    if facts.subtype not in PCM_BITS and peak_dbtp is not None and peak_dbtp > 0:
+    if lossy and facts.peak_dbfs is not None and facts.peak_dbfs > 0:
+        yield (
+            f"{facts.path} rises to {facts.peak_dbfs:+.2f} dBFS when it is decoded, which clips: "
+            "leave it some headroom, as in `headroom: {mode: common, ceiling_dbfs: -1}`"
+        )
+    elif facts.subtype not in PCM_BITS and peak_dbtp is not None and peak_dbtp > 0:
         yield (
             f"{facts.path} has a true peak of {peak_dbtp:+.2f} dBTP: it clips where it is played "
             "or made fixed-point as it is"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bridge.audio.encode import FLOAT_BITS, PCM_BITS, output_subtype
+from bridge.audio.encode import FLOAT_BITS, PCM_BITS
 from bridge.disk import job_bytes
 from bridge.worker.mixing import changed, needed
 
@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
     from bridge.audio.probe import AudioInfo
     from bridge.chain.preset import Preset
+
+# 510 kbit/s, the most there is, for one channel at 32 kHz.
+_LOSSY_BITS = 16
 
 
 def needed_bytes(
@@ -23,8 +26,8 @@ def needed_bytes(
     sources: what the separation delivers. frames: of the bounce. tail_frames: how much longer the
     files are.
     """
-    wanted = preset.output.subtype
-    subtype = output_subtype(info)[0] if wanted == "same" else wanted
+    # Of a lossy file, more than it will take.
+    bits = (PCM_BITS | FLOAT_BITS).get(preset.output.depth(info)[0], _LOSSY_BITS)
     outputs, buses = preset.outputs(sources), preset.buses(sources)
     from_bounce = [bus for bus in buses.values() if bus.base == "mixture"]
     kept = {source for bus in from_bounce for source in changed(bus, sources)}
@@ -34,6 +37,6 @@ def needed_bytes(
         channels=info.channels,
         separated=staged + sum(bool(bus.chain) for bus in buses.values()),
         outputs=len(outputs),
-        value_bytes=(PCM_BITS | FLOAT_BITS)[subtype] // 8,
+        value_bytes=bits // 8,
         chain=bool(tail_frames) or any(preset.chain_of(source) for source in sources),
     )

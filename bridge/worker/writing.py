@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bridge.audio import bext
-from bridge.audio.chunks import Chunk
 from bridge.audio.dither import Dither
-from bridge.audio.encode import PCM_BITS, StemWriter
+from bridge.audio.encode import LONG_FORMS, PCM_BITS
+from bridge.audio.moved import cut as cut_metadata
+from bridge.audio.moved import whole
 from bridge.audio.quantise import quantise_set
+from bridge.audio.targets.opening import writing
+from bridge.audio.targets.spec import Spec
 from bridge.chain.levels import db_to_linear, linear_to_dbfs
 from bridge.chain.meter import Meter
 from bridge.chain.render import render
@@ -28,7 +31,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bridge.audio.dither import Kind
+    from bridge.audio.metadata import Metadata
     from bridge.audio.probe import AudioInfo
+    from bridge.chain.delivery import Output as Delivery
     from bridge.chain.effects import Limiter
 
     Audio = NDArray[np.float32]
@@ -40,8 +45,9 @@ class Form:
 
     info: AudioInfo
     frames: int
+    delivery: Delivery
     subtype: str
-    chunks: Sequence[Chunk]
+    metadata: Metadata
     limiter: Limiter | None
     seed: str
 
@@ -96,6 +102,7 @@ def write(
             _append(pens, blocks, pool)
             told(blocks[0].shape[1])
         for pen in pens:
+            pen.finish()
             pen.writer.close()  # each waits for the disk, which may be slow: tell that we live
             told(0)
     return tuple(pen.facts() for pen in pens)
@@ -107,18 +114,8 @@ class _Pen:
     def __init__(self, output: Output, form: Form, dither: Kind, stack: ExitStack) -> None:
         self.output, self._dither = output, dither
         info = form.info
-        self.writer = stack.enter_context(
-            StemWriter(
-                output.path,
-                rate_hz=info.rate_hz,
-                channels=info.channels,
-                frames=output.span.frames,
-                subtype=form.subtype,
-                channel_mask=info.channel_mask,
-                extensible=info.extensible,
-                chunks=moved(form.chunks, output.span.start_frame),
-            )
-        )
+        self.spec = _spec(output, form)
+        self.writer = stack.enter_context(writing(output.path, self.spec))
         self.meter = Meter(info.rate_hz, info.channels, mask=info.channel_mask)
         self.dither = Dither(dither, f"{form.seed} {output.name}", info.channels)
 
@@ -132,16 +129,31 @@ class _Pen:
         self.writer.write_int(steps)
         self.meter.add(np.clip(exact, -1.0, 1.0).astype(np.float32))
 
+    def finish(self) -> None:
+        """Once all audio was heard: the loudness that the bounce states is this file's own."""
+        data = self.spec.metadata.find(b"bext")
+        if not self.spec.metadata.states_loudness or data is None:
+            return
+        levels, programme = self.meter.levels, self.meter.programme
+        stated = (
+            levels.lufs,
+            programme.range_lu,
+            levels.true_peak_dbtp,
+            programme.max_momentary_lufs,
+            programme.max_short_term_lufs,
+        )
+        self.writer.restate(bext.parse(data).with_loudness(stated).to_bytes())
+
     def facts(self) -> StemFacts:
         """Once it is written."""
-        levels, form = self.meter.levels, self.writer.form
+        levels, spec = self.meter.levels, self.spec
         return StemFacts(
             name=self.output.name,
             path=self.writer.path.name,
-            frames=form.frames,
-            rate_hz=form.rate_hz,
-            channels=form.channels,
-            subtype=form.subtype,
+            frames=spec.out_frames,
+            rate_hz=spec.out_rate_hz,
+            channels=spec.channels,
+            subtype=spec.subtype,
             peak_dbfs=level_dbfs(self.writer.peak),
             clipped_values=self.writer.clipped,
             sha256=self.writer.sha256,
@@ -151,13 +163,14 @@ class _Pen:
             gain_db=round(self.output.gain_db, 6),
             dither=self._dither,
             start_frame=self.output.span.start_frame,
+            encoder_delay_frames=self.writer.encoder_delay_frames,
         )
 
 
 def _append(
     pens: Sequence[_Pen], blocks: Sequence[NDArray[np.floating]], pool: ThreadPoolExecutor
 ) -> None:
-    bits = PCM_BITS.get(pens[0].writer.form.subtype)
+    bits = PCM_BITS.get(pens[0].spec.subtype)
     if bits is None:
         deque(pool.map(_Pen.take_float, pens, blocks), maxlen=0)
         return
@@ -170,14 +183,25 @@ def _append(
     deque(pool.map(_Pen.take_rounded, pens, blocks, rounded_blocks), maxlen=0)
 
 
-def moved(chunks: Sequence[Chunk], start_frame: int) -> tuple[Chunk, ...]:
-    """The metadata of a file that begins later: its time reference counts from its first frame."""
-    if not start_frame:
-        return tuple(chunks)
-    return tuple(_later(chunk, start_frame) if chunk.id == b"bext" else chunk for chunk in chunks)
+def _spec(output: Output, form: Form) -> Spec:
+    info, delivery = form.info, form.delivery
+    return Spec(
+        target=delivery.target(info.container),
+        rate_hz=info.rate_hz,
+        channels=info.channels,
+        frames=output.span.frames,
+        subtype=form.subtype,
+        channel_mask=info.channel_mask,
+        extensible=info.extensible,
+        rf64=info.container in LONG_FORMS,
+        metadata=_metadata(output, form),
+        bitrate_kbps=delivery.bitrate_kbps,
+        quality=delivery.vorbis_quality,
+    )
 
 
-def _later(chunk: Chunk, start_frame: int) -> Chunk:
-    parsed = bext.parse(chunk.data)
-    later = replace(parsed, time_reference=parsed.time_reference + start_frame)
-    return Chunk(b"bext", later.to_bytes())
+def _metadata(output: Output, form: Form) -> Metadata:
+    span, rate_hz = output.span, form.info.rate_hz
+    if span == Span(0, form.frames):
+        return whole(form.metadata, span.frames, rate_hz)
+    return cut_metadata(form.metadata, span.start_frame, span.frames, rate_hz)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import io
 import struct
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import soundfile
 
 from tests.audio_files import chunk, ds64, fmt, pcm16, riff
+from tests.metadata_files import laden
 from tests.support import ROOT
 
 if TYPE_CHECKING:
@@ -60,6 +63,9 @@ def audio() -> Iterator[bytes]:
     yield riff(form, data, size=36)
     big = fmt(RATE_HZ, 1, order=">")
     yield riff(big, chunk(b"data", pcm16(FRAMES, 1, order=">"), order=">"), magic=b"RIFX")
+    with tempfile.TemporaryDirectory() as folder:
+        for data in laden(Path(folder)):
+            yield data[: MAX_BYTES["chunks"]]
 
 
 def presets() -> Iterator[bytes]:

@@ -57,7 +57,7 @@ def probe(data: bytes) -> None:
 
 
 def chunks(data: bytes) -> None:
-    """The chunk reader and what is carried: never more bytes than the file has."""
+    """The chunk reader and what is carried: never more bytes than the file accounts for."""
     path = _file(data)
     with contextlib.suppress(BounceError):
         layout = read_layout(path)
@@ -68,7 +68,8 @@ def chunks(data: bytes) -> None:
                 assert len(read_chunk(file, ref)) <= min(len(data), MAX_CHUNK_BYTES)
     with contextlib.suppress(BounceError):
         found = carried(path, "A=PCM")
-        assert sum(len(chunk.data) for chunk in found.chunks) <= len(data) + 1000
+        # The same may be said in several chunks, and a marker of 8 bytes becomes a cue of 24.
+        assert sum(len(chunk.data) for chunk in found.chunks) <= 10 * len(data) + 1000
 
 
 def preset(data: bytes) -> None:

@@ -20,6 +20,7 @@ BEYOND = {
     *("publishes_nothing", "summary_two_lines", "schema_1_extends", "schema_1_session"),
     *("extends_self", "extends_missing", "extends_no_file"),
     *("variable_unknown", "variable_value"),
+    *("format_bitrate", "format_depth", "format_without_effect"),
 }
 
 

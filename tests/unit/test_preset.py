@@ -76,6 +76,15 @@ PROBLEMS: dict[str, list[str]] = {
         "14: 'has_stem' must be a stem's name or a list of them; write `has_stem: vocals`",
         "15: 'min_rate_hz' is 5; allowed is a number, 8000 to 192000 Hz",
     ],
+    "format_bitrate": [
+        (
+            "3: MP3 has no 200 kbit/s; choose 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, "
+            "256, 320"
+        ),
+    ],
+    "format_depth": ["3: FLAC does not hold FLOAT; choose PCM_16 or PCM_24, or `format: wav`"],
+    "format_unknown": ["4: 'format' is 'aif'; did you mean 'aiff'?"],
+    "format_without_effect": ["3: 'dither' has no effect with `format: mp3`; remove it"],
     "ceiling_without_effect": [
         "5: 'ceiling_dbfs' has no effect with `mode: none`; remove one of them",
     ],
@@ -468,7 +477,9 @@ def test_the_hash_follows_the_sound_and_not_the_words(tmp_path: Path) -> None:
         "chain: [highpass]", "chain: [lowpass: {cutoff_hz: 80}]", "headroom: {mode: none}",
         "headroom: {ceiling_dbfs: -1}", "limiter: {}", "limiter: {true_peak: false}",
         "stems: [vocals]", "mixdowns: {m: {rest: 0}}", "mixdowns: {m: {rest: -1}}",
-        "output: {subtype: FLOAT}", "bounce: {repair: true}", "bounce: {accept_truncated: true}",
+        "output: {subtype: FLOAT}", "output: {format: flac}", "output: {format: mp3}",
+        "output: {format: mp3, bitrate_kbps: 128}", "output: {format: ogg, quality: 3}",
+        "bounce: {repair: true}", "bounce: {accept_truncated: true}",
     ]  # fmt: skip
     digests = [digest(f"{HEAD}{change}\n") for change in changes]
     assert len({base, *digests}) == len(changes) + 1

@@ -19,6 +19,7 @@ import yaml
 import separator
 from bridge.audio.decode import Decoder, survey
 from bridge.audio.probe import probe
+from bridge.audio.targets.registry import TARGETS
 from bridge.chain import effects, inspection
 from bridge.chain import preset as presets
 from bridge.cli import app
@@ -167,7 +168,7 @@ def test_every_command_parses(line: str) -> None:
 def test_an_unknown_option_would_be_noticed() -> None:
     command = find_command(["split"])
     with pytest.raises(Exception, match="No such option"):
-        command.make_context("split", ["mix.wav", "--format", "flac"])
+        command.make_context("split", ["mix.wav", "--stereo", "yes"])
 
 
 def test_every_command_is_mentioned() -> None:
@@ -175,6 +176,18 @@ def test_every_command_is_mentioned() -> None:
     for name, command in group.commands.items():
         for words in [f"{name} {sub}" for sub in getattr(command, "commands", ())] or [name]:
             assert re.search(rf"\b{words}\b", README), words
+
+
+def test_the_table_of_formats_is_the_codes() -> None:
+    rows = table("format", "file", "depth")
+    assert [row[0].strip("`") for row in rows] == list(TARGETS)
+    for name, suffix, depth, *_, delay in rows:
+        target = TARGETS[name.strip("`")]
+        assert suffix == f"`{target.suffix}`"
+        assert depth.startswith("lossy") is target.lossy
+        assert not int(delay) or target.lossy
+        if target.rates_hz is not None:
+            assert f"up to {target.rates_hz[-1] // 1000} kHz" in depth
 
 
 def test_every_make_target_exists() -> None:

@@ -135,7 +135,7 @@ mixdowns:
     when: {has_stem: vocals}
 master: [compressor, limiter: {ceiling_dbtp: -2}]
 stems: [vocals]
-output: {subtype: FLOAT}
+output: {format: caf, subtype: FLOAT}
 session: [reaper, aaf]
 bounce: {accept_truncated: true}
 """

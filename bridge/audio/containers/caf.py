@@ -1,0 +1,103 @@
+"""Core Audio Format: the chunk list, and what `info`, `mark` and `strg` say.
+
+Source: Apple "Core Audio Format Specification 1.0". Everything is big-endian.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from typing import TYPE_CHECKING, BinaryIO
+
+from bridge.audio import cues, tags
+from bridge.audio.chunks import MAX_CHUNKS, ChunkRef, size_bytes
+from bridge.audio.containers.pieces import Room, read
+from bridge.audio.metadata import Mark, Metadata
+from bridge.audio.text import shown, text_of
+from bridge.audio.wav_chunks import translated
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+_STRUCTURAL = frozenset(
+    {b"desc", b"data", b"pakt", b"kuki", b"free", b"chan", b"peak", b"edct", b"ovvw"}
+)
+_KNOWN = {b"info", b"mark", b"strg"}
+_MARKER = ">IdI8sI"  # type, position in frames, id, SMPTE time, channel
+_MARKER_BYTES = struct.calcsize(_MARKER)
+# The names of the info chunk that Vorbis comments have another word for.
+_NAMES = {
+    "TRACK NUMBER": "TRACKNUMBER",
+    "YEAR": "DATE",
+    "RECORDED DATE": "DATE",
+    "COMMENTS": "COMMENT",
+    "TEMPO": "BPM",
+    "KEY SIGNATURE": "KEY",
+    "SOURCE APPLICATION": "ENCODER",
+    "ENCODING APPLICATION": "ENCODER",
+}
+_FALSE_FOR_STEMS = ("APPROXIMATE DURATION", "NOMINAL BIT RATE", "CHANNEL LAYOUT")
+
+
+def refs(file: BinaryIO) -> tuple[ChunkRef, ...]:
+    """Every chunk up to the audio, and those behind it where its size is known."""
+    file_bytes = size_bytes(file)
+    found: list[ChunkRef] = []
+    at = 8
+    while at + 12 <= file_bytes and len(found) < MAX_CHUNKS:
+        file.seek(at)
+        chunk_id, size = struct.unpack(">4sq", file.read(12).ljust(12, b"\0"))
+        if size < 0:  # the audio, and the rest of the file
+            break
+        found.append(ChunkRef(chunk_id, at + 12, size))
+        at += 12 + size
+    return tuple(found)
+
+
+def of_file(file: BinaryIO, history: str) -> Metadata:
+    """The metadata of an open CAF."""
+    room = Room()
+    of_id: dict[bytes, bytes] = {}
+    for piece in read(file, refs(file), _STRUCTURAL):
+        if piece.id not in _KNOWN or piece.id in of_id:
+            room.left.append(piece.name)
+        elif room.takes(piece):
+            of_id[piece.id] = piece.data
+    found, false = tags.gathered(_info(of_id.get(b"info", b"")))
+    names = dict(_strings(of_id.get(b"strg", b"")))
+    metadata = Metadata(
+        tags=found,
+        marks=cues.in_order(_marks(of_id.get(b"mark", b""), names)),
+        tempo_bpm=tags.tempo_bpm(found),
+        time_reference=tags.time_reference(found),
+    )
+    return translated(metadata.without(*room.left, *false), history)
+
+
+def _info(data: bytes) -> Iterator[tuple[str, str]]:
+    """Keys and values, each ended by a NUL, behind a count that nothing depends on."""
+    words = data[4:].split(b"\0", 2 * tags.MAX_TAGS)
+    for key, value in zip(words[::2], words[1::2], strict=False):
+        name = text_of(key).upper()
+        if not name.startswith(_FALSE_FOR_STEMS):
+            yield _NAMES.get(name, name), text_of(value)
+
+
+def _strings(data: bytes) -> Iterator[tuple[int, str]]:
+    """(id, text): a table of ids and offsets, then the texts."""
+    count = min(int.from_bytes(data[:4], "big"), max(len(data) - 4, 0) // 12, cues.MAX_MARKS)
+    texts = 4 + 12 * int.from_bytes(data[:4], "big")
+    for at in range(4, 4 + 12 * count, 12):
+        name, offset = struct.unpack(">Iq", data[at : at + 12])
+        if 0 <= offset < len(data):
+            start = texts + offset
+            yield name, shown(text_of(data[start : data.find(b"\0", start) + 1 or None]))
+
+
+def _marks(data: bytes, names: dict[int, str]) -> Iterator[Mark]:
+    count = min(int.from_bytes(data[4:8], "big"), max(len(data) - 8, 0) // _MARKER_BYTES)
+    for at in range(8, 8 + _MARKER_BYTES * min(count, cues.MAX_MARKS), _MARKER_BYTES):
+        _, position, name, _, _ = struct.unpack(_MARKER, data[at : at + _MARKER_BYTES])
+        if math.isfinite(position) and 0 <= position < 1 << 48:
+            yield Mark(round(position), names.get(name, ""))

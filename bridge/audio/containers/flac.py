@@ -1,0 +1,123 @@
+"""FLAC: comments, pictures, cue sheet, and the chunks of the WAV or AIFF that it was made from.
+
+Source: RFC 9639 section 8, and Xiph.Org's registry of application ids ("foreign metadata": a
+chunk of the first file in each block).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, BinaryIO
+
+from bridge.audio import cues, flac, tags, vorbis
+from bridge.audio.chunks import ChunkRef
+from bridge.audio.containers import aiff, riff
+from bridge.audio.containers.pieces import Piece, Room, piece_of
+from bridge.audio.metadata import Metadata
+from bridge.audio.tags import Tagged
+from bridge.audio.text import shown
+from bridge.audio.wav_chunks import translated
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bridge.audio.metadata import Picture
+
+_STRUCTURAL = {0, 1, 3}  # STREAMINFO, PADDING, SEEKTABLE
+_APPLICATION, _COMMENTS, _SHEET, _PICTURE = 2, 4, 5, 6
+_NAMES = {
+    _APPLICATION: "APPLICATION",
+    _COMMENTS: "comments",
+    _SHEET: "CUESHEET",
+    _PICTURE: "PICTURE",
+}
+_RIFF, _AIFF = b"riff", b"aiff"
+# Everything else of the foreign chunks says the same as the comments, or less.
+_FROM_WAV = {b"bext", b"iXML", b"smpl", b"inst", b"acid", b"axml", b"chna", b"dbmd", b"_PMX"}
+
+
+def of_file(file: BinaryIO, start: int, history: str) -> Metadata:
+    """The metadata of an open FLAC whose stream begins at byte `start`."""
+    room = Room()
+    bodies: dict[int, list[bytes]] = {}
+    for block in flac.blocks(file, start) or ():
+        if block.type in _STRUCTURAL:
+            continue
+        name = _NAMES.get(block.type, f"FLAC block {block.type}")
+        ref = ChunkRef(name.encode(), block.offset, block.size_bytes)
+        piece = piece_of(file, ref)
+        if block.type not in _NAMES:
+            room.left.append(name)
+        elif room.takes(piece):
+            bodies.setdefault(block.type, []).append(piece.data)
+    head = flac.read_head(file, start)
+    return joined(bodies, room, head.rate_hz if head else 0, history)
+
+
+def joined(bodies: dict[int, list[bytes]], room: Room, rate_hz: int, history: str) -> Metadata:
+    """The neutral form of the bodies of its blocks, by their types."""
+    comments = bodies.get(_COMMENTS, [])
+    tagged = vorbis.comments(comments[0]) if comments else Tagged()
+    pictures = (*tagged.pictures, *_pictures(bodies.get(_PICTURE, ()), room))
+    first = _foreign(bodies.get(_APPLICATION, ()), room, history)
+    sheets = bodies.get(_SHEET, [])
+    # The same places are often told twice: in the chunks of the first file they have lengths too.
+    marks = (
+        first.marks
+        or vorbis.chapters(tagged.tags, rate_hz)
+        or (vorbis.sheet_marks(sheets[0]) if sheets else ())
+    )
+    found = tags.joined(tagged.tags, first.tags)
+    time_reference = first.time_reference
+    if time_reference is None:
+        time_reference = tags.time_reference(found)
+    metadata = Metadata(
+        tags=found,
+        marks=cues.in_order(marks),
+        tempo_bpm=first.tempo_bpm or tags.tempo_bpm(found),
+        time_reference=time_reference,
+        pictures=tuple(pictures) or first.pictures,
+        cuesheet=sheets[0] if sheets else None,
+        not_carried=tagged.left,
+    )
+    made = translated(metadata.without(*room.left, *first.not_carried), history)
+    return _with(made, first)
+
+
+def _with(made: Metadata, first: Metadata) -> Metadata:
+    """The chunks of the first file where they say more than those that were made."""
+    kept = [chunk for chunk in first.chunks if chunk.id in _FROM_WAV]
+    ids = {chunk.id for chunk in kept}
+    if any(chunk.id == b"cue " for chunk in first.chunks):
+        kept += [c for c in first.chunks if c.id == b"cue " or c.data[:4] == b"adtl"]
+        made = replace(
+            made,
+            chunks=tuple(c for c in made.chunks if c.id != b"cue " and c.data[:4] != b"adtl"),
+        )
+    rest = [chunk for chunk in made.chunks if chunk.id not in ids]
+    return replace(made, chunks=(*kept, *rest), states_loudness=first.states_loudness)
+
+
+def _pictures(blocks: Sequence[bytes], room: Room) -> list[Picture]:
+    found = [vorbis.picture(block) for block in blocks]
+    room.left += ["PICTURE (damaged or a link)"] * (None in found)
+    return [picture for picture in found if picture]
+
+
+def _foreign(blocks: Sequence[bytes], room: Room, history: str) -> Metadata:
+    """What the first file said: its chunks, each behind the application's id."""
+    pieces: dict[bytes, list[Piece]] = {_RIFF: [], _AIFF: []}
+    for block in blocks:
+        kind, head, data = block[:4], block[4:12], block[12:]
+        if kind not in pieces or len(head) < 8:
+            room.left.append(f"APPLICATION {shown(kind.decode('ascii', 'replace'))}")
+            continue
+        size = int.from_bytes(head[4:], "little" if kind == _RIFF else "big")
+        if head[:4] in {b"RIFF", b"RF64", b"FORM", b"data", b"SSND"}:
+            continue  # these stand for the whole file, and for the audio
+        pieces[kind].append(Piece(head[:4], data[:size], size, whole=len(data) >= size))
+    if pieces[_AIFF]:
+        known = (p for p in pieces[_AIFF] if p.id not in aiff.STRUCTURAL)
+        return aiff.gather(known, history)
+    known = (p for p in pieces[_RIFF] if p.id not in riff.STRUCTURAL)
+    return riff.gather(known, "little", history)

@@ -1,0 +1,82 @@
+"""WAV, RIFX, RF64, BW64, and the chunks of one wherever they lie (Wave64, FLAC)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from bridge.audio import bext, cues, tempo
+from bridge.audio.chunks import Chunk
+from bridge.audio.containers.pieces import Piece, Room
+from bridge.audio.wav_chunks import understood
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from bridge.audio.bext import ByteOrder
+    from bridge.audio.metadata import Metadata
+
+# Positions in these are frames of the file, and a stem has the same frames; channels of the audio
+# definition model (ITU-R BS.2076: axml, bxml, sxml, chna; dbmd) are those of the file, and a stem
+# has the same channels.
+_VERBATIM = {
+    *(b"iXML", b"cue ", b"smpl", b"inst", b"acid", b"id3 ", b"ID3 ", b"_PMX", b"ubxt"),
+    *(b"axml", b"bxml", b"sxml", b"chna", b"dbmd"),
+}
+# Lists with a meaning of their own: labels of the cue points, and title, artist and the like.
+_LISTS = {b"adtl", b"INFO"}
+
+# About the container, or derived from the audio and false for a stem: not worth a word.
+STRUCTURAL = frozenset(
+    {
+        *(b"fmt ", b"data", b"ds64", b"fact", b"PEAK", b"JUNK", b"junk", b"PAD ", b"FLLR", b"Fake"),
+        *(b"levl", b"LGWV", b"MD5 "),
+    }
+)
+
+# Bytes and text read the same in a big-endian file; numbers have to be turned around.
+_ORDERLESS = {b"iXML", b"inst", b"id3 ", b"ID3 ", b"_PMX", b"axml"}
+_TURNED: dict[bytes, Callable[[bytes], bytes]] = {
+    b"cue ": cues.turned_cue,
+    b"smpl": cues.turned_smpl,
+    b"acid": tempo.turned,
+}
+
+
+def gather(pieces: Iterable[Piece], order: ByteOrder, history: str) -> Metadata:
+    """The metadata of chunks in the order in which they are to be written.
+
+    `bext` is rebuilt with `history` added to its coding history; the others are taken as they are,
+    turned around from a big-endian file.
+    """
+    chunks: list[Chunk] = []
+    room = Room()
+    states_loudness = False
+    for piece in pieces:
+        if piece.id == b"bext" and not any(chunk.id == b"bext" for chunk in chunks):
+            parsed = bext.parse(piece.data, order)
+            states_loudness = parsed.states_loudness
+            chunks.append(Chunk(b"bext", parsed.for_stem(history).to_bytes()))
+            continue
+        data = _carried(piece, order)
+        if data is None:
+            big = order == "big" and _carried(piece, "little") is not None
+            room.left.append(f"{piece.name} (big-endian)" if big else piece.name)
+        elif room.takes(piece):
+            chunks.append(Chunk(piece.id, data))
+    found = understood(chunks, room.left, history)
+    return replace(found, states_loudness=states_loudness)
+
+
+def _carried(piece: Piece, order: ByteOrder) -> bytes | None:
+    """Its data, little-endian; None for what is not known to be true of a stem, or not readable."""
+    form = piece.data[:4]
+    is_list = piece.id.upper() == b"LIST" and form in _LISTS
+    if piece.id not in _VERBATIM and not is_list:
+        return None
+    if order == "little" or piece.id in _ORDERLESS:
+        return piece.data
+    if is_list:
+        return form + cues.turned_list(piece.data[4:])
+    turn = _TURNED.get(piece.id)
+    return turn(piece.data) if turn else None

@@ -1,0 +1,146 @@
+"""Title, artist and the like under one set of names, and the `LIST` `INFO` of a WAV.
+
+The names are those of Vorbis comments, in upper case. Sources: Xiph.Org "Ogg Vorbis I format
+specification: comment field"; Microsoft "Multimedia Programming Interface and Data Specifications
+1.0", INFO list; the field names that players agree on beyond them.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from bridge.audio import tempo
+from bridge.audio.cues import parts
+from bridge.audio.text import text_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from bridge.audio.metadata import Picture
+
+Tags = dict[str, tuple[str, ...]]
+
+MAX_TAGS = 1000  # real files have fewer than 50
+_DIGITS = 20  # of the largest number of 64 bits
+_MAX_VALUES = 100  # under one name
+_SIZE_LIMIT = 1 << 20  # characters of one value; the longest lyrics have a few thousand
+
+_INFO = {
+    b"INAM": "TITLE",
+    b"IART": "ARTIST",
+    b"IPRD": "ALBUM",
+    b"ICRD": "DATE",
+    b"IGNR": "GENRE",
+    b"ICMT": "COMMENT",
+    b"ITRK": "TRACKNUMBER",
+    b"ICOP": "COPYRIGHT",
+    b"IENG": "ENGINEER",
+    b"ISFT": "ENCODER",
+    b"IMUS": "COMPOSER",
+    b"IWRI": "LYRICIST",
+    b"ILNG": "LANGUAGE",
+    b"ITCH": "ENCODEDBY",
+    b"IPUB": "ORGANIZATION",
+    b"IBPM": "BPM",
+    b"ISRC": "SOURCE",  # who supplied it; not the code of a recording
+    b"ISBJ": "DESCRIPTION",
+    b"IKEY": "KEYWORDS",
+}
+_INFO_ALSO = {b"IPRT": "TRACKNUMBER"}  # what some write for it
+_INFO_OF = {name: chunk_id for chunk_id, name in _INFO.items()}
+
+_OF_THE_FILE = "WAVEFORMATEXTENSIBLE_CHANNEL_MASK"  # read where the header is
+# The level of the bounce, and where its encoder put the first frame: false for a stem.
+_FALSE_FOR_STEMS = ("REPLAYGAIN_", "R128_", "ITUNSMPB", "ITUNNORM", "ITUNPGAP")
+_TEMPOS = ("BPM", "TBPM", "TEMPO")
+_TIME_REFERENCES = ("TIME_REFERENCE", "TIMEREFERENCE")  # as ffmpeg names that of `bext`
+
+
+@dataclass
+class Tagged:
+    """What a tag holds. `left` names the rest; `chapters` is (start, end) in ms and a title."""
+
+    tags: Tags = field(default_factory=dict)
+    pictures: tuple[Picture, ...] = ()
+    left: tuple[str, ...] = ()
+    chapters: tuple[tuple[int, int, str], ...] = ()
+
+
+def gathered(found: Iterable[tuple[str, str]]) -> tuple[Tags, tuple[str, ...]]:
+    """Values under their names, and the names of those that would be false for a stem."""
+    tags: Tags = {}
+    false: list[str] = []
+    for name, value in found:
+        key = _key(name)
+        text = value.replace("\0", " ").encode("utf-8", "replace").decode()[:_SIZE_LIMIT].strip()
+        if (
+            not key
+            or not text
+            or key == _OF_THE_FILE
+            or (len(tags) >= MAX_TAGS and key not in tags)
+        ):
+            continue
+        if key.startswith(_FALSE_FOR_STEMS):
+            false.append(f"tag {key} (true of the bounce alone)")
+            continue
+        values = tags.get(key, ())
+        if text not in values and len(values) < _MAX_VALUES:
+            tags[key] = (*values, text)
+    return tags, tuple(dict.fromkeys(false))
+
+
+def _key(name: str) -> str:
+    """A name that Vorbis comments allow: printable ASCII without "="."""
+    return "".join(c for c in name.upper() if " " <= c <= "}" and c != "=").strip()[:255]
+
+
+def joined(first: Mapping[str, tuple[str, ...]], *others: Mapping[str, tuple[str, ...]]) -> Tags:
+    """All tags; the earlier mapping is believed where two have one name."""
+    tags = dict(first)
+    for other in others:
+        for name, values in other.items():
+            tags.setdefault(name, values)
+    return tags
+
+
+def tempo_bpm(tags: Mapping[str, tuple[str, ...]]) -> float | None:
+    """What the tags say of the tempo."""
+    found = (tempo.of_text(tags[name][0]) for name in _TEMPOS if name in tags)
+    return next((bpm for bpm in found if bpm), None)
+
+
+def time_reference(tags: Mapping[str, tuple[str, ...]]) -> int | None:
+    """Position of the first frame in frames since midnight, as ffmpeg passes it on."""
+    for name in _TIME_REFERENCES:
+        text = tags.get(name, ("",))[0]
+        if text.isascii() and text.isdigit() and len(text) <= _DIGITS:
+            return int(text) % (1 << 64)
+    return None
+
+
+def lasting(tags: Mapping[str, tuple[str, ...]]) -> Tags:
+    """Without positions: they have fields of their own, and would be false once a file is cut."""
+    return {
+        name: values
+        for name, values in tags.items()
+        if name not in _TIME_REFERENCES and not name.startswith("CHAPTER")
+    }
+
+
+def of_info(body: bytes) -> Tags:
+    """Tags of an `INFO` list, given without its form."""
+    names = {**_INFO, **_INFO_ALSO}
+    found = ((names[kind], text_of(data)) for kind, data in parts(body) if kind in names)
+    return gathered(found)[0]
+
+
+def info(tags: Mapping[str, tuple[str, ...]]) -> bytes:
+    """An `INFO` list of those tags that it has a place for; empty where there is none."""
+    body = b""
+    for name, values in tags.items():
+        if name in _INFO_OF:
+            text = ", ".join(values).encode() + b"\0"
+            body += struct.pack("<4sI", _INFO_OF[name], len(text)) + text + bytes(len(text) % 2)
+    return b"INFO" + body if body else b""

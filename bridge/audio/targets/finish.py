@@ -1,0 +1,42 @@
+"""The last steps of a file that an encoder wrote: tags, onto the disk, checksum."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from mutagen import MutagenError
+
+from bridge.disk import disk_errors, refusal
+from bridge.errors import PromiseBroken
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_HASHED_BYTES = 1 << 20
+
+
+@contextmanager
+def tagging(path: Path) -> Iterator[None]:
+    """What mutagen met becomes an error of the tree: mostly the system's refusal to write."""
+    try:
+        with disk_errors(path):
+            yield
+    except MutagenError as error:
+        cause = error.args[0] if error.args else None
+        if isinstance(cause, OSError):
+            raise refusal(cause, path) from error
+        raise PromiseBroken(f"{path.name} cannot be tagged ({error}); please report it") from error
+
+
+def sealed(path: Path) -> str:
+    """Waits until the file is on the disk; its sha256 in hex. Raises OutputError."""
+    digest = hashlib.sha256()
+    with disk_errors(path), path.open("rb+") as file:
+        os.fsync(file.fileno())
+        while data := file.read(_HASHED_BYTES):
+            digest.update(data)
+    return digest.hexdigest()

@@ -1,0 +1,70 @@
+"""What a FLAC file holds beside its audio (RFC 9639 section 8), put into one that is written.
+
+The header and all chunks of the WAV that the stem would be stand in APPLICATION blocks, as
+`flac --keep-foreign-metadata` leaves them there: that program makes the very WAV of the file.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING
+
+from mutagen import flac
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from bridge.audio.encode import WavForm
+    from bridge.audio.metadata import Metadata, Picture
+    from bridge.audio.tags import Tags
+
+_APPLICATION, _CUESHEET = 2, 5
+_MAX_BLOCK_BYTES = (1 << 24) - 1  # of its body
+
+
+def put(path: Path, metadata: Metadata, tags: Tags, wav: WavForm, cuesheet: bytes | None) -> None:
+    """Into a FLAC file that has none of it. wav: without its audio, the file as a WAV."""
+    file = flac.FLAC(path)
+    if file.tags is None:
+        file.add_tags()
+    for name, values in tags.items():
+        file[name] = list(values)
+    if cuesheet is not None:
+        file.metadata_blocks.append(_block(_CUESHEET, cuesheet))
+    for picture in metadata.pictures:
+        file.add_picture(pictured(picture))
+    for foreign in _foreign(wav) if wav.chunks else ():
+        file.metadata_blocks.append(_block(_APPLICATION, b"riff" + foreign))
+    file.save()
+
+
+def pictured(picture: Picture) -> flac.Picture:
+    """A PICTURE block."""
+    made = flac.Picture()
+    made.type, made.mime, made.desc = picture.kind, picture.mime, picture.description
+    made.data = picture.data
+    return made
+
+
+def _foreign(wav: WavForm) -> Iterator[bytes]:
+    """RIFF and WAVE; every chunk with its header and pad byte; of the audio, the header."""
+    head, tail = wav.head(), wav.tail()[wav.data_bytes % 2 :]
+    parts = [head[:12], *_chunks(head[12:-8]), head[-8:], *_chunks(tail)]
+    if all(len(part) + 4 <= _MAX_BLOCK_BYTES for part in parts):
+        yield from parts
+
+
+def _chunks(data: bytes) -> Iterator[bytes]:
+    at = 0
+    while at < len(data):
+        (size,) = struct.unpack_from("<I", data, at + 4)
+        end = at + 8 + size + size % 2
+        yield data[at:end]
+        at = end
+
+
+def _block(code: int, data: bytes) -> flac.MetadataBlock:
+    made = flac.MetadataBlock(data)
+    vars(made)["code"] = code  # mutagen has a class for each number, but for APPLICATION
+    return made

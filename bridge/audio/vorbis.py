@@ -1,0 +1,108 @@
+"""Vorbis comments, pictures and cue sheets as FLAC and Ogg hold them, read by mutagen.
+
+Source: RFC 9639 sections 8.6 to 8.8. mutagen gets bytes that are already in memory, so that no
+length in them is believed before it was held against what is there.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from typing import TYPE_CHECKING, Any
+
+from bridge.audio import cues
+from bridge.audio.id3 import UNREADABLE
+from bridge.audio.metadata import Mark, Picture
+from bridge.audio.tags import Tagged, gathered
+from bridge.audio.text import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+_PICTURE_NAMES = ("METADATA_BLOCK_PICTURE", "COVERART")
+# CHAPTER001=00:01:02.500 and CHAPTER001NAME=Verse: how chapters are written in Vorbis comments.
+_CHAPTER = re.compile(r"CHAPTER(\d{1,4})")
+_TIME = re.compile(r"(\d{1,3}):(\d{1,2}):(\d{1,2}(?:\.\d{1,9})?)")
+_LEAD_OUT = {170, 255}  # section 8.7: the number of the lead-out track of a CD, and of others
+
+
+def comments(block: bytes) -> Tagged:
+    """The body of a VORBIS_COMMENT block."""
+    from mutagen import MutagenError
+    from mutagen.flac import VCFLACDict
+
+    try:
+        found: Any = VCFLACDict(block, framing=False)
+        return of_pairs(list(found))
+    except (MutagenError, *UNREADABLE):
+        return Tagged(left=("Vorbis comments (damaged)",))
+
+
+def of_pairs(pairs: Iterable[tuple[str, str]]) -> Tagged:
+    """Tags and embedded pictures of names with their values."""
+    rest, pictures, left = [], [], []
+    for name, value in pairs:
+        if name.upper() not in _PICTURE_NAMES:
+            rest.append((name, value))
+            continue
+        found = _embedded(value) if name.upper() == _PICTURE_NAMES[0] else None
+        if found:
+            pictures.append(found)
+        else:
+            left.append(f"tag {name.upper()}")
+    tags, false = gathered(rest)
+    return Tagged(tags, tuple(pictures), tuple(dict.fromkeys((*left, *false))))
+
+
+def _embedded(value: str) -> Picture | None:
+    try:
+        return picture(base64.b64decode(value, validate=True))
+    except (binascii.Error, ValueError):
+        return None
+
+
+def picture(block: bytes) -> Picture | None:
+    """The body of a PICTURE block; None for one that is damaged or only a link."""
+    from mutagen import MutagenError
+    from mutagen.flac import Picture as Block
+
+    try:
+        found: Any = Block(block)
+    except (MutagenError, *UNREADABLE):
+        return None
+    if not found.data or found.mime == "-->":
+        return None
+    return Picture.of_stranger(str(found.mime), bytes(found.data), int(found.type), str(found.desc))
+
+
+def sheet_marks(block: bytes) -> tuple[Mark, ...]:
+    """The tracks of the body of a CUESHEET block as marks; none of one that is damaged."""
+    from mutagen import MutagenError
+    from mutagen.flac import CueSheet
+
+    try:
+        found: Any = CueSheet(block)
+    except (MutagenError, *UNREADABLE):
+        return ()
+    marks = []
+    for track in found.tracks:
+        if track.track_number in _LEAD_OUT:
+            continue
+        first = next((index for index in track.indexes if index.index_number == 1), None)
+        start = track.start_offset + (first.index_offset if first else 0)
+        marks.append(Mark(int(start), f"Track {track.track_number:02}"))
+    return cues.in_order(marks)
+
+
+def chapters(tags: Mapping[str, tuple[str, ...]], rate_hz: int) -> tuple[Mark, ...]:
+    """Chapters among the tags as marks."""
+    marks = []
+    for name, values in tags.items():
+        chapter = _CHAPTER.fullmatch(name)
+        time = _TIME.fullmatch(values[0].strip()) if chapter else None
+        if time:
+            seconds = int(time[1]) * 3600 + int(time[2]) * 60 + float(time[3])
+            label = tags.get(f"{name}NAME", ("",))[0]
+            marks.append(Mark(round(seconds * rate_hz), shown(label)))
+    return cues.in_order(marks)

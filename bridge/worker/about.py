@@ -1,0 +1,45 @@
+"""What the files of a job and its report say of the bounce."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bridge import __version__
+from bridge.audio.encode import PCM_BITS
+from bridge.report import SourceFacts, level_dbfs
+
+if TYPE_CHECKING:
+    from bridge.audio.decode import Survey
+    from bridge.audio.metadata import Metadata
+    from bridge.audio.probe import AudioInfo
+    from bridge.audio.targets.registry import Target
+    from bridge.worker.order import Order
+
+
+def source_facts(order: Order, info: AudioInfo, found: Survey, metadata: Metadata) -> SourceFacts:
+    """The bounce, for the report."""
+    return SourceFacts(
+        path=str(order.source),
+        sha256=order.sha256,
+        frames=found.frames,
+        rate_hz=info.rate_hz,
+        channels=info.channels,
+        container=info.container,
+        subtype=info.subtype,
+        time_reference=metadata.time_reference,
+        peak_dbfs=level_dbfs(found.peak),
+        truncated=found.truncated,
+        claimed_frames=found.claimed_frames,
+        repaired_values=found.repaired_values,
+        tempo_bpm=metadata.tempo_bpm,
+        marks=metadata.marks,
+    )
+
+
+def history(target: Target, info: AudioInfo, subtype: str, model: str) -> str:
+    """The line for the coding history of each file."""
+    layout = {1: "mono", 2: "stereo"}.get(info.channels, "multichannel")
+    rate_hz = target.out_rate_hz(info.rate_hz)
+    width = "" if target.lossy else f"W={PCM_BITS.get(subtype, 32)},"
+    made_by = f"T=stembridge {__version__} {model}"
+    return f"A={target.coding},F={rate_hz},{width}M={layout},{made_by}"
