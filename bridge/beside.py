@@ -1,8 +1,8 @@
 """Presets that lie among the bounces of a watched folder, and which one a bounce gets.
 
-What somebody asked for by name comes first. Then the nearest wins: a file for the one bounce, then,
-from its folder up to the watched one, a `stembridge.yaml` or the name of a folder that is a
-preset's name. Without any, the service's own.
+What somebody asked for by name comes first, then what the user has said of it. Then the nearest
+wins: a file for the one bounce, then, from its folder up to the watched one, a `stembridge.yaml` or
+the name of a folder that is a preset's name. Without any, the service's own.
 
 Such a file is found anew for each bounce. Whoever can render there can write it, so it may name
 only what is installed: no files, and no plugins that lie beside it.
@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import hashlib
 import stat
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Protocol
 
 from bridge.chain import language
 from bridge.chain import preset as presets
@@ -20,8 +21,8 @@ from bridge.errors import PresetError, StembridgeError
 from bridge.ledger.states import Recipe
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path, PurePath
 
     from bridge.chain.preset import Preset
     from bridge.service import Engine
@@ -29,6 +30,17 @@ if TYPE_CHECKING:
 FOLDER_PRESET = "stembridge.yaml"
 # Engines that are kept, each with its model's version worked out; a folder has a few presets.
 _MOST_ENGINES = 64
+
+
+class Said(Protocol):
+    """Presets that the user gives to some bounces. mark: differs where they do; "" for none."""
+
+    @property
+    def mark(self) -> str:
+        """See above."""
+
+    def preset_for(self, bounce: PurePath) -> Preset | None:
+        """The one for a bounce, given relative to its folder; None where nothing is said."""
 
 
 def candidates(bounce: Path, folder: Path) -> Iterator[tuple[Path, bool]]:
@@ -46,13 +58,32 @@ def candidates(bounce: Path, folder: Path) -> Iterator[tuple[Path, bool]]:
 
 
 class Beside:
-    """The engines for the bounces of one watched folder."""
+    """The engines for the bounces of one watched folder.
 
-    def __init__(self, engine: Engine, folder: Path, out_dir: Path) -> None:
-        self.engine = engine
-        self._folder, self._out_dir = folder, out_dir
+    said: what the user says of some. find: which presets there are, by name; asked each time.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        folder: Path,
+        out_dir: Path,
+        said: Said | None = None,
+        find: Callable[[], Mapping[str, Path]] = presets.find,
+    ) -> None:
+        self.engine, self._find = engine, find
+        self._folder, self._out_dir, self._said = folder, out_dir, said
         self._recipe = engine.recipe(out_dir)
         self._engines: dict[tuple[Path, str], Engine] = {}
+
+    @property
+    def recipe(self) -> Recipe:
+        """What the whole folder is served with: that of bounces of which nothing is said."""
+        if self._said is None or not self._said.mark:
+            return self._recipe
+        own, mark = self._recipe.preset_hash, self._said.mark
+        both = hashlib.sha256(f"{own} {mark}".encode()).hexdigest()
+        return replace(self._recipe, preset_hash=both)
 
     def engine_for(self, bounce: Path, asked: str | None = None) -> Engine:
         """The engine with the preset of a bounce. asked: its name, where somebody asked for it.
@@ -87,14 +118,18 @@ class Beside:
         return presets.load(name, plugin_folders=self.engine.settings.plugin_folders)
 
     def _preset(self, bounce: Path) -> Preset | None:
-        named: dict[str, Path] | None = None
+        if self._said is not None and self._folder in bounce.parents:
+            said = self._said.preset_for(bounce.relative_to(self._folder))
+            if said is not None:
+                return said
+        named: Mapping[str, Path] | None = None
         folders = self.engine.settings.plugin_folders
         for path, is_file in candidates(bounce, self._folder):
             if is_file:
                 if _is_regular(path):
                     return presets.load_beside(path, folders)
                 continue
-            named = presets.find() if named is None else named
+            named = self._find() if named is None else named
             if path.name in named:
                 return presets.load_file(named[path.name], folders)
         return None

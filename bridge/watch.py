@@ -1,6 +1,8 @@
-"""The watch service: settled bounces go into the ledger, jobs come out of it one at a time.
+"""The watch service: settled bounces go into the ledger, jobs come out of it.
 
 intake (its own thread) ─► ledger ─► this loop ─► Engine.convert ─► ledger
+
+One job at a time, or several: each further engine works in a loop and a thread of its own.
 """
 
 from __future__ import annotations
@@ -8,6 +10,7 @@ from __future__ import annotations
 import math
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
@@ -15,6 +18,7 @@ from bridge import asking, pause, publish
 from bridge.beside import Beside
 from bridge.errors import LedgerBlocked, LedgerError, StembridgeError, UsageError
 from bridge.intake.intake import Intake, Settled
+from bridge.intake.names import output_name
 from bridge.ledger.recover import recover
 from bridge.ledger.states import State
 from bridge.pause import Pause, Stopped
@@ -24,14 +28,16 @@ from bridge.upkeep import Upkeep
 from bridge.work import Block, Tally, Work
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from bridge.audience import Audience
+    from bridge.beside import Said
     from bridge.ledger.services import Service
-    from bridge.ledger.states import Job
+    from bridge.ledger.states import Job, Recipe
     from bridge.ledger.store import Ledger
     from bridge.service import Engine
+    from bridge.work import Choose
 
 LONGEST_WAIT_S = 0.2  # how late Ctrl-C or the end of --once may be noticed
 # A service tries again for as long as it takes, but in between it looks whether it is to end.
@@ -42,7 +48,9 @@ class Watch:
     """Watches one folder. The caller owns the thread.
 
     `stop` ends `run` within a second, a running job is given back then. reread: makes an engine
-    from the settings as they are now; asked for by `reload`, which any thread may set.
+    from the settings as they are now; asked for by `reload`, which any thread may set. said:
+    presets that some bounces get. names: gives each bounce its output folder. more: engines with
+    workers of their own, that work beside the first one.
     """
 
     def __init__(
@@ -55,21 +63,25 @@ class Watch:
         *,
         poll: bool = False,
         reread: Callable[[], Engine] | None = None,
+        said: Said | None = None,
+        names: Choose = output_name,
+        more: Sequence[Engine] = (),
     ) -> None:
         self.folder = folder.absolute()
         self.out_dir = (out_dir or folder / OUTPUT_FOLDER).absolute()
+        check_folders(self.folder, self.out_dir)
         self.reload = threading.Event()
         self._engine = engine
         self._ledger = ledger
         self._audience = audience
-        self._recipe = engine.recipe(self.out_dir)
-        self._beside = Beside(engine, self.folder, self.out_dir)
+        self._said, self._names, self._more = said, names, tuple(more)
+        self._beside = self._presets(engine)
         self._reread = reread or (lambda: engine)
         self._wake = threading.Event()
         self._over = threading.Event()
         self._stop = threading.Event()
+        self._once, self._patient = False, True
         self._pause = Pause(audience, self._ended)
-        self._check_folders()
         settings = engine.settings
         poll = poll or settings.poll
         self._intake = Intake(
@@ -83,10 +95,13 @@ class Watch:
             polling=poll,
         )
 
-    def run(self, stop: threading.Event, *, once: bool = False) -> Tally:
+    def run(
+        self, stop: threading.Event, *, once: bool = False, patient: bool | None = None
+    ) -> Tally:
         """Works until `stop` is set; with `once`, until all that is there is worked off.
 
-        With `once` what blocks the work ends it; else the service waits until that is over.
+        patient: whether it waits until what blocks the work is over, in place of ending; it does
+        unless it works `once`, if nothing is said.
 
         Raises:
             AlreadyWatched: another service makes other stems of this folder.
@@ -95,9 +110,10 @@ class Watch:
         tally = Tally()
         self._stop = stop
         self._over.clear()
-        self._pause.longest_s = pause.ONCE_PATIENCE_S if once else math.inf
+        self._once, self._patient = once, not once if patient is None else patient
+        self._pause.longest_s = math.inf if self._patient else pause.ONCE_PATIENCE_S
         with self._serving() as service, self._intake_running(), suppress(Stopped):
-            self._loop(service, tally, once=once)
+            self._work(service, tally)
         tally.blocked = tally.blocked or self._pause.gave_up
         return tally
 
@@ -154,11 +170,41 @@ class Watch:
             text = f"{report.requeued} job(s) of a service that died begin anew"
             self._audience.event("recovered", text, requeued=report.requeued)
 
-    def _loop(self, service: Service, tally: Tally, *, once: bool) -> None:
-        shared = (self._ledger, self._audience, self._pause, tally, self._ended)
+    def _work(self, service: Service, tally: Tally) -> None:
+        """One loop in this thread and one for each further engine; all end, whatever happens."""
+        tallies = [Tally() for _ in self._more]
+        with ThreadPoolExecutor(max(1, len(self._more)), "work") as threads:
+            loops = [
+                threads.submit(self._help, service, own, self._presets(engine))
+                for engine, own in zip(self._more, tallies, strict=True)
+            ]
+            try:
+                self._loop(service, tally)
+                while wait(loops, LONGEST_WAIT_S).not_done:
+                    pass  # with a time limit: a signal must get through on every system
+            except BaseException:
+                self._over.set()
+                raise
+            finally:
+                wait(loops)
+                for own in tallies:
+                    tally.add(own)
+        for loop in loops:
+            loop.result()
+
+    def _help(self, service: Service, tally: Tally, beside: Beside) -> None:
+        try:
+            self._loop(service, tally, beside)
+        except BaseException:
+            self._over.set()
+            raise
+
+    def _loop(self, service: Service, tally: Tally, beside: Beside | None = None) -> None:
+        """beside: of a further engine, which leaves settings to the first."""
+        shared = (self._ledger, self._audience, self._pause, tally, self._ended, self._names)
         work = Work(self.folder, self.out_dir, *shared)
         while not self._ended():
-            if self.reload.is_set():
+            if beside is None and self.reload.is_set():
                 self.reload.clear()
                 self._read_settings()
             block: Block | None = None
@@ -171,20 +217,20 @@ class Watch:
                 block = Block(error, lambda: self._ledger.counts(self.folder))
             else:
                 if job is not None:
-                    block = work.do(job, self._beside)
+                    block = work.do(job, beside or self._beside)
             if block is not None:
-                if self._is_end(block, tally, once=once):
+                if self._is_end(block, tally):
                     return
             elif job is not None:
                 continue
-            elif once and idle and nothing_waits:
+            elif self._once and idle and nothing_waits:
                 return
             else:
                 self._wake.wait(LONGEST_WAIT_S)
 
-    def _is_end(self, block: Block, tally: Tally, *, once: bool) -> bool:
+    def _is_end(self, block: Block, tally: Tally) -> bool:
         """Whether to end because of what blocks the work; if not, waits until that is over."""
-        if once:
+        if not self._patient:
             tally.blocked = str(block.error)
             return True
         self._pause.wait_out(block.error, block.trial)
@@ -204,16 +250,22 @@ class Watch:
         try:
             engine = self._reread()
             engine.load(self._raise_when_ended)
-            recipe = engine.recipe(self.out_dir)
+            beside = self._presets(engine)
         except StembridgeError as error:
             text = f"the settings were read again and stay as they were: {error}"
             self._audience.event("reload-refused", text, code=error.code, reason=str(error))
             return
         found = changes(self._engine, engine)
-        self._engine, self._recipe = engine, recipe
-        self._beside = Beside(engine, self.folder, self.out_dir)
+        self._engine, self._beside = engine, beside
         text = "; ".join(found) or "nothing has changed"
         self._audience.event("reloaded", f"settings read again: {text}", changes=found)
+
+    @property
+    def _recipe(self) -> Recipe:
+        return self._beside.recipe
+
+    def _presets(self, engine: Engine) -> Beside:
+        return Beside(engine, self.folder, self.out_dir, self._said)
 
     def _raise_when_ended(self) -> None:
         if self._ended():
@@ -252,11 +304,13 @@ class Watch:
         if job is not None:
             self._wake.set()
 
-    def _check_folders(self) -> None:
-        if not self.folder.is_dir():
-            raise UsageError(f"{self.folder} is not a folder: create it or name another")
-        if self.out_dir == self.folder or self.out_dir in self.folder.parents:
-            raise UsageError(
-                f"the stems cannot go into {self.out_dir}: the watched folder is in it, and they "
-                "would be taken for bounces; name a folder inside or beside the watched one"
-            )
+
+def check_folders(folder: Path, out_dir: Path) -> None:
+    """Raises UsageError when bounces of `folder` cannot have their stems in `out_dir`."""
+    if not folder.is_dir():
+        raise UsageError(f"{folder} is not a folder: create it or name another")
+    if out_dir == folder or out_dir in folder.parents:
+        raise UsageError(
+            f"the stems cannot go into {out_dir}: the watched folder is in it, and they "
+            "would be taken for bounces; name a folder inside or beside the watched one"
+        )

@@ -6,7 +6,6 @@ import traceback
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from bridge import publish
@@ -25,8 +24,8 @@ from bridge.ledger.states import State
 from bridge.pause import Stopped
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
+    from collections.abc import Callable, Mapping
+    from pathlib import Path, PurePath
 
     from bridge.audience import Audience
     from bridge.beside import Beside
@@ -34,6 +33,9 @@ if TYPE_CHECKING:
     from bridge.ledger.store import Ledger
     from bridge.pause import Pause
     from bridge.service import Engine
+
+    # A bounce, relative to its folder, and the names in use; see `names.output_name`.
+    Choose = Callable[[PurePath, Mapping[str, str]], PurePath]
 
 
 @dataclass
@@ -44,6 +46,13 @@ class Tally:
     failed: int = 0
     skipped: int = 0
     blocked: str | None = None
+
+    def add(self, other: Tally) -> None:
+        """Counts in what another one has counted."""
+        self.done += other.done
+        self.failed += other.failed
+        self.skipped += other.skipped
+        self.blocked = self.blocked or other.blocked
 
 
 @dataclass(frozen=True)
@@ -58,7 +67,8 @@ class Block:
 class Work:
     """Does jobs of one folder, one at a time; the caller has claimed them.
 
-    ended: whether the service was asked to end; a running job is given back then.
+    ended: whether the service was asked to end; a running job is given back then. names: gives
+    each bounce its output folder.
     """
 
     folder: Path
@@ -68,6 +78,7 @@ class Work:
     pause: Pause
     tally: Tally
     ended: Callable[[], bool]
+    names: Choose = output_name
 
     def do(self, job: Job, beside: Beside) -> Block | None:
         """Does a job; returns what stood in the way, if that is not the bounce's own trouble."""
@@ -118,11 +129,10 @@ class Work:
             self.tally.skipped += 1
             self.audience.skipped(job)
             return
-        taken = self.ledger.output_names(self.out_dir, self.folder)
-        place = output_name(PurePath(job.source_path), taken)
         begun_before = job.output_path is not None
-        job = self.ledger.assign_output(job, place)
-        target, confirm = self.out_dir / place, partial(self.ledger.confirm, job)
+        job = self.ledger.place(job, self.names)
+        target = self.out_dir / (job.output_path or "")
+        confirm = partial(self.ledger.confirm, job)
         made = None
         if begun_before:  # and published, perhaps, by a service that died before it could say so
             made = engine.published_before(bounce, target, self.out_dir, self._look, confirm)

@@ -14,6 +14,7 @@ import typer
 
 from bridge import __version__
 from bridge.cli import (
+    batch,
     demo,
     doctor,
     evaluate,
@@ -39,6 +40,7 @@ app = typer.Typer(
 )
 app.command("watch")(watch.watch)
 app.command("split")(split.split)
+app.command("batch")(batch.batch)
 app.command("preview")(preview.preview)
 app.add_typer(presets.app, name="presets")
 app.add_typer(models.app, name="models")

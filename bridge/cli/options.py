@@ -1,13 +1,23 @@
-"""Options that several commands share, and what they stand for."""
+"""Options that several commands share, and what they stand for.
+
+A command that takes all of those about the separation has one parameter of type `Asked`, and is
+decorated with `sharing`.
+"""
 
 from __future__ import annotations
 
+import inspect
+from dataclasses import dataclass, fields
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, get_type_hints
 
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from bridge.chain.preset import Preset as LoadedPreset
     from bridge.config import Settings
     from bridge.service import Engine
     from bridge.worker.client import Worker
@@ -141,6 +151,125 @@ Repair = Annotated[
 ]
 
 
+@dataclass(frozen=True)
+class Asked:
+    """What the command line says about the separation; typer reads these fields as options."""
+
+    preset: Preset = None
+    variables: Set = None
+    model: Model = None
+    precision: Precision = None
+    stems: Stems = None
+    two_stems: TwoStems = None
+    other_method: OtherMethod = None
+    segment: Segment = None
+    overlap: Overlap = None
+    shifts: Shifts = None
+    file_format: FileFormat = None
+    accept_truncated: AcceptTruncated = False
+    repair: Repair = False
+
+    def engine(self, worker: Worker | None = None, session: str | None = None) -> Engine:
+        """An engine for the options in force, with bars for what has to be fetched; close it.
+
+        worker: one that an earlier engine has used. session: formats of session files, with commas.
+        """
+        worker = worker or new_worker()
+        worker.start()  # first of all: it imports torch while we import the rest
+        engine = self.engine_at_rest(worker, session)
+        self.try_plugins()
+        return engine
+
+    def engine_at_rest(self, worker: Worker, session: str | None = None) -> Engine:
+        """The same, without any process started and any plugin tried yet."""
+        from bridge.service import Engine, choose_model
+
+        in_force = self._settings()
+        preset = self._preset(in_force)
+        model = choose_model(self.model, preset, in_force)
+        model_holds = self.model is not None
+        adjusted = self._adjusted(preset, listed(session))
+        return Engine(in_force, adjusted, model, worker, model_holds=model_holds)
+
+    def try_plugins(self) -> None:
+        """Tries the preset's plugins, if there are any, in a process of their own.
+
+        Looks for what its files need, too.
+        """
+        from bridge.chain import inspection
+
+        preset = self._preset(self._settings())
+        inspection.check(preset.adjusted((), {}, file_format=self.file_format))
+
+    def _settings(self) -> Settings:
+        return settings(preset=self.preset, precision=self.precision)
+
+    def _preset(self, in_force: Settings) -> LoadedPreset:
+        """As it is in its file now: a service may be asked to read it again."""
+        from bridge.chain import preset as presets
+        from bridge.chain.language import given_variables
+
+        return presets.load(
+            in_force.preset,
+            plugin_folders=in_force.plugin_folders,
+            variables=given_variables(self.variables or []),
+        )
+
+    def _adjusted(self, preset: LoadedPreset, session: Sequence[str]) -> LoadedPreset:
+        separation = {
+            "two_stems": self.two_stems,
+            "other_method": self.other_method,
+            "segment_s": self.segment,
+            "overlap": self.overlap,
+            "shifts": self.shifts,
+        }
+        given = {name: value for name, value in separation.items() if value is not None}
+        bounce = {"accept_truncated": self.accept_truncated, "repair": self.repair}
+        return preset.adjusted(
+            listed(self.stems),
+            given,
+            {name: True for name, said in bounce.items() if said},
+            session,
+            self.file_format,
+        )
+
+
+NOTHING = Asked()  # of all this, unless the command line says more
+
+
+def sharing(command: Callable[..., None]) -> Callable[..., None]:
+    """The command with the fields of `Asked` as parameters, in the place of the one of that type.
+
+    typer makes options of a function's signature; so it is the signature that is changed.
+    """
+    hints, shared = (get_type_hints(one, include_extras=True) for one in (command, Asked))
+    own = [one.replace(annotation=hints[one.name]) for one in _parameters(command)]
+    (place,) = (index for index, one in enumerate(own) if one.annotation is Asked)
+    name, own[place : place + 1] = (
+        own[place].name,
+        [
+            inspect.Parameter(
+                field.name, own[place].kind, default=field.default, annotation=shared[field.name]
+            )
+            for field in fields(Asked)
+        ],
+    )
+
+    @wraps(command)
+    def shared_command(**given: object) -> None:
+        asked = Asked(**{field.name: given.pop(field.name) for field in fields(Asked)})  # type: ignore[arg-type]
+        command(**{name: asked}, **given)
+
+    del shared_command.__wrapped__  # whose signature would count
+    shared_command.__signature__ = inspect.Signature(own)  # type: ignore[attr-defined]
+    shared_command.__annotations__ = {one.name: one.annotation for one in own}
+    return shared_command
+
+
+def _parameters(command: Callable[..., None]) -> list[inspect.Parameter]:
+    return list(inspect.signature(command).parameters.values())
+
+
 def settings(**flags: object) -> Settings:
     """The settings in force, with the flags that were given."""
     from bridge.config import resolve
@@ -148,51 +277,14 @@ def settings(**flags: object) -> Settings:
     return resolve(flags).settings
 
 
-def engine(
-    preset_flag: str | None,
-    model_flag: str | None,
-    *,
-    precision: str | None = None,
-    stems: str | None = None,
-    session: str | None = None,
-    worker: Worker | None = None,
-    accept_truncated: bool = False,
-    repair: bool = False,
-    file_format: str | None = None,
-    variables: list[str] | None = None,
-    **separation: float | str | None,
-) -> Engine:
-    """An engine for the options in force, with bars for what has to be fetched; close it.
-
-    worker: one that an earlier engine has used. accept_truncated, repair: of a preset's `bounce`;
-    False means not given. file_format: in place of the preset's. variables: name=value, of the
-    preset. separation: fields of a preset's `separation` by name; None means not given.
-    """
-    from bridge.cli.show import Fetching, note
-    from bridge.worker import early
-    from bridge.worker.client import Worker
-
-    worker = worker or Worker(Fetching(), note, early.take())
-    worker.start()  # first of all: it imports torch while we import the rest
-
-    from bridge.chain import inspection
-    from bridge.chain import preset as presets
-    from bridge.chain.language import given_variables
-    from bridge.service import Engine, choose_model
-
-    in_force = settings(preset=preset_flag, precision=precision)
-    values = given_variables(variables or [])
-    preset = presets.load(in_force.preset, plugin_folders=in_force.plugin_folders, variables=values)
-    preset = preset.adjusted((), {}, file_format=file_format)
-    inspection.check(preset)  # in a process of its own, if there are plugins
-    model = choose_model(model_flag, preset, in_force)
-    given = {name: value for name, value in separation.items() if value is not None}
-    bounce = {"accept_truncated": accept_truncated, "repair": repair}
-    accepted = {name: True for name, wanted in bounce.items() if wanted}
-    adjusted = preset.adjusted(_listed(stems), given, accepted, _listed(session))
-    return Engine(in_force, adjusted, model, worker, model_holds=model_flag is not None)
-
-
-def _listed(text: str | None) -> tuple[str, ...]:
+def listed(text: str | None) -> tuple[str, ...]:
     """The names of a list with commas."""
     return tuple(filter(None, (name.strip() for name in (text or "").split(","))))
+
+
+def new_worker() -> Worker:
+    """A worker whose downloads are shown: the one that began with the program, or one at rest."""
+    from bridge.cli.show import Fetching, note
+    from bridge.worker import client, early
+
+    return client.Worker(Fetching(), note, early.take())

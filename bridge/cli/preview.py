@@ -46,9 +46,10 @@ def preview(
 
     if not file.exists():
         raise UsageError(f"{file}: there is no such file; check the path")
+    asked = options.Asked(preset, variables, model, precision)
     with (
         deferred() as stop,
-        options.engine(preset, model, precision=precision, variables=variables) as engine,
+        asked.engine() as engine,
         JobBar(file.name) as bar,
     ):
         look = raising(stop)

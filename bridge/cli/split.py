@@ -16,23 +16,12 @@ if TYPE_CHECKING:
     from bridge.service import Engine
 
 
+@options.sharing
 def split(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Bounces.")],
     out: options.Out = None,
-    preset: options.Preset = None,
-    variables: options.Set = None,
-    model: options.Model = None,
-    precision: options.Precision = None,
-    stems: options.Stems = None,
+    asked: options.Asked = options.NOTHING,
     session: options.Session = None,
-    two_stems: options.TwoStems = None,
-    other_method: options.OtherMethod = None,
-    segment: options.Segment = None,
-    overlap: options.Overlap = None,
-    shifts: options.Shifts = None,
-    file_format: options.FileFormat = None,
-    accept_truncated: options.AcceptTruncated = False,
-    repair: options.Repair = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the manifests as one JSON list.")
     ] = False,
@@ -45,22 +34,7 @@ def split(
 
     with (
         deferred() as stop,
-        options.engine(
-            preset,
-            model,
-            precision=precision,
-            stems=stems,
-            session=session,
-            two_stems=two_stems,
-            other_method=other_method,
-            segment_s=segment,
-            overlap=overlap,
-            shifts=shifts,
-            file_format=file_format,
-            accept_truncated=accept_truncated,
-            repair=repair,
-            variables=variables,
-        ) as engine,
+        asked.engine(session=session) as engine,
     ):
         look = raising(stop)
         engine.load(look)

@@ -10,25 +10,14 @@ import typer
 from bridge.cli import options
 
 
+@options.sharing
 def watch(
     folder: Annotated[
         Path, typer.Argument(metavar="FOLDER", help="The folder that you bounce into.")
     ],
     out: options.Out = None,
-    preset: options.Preset = None,
-    variables: options.Set = None,
-    model: options.Model = None,
-    precision: options.Precision = None,
-    stems: options.Stems = None,
+    asked: options.Asked = options.NOTHING,
     session: options.Session = None,
-    two_stems: options.TwoStems = None,
-    other_method: options.OtherMethod = None,
-    segment: options.Segment = None,
-    overlap: options.Overlap = None,
-    shifts: options.Shifts = None,
-    file_format: options.FileFormat = None,
-    accept_truncated: options.AcceptTruncated = False,
-    repair: options.Repair = False,
     poll: Annotated[
         bool, typer.Option("--poll", help="Look regularly; for network drives without events.")
     ] = False,
@@ -51,7 +40,6 @@ def watch(
     reference. A bounce is taken when its file is closed; a new render over it replaces its stems.
     """
     from contextlib import nullcontext
-    from functools import partial
 
     from bridge.audience import Everyone
     from bridge.cli.interrupts import INTERRUPTED, deferred, hangups, raising
@@ -62,26 +50,9 @@ def watch(
     from bridge.osc.control import listening
     from bridge.watch import LEDGER_PATIENCE_S, Watch
 
-    asked = partial(
-        options.engine,
-        preset,
-        model,
-        precision=precision,
-        stems=stems,
-        session=session,
-        two_stems=two_stems,
-        other_method=other_method,
-        segment_s=segment,
-        overlap=overlap,
-        shifts=shifts,
-        file_format=file_format,
-        accept_truncated=accept_truncated,
-        repair=repair,
-        variables=variables,
-    )
     with (
         deferred() as stop,  # the running job goes back into the queue
-        asked() as engine,
+        asked.engine(session=session) as engine,
         listening(options.settings(osc=osc)) as control,
     ):
         settings = engine.settings
@@ -96,7 +67,7 @@ def watch(
             ledger,
             audience,
             poll=poll,
-            reread=lambda: asked(worker=engine.worker),
+            reread=lambda: asked.engine(engine.worker, session),
         )
         engine.load(raising(stop))  # now, not at the first bounce: what is missing shows at once
         audience.event(

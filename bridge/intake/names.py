@@ -52,24 +52,43 @@ def output_name(source: PurePath, taken: Mapping[str, str]) -> PurePosixPath:
     A bounce that owns a folder gets it again. Else it gets `<bounce>`, then `<bounce> (flac)`,
     `<bounce> (flac 2)` and so on, whichever is free. No folder is inside another bounce's.
     """
-    owner = source.as_posix()
-    held = [name for name, of in taken.items() if of == owner]
-    if held:
-        return PurePosixPath(held[-1])
-    used = {collision_key(name) for name in taken}
-    around = {parent for key in used for parent in _ancestors(key)}
-    folder = PurePosixPath()
-    for part in _folders(source):
-        folder = next(
-            path
-            for path in (folder / name for name in _numbered(legal_name(part), "folder"))
-            if collision_key(path.as_posix()) not in used
+    return Names(taken).give(source)
+
+
+class Names:
+    """`output_name` for many bounces, one after the other; a name once given is taken."""
+
+    def __init__(self, taken: Mapping[str, str]) -> None:
+        self._held = {owner: name for name, owner in taken.items()}  # the last one, if several
+        self._used = {collision_key(name) for name in taken}
+        self._around = {parent for key in self._used for parent in _ancestors(key)}
+
+    def give(self, source: PurePath) -> PurePosixPath:
+        """The output folder of a bounce, which owns it from now on."""
+        owner = source.as_posix()
+        if owner not in self._held:
+            name = self._free(source).as_posix()
+            key = collision_key(name)
+            self._held[owner] = name
+            self._used.add(key)
+            self._around.update(_ancestors(key))
+        return PurePosixPath(self._held[owner])
+
+    def is_free(self, name: PurePosixPath) -> bool:
+        """Whether a folder is not in use, not above one in use, and not inside one."""
+        return _is_free(collision_key(name.as_posix()), self._used, self._around)
+
+    def _free(self, source: PurePath) -> PurePosixPath:
+        folder = PurePosixPath()
+        for part in _folders(source):
+            folder = next(
+                path
+                for path in (folder / name for name in _numbered(legal_name(part), "folder"))
+                if collision_key(path.as_posix()) not in self._used
+            )
+        return next(
+            path for path in (folder / name for name in _leaves(source)) if self.is_free(path)
         )
-    return next(
-        path
-        for path in (folder / name for name in _leaves(source))
-        if _is_free(collision_key(path.as_posix()), used, around)
-    )
 
 
 def stem_file_name(bounce_name: str, stem: str, suffix: str = ".wav") -> str:

@@ -11,6 +11,7 @@ import fnmatch
 import os
 import re
 import stat
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -71,12 +72,16 @@ class Scan:
     missing: the watched folder itself is not there (an unplugged drive), which says nothing of its
     files.
     root: device and inode of the watched folder, None when missing.
+    others: how many files were seen that cannot be bounces by their names, without hidden and
+    temporary ones. links: how many links, which are not followed.
     """
 
     files: tuple[Found, ...] = ()
     unreadable: tuple[Unreadable, ...] = ()
     missing: bool = False
     root: tuple[int, int] | None = None
+    others: int = 0
+    links: int = 0
 
 
 def is_temporary(name: str) -> bool:
@@ -179,6 +184,7 @@ class Territory:
     def _walk(self, top: Path, depth: int) -> Scan:
         files: list[Found] = []
         unreadable: list[Unreadable] = []
+        left = Counter[str]()
         pending = [(top, depth)]
         while pending:
             folder, level = pending.pop()
@@ -204,8 +210,11 @@ class Territory:
                     files.append(Found(path, status.st_size, status.st_mtime_ns))
                 elif self._enters(name, path, status):
                     pending.append((path, level + 1))
+                elif not is_temporary(name):
+                    left["others"] += stat.S_ISREG(status.st_mode)
+                    left["links"] += stat.S_ISLNK(status.st_mode)
         files.sort(key=lambda found: found.path)
-        return Scan(tuple(files), tuple(unreadable), missing=False, root=self._root)
+        return Scan(tuple(files), tuple(unreadable), missing=False, root=self._root, **left)
 
 
 def scan(folder: Path, *, output_dirs: Iterable[Path] = ()) -> Scan:

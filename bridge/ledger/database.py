@@ -156,6 +156,8 @@ class Database:
         _use_write_ahead_log(connection)
         with _transaction(connection):
             version = self._check(connection)  # another process may have been faster
+            if version == len(MIGRATIONS):
+                return  # who only looks leaves every byte as it is
             for step in MIGRATIONS[version:]:
                 for statement in step:
                     connection.execute(statement)

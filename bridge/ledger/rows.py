@@ -95,6 +95,50 @@ def newest(db: sqlite3.Connection, folder: Path, path: Path, out_dir: Path) -> J
     return None if row is None else from_row(row)
 
 
+def all_newest(db: sqlite3.Connection, folder: Path, out_dir: Path) -> dict[Path, Job]:
+    """`newest` of every bounce that has a job, by its path relative to the folder."""
+    found = db.execute(
+        "SELECT * FROM jobs WHERE id IN (SELECT max(id) FROM jobs "
+        "WHERE folder = ? AND out_dir = ? AND state != ? GROUP BY source_path)",
+        (os.fsencode(folder), os.fsencode(out_dir), State.WITHDRAWN.value),
+    ).fetchall()
+    return {job.source_path: job for job in map(from_row, found)}
+
+
+def output_names(db: sqlite3.Connection, out_dir: Path, folder: Path) -> dict[str, str]:
+    """See `Ledger.output_names`."""
+    found = db.execute(
+        "SELECT folder, source_path, output_path FROM jobs "
+        "WHERE out_dir = ? AND output_path IS NOT NULL ORDER BY id",
+        (os.fsencode(out_dir),),
+    ).fetchall()
+    home = os.fsencode(folder)
+    names = {}
+    for row in found:
+        bounce = Path(os.fsdecode(row["source_path"]))
+        if row["folder"] != home:
+            bounce = Path(os.fsdecode(row["folder"])) / bounce
+        names[Path(os.fsdecode(row["output_path"])).as_posix()] = bounce.as_posix()
+    return names
+
+
+def assign_output(db: sqlite3.Connection, job: Job, output_path: PurePath) -> Job:
+    """See `Ledger.assign_output`."""
+    place = os.fsencode(output_path)
+    rival = db.execute(
+        "SELECT 1 FROM jobs WHERE out_dir = ? AND output_path = ? "
+        "AND NOT (folder = ? AND source_path = ?)",
+        (
+            *(os.fsencode(job.recipe.out_dir), place),
+            *(os.fsencode(job.folder), os.fsencode(job.source_path)),
+        ),
+    ).fetchone()
+    if rival is not None:
+        raise errors.LedgerError(f"{output_path} belongs to another bounce; run `stembridge retry`")
+    db.execute("UPDATE jobs SET output_path = ? WHERE id = ?", (place, job.id))
+    return get(db, job.id)
+
+
 def of_source(db: sqlite3.Connection, folder: Path, path: Path, state: State) -> list[Job]:
     """All jobs of a bounce in a state, oldest first."""
     rows = db.execute(

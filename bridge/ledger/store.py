@@ -197,42 +197,26 @@ class Ledger:
         of names.output_name. Withdrawn jobs count too, their stems may still lie there.
         """
         with self._database.reading() as db:
-            found = db.execute(
-                "SELECT folder, source_path, output_path FROM jobs "
-                "WHERE out_dir = ? AND output_path IS NOT NULL ORDER BY id",
-                (os.fsencode(out_dir),),
-            ).fetchall()
-        home = os.fsencode(folder)
-        names = {}
-        for row in found:
-            source = Path(os.fsdecode(row["source_path"]))
-            if row["folder"] != home:
-                source = Path(os.fsdecode(row["folder"])) / source
-            names[Path(os.fsdecode(row["output_path"])).as_posix()] = source.as_posix()
-        return names
+            return rows.output_names(db, out_dir, folder)
+
+    def place(self, job: Job, choose: Callable[[PurePath, Mapping[str, str]], PurePath]) -> Job:
+        """As `assign_output`, with what `choose` gives for the bounce and `output_names`.
+
+        Nobody else can take that name in between.
+        """
+        with self._database.writing() as db:
+            rows.owned(db, job)
+            taken = rows.output_names(db, job.recipe.out_dir, job.folder)
+            return rows.assign_output(db, job, choose(job.source_path, taken))
 
     def assign_output(self, job: Job, output_path: PurePath) -> Job:
         """Notes where the stems of `job` go, relative to its output directory.
 
         Raises errors.LedgerError when that folder is another bounce's.
         """
-        place = os.fsencode(output_path)
         with self._database.writing() as db:
             rows.owned(db, job)
-            rival = db.execute(
-                "SELECT 1 FROM jobs WHERE out_dir = ? AND output_path = ? "
-                "AND NOT (folder = ? AND source_path = ?)",
-                (
-                    *(os.fsencode(job.recipe.out_dir), place),
-                    *(os.fsencode(job.folder), os.fsencode(job.source_path)),
-                ),
-            ).fetchone()
-            if rival is not None:
-                raise errors.LedgerError(
-                    f"{output_path} belongs to another bounce; run `stembridge retry`"
-                )
-            db.execute("UPDATE jobs SET output_path = ? WHERE id = ?", (place, job.id))
-            return rows.get(db, job.id)
+            return rows.assign_output(db, job, output_path)
 
     def done(self, job: Job, manifest_path: Path) -> Job:
         """The stems of a running job are published."""
@@ -293,6 +277,11 @@ class Ledger:
                     rows.update(db, job, State.PENDING, _FRESH)
                     count += 1
             return count
+
+    def newest(self, folder: Path, out_dir: Path) -> dict[Path, Job]:
+        """Of each bounce, by its `source_path`, the job that counts: the last not withdrawn."""
+        with self._database.reading() as db:
+            return rows.all_newest(db, folder, out_dir)
 
     def jobs(
         self,

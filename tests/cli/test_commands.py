@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 COMMANDS = (
     *("watch", "split", "presets", "models", "evaluate", "status", "retry", "reload", "doctor"),
-    *("demo", "preview"),
+    *("demo", "preview", "batch"),
 )
 HEAVY = ("torch", "pedalboard", "pydantic", "rich", "numpy", "soundfile", "watchdog", "yaml")
 BAD_PRESET = ROOT / "tests" / "presets_bad" / "several.yaml"

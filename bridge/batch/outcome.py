@@ -1,0 +1,103 @@
+"""What became of each bounce of a batch, and the levels of its stems."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from enum import Enum
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from bridge.batch.plan import Standing
+from bridge.batch.progress import Stand
+from bridge.ledger.states import State
+from bridge.publish import read_manifest
+from bridge.report import Manifest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from pathlib import Path
+
+    from bridge.batch.plan import Item, Plan
+    from bridge.batch.progress import Line
+    from bridge.ledger.states import Job, Recipe
+
+
+class End(str, Enum):
+    """What became of a bounce."""
+
+    DONE = "done"  # by this batch
+    UNCHANGED = "unchanged"  # its stems were there
+    FAILED = "failed"
+    LEFT = "left"  # not begun, or given back
+
+
+def read_set(folder: Path) -> Manifest | None:
+    """The manifest there; None when it is gone, or one that this version does not know."""
+    try:
+        return Manifest.from_json(read_manifest(folder) or {})
+    except (KeyError, TypeError):
+        return None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One bounce. source: relative to its folder. folder: its stems'; None where there are none.
+
+    read: gives the manifest in a folder.
+    """
+
+    source: Path
+    end: End
+    preset: str
+    model: str
+    reason: str = ""
+    code: str = ""
+    folder: Path | None = None
+    read: Callable[[Path], Manifest | None] = field(default=read_set, repr=False)
+
+    @cached_property
+    def manifest(self) -> Manifest | None:
+        """Of its stems, read when it is asked for: who has nothing to do needs none of them."""
+        return None if self.folder is None else self.read(self.folder)
+
+
+def outcomes(
+    plan: Plan, jobs: Mapping[Path, Job], lines: Mapping[Path, Line]
+) -> tuple[Outcome, ...]:
+    """What became of each bounce that was there, or came meanwhile; in the order of their paths.
+
+    jobs: of each bounce the one that counts, after the batch. lines: what was told of those that
+    it worked on.
+    """
+    items = {item.source: item for item in plan.items}
+    sources = sorted({*items, *lines})
+    found = (_outcome(one, items.get(one), jobs.get(one), lines.get(one)) for one in sources)
+    return tuple(one for one in found if one is not None)
+
+
+def count(found: Iterable[Outcome]) -> Counter[End]:
+    """How many ended how."""
+    return Counter(outcome.end for outcome in found)
+
+
+def _outcome(source: Path, item: Item | None, job: Job | None, line: Line | None) -> Outcome | None:
+    recipe = job.recipe if job is not None else item.recipe if item is not None else None
+    if recipe is None:
+        return None  # it came, and went before its turn
+    if job is None or (item is not None and item.standing is Standing.NEW and job == item.job):
+        return _left(source, recipe, (line and line.text) or "")
+    if job.state is State.FAILED:
+        why = job.reason or ""
+        return Outcome(source, End.FAILED, recipe.preset_name, recipe.model, why, job.code or "")
+    if job.state is State.RUNNING:
+        return _left(source, recipe, "another service is at it")
+    if job.state is not State.DONE or job.manifest_path is None:
+        return _left(source, recipe, job.reason or (line and line.text) or "")
+    folder = job.manifest_path.parent
+    end = End.DONE if line is not None and line.stand is Stand.DONE else End.UNCHANGED
+    return Outcome(source, end, recipe.preset_name, recipe.model, folder=folder)
+
+
+def _left(source: Path, recipe: Recipe, reason: str) -> Outcome:
+    return Outcome(source, End.LEFT, recipe.preset_name, recipe.model, reason or "not begun")

@@ -1,0 +1,76 @@
+"""How long the rest of a batch takes, from the speed measured so far. Pure.
+
+Speed differs by an order of magnitude from model to model, so it is kept for each kind of job, a
+model and a preset. A kind of which nothing is known yet is taken to be as fast as the others.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    Kind = tuple[str, str]  # model, hash of the preset
+
+# Of a running job, from which share done its own speed says something: reading a file and loading
+# a model come first, and are quick or slow for reasons of their own.
+_TELLING_SHARE = 0.1
+
+
+@dataclass(frozen=True)
+class Left:
+    """A job that is not done: seconds of audio, and for a running one its share and seconds."""
+
+    kind: Kind
+    audio_s: float
+    share: float = 0.0
+    running_s: float = 0.0
+
+
+@dataclass
+class Pace:
+    """Measured seconds of work per second of audio."""
+
+    _measured: dict[Kind, tuple[float, float]] = field(default_factory=dict)
+
+    def add(self, kind: Kind, audio_s: float, work_s: float) -> None:
+        """A job was done."""
+        if audio_s > 0:
+            audio, work = self._measured.get(kind, (0.0, 0.0))
+            self._measured[kind] = (audio + audio_s, work + work_s)
+
+    def remaining_s(self, left: Iterable[Left], hands: int = 1) -> float | None:
+        """Seconds until all is done; None when nothing is known yet.
+
+        hands: how many jobs are worked on at a time. Waiting for a next attempt is not foreseen.
+        """
+        jobs = list(left)
+        running = [one for one in jobs if one.share >= _TELLING_SHARE and one.audio_s > 0]
+        known = dict(self._measured)
+        for one in running:
+            audio, work = known.get(one.kind, (0.0, 0.0))
+            known[one.kind] = (audio + one.share * one.audio_s, work + one.running_s)
+        audio_s, work_s = (sum(column) for column in zip((0.0, 0.0), *known.values(), strict=True))
+        if not jobs:
+            return 0.0
+        if not audio_s:
+            return None
+        work = 0.0
+        for one in jobs:
+            heard_s, took_s = known.get(one.kind, (audio_s, work_s))
+            work += (1 - one.share) * one.audio_s * took_s / heard_s
+        return work / max(1, min(hands, len(jobs)))
+
+
+def spoken(seconds: float) -> str:
+    """A stretch of time for reading, no more exact than an estimate is."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest_s = divmod(whole, 60)
+    if minutes < 10:
+        return f"{minutes} min {rest_s:02} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min"

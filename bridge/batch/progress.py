@@ -1,0 +1,151 @@
+"""What a batch's service has told of each bounce so far, for whoever shows it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from bridge.batch.pace import Left, Pace
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from bridge.batch.pace import Kind
+    from bridge.batch.plan import Item
+    from bridge.ledger.states import Job, Recipe
+    from bridge.report import Manifest
+
+
+class Stand(str, Enum):
+    """Where a bounce stands in a running batch."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    RETRY = "again later"
+    DONE = "done"
+    SAME = "unchanged"
+    FAILED = "failed"
+    LEFT = "left"
+
+
+# What was given back may begin again: when there is room on the disk, or as a newer render.
+_ENDED = frozenset({Stand.DONE, Stand.SAME, Stand.FAILED})
+
+
+@dataclass(frozen=True)
+class Line:
+    """One bounce: its state, and of a running one the stage and its share done (0..1)."""
+
+    source: str
+    kind: Kind
+    audio_s: float = 0.0
+    stand: Stand = Stand.WAITING
+    stage: str = ""
+    share: float = 0.0
+    begun_s: float = 0.0
+    text: str = ""
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing more is to come."""
+        return self.stand in _ENDED
+
+
+class Progress:
+    """An audience that keeps a line for each bounce; see `bridge.audience.Audience`.
+
+    overall: the share done of a whole job, given a stage and its share. clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        items: Mapping[Item, float],
+        pace: Pace,
+        *,
+        overall: Callable[[str, float], float],
+        hands: int = 1,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._overall, self._pace, self._hands, self._clock = overall, pace, hands, clock
+        self._lock = threading.Lock()
+        self._lines = {
+            item.source: Line(str(item.source), _kind(item.recipe), audio_s)
+            for item, audio_s in items.items()
+        }
+        self.paused: str | None = None
+
+    @property
+    def lines(self) -> tuple[Line, ...]:
+        """All of them as they are now, in the order of the plan."""
+        with self._lock:
+            return tuple(self._lines.values())
+
+    def stands(self) -> dict[Path, Line]:
+        """The same by the bounce's path, relative to its folder."""
+        with self._lock:
+            return dict(self._lines)
+
+    def remaining_s(self) -> float | None:
+        """Seconds until all is done; None when nothing is known yet."""
+        now_s = self._clock()
+        with self._lock:
+            left = [
+                Left(line.kind, line.audio_s, line.share, now_s - line.begun_s)
+                if line.stand is Stand.RUNNING
+                else Left(line.kind, line.audio_s)
+                for line in self._lines.values()
+                if not line.has_ended
+            ]
+            return self._pace.remaining_s(left, self._hands)
+
+    def note(self, text: str) -> None:
+        """See `bridge.audience.Audience`."""
+
+    def event(self, name: str, text: str, **facts: object) -> None:
+        """See `bridge.audience.Audience`."""
+        if name in {"paused", "resumed"}:
+            self.paused = str(facts.get("reason", text)) if name == "paused" else None
+
+    def started(self, job: Job) -> None:
+        """See `bridge.audience.Audience`."""
+        begun_s = self._clock()
+        self._put(job, stand=Stand.RUNNING, stage="", share=0.0, begun_s=begun_s, text="")
+
+    def progress(self, job: Job, stage: str, share: float) -> None:
+        """See `bridge.audience.Audience`."""
+        self._put(job, stage=stage, share=self._overall(stage, share))
+
+    def done(self, job: Job, manifest: Manifest) -> None:
+        """See `bridge.audience.Audience`."""
+        line = self._put(job, stand=Stand.DONE, stage="", share=1.0, audio_s=manifest.duration_s)
+        with self._lock:
+            self._pace.add(line.kind, line.audio_s, self._clock() - line.begun_s)
+
+    def skipped(self, job: Job) -> None:
+        """See `bridge.audience.Audience`."""
+        self._put(job, stand=Stand.SAME, stage="", share=1.0)
+
+    def failed(self, job: Job, reason: str, *, retry: bool) -> None:
+        """See `bridge.audience.Audience`."""
+        stand = Stand.RETRY if retry else Stand.FAILED
+        self._put(job, stand=stand, stage="", share=0.0, text=reason)
+
+    def released(self, job: Job, reason: str) -> None:
+        """See `bridge.audience.Audience`."""
+        self._put(job, stand=Stand.LEFT, stage="", share=0.0, text=reason)
+
+    def _put(self, job: Job, **changes: object) -> Line:
+        """A bounce that came later gets a line, too."""
+        with self._lock:
+            line = self._lines.get(job.source_path) or Line(str(job.source_path), _kind(job.recipe))
+            line = replace(line, kind=_kind(job.recipe), **changes)  # type: ignore[arg-type]
+            self._lines[job.source_path] = line
+            return line
+
+
+def _kind(recipe: Recipe) -> Kind:
+    return recipe.model, recipe.preset_hash

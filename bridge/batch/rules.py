@@ -1,0 +1,102 @@
+"""Presets by pattern: `Drums*=drums.yaml` gives all that is called Drums its own preset."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
+
+from bridge.chain import preset as presets
+from bridge.errors import UsageError
+from bridge.intake.names import collision_key
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path, PurePath
+
+    from bridge.chain.preset import Preset
+
+_ANY_FOLDERS = "**"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One `--map`."""
+
+    pattern: str
+    preset: Preset
+
+
+@dataclass(frozen=True)
+class Rules:
+    """Several; the first that matches wins."""
+
+    rules: tuple[Rule, ...] = ()
+
+    @property
+    def mark(self) -> str:
+        """Differs where the rules do; "" when there are none."""
+        if not self.rules:
+            return ""
+        told = "\n".join(f"{rule.pattern}={rule.preset.content_hash}" for rule in self.rules)
+        return hashlib.sha256(told.encode("utf-8", "surrogatepass")).hexdigest()
+
+    def preset_for(self, bounce: PurePath) -> Preset | None:
+        """The preset of a bounce, given relative to its folder; None when no pattern matches."""
+        return next((rule.preset for rule in self.rules if matches(rule.pattern, bounce)), None)
+
+    def idle(self, bounces: Iterable[PurePath]) -> tuple[str, ...]:
+        """A line for each pattern that decides nothing about these bounces."""
+        matched, deciding = set[int](), set[int]()
+        for bounce in bounces:
+            hits = [n for n, rule in enumerate(self.rules) if matches(rule.pattern, bounce)]
+            matched.update(hits)
+            deciding.update(hits[:1])
+        return tuple(
+            f"the pattern {rule.pattern!r} decides nothing: earlier ones take all that it matches"
+            if number in matched
+            else f"the pattern {rule.pattern!r} matches no sound file"
+            for number, rule in enumerate(self.rules)
+            if number not in deciding
+        )
+
+
+def parse(maps: Sequence[str], plugin_folders: Sequence[Path] = ()) -> Rules:
+    """The rules of `PATTERN=PRESET` texts, presets loaded.
+
+    Raises UsageError for a text that is none, PresetError for its preset.
+    """
+    rules = []
+    for text in maps:
+        pattern, _, preset = text.rpartition("=")
+        if not pattern.strip() or not preset.strip():
+            raise UsageError(
+                f"--map {text!r}: write a pattern and a preset, as in --map 'Drums*=drums.yaml'"
+            )
+        loaded = presets.load(preset.strip(), plugin_folders=plugin_folders)
+        rules.append(Rule(pattern.strip(), loaded))
+    return Rules(tuple(rules))
+
+
+def matches(pattern: str, bounce: PurePath) -> bool:
+    """Whether a pattern is about a bounce, given relative to its folder. Pure.
+
+    Without a slash it is about every file and folder of that name, a folder with all below it. With
+    slashes it is about the path from the top, or a folder there with all below it. `*`, `?` and
+    `[a-z]` stay within one name, `**` is any number of folders. Letter case and Unicode composition
+    make no difference, as on macOS and Windows.
+    """
+    wanted = [part for part in collision_key(pattern).split("/") if part not in {"", "."}]
+    if "/" not in pattern.strip("/"):
+        wanted.insert(0, _ANY_FOLDERS)
+    parts = [collision_key(part) for part in bounce.parts]
+    return any(_match(wanted, parts[:length]) for length in range(1, len(parts) + 1))
+
+
+def _match(wanted: Sequence[str], parts: Sequence[str]) -> bool:
+    if not wanted:
+        return not parts
+    if wanted[0] == _ANY_FOLDERS:
+        return _match(wanted[1:], parts) or (bool(parts) and _match(wanted, parts[1:]))
+    return bool(parts) and fnmatchcase(parts[0], wanted[0]) and _match(wanted[1:], parts[1:])

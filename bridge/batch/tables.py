@@ -1,0 +1,76 @@
+"""A batch's outcomes as CSV, a line for each stem; a bounce without stems has one line."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import TYPE_CHECKING
+
+from bridge.batch.outcome import End, count
+from bridge.batch.page import page
+from bridge.daw.files import put
+from bridge.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from bridge.batch.outcome import Outcome
+
+COLUMNS = (
+    *("bounce", "result", "code", "reason", "preset", "model", "length_s", "work_s"),
+    *("stem", "file", "lufs", "true_peak_dbtp", "peak_dbfs", "gain_db", "clipped_values"),
+    "warnings",
+)
+SUFFIXES = (".csv", ".html")
+
+
+def check_summary(path: Path) -> None:
+    """Raises UsageError where no summary can be made: before hours of work, not after."""
+    if path.suffix.lower() not in SUFFIXES:
+        raise UsageError(f"--summary {path}: name a file that ends in {' or '.join(SUFFIXES)}")
+    if path.is_dir():
+        raise UsageError(f"--summary {path} is a folder; name a file")
+    if not path.absolute().parent.is_dir():
+        raise UsageError(f"--summary: {path.absolute().parent} is not a folder; make it first")
+
+
+def write_summary(path: Path, title: str, found: Sequence[Outcome], made: str) -> None:
+    """Writes CSV or HTML, as the suffix says. made: when and by what. Raises OutputError."""
+    text = csv_text(found) if path.suffix.lower() == ".csv" else page(title, found, made)
+    put(path.absolute(), text.encode("utf-8", "surrogateescape"))
+
+
+def csv_text(found: Sequence[Outcome]) -> str:
+    """Levels as in the manifests, empty where there is nothing to measure."""
+    out = io.StringIO(newline="")
+    table = csv.writer(out, lineterminator="\n")
+    table.writerow(COLUMNS)
+    for outcome in found:
+        table.writerows(_rows(outcome))
+    return out.getvalue()
+
+
+def counted(found: Sequence[Outcome]) -> str:
+    """How many ended how, in words."""
+    numbers = count(found)
+    told = [f"{numbers[end]} {end.value}" for end in End if numbers[end]]
+    return ", ".join(told) or "no sound files"
+
+
+def _rows(outcome: Outcome) -> Iterator[tuple[object, ...]]:
+    about = (
+        *(outcome.source.as_posix(), outcome.end.value, outcome.code, outcome.reason),
+        *(outcome.preset, outcome.model),
+    )
+    made = outcome.manifest
+    if made is None or outcome.folder is None:
+        yield (*about, *("" for _ in COLUMNS[len(about) :]))
+        return
+    lengths = (round(made.duration_s, 3), round(sum(made.seconds.values()), 3))
+    for stem in made.stems:
+        yield (
+            *(*about, *lengths, stem.name, str(outcome.folder / stem.path)),
+            *(stem.lufs, stem.true_peak_dbtp, stem.peak_dbfs, stem.gain_db, stem.clipped_values),
+            "; ".join(made.warnings),
+        )

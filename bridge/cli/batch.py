@@ -1,0 +1,279 @@
+"""`stembridge batch`: a whole folder of exports, once."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bridge.cli import options
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from bridge.batch.outcome import Outcome
+    from bridge.batch.plan import Item, Plan
+    from bridge.batch.progress import Line
+    from bridge.batch.run import Batch
+
+# Of a table on the terminal; a file from --summary holds any number.
+_MOST_SHOWN = 100
+
+
+@options.sharing
+def batch(
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="What the DAW exported, with its sub-folders.")
+    ],
+    out: options.Out = None,
+    asked: options.Asked = options.NOTHING,
+    maps: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--map",
+            metavar="PATTERN=PRESET",
+            help="Another preset for files, or folders, of such a name or path, as in "
+            "'Drums*=drums.yaml'; the first that matches wins. May be given several times.",
+            show_default=False,
+        ),
+    ] = None,
+    jobs: Annotated[
+        int,
+        typer.Option(
+            "--jobs",
+            "-j",
+            min=1,
+            max=64,
+            metavar="N",
+            help="Bounces at a time. One keeps all cores busy; each more takes the memory of one "
+            "more model, and helps where files are many and short.",
+        ),
+    ] = 1,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be done, and write nothing.")
+    ] = False,
+    session: Annotated[
+        str | None,
+        typer.Option(
+            "--session",
+            metavar="A,B,...",
+            help="One session file of it all: reaper, dawproject, ardour, aaf, m3u8, csv.",
+            show_default=False,
+        ),
+    ] = None,
+    summary: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--summary",
+            metavar="FILE",
+            help="Results and levels as .csv or .html. May be given several times.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Make stems of all sound files in FOLDER and below, then say what became of each.
+
+    They lie in FOLDER/Stems (or DIR), in the same sub-folders. What is done already is left as it
+    is, so the same command goes on where it was interrupted, and takes up what was exported since.
+    """
+    from bridge.batch.rules import parse
+    from bridge.batch.run import Batch
+    from bridge.batch.sessions import check_formats
+    from bridge.batch.tables import check_summary
+    from bridge.places import OUTPUT_FOLDER
+
+    formats = options.listed(session)
+    check_formats(formats)
+    for file in summary or ():
+        check_summary(file)
+    home = _absolute(folder)
+    out_dir = _absolute(out) if out else home / OUTPUT_FOLDER
+    engine = asked.engine_at_rest(options.new_worker())
+    rules = parse(maps or (), engine.settings.plugin_folders)
+    with Batch(home, out_dir, engine, rules) as work:
+        plan = work.plan()
+        is_whole = _remark(work, plan)
+        if dry_run:
+            _foretell(work, plan, jobs)
+            return
+        lines, stopped = _work(work, plan, asked, jobs) if plan.to_do else ({}, False)
+        found = work.outcomes(plan, lines)
+    _tell(found, has_worked=bool(plan.to_do))
+    _summarise(work, found, summary or ())
+    has_sessions = stopped or _sessions(work, found, formats)
+    _exit(stopped=stopped, is_good=is_whole and has_sessions, found=found)
+
+
+def _exit(*, stopped: bool, is_good: bool, found: Sequence[Outcome]) -> None:
+    from bridge.batch.outcome import End
+    from bridge.cli.interrupts import INTERRUPTED
+
+    if stopped:
+        raise typer.Exit(INTERRUPTED)
+    if not is_good or any(one.end in {End.FAILED, End.LEFT} for one in found):
+        raise typer.Exit(1)
+
+
+def _absolute(path: Path) -> Path:
+    """Without `..`: the ledger knows a folder by its name, wherever the command is typed."""
+    return Path(os.path.abspath(path))  # noqa: PTH100 `resolve` would follow links
+
+
+def _remark(work: Batch, plan: Plan) -> bool:
+    """Says what the user may not expect; whether all folders could be looked into."""
+    from bridge.cli.show import note, plain
+
+    if not plan.items:
+        note(plain(f"no sound files in {work.folder}"))
+    left = [(plan.others, "other file(s)"), (plan.links, "link(s), which are not followed")]
+    told = " and ".join(f"{number} {what}" for number, what in left if number)
+    if told:
+        note(f"left alone: {told}")
+    for text in work.rules.idle(item.source for item in plan.items):
+        note(plain(f"--map: {text}"))
+    for place in plan.unreadable:
+        note(plain(f"cannot look into {place.path} ({place.reason}): allow it, then do it again"))
+    return not plan.unreadable
+
+
+def _foretell(work: Batch, plan: Plan, jobs: int) -> None:
+    from bridge.batch.pace import Left, spoken
+    from bridge.cli.show import note, plain, result, table
+
+    lengths_s = work.lengths_s(plan.to_do)
+    if plan.to_do:
+        columns = ("bounce", "why", "preset", "model", ">length", "stems")
+        table(None, columns, (_row(item, lengths_s[item]) for item in plan.to_do))
+    for item in plan.items:
+        problem = work.problem(item)
+        if problem is not None:
+            note(plain(f"{item.source}: {problem}"))
+    left = [
+        Left((item.recipe.model, item.recipe.preset_hash), length_s)
+        for item, length_s in lengths_s.items()
+    ]
+    remaining_s = work.pace(plan.to_do).remaining_s(left, jobs)
+    told = f"{len(plan.to_do)} to do, {len(plan.items) - len(plan.to_do)} not to be touched"
+    if plan.to_do:
+        audio = f"{spoken(sum(lengths_s.values()))} of sound"
+        guess = "how long is not known: nothing was done with that here yet"
+        told += f": {audio}, " + (guess if remaining_s is None else f"about {spoken(remaining_s)}")
+    result(plain(f"{told} → {work.out_dir}"))
+
+
+def _row(item: Item, length_s: float) -> tuple[str, ...]:
+    from bridge.batch.pace import spoken
+    from bridge.cli.show import plain
+
+    length = spoken(length_s) if length_s else "?"
+    why, recipe = item.standing.value, item.recipe
+    cells = (item.source, why, recipe.preset_name, recipe.model, length, item.place)
+    return tuple(plain(str(cell)) for cell in cells)
+
+
+def _work(
+    work: Batch, plan: Plan, asked: options.Asked, jobs: int
+) -> tuple[Mapping[Path, Line], bool]:
+    """Does what is to do; returns what was told of each bounce, and whether it was interrupted."""
+    from bridge.audience import Everyone
+    from bridge.batch.progress import Progress
+    from bridge.batch.run import helpers
+    from bridge.chain import inspection
+    from bridge.cli.board import Board
+    from bridge.cli.interrupts import deferred, raising
+    from bridge.cli.show import overall
+    from bridge.log import Log
+
+    hands = min(jobs, len(plan.to_do))
+    if hands > 1:
+        # Threads that spin while they wait take the cores from the other workers: three workers on
+        # two busy cores needed a quarter of the processor time once theirs slept instead.
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    with (
+        deferred() as stop,
+        work.engine as engine,
+        helpers(engine, hands - 1, options.new_worker) as more,
+    ):
+        engine.worker.start()
+        asked.try_plugins()
+        for rule in work.rules.rules:
+            inspection.check(rule.preset)
+        lengths_s, pace = work.lengths_s(plan.to_do), work.pace(plan.to_do)
+        engine.load(raising(stop))  # now, not at the first bounce: what is missing shows at once
+        progress = Progress(lengths_s, pace, overall=overall, hands=hands)
+        log = Log(engine.settings.log_dir, work.folder)
+        about = f"{len(plan.to_do)} of {len(plan.items)} to do: {work.folder} → {work.out_dir}"
+        with Board(progress) as board:
+            audience = Everyone(progress, board, log)
+            facts = {"preset": engine.preset.name, "model": engine.model}
+            audience.event("began", about, **facts)
+            tally = work.run(plan, audience, stop, more)
+        counts = f"{tally.done} done, {tally.skipped} unchanged, {tally.failed} failed"
+        log.event("ended", counts)
+        return progress.stands(), stop.is_set()
+
+
+def _tell(found: Sequence[Outcome], *, has_worked: bool) -> None:
+    from bridge.batch.outcome import End
+    from bridge.batch.tables import counted
+    from bridge.cli.show import plain, result, table
+
+    done = [one for one in found if one.end is End.DONE]
+    if 0 < len(done) <= _MOST_SHOWN:
+        columns = ("bounce", "stem", ">LUFS", ">dBTP", ">gain dB", "remarks")
+        table(None, columns, (row for one in done for row in _levels(one)))
+    elif done:
+        result(f"levels of {len(done)} bounces: see --summary FILE.csv or FILE.html")
+    for one in found:
+        if one.end is End.FAILED:
+            result(plain(f"failed: {one.source}: {one.reason}"))
+    if any(one.end is End.FAILED for one in found):
+        result("render it anew, or mend the cause and `stembridge retry`; then do this again")
+    for reason, number in Counter(one.reason for one in found if one.end is End.LEFT).items():
+        result(plain(f"left: {number} ({reason}); the same command goes on"))
+    result(counted(found) if has_worked else f"nothing to do: {counted(found)}")
+
+
+def _levels(outcome: Outcome) -> Iterator[tuple[str, ...]]:
+    """A line for each stem, the bounce's name in the first."""
+    from bridge.cli.show import plain
+
+    if outcome.manifest is None:
+        return
+    name, remarks = plain(str(outcome.source)), plain("; ".join(outcome.manifest.warnings))
+    for stem in outcome.manifest.stems:
+        levels = (stem.lufs, stem.true_peak_dbtp, stem.gain_db)
+        yield (name, plain(stem.name), *(_number(level) for level in levels), remarks)
+        name = remarks = ""
+
+
+def _number(level: float | None) -> str:
+    return "-" if level is None else f"{round(level, 1) + 0.0:.1f}"
+
+
+def _summarise(work: Batch, found: Sequence[Outcome], files: Sequence[Path]) -> None:
+    import time
+
+    from bridge import __version__
+    from bridge.batch.tables import write_summary
+    from bridge.cli.show import plain, result
+
+    when = time.strftime("%Y-%m-%d %H:%M")
+    made = f"{when}, Stembridge {__version__}: {work.folder} → {work.out_dir}"
+    for file in files:
+        write_summary(file, f"Stems of {work.folder.name}", found, made)
+        result(plain(f"summary: {file}"))
+
+
+def _sessions(work: Batch, found: Sequence[Outcome], formats: Sequence[str]) -> bool:
+    """Writes and tells them; whether all could be written."""
+    from bridge.batch.sessions import write_sessions
+    from bridge.cli.show import plain, result
+
+    written = write_sessions(formats, found, work.out_dir, work.folder.name)
+    for one in written:
+        result(plain(f"session: {one.path}" + (f" ({one.why})" if one.why else "")))
+    return not any(one.is_failure for one in written)

@@ -1,0 +1,157 @@
+"""What a batch shows while it runs: a live table on a terminal, a line for each event elsewhere."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from bridge.batch.pace import spoken
+from bridge.batch.progress import Stand
+from bridge.cli.show import console, note, plain, summary
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import Console, RenderableType
+    from rich.live import Live
+
+    from bridge.batch.progress import Line, Progress
+    from bridge.ledger.states import Job
+    from bridge.report import Manifest
+
+_LOOKS = {
+    Stand.RUNNING: "bold",
+    Stand.DONE: "green",
+    Stand.SAME: "dim",
+    Stand.FAILED: "red",
+    Stand.RETRY: "yellow",
+    Stand.LEFT: "yellow",
+    Stand.WAITING: "dim",
+}
+_LOOKS_PER_S = 4  # often enough for a bar to move, seldom enough to cost nothing
+# Of a terminal: head and rule of the table, the lines below it, and what was printed before.
+_OTHER_LINES = 7
+_BAR_CELLS = 20
+
+
+class Board:
+    """Shows a `Progress`; hears what happens after it. A context manager and an audience."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._console: Console = console(error=True)
+        self._live: Live | None = None
+
+    def __enter__(self) -> Board:
+        if self._console.is_terminal:
+            from rich.live import Live
+
+            self._console.soft_wrap = False
+            self._live = Live(
+                console=self._console,
+                get_renderable=self._table,
+                refresh_per_second=_LOOKS_PER_S,
+                transient=True,  # the summary says it all
+            )
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def note(self, text: str) -> None:
+        """See `bridge.audience.Audience`."""
+        self._say("note", text)
+
+    def event(self, name: str, text: str, **facts: object) -> None:
+        """See `bridge.audience.Audience`."""
+        self._say("note", text)
+
+    def started(self, job: Job) -> None:
+        """See `bridge.audience.Audience`."""
+        if self._live is None:
+            self._say("start", str(job.source_path))
+
+    def progress(self, job: Job, stage: str, share: float) -> None:
+        """Seen in the table."""
+
+    def done(self, job: Job, manifest: Manifest) -> None:
+        """See `bridge.audience.Audience`."""
+        if self._live is None:
+            folder = job.recipe.out_dir / (job.output_path or "")
+            self._end("done", f"{job.source_path}: {summary(manifest, folder)}")
+
+    def skipped(self, job: Job) -> None:
+        """See `bridge.audience.Audience`."""
+        if self._live is None:
+            self._end("same", f"{job.source_path}: unchanged content, its stems are there")
+
+    def failed(self, job: Job, reason: str, *, retry: bool) -> None:
+        """See `bridge.audience.Audience`."""
+        later = " (will be tried again)" if retry else ""
+        self._end("FAILED", f"{job.source_path}: {reason}{later}")
+
+    def released(self, job: Job, reason: str) -> None:
+        """See `bridge.audience.Audience`."""
+        self._say("note", f"{job.source_path}: {reason}")
+
+    def _end(self, kind: str, text: str) -> None:
+        """With how far it is, where no table says so."""
+        self._say(kind, text if self._live else f"{text} ({overview(self._progress)})")
+
+    def _say(self, kind: str, text: str) -> None:
+        line = f"{time.strftime('%H:%M:%S')} {kind:6} {plain(text)}"
+        if self._live is None:
+            note(line)
+        else:
+            self._live.console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    def _table(self) -> RenderableType:
+        from rich.box import SIMPLE_HEAD
+        from rich.console import Group
+        from rich.table import Table
+        from rich.text import Text
+
+        room = max(1, self._console.height - _OTHER_LINES)
+        made = Table(box=SIMPLE_HEAD, pad_edge=False, expand=True)
+        made.add_column("bounce", ratio=1, no_wrap=True, overflow="ellipsis")
+        made.add_column("state", no_wrap=True)
+        made.add_column("stage", no_wrap=True, min_width=8)
+        made.add_column("done", no_wrap=True, min_width=_BAR_CELLS + 5)
+        for line in visible(self._progress.lines, room):
+            cells = (plain(line.source), line.stand.value, line.stage, _bar(line))
+            made.add_row(*(Text(cell, style=_LOOKS[line.stand]) for cell in cells))
+        below = [Text(overview(self._progress), style="bold")]
+        if self._progress.paused is not None:
+            below.append(Text(f"PAUSED: {plain(self._progress.paused)}", style="red"))
+        return Group(made, *below)
+
+
+def visible(lines: Sequence[Line], room: int) -> Sequence[Line]:
+    """As many lines as there is room for, around those that are worked on. Pure."""
+    running = [index for index, line in enumerate(lines) if line.stand is Stand.RUNNING]
+    waiting = (index for index, line in enumerate(lines) if not line.has_ended)
+    middle = running[0] if running else next(waiting, len(lines))
+    first = max(0, min(middle - room // 3, len(lines) - room))
+    return lines[first : first + room]
+
+
+def overview(progress: Progress) -> str:
+    """How far it is, on one line."""
+    lines = progress.lines
+    ended = sum(line.has_ended for line in lines)
+    failed = sum(line.stand is Stand.FAILED for line in lines)
+    told = f"{ended} of {len(lines)}" + (f", {failed} failed" if failed else "")
+    remaining_s = progress.remaining_s()
+    if remaining_s:
+        told += f", about {spoken(remaining_s)} left"
+    return told
+
+
+def _bar(line: Line) -> str:
+    """Of what runs. Plain characters: every font has them."""
+    if line.stand is not Stand.RUNNING:
+        return ""
+    full = round(line.share * _BAR_CELLS)
+    return f"{'█' * full}{'░' * (_BAR_CELLS - full)} {line.share:4.0%}"

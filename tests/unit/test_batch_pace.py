@@ -1,0 +1,144 @@
+"""How long the rest takes, and what a running batch tells."""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bridge.batch.pace import Left, Pace, spoken
+from bridge.batch.plan import Item, Standing
+from bridge.batch.progress import Line, Progress, Stand
+from bridge.cli.board import overview, visible
+from bridge.intake.scan import Found
+from bridge.ledger.states import Recipe
+
+FAST, SLOW, NEW = ("fast", "p"), ("slow", "p"), ("new", "p")
+
+
+def measured() -> Pace:
+    pace = Pace()
+    pace.add(FAST, 100.0, 10.0)
+    pace.add(SLOW, 100.0, 200.0)
+    return pace
+
+
+def test_each_kind_has_its_own_speed() -> None:
+    assert measured().remaining_s([Left(FAST, 50.0)]) == pytest.approx(5.0)
+    assert measured().remaining_s([Left(SLOW, 50.0)]) == pytest.approx(100.0)
+    assert measured().remaining_s([Left(FAST, 50.0), Left(SLOW, 50.0)]) == pytest.approx(105.0)
+    assert measured().remaining_s([Left(NEW, 20.0)]) == pytest.approx(21.0)  # as all together
+
+
+def test_without_any_measure_nothing_is_claimed() -> None:
+    assert Pace().remaining_s([Left(FAST, 50.0)]) is None
+    assert Pace().remaining_s([Left(FAST, 50.0, share=0.01, running_s=3.0)]) is None
+    assert Pace().remaining_s([]) == 0.0
+
+
+def test_a_running_job_is_a_measure_of_itself() -> None:
+    left = [Left(FAST, 100.0, share=0.25, running_s=5.0), Left(FAST, 100.0)]
+    assert Pace().remaining_s(left) == pytest.approx(15.0 + 20.0)
+
+
+def test_several_hands_share_the_work() -> None:
+    jobs = [Left(FAST, 100.0)] * 4
+    assert measured().remaining_s(jobs, hands=2) == pytest.approx(20.0)
+    assert measured().remaining_s(jobs[:1], hands=8) == pytest.approx(10.0)
+
+
+@given(
+    st.lists(
+        st.builds(
+            Left,
+            st.sampled_from([FAST, SLOW, NEW]),
+            st.floats(0, 1e5),
+            st.floats(0, 1),
+            st.floats(0, 1e5),
+        )
+    ),
+    st.integers(1, 9),
+)
+def test_an_estimate_is_a_time(left: list[Left], hands: int) -> None:
+    found = measured().remaining_s(left, hands)
+    assert found is not None
+    assert 0 <= found < float("inf")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.2, "0 s"),
+        (59.4, "59 s"),
+        (59.6, "1 min 00 s"),
+        (125, "2 min 05 s"),
+        (599.7, "10 min"),
+        (3600, "1 h 00 min"),
+        (3571, "1 h 00 min"),
+        (86_000, "23 h 53 min"),
+    ],
+)
+def test_times_are_told_as_exactly_as_they_are_known(seconds: float, text: str) -> None:
+    assert spoken(seconds) == text
+
+
+RECIPE = Recipe("stems", "p", "fast", "v", Path("/Export/Stems"))
+
+
+def item(name: str) -> Item:
+    place = PurePosixPath(name).with_suffix("")
+    return Item(Found(Path("/Export") / name, 1, 1), Path(name), RECIPE, place, Standing.NEW)
+
+
+def job(name: str) -> Any:
+    return SimpleNamespace(source_path=Path(name), recipe=RECIPE)
+
+
+def test_a_batch_from_beginning_to_end_as_it_is_told() -> None:
+    now_s = [0.0]
+    items = {item(name): 60.0 for name in ("a.wav", "b.wav", "c.wav", "d.wav")}
+    told = Progress(items, Pace(), overall=lambda _, share: share, clock=lambda: now_s[0])
+    assert (told.remaining_s(), overview(told)) == (None, "0 of 4")
+    told.started(job("a.wav"))
+    now_s[0] = 6.0
+    told.progress(job("a.wav"), "separate", 0.5)
+    assert told.remaining_s() == pytest.approx(6 + 3 * 12)
+    now_s[0] = 12.0
+    told.done(job("a.wav"), SimpleNamespace(duration_s=60.0))  # type: ignore[arg-type]
+    assert overview(told) == "1 of 4, about 36 s left"
+    told.skipped(job("b.wav"))
+    told.started(job("c.wav"))
+    told.failed(job("c.wav"), "why", retry=True)
+    assert overview(told) == "2 of 4, about 24 s left"
+    told.failed(job("c.wav"), "why", retry=False)
+    told.started(job("late.wav"))  # rendered meanwhile
+    told.event("paused", "paused: full", reason="full")
+    assert told.paused == "full"
+    told.event("resumed", "on")
+    assert told.paused is None
+    told.released(job("late.wav"), "stopped")
+    assert overview(told).startswith("3 of 5, 1 failed")
+    stands = {str(source): line.stand for source, line in told.stands().items()}
+    assert stands == {
+        "a.wav": Stand.DONE,
+        "b.wav": Stand.SAME,
+        "c.wav": Stand.FAILED,
+        "d.wav": Stand.WAITING,
+        "late.wav": Stand.LEFT,
+    }
+
+
+@given(
+    st.lists(st.sampled_from(list(Stand)), max_size=60),
+    st.integers(1, 20),
+)
+def test_the_window_is_around_what_runs(stands: list[Stand], room: int) -> None:
+    lines = [Line(str(number), FAST, stand=stand) for number, stand in enumerate(stands)]
+    shown = visible(lines, room)
+    assert len(shown) == min(room, len(lines))
+    running = [line for line in lines if line.stand is Stand.RUNNING]
+    assert running[:1] == [line for line in shown if line in running][:1]
