@@ -15,8 +15,9 @@ import stat
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
-from bridge.chain import language
+from bridge.chain import inspection, language
 from bridge.chain import preset as presets
+from bridge.chain.plugins import fingerprint
 from bridge.errors import PresetError, StembridgeError
 from bridge.ledger.states import Recipe
 
@@ -75,6 +76,7 @@ class Beside:
         self._folder, self._out_dir, self._said = folder, out_dir, said
         self._recipe = engine.recipe(out_dir)
         self._engines: dict[tuple[Path, str], Engine] = {}
+        self._tried: set[tuple[Path, str, tuple[str, ...]]] = set()
 
     @property
     def recipe(self) -> Recipe:
@@ -85,11 +87,29 @@ class Beside:
         both = hashlib.sha256(f"{own} {mark}".encode()).hexdigest()
         return replace(self._recipe, preset_hash=both)
 
-    def engine_for(self, bounce: Path, asked: str | None = None) -> Engine:
-        """The engine with the preset of a bounce. asked: its name, where somebody asked for it.
+    def engine_for(
+        self, bounce: Path, asked: str | None = None, waiting: Callable[[], None] = lambda: None
+    ) -> Engine:
+        """The engine with the preset of a bounce, whose plugins were tried before they run here.
 
-        Raises PresetError for a preset that is wrong, with file and line.
+        asked: the preset's name, where somebody asked for it.
+
+        waiting: is called several times a second while they are; what it raises is passed on.
+
+        Raises PresetError for a preset that is wrong, with file and line; PluginError for a plugin
+        that does not load.
         """
+        engine = self._engine(bounce, asked)
+        preset = engine.preset
+        if engine is not self.engine and preset.plugin_files:
+            prints = tuple(map(fingerprint, preset.plugin_files))
+            tried = (preset.path, preset.content_hash, prints)
+            if tried not in self._tried:
+                inspection.check(preset, waiting)
+                self._tried.add(tried)
+        return engine
+
+    def _engine(self, bounce: Path, asked: str | None) -> Engine:
         preset = self._preset(bounce) if asked is None else self._named(asked)
         if preset is None:
             return self.engine
@@ -104,7 +124,7 @@ class Beside:
     def recipe_for(self, bounce: Path, asked: str | None = None) -> Recipe:
         """What the ledger remembers of it. Of a preset that is wrong, that it is wrong so."""
         try:
-            engine = self.engine_for(bounce, asked)
+            engine = self._engine(bounce, asked)
             return self._recipe if engine is self.engine else engine.recipe(self._out_dir)
         except StembridgeError as error:
             told = hashlib.sha256(str(error).encode("utf-8", "surrogatepass")).hexdigest()

@@ -97,6 +97,7 @@ class Manifest:
     """Everything about one published stem set.
 
     gain_db: the one gain on every stem; None where they have gains of their own.
+    plugins: of others that were run, by file name: version (as it says) and sha256 (of its code).
     null_residual_dbfs: peak of the sum of the published stems minus gain times bounce, read back
     from the files; None where the preset's files are not meant to add up to the bounce, -inf (in
     JSON "-inf") where nothing is left at all.
@@ -117,6 +118,7 @@ class Manifest:
     # How much longer than the bounce the files are, so that echoes and rooms can end.
     tail_frames: int = 0
     sessions: tuple[SessionFacts, ...] = ()
+    plugins: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def without_sessions(self, places: Collection[str]) -> Manifest:
         """The same without these session files, in whose places work of the user lies."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from bridge.audio.headers import container_of
 from bridge.audio.probe import probe
 from bridge.chain import sessions
+from bridge.chain.plugins import fingerprint
 from bridge.config import DEFAULT_MODEL
 from bridge.errors import ModelError, StembridgeError, from_separation
 from bridge.intake.claim import identify, still
@@ -242,6 +243,15 @@ class Engine:
             and manifest.preset.get("hash") == self.preset.content_hash
             and manifest.model.get("version") == self.model_version
             and manifest.versions == versions()
+            and self._has_plugins(manifest)
+        )
+
+    def _has_plugins(self, manifest: Manifest) -> bool:
+        """Whether the plugins that made a set are those that are installed now."""
+        files = {file.name: file for file in self.preset.plugin_files}
+        return all(
+            name in files and told.get("sha256") == fingerprint(files[name])
+            for name, told in manifest.plugins.items()
         )
 
     def needed_bytes(self, source: Path, waiting: Callable[[], None] = lambda: None) -> int:

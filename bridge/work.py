@@ -87,7 +87,7 @@ class Work:
         try:
             # First of all: a preset that is wrong is to be found in the job, too.
             job = self.ledger.prescribe(job, beside.recipe_for(job.path, job.asked))
-            engine = beside.engine_for(job.path, job.asked)
+            engine = beside.engine_for(job.path, job.asked, self._look)
             self._convert(job, engine)
         except BounceChanged as error:
             self._changed(job, error)

@@ -26,6 +26,10 @@ Kind = Literal["none", "tpdf", "shaped"]
 # times that.
 REACH_STEPS = {"none": 0.5, "tpdf": 1.5, "shaped": 6.0}
 
+# The grain of the noise, in steps, and how much is drawn at once: what stays in the cache.
+_GRAIN_STEPS = 2.0**-16
+_DRAWN_FRAMES = 16_384
+
 
 def choose(
     wanted: Literal["auto", "tpdf", "shaped", "none"],
@@ -41,8 +45,8 @@ def choose(
 
     `auto` is TPDF where depth is lost: the source is deeper than the target, or effects or levels
     of its own have made of it what the source's depth no longer describes. Stems of an unprocessed
-    set at the source's own depth get none: their rounding errors cancel in their sum (see
-    `quantise`), which is then the bounce again, to one step.
+    set at the source's own depth get none, whatever that gain is: their rounding errors cancel in
+    their sum (see `quantise`), which is then the bounce times the gain, to one step.
     """
     if target_bits is None:
         return "none"
@@ -60,7 +64,8 @@ class Dither:
 
     def __init__(self, kind: Kind, seed: str, channels: int) -> None:
         digest = hashlib.sha256(seed.encode("utf-8", "surrogateescape")).digest()
-        self._random = np.random.Generator(np.random.PCG64(int.from_bytes(digest, "big")))
+        self._random = np.random.PCG64(int.from_bytes(digest, "big"))
+        self._drawn = np.zeros((channels, 0))
         self.kind = kind
         self._channels = channels
         # Of the shaped kind: sums of the audio and of what was given out, without whole steps.
@@ -70,12 +75,31 @@ class Dither:
 
     def round(self, exact: NDArray[np.float64]) -> NDArray[np.float64]:
         """Values in steps, (channels, frames), to whole steps."""
-        uniform = self._random.random((exact.shape[1], self._channels, 2))
-        noise = (uniform[:, :, 0] - uniform[:, :, 1]).T
-        if self.kind != "shaped":
-            rounded: NDArray[np.float64] = np.rint(exact + noise)
-            return rounded
-        return self._round_shaped(exact, noise)
+        noise = self._noise(exact.shape[1])
+        if self.kind == "shaped":
+            return self._round_shaped(exact, noise)
+        rounded: NDArray[np.float64] = noise + exact
+        return np.rint(rounded, out=rounded)
+
+    def _noise(self, frames: int) -> NDArray[np.float64]:
+        """The next of it, in steps: -1 to 1, (channels, frames)."""
+        while (left := self._drawn.shape[1]) < frames:
+            drawn = self._draw()
+            self._drawn = np.concatenate([self._drawn, drawn], axis=1) if left else drawn
+        noise, self._drawn = self._drawn[:, :frames], self._drawn[:, frames:]
+        return noise
+
+    def _draw(self) -> NDArray[np.float64]:
+        """Differences of two even numbers of 16 bits each.
+
+        That they are in grains can be heard only 96 dB below the noise itself.
+        """
+        drawn = self._random.random_raw(self._channels * _DRAWN_FRAMES // 2).view(np.uint32)
+        difference = drawn & np.uint32(0xFFFF)
+        drawn >>= 16
+        difference -= drawn  # wraps around as signed numbers do
+        noise: NDArray[np.float64] = difference.view(np.int32) * np.float64(_GRAIN_STEPS)
+        return noise.reshape(self._channels, _DRAWN_FRAMES)
 
     def _round_shaped(
         self, exact: NDArray[np.float64], noise: NDArray[np.float64]

@@ -6,7 +6,9 @@ the one that it states.
 
 from __future__ import annotations
 
+import json
 import math
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -35,9 +37,16 @@ def verify(effects: Sequence[Effect], rate_hz: float, channels: int) -> None:
     room, a plugin with `latency: reported`) and those that silence the ends.
     """
     check(effects, Place(rate_hz, channels))
-    timed = [effect for effect in effects if not effect.late_on_purpose]
-    if not timed:
-        return
+    timed = tuple(effect for effect in effects if not effect.late_on_purpose)
+    if timed:
+        # Its files count with their content, which a frozen effect does not hold.
+        _verify(timed, json.dumps([effect.identity() for effect in timed]), rate_hz, channels)
+
+
+@lru_cache(maxsize=64)
+def _verify(timed: tuple[Effect, ...], identity: str, rate_hz: float, channels: int) -> None:
+    """Once for each chain, rate and width, as plugins take a while to load. Errors are not kept."""
+    del identity  # tells chains apart
     late = delays_frames(lambda audio: run(timed, audio, rate_hz), rate_hz, channels)
     if any(late):
         apart = " or ".join(map(str, late))

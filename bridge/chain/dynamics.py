@@ -8,14 +8,13 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field, model_validator
 
+from bridge.chain.alone import product
 from bridge.chain.effect import Effect, Place, beyond
 from bridge.chain.guard import PeakGuard
 from bridge.chain.levels import db_to_linear
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    import pedalboard
 
     from bridge.chain.effect import Audio, Node
 
@@ -24,9 +23,31 @@ if TYPE_CHECKING:
 # it for 60 dB.
 _SPLIT_S = 0.002
 _SPLIT_BETA = 5.65
+# Frames that are filtered together: longer ones multiply more zeros, shorter ones copy more.
+_TILE_FRAMES = 64
 
 
-class Gate(Effect):
+class _Downward(Effect):
+    """Lowers what is below a threshold: by pedalboard's gate, which is an expander.
+
+    Its gain is (level / threshold) ** (ratio - 1), for each channel on its own.
+    """
+
+    threshold_db: float
+    ratio: float
+    attack_ms: float
+    release_ms: float
+
+    def nodes(self, place: Place) -> Sequence[Node]:
+        """pedalboard's own."""
+        import pedalboard
+
+        return [
+            pedalboard.NoiseGate(self.threshold_db, self.ratio, self.attack_ms, self.release_ms)
+        ]
+
+
+class Gate(_Downward):
     """A noise gate: far below the threshold nothing is left."""
 
     effect_name = "gate"
@@ -40,12 +61,8 @@ class Gate(Effect):
     attack_ms: float = Field(default=1.0, ge=0.1, le=200, description="time to open")
     release_ms: float = Field(default=100.0, ge=5, le=2000, description="time to close")
 
-    def nodes(self, place: Place) -> Sequence[Node]:
-        """pedalboard's own."""
-        return [_noise_gate(self.threshold_db, self.ratio, self.attack_ms, self.release_ms)]
 
-
-class Expander(Effect):
+class Expander(_Downward):
     """A downward expander, keyed by the stem itself: bleed is soft, so it gets softer."""
 
     effect_name = "expander"
@@ -58,18 +75,6 @@ class Expander(Effect):
     )
     attack_ms: float = Field(default=5.0, ge=0.1, le=200, description="time to let sound through")
     release_ms: float = Field(default=150.0, ge=5, le=2000, description="time to lower it again")
-
-    def nodes(self, place: Place) -> Sequence[Node]:
-        """pedalboard's gate is an expander: its gain is (level / threshold) ** (ratio - 1)."""
-        return [_noise_gate(self.threshold_db, self.ratio, self.attack_ms, self.release_ms)]
-
-
-def _noise_gate(
-    threshold_db: float, ratio: float, attack_ms: float, release_ms: float
-) -> pedalboard.Plugin:
-    import pedalboard
-
-    return pedalboard.NoiseGate(threshold_db, ratio, attack_ms, release_ms)
 
 
 class Compressor(Effect):
@@ -153,9 +158,13 @@ class _DeEss:
     def __init__(self, effect: DeEsser, place: Place) -> None:
         import pedalboard
 
-        self._taps = high_band(effect.crossover_hz, place.rate_hz)
-        self.late_frames = self._taps.size // 2
-        self._kept: Audio = np.zeros((place.channels, self._taps.size - 1), np.float32)
+        taps = high_band(effect.crossover_hz, place.rate_hz)
+        self.late_frames = taps.size // 2
+        self._kept: Audio = np.zeros((place.channels, taps.size - 1), np.float32)
+        # The same taps for each frame of a tile: a product of matrices is fast.
+        self._table: Audio = np.zeros((_TILE_FRAMES + taps.size - 1, _TILE_FRAMES), np.float32)
+        for frame in range(_TILE_FRAMES):
+            self._table[frame : frame + taps.size, frame] = taps
         self._compressor = pedalboard.Compressor(
             effect.threshold_db, effect.ratio, effect.attack_ms, effect.release_ms
         )
@@ -165,16 +174,22 @@ class _DeEss:
         """As many frames as came, late_frames later."""
         around = np.concatenate([self._kept, block], axis=1)
         self._kept = around[:, block.shape[1] :]
-        length = around.shape[1]
-        spectrum = np.fft.rfft(around, length) * np.fft.rfft(self._taps, length)
-        # A circular convolution is right where it has not gone round.
-        highs = np.fft.irfft(spectrum, length)[:, self._taps.size - 1 :].astype(np.float32)
+        highs = self._highs(around)
         pressed = self._compressor.process(
             highs, self._rate_hz, buffer_size=block.shape[1], reset=False
         )
-        heard = around[:, self.late_frames : length - self.late_frames]
+        heard = around[:, self.late_frames : around.shape[1] - self.late_frames]
         out: Audio = heard - (highs - pressed)
         return out
+
+    def _highs(self, around: Audio) -> Audio:
+        """The high band of all frames that have all their neighbours."""
+        frames = around.shape[1] - 2 * self.late_frames
+        filled = np.pad(around, ((0, 0), (0, -frames % _TILE_FRAMES)))
+        seen = np.lib.stride_tricks.sliding_window_view(filled, len(self._table), axis=1)
+        tiles = seen[:, ::_TILE_FRAMES].reshape(-1, len(self._table))
+        made = product(tiles, self._table).reshape(len(around), -1)
+        return np.ascontiguousarray(made[:, :frames])
 
 
 class Limiter(Effect):

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 Audio: TypeAlias = npt.NDArray[np.float32]
 
+# Foreign plugins are never asked for more frames at once: not all take more.
+PLUGIN_FRAMES = 8192
+
 UNITS = {
     "db": "dB",
     "dbfs": "dBFS",

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bridge.chain.effect import PLUGIN_FRAMES
 from bridge.chain.hosted import content_of
 from bridge.chain.impulse import delays_frames
 from bridge.chain.words import suggestion
@@ -33,6 +34,9 @@ _TRIAL_FRAMES = 2048
 # The first bytes of a plugin's raw state as JUCE, and so pedalboard, writes it.
 _RAW_STATE_MAGIC = b"VC2!"
 _VST3_PRESET_MAGIC = b"VST3"
+
+# Of every plugin that this process has loaded, by its file: it says so only once it is loaded.
+_versions: dict[str, str] = {}
 
 
 @dataclass(frozen=True)
@@ -116,9 +120,15 @@ def opened(effect: Plugin, overdue: Callable[[str], None] | None = None) -> Any:
     with _watchdog(f"{label} has not loaded in {effect.timeout_s:g} s", effect.timeout_s, overdue):
         plugin = _opened(effect, label)
     _keep_small_numbers()
+    _versions[effect.plugin] = str(plugin.version)
     if effect.state is not None:
         _restore(plugin, effect, label)
     return plugin
+
+
+def version(plugin: str) -> str:
+    """What a plugin that was loaded here said of itself; "" for one that was not."""
+    return _versions.get(plugin, "")
 
 
 def _keep_small_numbers() -> None:
@@ -261,7 +271,7 @@ class Hosted:
         heard = np.ascontiguousarray(block[list(channels)])
         try:
             out: Audio = plugin.process(
-                heard, self._rate_hz, buffer_size=block.shape[1], reset=False
+                heard, self._rate_hz, buffer_size=PLUGIN_FRAMES, reset=False
             )
         except (ValueError, RuntimeError) as error:
             raise PluginError(f"{self._label} fails ({_line(error)}); take it out") from error

@@ -14,6 +14,8 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +25,7 @@ from bridge.chain.preset import origin
 from bridge.errors import PluginError, PresetError, StembridgeError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from bridge.chain.preset import Preset
 
@@ -33,10 +35,19 @@ RATE_HZ, CHANNELS = 48_000.0, 2
 _START_S = 30.0
 # It is loaded once and measured, with an instance for each channel and signal.
 _LOADS = 12
+# How late the end of the service may be noticed meanwhile.
+_TICK_S = 0.1
 
 
-def check(preset: Preset) -> None:
+def check(
+    preset: Preset,
+    waiting: Callable[[], None] = lambda: None,
+    variables: Mapping[str, object] | None = None,
+) -> None:
     """Loads and runs every plugin of a preset; looks for what its format and session files need.
+
+    waiting: is called several times a second; what it raises ends the trial and is passed on.
+    variables: those that the preset was loaded with, to find its lines again.
 
     Raises PresetError with a line for each thing that is wrong in the file, PluginError for a
     plugin that does not load in its time or takes its process down.
@@ -51,39 +62,51 @@ def check(preset: Preset) -> None:
     for place, effect in preset.all_effects():
         if not isinstance(effect, Plugin):
             continue
-        for parameter, message in try_out(effect):
+        for parameter, message in try_out(effect, waiting):
             location = (*place, "parameters", parameter) if parameter else place
-            found.append(origin(preset.path).problem(location, message))
+            found.append(origin(preset.path, variables).problem(location, message))
     if found:
         raise PresetError(*found)
 
 
-def try_out(effect: Plugin) -> list[tuple[str, str]]:
+def try_out(effect: Plugin, waiting: Callable[[], None] = lambda: None) -> list[tuple[str, str]]:
     """What is wrong with one plugin: (parameter or "", message). Raises PluginError."""
     label = Path(effect.plugin).name
     order = json.dumps([effect.effect_name, effect.model_dump(mode="json", exclude={"when"})])
     with tempfile.TemporaryDirectory() as folder:
         answer = Path(folder) / "answer.json"
-        # Plugins write to both outputs as they like, so the answer goes into a file.
-        command = [sys.executable, "-m", "bridge.chain.inspection", str(answer)]
-        try:
-            done = subprocess.run(
-                command,
-                input=order,
-                text=True,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                timeout=_START_S + _LOADS * effect.timeout_s,
-                check=False,
-            )
-        except subprocess.TimeoutExpired as error:
-            raise PluginError(f"{label} does not come to an end; take it out") from error
+        code = _tried(order, answer, _START_S + _LOADS * effect.timeout_s, waiting)
+        if code is None:
+            raise PluginError(f"{label} does not come to an end; take it out")
         if not answer.exists():
-            raise PluginError(f"{label} crashes ({_ending(done.returncode)}); take it out")
+            raise PluginError(f"{label} crashes ({_ending(code)}); take it out")
         told: dict[str, Any] = json.loads(answer.read_text(encoding="utf-8"))
     if told["code"] == PluginError.code:
         raise PluginError(told["problems"][0][1])
     return [(str(name), str(message)) for name, message in told["problems"]]
+
+
+def _tried(order: str, answer: Path, limit_s: float, waiting: Callable[[], None]) -> int | None:
+    """The exit code of the process that writes the answer; None where it had to be killed."""
+    # Plugins write to both outputs as they like, so the answer goes into a file.
+    command = [sys.executable, "-m", "bridge.chain.inspection", str(answer)]
+    nothing = subprocess.DEVNULL
+    process = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=nothing, stderr=nothing, text=True
+    )
+    left: str | None = order
+    deadline_s = time.monotonic() + limit_s
+    with process:
+        try:
+            while time.monotonic() < deadline_s:
+                with suppress(subprocess.TimeoutExpired):
+                    process.communicate(left, timeout=_TICK_S)
+                    return process.returncode
+                left = None  # what is on its way already is not handed over again
+                waiting()
+            return None
+        finally:
+            process.kill()  # nothing happens to one that has ended
 
 
 def _ending(code: int) -> str:

@@ -6,14 +6,18 @@ audio is one number for every 100 ms.
 
 from __future__ import annotations
 
+import copy
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+from bridge.chain.recursion import TILE_FRAMES, Recursive
+
 if TYPE_CHECKING:
     from bridge.chain.effect import Audio
+    from bridge.chain.recursion import Biquad
 
 STEPS_PER_S = 10  # gating blocks begin every 100 ms
 _STEPS_PER_BLOCK = 4  # and last for 400 ms
@@ -22,10 +26,11 @@ _RELATIVE_GATE_LU = -10.0
 _OFFSET_LUFS = -0.691  # so that a sine of 997 Hz at 0 dBFS in one channel reads -3.01
 
 # The standard gives its filters as coefficients at 48 kHz. These are the analogue filters behind
-# them, which give those coefficients there and hold at any rate: a shelf (frequency of its middle
-# as the standard's form has it, gain, Q), and a high-pass of second order.
+# them, which give those coefficients there and hold at any rate: a shelf (frequency, gain, Q, and
+# how its middle is shared out between both ends), and a high-pass of second order.
 _SHELF_HZ, _SHELF_DB, _SHELF_Q = 1681.974450955533, 3.999843853973347, 0.7071752369554196
-_HIGHPASS_HZ = 38.13547087602444  # its Q is 0.5003: two equal first orders, within 0.01 dB
+_SHELF_MIDDLE = 0.4996667741545416
+_HIGHPASS_HZ, _HIGHPASS_Q = 38.13547087602444, 0.5003270373238773
 
 # Bits of a channel mask (Microsoft, KSAUDIO_SPEAKER): table 4 of the annex weights what lies to the
 # sides and behind by 1.41, and leaves the effects channel out.
@@ -46,25 +51,30 @@ class Loudness:
     """A meter. Add all blocks, then read `integrated_lufs`."""
 
     def __init__(self, rate_hz: float, channels: int, mask: int | None = None) -> None:
-        self._rate_hz = rate_hz
         self._weights = channel_weights(channels, mask)
         self._step_frames = round(rate_hz / STEPS_PER_S)
-        self._filters, self._gain = _k_weighting(rate_hz)
-        self._left: Audio = np.zeros((channels, 0), np.float32)
+        self._filter = Recursive(k_weighting(rate_hz), channels)
+        self._waiting: Audio = np.zeros((channels, 0), np.float32)
+        self._heard: Audio = np.zeros((channels, 0), np.float32)
         self._powers: list[npt.NDArray[np.float64]] = []
 
     def add(self, block: Audio) -> None:
-        """The next frames, (channels, any number) float32. The filters see whole steps only."""
-        audio = np.concatenate([self._left, block], axis=1) if self._left.size else block
-        whole = audio.shape[1] // self._step_frames * self._step_frames
-        self._left = audio[:, whole:].copy()
-        if not whole:
-            return
-        heard: Any = self._filters.process(
-            np.ascontiguousarray(audio[:, :whole]), self._rate_hz, buffer_size=whole, reset=False
-        )
-        squares = np.square(heard).reshape(len(heard), -1, self._step_frames)
-        self._powers.append(self._weights @ squares.mean(axis=2, dtype=np.float64))
+        """The next frames, (channels, any number) float32."""
+        audio = np.concatenate([self._waiting, block], axis=1)
+        whole = audio.shape[1] // TILE_FRAMES * TILE_FRAMES
+        self._waiting = audio[:, whole:]
+        self._heard = np.concatenate([self._heard, self._filter.process(audio[:, :whole])], axis=1)
+        powers = self._step_powers(self._heard)
+        self._powers.append(powers)
+        self._heard = self._heard[:, len(powers) * self._step_frames :]
+
+    def _step_powers(self, heard: Audio) -> npt.NDArray[np.float64]:
+        """The weighted sum over the channels of the mean square of each whole step."""
+        steps = heard.shape[1] // self._step_frames
+        squares = np.square(heard[:, : steps * self._step_frames])
+        means = squares.reshape(len(heard), steps, self._step_frames).mean(axis=2)
+        powers: npt.NDArray[np.float64] = self._weights @ means.astype(np.float64)
+        return powers
 
     @property
     def integrated_lufs(self) -> float:
@@ -74,7 +84,12 @@ class Loudness:
     @property
     def step_powers(self) -> npt.NDArray[np.float64]:
         """Weighted power of each whole 100 ms so far."""
-        return np.concatenate([np.zeros(0), *self._powers]) * self._gain
+        waiting = self._waiting.shape[1]
+        tile = np.pad(self._waiting, ((0, 0), (0, TILE_FRAMES - waiting)))
+        # A copy, as more frames may come in place of the silence.
+        last = copy.copy(self._filter).process(tile)[:, :waiting]
+        ended = self._step_powers(np.concatenate([self._heard, last], axis=1))
+        return np.concatenate([*self._powers, ended])
 
 
 def integrated_lufs(step_powers: npt.NDArray[np.float64]) -> float:
@@ -99,28 +114,21 @@ def power_of(lufs: float) -> float:
     return float(10.0 ** ((lufs - _OFFSET_LUFS) / 10.0))
 
 
-def _k_weighting(rate_hz: float) -> tuple[Any, float]:
-    """The filters, and what their power is to be multiplied by.
-
-    pedalboard's shelf (of the Audio EQ Cookbook) is the standard's with its middle elsewhere, and
-    its high-pass lets all highs through, where the standard's lifts them a little.
-    """
-    import pedalboard
-
-    shift = 10 ** (-_SHELF_DB / 80)
-    shelf_hz = _moved(_SHELF_HZ, shift, rate_hz)
-    k = math.tan(math.pi * _HIGHPASS_HZ / rate_hz)
-    lift = (1 + k / 0.5003270373238773 + k * k) ** 2
-    chain = pedalboard.Chain(
-        [
-            pedalboard.HighShelfFilter(shelf_hz, _SHELF_DB, _SHELF_Q),
-            pedalboard.HighpassFilter(_HIGHPASS_HZ),
-            pedalboard.HighpassFilter(_HIGHPASS_HZ),
-        ]
+def k_weighting(rate_hz: float) -> tuple[Biquad, Biquad]:
+    """The standard's two filters at any rate: (b0, b1, b2, a1, a2) of each. Pure."""
+    k = math.tan(math.pi * _SHELF_HZ / rate_hz)
+    high = 10.0 ** (_SHELF_DB / 20.0)
+    middle = high**_SHELF_MIDDLE
+    a0 = 1.0 + k / _SHELF_Q + k * k
+    shelf = (
+        (high + middle * k / _SHELF_Q + k * k) / a0,
+        2.0 * (k * k - high) / a0,
+        (high - middle * k / _SHELF_Q + k * k) / a0,
+        2.0 * (k * k - 1.0) / a0,
+        (1.0 - k / _SHELF_Q + k * k) / a0,
     )
-    return chain, lift
-
-
-def _moved(frequency_hz: float, factor: float, rate_hz: float) -> float:
-    """A frequency times a factor before the bilinear transform bends it."""
-    return math.atan(math.tan(math.pi * frequency_hz / rate_hz) * factor) * rate_hz / math.pi
+    k = math.tan(math.pi * _HIGHPASS_HZ / rate_hz)
+    a0 = 1.0 + k / _HIGHPASS_Q + k * k
+    # The standard leaves the gain of this one above 1.
+    highpass = (1.0, -2.0, 1.0, 2.0 * (k * k - 1.0) / a0, (1.0 - k / _HIGHPASS_Q + k * k) / a0)
+    return shelf, highpass

@@ -7,9 +7,11 @@ loader.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sys
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -86,6 +88,38 @@ def find(text: str, ending: str, places: Places) -> Path:
                 if plugin.stem == text:
                     return plugin
     raise PresetError(_missing(text, ending, places))
+
+
+def fingerprint(plugin: Path) -> str:
+    """sha256 (hex) of a plugin's code, so that another version is known for another.
+
+    Of a bundle, what lies in its folders for code, for all systems. Read once, until it changes.
+    Raises PresetError for a plugin that is gone.
+    """
+    try:
+        files = [plugin] if plugin.is_file() else sorted(_code(plugin))
+        stats = [(file, file.stat()) for file in files]
+        return _sha256(tuple((file, stat.st_size, stat.st_mtime_ns) for file, stat in stats))
+    except OSError as error:
+        raise PresetError(
+            f"{plugin} cannot be read ({error.strerror}); check what the preset names"
+        ) from error
+
+
+def _code(bundle: Path) -> Iterator[Path]:
+    """The bundle format of VST 3 names folders by architecture and system, Apple's has one."""
+    for folder in (bundle / "Contents").iterdir():
+        if folder.name == "MacOS" or folder.name.endswith(("-linux", "-win")):
+            yield from (file for file in folder.iterdir() if file.is_file())
+
+
+@lru_cache(maxsize=64)
+def _sha256(files: tuple[tuple[Path, int, int], ...]) -> str:
+    """files: with size and time, which stand for the content."""
+    digest = hashlib.sha256()
+    for file, _, _ in files:
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
 
 
 def state_file(text: str, places: Places) -> Path:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from bridge.chain.effect import Audio, Place
+from bridge.chain.effect import PLUGIN_FRAMES, Audio, Place
 from bridge.chain.effects import DcRemoval, nodes
 from bridge.errors import PromiseBroken
 
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
     from bridge.chain.effect import Effect, Node, Processor
 
-# Plugins always see blocks of this size, whatever size arrives: so the result cannot depend on how
+# Effects always see blocks of this size, whatever size arrives: so the result cannot depend on how
 # the audio was cut, and pedalboard never sees a block with fewer frames than channels (it would
-# take the frames for channels).
-BLOCK_FRAMES = 8192
+# take the frames for channels). Shorter ones cost a limiter twice the time.
+BLOCK_FRAMES = 65_536
 
 # No plugin looks ahead this long. One that holds frames back for longer is broken.
 _MAX_LATENCY_S = 60
@@ -34,8 +34,8 @@ class Measure:
 
     def __init__(self, channels: int) -> None:
         self._sum = np.zeros(channels, np.float64)
-        self._high = 0.0
-        self._low = 0.0
+        self._high: Audio = np.zeros(channels, np.float32)
+        self._low: Audio = np.zeros(channels, np.float32)
         self._frames = 0
 
     def add(self, block: Audio) -> None:
@@ -43,9 +43,11 @@ class Measure:
         if block.shape[1] == 0:
             return
         self._sum += np.sum(block, axis=1, dtype=np.float64)
-        # np.maximum and np.minimum keep a NaN, which the built-in max and min may drop.
-        self._high = float(np.maximum(self._high, np.max(block)))
-        self._low = float(np.minimum(self._low, np.min(block)))
+        # These keep a NaN, which the built-in max and min may drop.
+        highs, lows = block.max(axis=1), block.min(axis=1)
+        if self._frames:
+            highs, lows = np.maximum(highs, self._high), np.minimum(lows, self._low)
+        self._high, self._low = highs, lows
         self._frames += block.shape[1]
 
     @property
@@ -65,7 +67,18 @@ class Measure:
 
     def reach(self, highest: float) -> float:
         """Peak relative to what a file can hold: -1.0 to `highest` (1.0, or a step less in PCM)."""
-        return float(np.maximum(self._high / highest, -self._low))
+        high, low = float(self._high.max()), float(self._low.min())
+        return float(np.max([high / highest, -low, 0.0]))
+
+    def lowered(self, offsets: npt.NDArray[np.float64]) -> Measure:
+        """That of the same audio minus a constant for each channel, as `lowered` gives it."""
+        after = Measure(len(offsets))
+        after._frames = self._frames
+        after._sum = self._sum - self._frames * offsets
+        # Rounding keeps order: the highest frame stays the highest.
+        after._high = lowered(self._high[:, np.newaxis], offsets[:, np.newaxis])[:, 0]
+        after._low = lowered(self._low[:, np.newaxis], offsets[:, np.newaxis])[:, 0]
+        return after
 
 
 def render(
@@ -112,14 +125,10 @@ def render(
 
 def stages_of(nodes: Sequence[Node], place: Place) -> list[Processor]:
     """The nodes with all pedalboard plugins that stand side by side joined into one."""
-    if not nodes:
-        return []
-    import pedalboard
-
     stages: list[Processor] = []
-    for is_plugin, group in itertools.groupby(nodes, lambda n: isinstance(n, pedalboard.Plugin)):
+    for is_ours, group in itertools.groupby(nodes, lambda node: hasattr(node, "late_frames")):
         run: list[Any] = list(group)
-        stages += [_Board(run, place.rate_hz)] if is_plugin else run
+        stages += run if is_ours else [_Board(run, place.rate_hz)]
     return stages
 
 
@@ -137,7 +146,7 @@ class _Board:
     def process(self, block: Audio) -> Audio:
         """At first as many frames fewer as the plugins report as latency."""
         out: Audio = self._chain.process(
-            block, self._rate_hz, buffer_size=BLOCK_FRAMES, reset=False
+            block, self._rate_hz, buffer_size=PLUGIN_FRAMES, reset=False
         )
         return out
 
@@ -159,10 +168,14 @@ def _checked(blocks: Iterable[Audio], channels: int, frames: int) -> Iterator[Au
         raise PromiseBroken(f"{seen_frames} frames came to the effects where {frames} are due")
 
 
+def lowered(block: Audio, offsets: npt.NDArray[np.float64]) -> Audio:
+    """Minus a constant for each channel, (channels, 1): subtracted in float64 and rounded once."""
+    return (block - offsets).astype(np.float32)
+
+
 def _without(blocks: Iterable[Audio], offsets: npt.NDArray[np.float64]) -> Iterator[Audio]:
-    """The blocks minus a constant for each channel, subtracted in float64 and rounded once."""
     for block in blocks:
-        yield (block - offsets[:, np.newaxis]).astype(np.float32)
+        yield lowered(block, offsets[:, np.newaxis])
 
 
 def _silence(channels: int, frames: int) -> Iterator[Audio]:
@@ -207,6 +220,9 @@ def _regular(blocks: Iterable[Audio], channels: int) -> Iterator[Audio]:
     filled = 0
     for block in blocks:
         start = 0
+        if not filled and block.shape[1] == BLOCK_FRAMES:  # as what was staged comes
+            yield block
+            continue
         while start < block.shape[1]:
             take = min(BLOCK_FRAMES - filled, block.shape[1] - start)
             regular[:, filled : filled + take] = block[:, start : start + take]

@@ -48,19 +48,22 @@ def show(name: Name) -> None:
 @app.command()
 def check(
     names: Annotated[list[str], typer.Argument(metavar="NAME|FILE...", help="Presets.")],
+    variables: options.Set = None,
 ) -> None:
     """Say what is wrong with presets, with file and line; their plugins are tried."""
     from bridge.chain import inspection
     from bridge.chain import preset as presets
+    from bridge.chain.language import given_variables
     from bridge.cli.show import note
     from bridge.errors import PluginError, PresetError
 
     folders = options.settings().plugin_folders
+    values = given_variables(variables or [])
     failed = False
     for name in names:
         try:
-            preset = presets.load(name, plugin_folders=folders)
-            inspection.check(preset)
+            preset = presets.load(name, plugin_folders=folders, variables=values)
+            inspection.check(preset, variables=values)
         except PluginError as error:
             failed = True
             note(f"{name}: {error}")

@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING
 from bridge.worker.messages import Garbage, decode, encode
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from bridge.worker.messages import Message
 
@@ -145,10 +145,11 @@ def environment(ours: Mapping[str, str]) -> dict[str, str]:
     return {**MALLOC, **ours}
 
 
-def ending(code: int | None, diagnosis: str) -> str:
+def ending(code: int | None, diagnosis: str, plugins: Sequence[str] = ()) -> str:
     """What became of a child that was not asked to end, and what to do; after "the worker ".
 
-    code: as `Child.autopsy` gives it. diagnosis: its standard error.
+    code: as `Child.autopsy` gives it. diagnosis: its standard error. plugins: what of others' code
+    it ran, by name.
     """
     if code is None:
         return "closed its line and did not end; please report it"
@@ -159,8 +160,9 @@ def ending(code: int | None, diagnosis: str) -> str:
                 "was killed (SIGKILL): most likely the system ran out of memory; close other "
                 "programs, or choose a smaller model or a shorter --segment"
             )
+        suspect = f"a plug-in ({', '.join(plugins)})" if plugins else "a plug-in"
         return (
-            f"crashed with {name}: a plug-in, an effect or a decoder may be at fault; try the "
+            f"crashed with {name}: {suspect}, an effect or a decoder may be at fault; try the "
             "preset stems, or render the bounce again"
         )
     shown = hex(code) if code > 255 else str(code)  # Windows has its crashes as large numbers

@@ -23,7 +23,7 @@ from bridge.worker.messages import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from bridge.worker.messages import Message
@@ -162,7 +162,8 @@ class Worker:
         def ask() -> Answer:
             self.load(model, stall_s=stall_s, waiting=lambda: hear(None))
             request = Process(order.to_json(), str(folder))
-            return self._ask(request, hear, stall_s, give_up=Child.kill)
+            plugins = [file.name for file in order.preset.plugin_files]
+            return self._ask(request, hear, stall_s, give_up=Child.kill, plugins=plugins)
 
         was_loaded = self._loaded is not None
         try:
@@ -182,12 +183,13 @@ class Worker:
         stall_s: float,
         *,
         give_up: Callable[[Child], None],
+        plugins: Sequence[str] = (),
     ) -> Answer:
         """The answer, if it is none of the errors. The worker stays only after what it expects."""
         child = self._child
         assert child is not None  # started by the caller
         try:
-            answer = _converse(child, request, hear, stall_s)
+            answer = _converse(child, request, hear, stall_s, plugins)
         except BaseException:
             self._child = self._loaded = None
             give_up(child)
@@ -206,9 +208,16 @@ class Worker:
 
 
 def _converse(
-    child: Child, request: Load | Process, hear: Callable[[Message | None], None], stall_s: float
+    child: Child,
+    request: Load | Process,
+    hear: Callable[[Message | None], None],
+    stall_s: float,
+    plugins: Sequence[str],
 ) -> Answer:
-    """Sends a request and listens until it is answered. Raises WorkerLost."""
+    """Sends a request and listens until it is answered. Raises WorkerLost.
+
+    plugins: names of those that the work needs, for whom it may concern.
+    """
     doing, silence = "loading the model", Silence(time.monotonic())
     if isinstance(request, Process):
         doing = "survey"
@@ -226,15 +235,15 @@ def _converse(
         raise WorkerLost(f"the worker spoke nonsense ({error}); please report it") from error
     except Ended:
         hear(None)  # who ends us may have ended the worker too: then it is no loss
-        raise _lost(*child.autopsy(), doing) from None
+        raise _lost(*child.autopsy(), doing, plugins) from None
     raise WorkerLost(
         f"the worker gave no sign of life for {stall_s:g} s (at: {doing}) and was ended; raise "
         "`stall_s` in the settings if this computer is that slow"
     )
 
 
-def _lost(code: int | None, diagnosis: str, doing: str) -> WorkerLost:
-    error = WorkerLost(f"the worker {ending(code, diagnosis)} (at: {doing})")
+def _lost(code: int | None, diagnosis: str, doing: str, plugins: Sequence[str]) -> WorkerLost:
+    error = WorkerLost(f"the worker {ending(code, diagnosis, plugins)} (at: {doing})")
     error.diagnosis = diagnosis
     return error
 

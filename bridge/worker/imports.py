@@ -11,7 +11,7 @@ from typing import Any
 # With its Python kernels for tensors without data, torch also imports its tables of decompositions:
 # together a quarter of its import. They serve its compiler and its exporter; nothing here does.
 UNUSED = "torch._meta_registrations"
-NAMES = ("torch", "bridge.worker.pipeline", "pedalboard")
+NAMES = ("torch", "bridge.worker.pipeline")
 
 
 def warm_up() -> None:

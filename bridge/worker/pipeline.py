@@ -24,16 +24,19 @@ from bridge.audio.probe import AudioInfo, probe
 from bridge.audio.targets.opening import not_carried
 from bridge.chain.alignment import tail_frames, verify
 from bridge.chain.conditions import Facts
-from bridge.chain.effects import DcRemoval, Place, check, parts
+from bridge.chain.effects import Place, check
+from bridge.chain.hosting import version
 from bridge.chain.levels import db_to_linear, gains_db
 from bridge.chain.meter import Levels, Meter
-from bridge.chain.render import Measure, render
+from bridge.chain.plugins import fingerprint
+from bridge.chain.render import Measure
 from bridge.chain.trim import Span, locate
 from bridge.disk import check_space
 from bridge.errors import PresetError, PromiseBroken, from_separation
 from bridge.report import Manifest, StemFacts
 from bridge.worker.about import history, source_facts
 from bridge.worker.mixing import Stock, changed, check_pans, longer, mixed, needed
+from bridge.worker.passes import Passes, counted
 from bridge.worker.proof import check_shapes, null, null_bound, reading_back
 from bridge.worker.remarks import of_files, source_bits
 from bridge.worker.sessions import with_sessions
@@ -43,14 +46,13 @@ from bridge.worker.writing import Form, Output, write
 from separator.errors import SeparatorError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from bridge.audio.metadata import Metadata
     from bridge.audio.targets.registry import Target
-    from bridge.chain.effects import Effect
     from bridge.chain.mixdown import Mixdown
     from bridge.chain.preset import Preset
     from bridge.worker.order import Order
@@ -159,7 +161,7 @@ class _Job:
                 done += next(iter(block.values())).shape[1]
                 report(done / self.found.frames)
             if stock.bounce is not None:
-                for decoded in _counted(self.decoder, report, self.found.frames):
+                for decoded in counted(self.decoder, report, self.found.frames):
                     stock.bounce.append(decoded)
         for name, stem in stock.separated.items():
             stem.close()
@@ -173,45 +175,18 @@ class _Job:
 
     def render(self, stock: Stock) -> None:
         """All stems through their chains, then the buses that have one."""
+        info = self.info
+        passes = Passes(self.folder, info.rate_hz, info.channels, self.frames, self.watch)
         from_bounce = [bus for bus in self.buses.values() if bus.base == "mixture"]
         kept = {name for bus in from_bounce for name in changed(bus, self.separator.outputs)}
         for name, stem in stock.separated.items():
             chain = self.preset.chain_of(name)
-            stock.rendered[name] = self._through(name, stem, chain, keep=name in kept)
+            stock.rendered[name] = passes.through(name, stem, chain, keep=name in kept)
         for number, (name, bus) in enumerate(self.buses.items()):
             if bus.chain:
                 summed = (block.astype(np.float32) for block in self._signal(stock, name))
-                first = stage(self.folder / f"bus{number}.mixed", self.info.channels, summed)
-                stock.buses[name] = self._through(f"bus{number}", first, bus.chain, keep=False)
-
-    def _through(self, label: str, dry: Staged, chain: tuple[Effect, ...], *, keep: bool) -> Staged:
-        """After a chain, part by part; what has the files' length and no chain, itself.
-
-        keep: leave the dry audio on disk.
-        """
-        wet, longer_by = dry, self.frames - dry.measure.frames
-        if longer_by and not parts(chain):
-            padded = longer(dry, self.info.channels, longer_by)
-            wet = stage(self.folder / f"{label}.longer", self.info.channels, padded)
-        for number, part in enumerate(parts(chain)):
-            with self.watch.stage("chain") as report:
-                rendered = render(
-                    wet,
-                    part,
-                    rate_hz=self.info.rate_hz,
-                    channels=self.info.channels,
-                    frames=wet.measure.frames,
-                    offsets=wet.measure.mean if isinstance(part[0], DcRemoval) else None,
-                    tail_frames=0 if number else longer_by,
-                )
-                path = self.folder / f"{label}.part{number}"
-                after = stage(path, self.info.channels, _counted(rendered, report, self.frames))
-            if wet is not dry:
-                wet.remove()
-            wet = after
-        if wet is not dry and not keep:
-            dry.remove()
-        return wet
+                first = stage(self.folder / f"bus{number}.mixed", info.channels, summed)
+                stock.buses[name] = passes.through(f"bus{number}", first, bus.chain, keep=False)
 
     def levels(self, stock: Stock) -> dict[str, Levels]:
         """Of every output, against what its file can hold."""
@@ -315,7 +290,7 @@ class _Job:
                 return None
             wanted = [stem for stem in stems if stem.name in self.separator.outputs]
             paths = [self.folder / stem.path for stem in wanted]
-            bounce = _counted(self.decoder, report, self.found.frames)
+            bounce = counted(self.decoder, report, self.found.frames)
             left = null(paths, bounce, db_to_linear(gains[wanted[0].name]))
         clipped = any(stem.clipped_values for stem in stems)
         bound = null_bound(self.subtype, wanted[0].dither, self.found.peak)
@@ -350,7 +325,15 @@ class _Job:
             seconds=dict(self.watch.seconds),
             aligned=self.preset.trim is None,
             tail_frames=self.tail_frames,
+            plugins=self._plugins(),
         )
+
+    def _plugins(self) -> dict[str, dict[str, str]]:
+        """What of others' code has made these files."""
+        return {
+            file.name: {"version": version(str(file)), "sha256": fingerprint(file)}
+            for file in self.preset.plugin_files
+        }
 
     @property
     def subtype(self) -> str:
@@ -387,17 +370,6 @@ class _Job:
 
     def _stage_file(self, name: str, kind: str) -> Staged:
         return Staged(self.folder / f"{name}.{kind}", self.info.channels)
-
-
-def _counted(
-    blocks: Iterable[Audio], report: Callable[[float], None], frames: int
-) -> Iterator[Audio]:
-    """The same blocks; `report` hears the share of `frames` done after each."""
-    done = 0
-    for block in blocks:
-        yield block
-        done += block.shape[1]
-        report(done / frames)
 
 
 @contextmanager

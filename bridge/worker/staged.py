@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bridge.chain.render import Measure
+from bridge.chain.render import Measure, lowered
 from bridge.disk import disk_errors
 
 if TYPE_CHECKING:
@@ -24,7 +25,10 @@ class Staged:
     """One stem as raw interleaved float32, with its mean and peak taken on the way in.
 
     Reading yields (channels, up to BLOCK_FRAMES) float32 blocks, as often as wanted.
+    offsets: what is taken from each channel then, (channels, 1) float64.
     """
+
+    offsets: NDArray[np.float64] | None = None
 
     def __init__(self, path: Path, channels: int) -> None:
         self.path = path
@@ -52,7 +56,16 @@ class Staged:
     def __iter__(self) -> Iterator[Audio]:
         with disk_errors(self.path), self.path.open("rb") as file:
             while data := file.read(BLOCK_FRAMES * self.channels * 4):
-                yield np.frombuffer(data, np.float32).reshape(-1, self.channels).T
+                frames = np.frombuffer(data, np.float32).reshape(-1, self.channels)
+                block = np.ascontiguousarray(frames.T)  # all that follows runs along a channel
+                yield block if self.offsets is None else lowered(block, self.offsets)
+
+    def centred(self) -> Staged:
+        """The same file, read without its constant offsets; to be removed once."""
+        view = copy.copy(self)
+        view.offsets = self.measure.mean[:, np.newaxis]
+        view.measure = self.measure.lowered(self.measure.mean)
+        return view
 
 
 def stage(path: Path, channels: int, blocks: Iterable[Audio]) -> Staged:

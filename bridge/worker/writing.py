@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -26,6 +26,7 @@ from bridge.report import StemFacts, level_dbfs, rounded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from concurrent.futures import Future
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -37,6 +38,9 @@ if TYPE_CHECKING:
     from bridge.chain.effects import Limiter
 
     Audio = NDArray[np.float32]
+    Block = NDArray[np.floating]
+
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -71,10 +75,10 @@ class Output:
     peak: float
     span: Span
 
-    def blocks(self, form: Form) -> Iterator[NDArray[np.floating]]:
+    def blocks(self, form: Form) -> Iterator[Block]:
         """The audio as it is to be rounded."""
         gain = db_to_linear(self.gain_db)
-        scaled: Iterator[NDArray[np.floating]] = (gain * block for block in self.signal())
+        scaled: Iterator[Block] = (gain * block for block in self.signal())
         if form.limiter is not None:
             scaled = render(
                 (block.astype(np.float32) for block in scaled),
@@ -95,17 +99,38 @@ def write(
     told: hears how many frames of each were done. All must have the same span.
     """
     with ExitStack() as stack:
-        # Hashing and metering are most of the work here, and stems know nothing of each other.
         pool = stack.enter_context(ThreadPoolExecutor(len(outputs), "pen"))
         pens = [_Pen(output, form, dither, stack) for output in outputs]
-        for blocks in zip(*(output.blocks(form) for output in outputs), strict=True):
-            _append(pens, blocks, pool)
+        writing: list[Future[None]] = []
+        for blocks in _together([output.blocks(form) for output in outputs], pool):
+            takes = _takes(pens, blocks)
+            _done(writing)
+            writing = [pool.submit(take) for take in takes]
             told(blocks[0].shape[1])
+        _done(writing)
         for pen in pens:
             pen.finish()
             pen.writer.close()  # each waits for the disk, which may be slow: tell that we live
             told(0)
     return tuple(pen.facts() for pen in pens)
+
+
+def _together(
+    streams: Sequence[Iterator[Block]], pool: ThreadPoolExecutor
+) -> Iterator[list[Block]]:
+    """A block of each stream until all have ended; the next ones are made meanwhile.
+
+    Stems know nothing of each other, so limiting, metering and hashing, most of the work here, go
+    on side by side. Only rounding needs all of them.
+    """
+    making = [pool.submit(next, stream, None) for stream in streams]
+    while (blocks := _done(making))[0] is not None:
+        making = [pool.submit(next, stream, None) for stream in streams]
+        yield [block for block in blocks if block is not None]
+
+
+def _done(futures: Sequence[Future[Made]]) -> list[Made]:
+    return [future.result() for future in futures]
 
 
 class _Pen:
@@ -119,12 +144,12 @@ class _Pen:
         self.meter = Meter(info.rate_hz, info.channels, mask=info.channel_mask)
         self.dither = Dither(dither, f"{form.seed} {output.name}", info.channels)
 
-    def take_float(self, block: NDArray[np.floating]) -> None:
+    def take_float(self, block: Block) -> None:
         """A block of a floating-point file."""
         self.writer.write_float(block)
         self.meter.add(block.astype(np.float32))
 
-    def take_rounded(self, exact: NDArray[np.floating], steps: NDArray[np.int32]) -> None:
+    def take_rounded(self, exact: Block, steps: NDArray[np.int32]) -> None:
         """A block of a fixed-point file. The meter hears what was rounded, clipped as there."""
         self.writer.write_int(steps)
         self.meter.add(np.clip(exact, -1.0, 1.0).astype(np.float32))
@@ -167,20 +192,20 @@ class _Pen:
         )
 
 
-def _append(
-    pens: Sequence[_Pen], blocks: Sequence[NDArray[np.floating]], pool: ThreadPoolExecutor
-) -> None:
+def _takes(pens: Sequence[_Pen], blocks: Sequence[Block]) -> list[Callable[[], None]]:
+    """What is left to do for each pen once the blocks are rounded together."""
     bits = PCM_BITS.get(pens[0].spec.subtype)
     if bits is None:
-        deque(pool.map(_Pen.take_float, pens, blocks), maxlen=0)
-        return
+        return [partial(pen.take_float, block) for pen, block in zip(pens, blocks, strict=True)]
     named = {pen.output.name: block for pen, block in zip(pens, blocks, strict=True)}
     dithers = {pen.output.name: pen.dither for pen in pens if pen.dither.kind != "none"}
     done = quantise_set(named, bits, dithers or None)
     for pen in pens:
         pen.writer.clipped += done.clipped[pen.output.name]
-    rounded_blocks = [done.stems[pen.output.name] for pen in pens]
-    deque(pool.map(_Pen.take_rounded, pens, blocks, rounded_blocks), maxlen=0)
+    return [
+        partial(pen.take_rounded, block, done.stems[pen.output.name])
+        for pen, block in zip(pens, blocks, strict=True)
+    ]
 
 
 def _spec(output: Output, form: Form) -> Spec:

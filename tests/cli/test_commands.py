@@ -184,6 +184,22 @@ def test_presets_check_gives_file_and_line_of_each_problem(inside: Inside) -> No
     assert "did you mean 'karaoke'?" in unknown
 
 
+def test_presets_check_takes_variables(inside: Inside, tmp_path: Path) -> None:
+    path = tmp_path / "p.yaml"
+    path.write_text(
+        "schema: 2\nsummary: s\nvariables: {ceiling: -1}\n"
+        "headroom: {mode: common, ceiling_dbfs: '${ceiling}'}\n"
+    )
+    assert inside("presets", "check", str(path), "--set", "ceiling=-3").code == 0
+    loud = inside("presets", "check", str(path), "--set", "ceiling=3")
+    assert loud.code == 2
+    assert f"{path}:" in loud.err
+    assert "ceiling_dbfs" in loud.err
+    unknown = inside("presets", "check", str(path), "--set", "ceilin=3")
+    assert unknown.code == 2
+    assert "did you mean 'ceiling'?" in unknown.err
+
+
 def test_models_list_names_each_with_stems_and_licence(inside: Inside) -> None:
     result = inside("models", "list")
     assert (result.code, result.err) == (0, "")

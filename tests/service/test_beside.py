@@ -10,10 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.beside import candidates
+from bridge.chain import inspection, plugins
+from bridge.errors import PresetError
 from bridge.ledger.states import State
 from tests.bounces import render
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from bridge.chain.hosted import Plugin
     from tests.service.conftest import Studio
 
 ROOT = Path("/bounces")
@@ -118,6 +123,45 @@ def test_what_lies_there_names_no_files(studio: Studio) -> None:
     (studio.folder / "a.yaml").write_text(f"{HEAD}extends: ../../etc/x.yaml\n")
     assert studio.once().failed == 1
     assert "can extend only what has a name" in studio.heard.of("failed")[0]
+
+
+def test_plugins_of_a_preset_there_are_tried_first_and_once(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed, tried = studio.root / "plugins", []
+    for name in ("Good", "Bad"):
+        code = installed / f"{name}.vst3" / "Contents" / "x86_64-linux"
+        code.mkdir(parents=True)
+        (code / f"{name}.so").write_text("version 1")
+        (studio.folder / name).mkdir()
+        text = f"{HEAD}summary: s\nchain:\n  - vst3: {{plugin: {name}}}\n"
+        (studio.folder / name / "stembridge.yaml").write_text(text)
+        for seed in range(2):
+            render(studio.folder / name / f"{seed}.wav", seed=seed)
+    monkeypatch.setattr(plugins, "standard_folders", lambda _: (installed,))
+
+    def try_out(effect: Plugin, waiting: Callable[[], None]) -> list[tuple[str, str]]:
+        waiting()  # the service can be ended meanwhile
+        tried.append(Path(effect.plugin).stem)
+        return [("", "no good")] if tried[-1] == "Bad" else []
+
+    monkeypatch.setattr(inspection, "try_out", try_out)
+    watch = studio.watch()
+    beside = watch._beside
+    for seed in range(2):
+        with pytest.raises(PresetError, match=r"stembridge\.yaml:4: no good"):
+            beside.engine_for(studio.folder / "Bad" / f"{seed}.wav")
+        assert beside.engine_for(studio.folder / "Good" / f"{seed}.wav").preset.plugin_files
+        assert beside.recipe_for(studio.folder / "Good" / f"{seed}.wav")
+    assert tried == ["Bad", "Good", "Bad"]
+    (code / "Bad.so").write_text("another")  # what is updated is tried anew
+    (installed / "Good.vst3" / "Contents" / "x86_64-linux" / "Good.so").write_text("version 2")
+    beside.engine_for(studio.folder / "Good" / "0.wav")
+    assert tried == ["Bad", "Good", "Bad", "Good"]
+    (studio.folder / "Good" / "stembridge.yaml").unlink()  # its plugin would not load
+    tally = studio.once()
+    assert (tally.done, tally.failed) == (2, 2)
+    assert all(line.endswith("yaml:4: no good") for line in studio.heard.of("failed"))
 
 
 PARTS = st.lists(st.sampled_from(["karaoke", "a b", "ä", "x.y"]), max_size=4)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pytest
 
@@ -15,17 +17,22 @@ from bridge.chain.effects import (
     DeEsser,
     Delay,
     Fade,
+    Gain,
     Gate,
     Highpass,
     Limiter,
     Lowpass,
     Pan,
     Reverb,
+    Vst3,
 )
 from bridge.chain.impulse import delays_frames
 from bridge.chain.render import render
 from bridge.errors import PresetError
 from tests.unit.chains import OWN, RATE_HZ, noise, run
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 FRAMES = 20_000
 
@@ -214,3 +221,36 @@ def test_one_that_is_not_aligned_to_the_frame_is_refused() -> None:
     )
     with pytest.raises(PresetError, match=r"moves sound by -?1 frames"):
         alignment.verify([effect], RATE_HZ, 2)
+
+
+def test_a_chain_is_verified_once_for_a_rate_and_a_width(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs: list[tuple[float, int]] = []
+
+    def run(effects: object, audio: Audio, rate_hz: float) -> Audio:
+        runs.append((rate_hz, len(audio)))
+        return audio
+
+    monkeypatch.setattr(alignment, "run", run)
+    alignment._verify.cache_clear()
+    chain = [Gain(gain_db=-1.23)]
+
+    def fresh() -> int:
+        before = len(runs)
+        for _ in range(3):
+            alignment.verify(chain, RATE_HZ, 2)
+        return len(runs) - before
+
+    once = fresh()
+    assert once > 0
+    assert fresh() == 0
+    alignment.verify(chain, 96_000.0, 2)
+    alignment.verify(chain, RATE_HZ, 1)
+    assert len(runs) == 3 * once
+    state = tmp_path / "state"  # a file counts with its content
+    chain = [Vst3(plugin="x.vst3", state=str(state))]
+    for content in (b"one", b"two"):
+        state.write_bytes(content)
+        assert fresh() == once
+    alignment._verify.cache_clear()

@@ -99,28 +99,29 @@ def test_the_sum_of_stems_has_the_noise_of_one(kind: Kind) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wanted", "source_bits", "target_bits", "processed", "kind"),
+    ("wanted", "source_bits", "target_bits", "changed", "kind"),
     [
-        ("auto", 24, 24, False, "none"),
-        ("auto", 16, 24, False, "none"),
-        ("auto", 24, 16, False, "tpdf"),
-        ("auto", None, 24, False, "tpdf"),
-        ("auto", 24, 24, True, "tpdf"),
-        ("auto", 24, None, True, "none"),
-        ("shaped", 16, 16, False, "shaped"),
-        ("shaped", 24, None, False, "none"),
-        ("none", 24, 16, True, "none"),
+        ("auto", 24, 24, "", "none"),
+        ("auto", 16, 24, "", "none"),
+        ("auto", 24, 16, "", "tpdf"),
+        ("auto", None, 24, "", "tpdf"),
+        ("auto", 24, 24, "processed", "tpdf"),
+        ("auto", 24, None, "processed", "none"),
+        ("auto", 16, 16, "", "none"),
+        ("shaped", 16, 16, "", "shaped"),
+        ("shaped", 24, None, "", "none"),
+        ("none", 24, 16, "processed", "none"),
     ],
 )
 def test_the_rule(
-    wanted: str, source_bits: int | None, target_bits: int | None, processed: bool, kind: str
+    wanted: str, source_bits: int | None, target_bits: int | None, changed: str, kind: str
 ) -> None:
     assert (
         choose(
             wanted,  # type: ignore[arg-type]
             source_bits=source_bits,
             target_bits=target_bits,
-            processed=processed,
+            processed=changed == "processed",
         )
         == kind
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from pathlib import Path
 
@@ -219,3 +220,20 @@ def test_a_choice_is_given_by_its_word(places: Places) -> None:
     (effect,) = preset.load_file(write(places, text)).chain
     assert isinstance(effect, Builtin)
     assert dict(effect.parameters) == {"mode": "HPF12", "drive": 2.0}
+
+
+def test_a_fingerprint_is_that_of_the_code(tmp_path: Path) -> None:
+    bundle = tmp_path / "A.vst3"
+    for name in ("x86_64-linux/A.so", "Resources/moduleinfo.json"):
+        (bundle / "Contents" / name).parent.mkdir(parents=True)
+        (bundle / "Contents" / name).write_bytes(b"one")
+    assert plugins.fingerprint(bundle) == hashlib.sha256(b"one").hexdigest()
+    (bundle / "Contents" / "Resources" / "moduleinfo.json").write_bytes(b"another")
+    assert plugins.fingerprint(bundle) == hashlib.sha256(b"one").hexdigest()
+    (bundle / "Contents" / "x86_64-linux" / "A.so").write_bytes(b"update")
+    assert plugins.fingerprint(bundle) == hashlib.sha256(b"update").hexdigest()
+    file = tmp_path / "B.vst3"  # as on Windows
+    file.write_bytes(b"one")
+    assert plugins.fingerprint(file) == hashlib.sha256(b"one").hexdigest()
+    with pytest.raises(PresetError, match=r"cannot be read .*; check what the preset names"):
+        plugins.fingerprint(tmp_path / "gone.vst3")

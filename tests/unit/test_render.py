@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -297,3 +299,25 @@ def test_reach_knows_that_integers_end_a_step_below_one() -> None:
     measure.add(np.array([[1.0]], np.float32))
     assert measure.reach(1.0 - step) > 1.0
     assert measure.peak == 1.0
+
+
+def test_levels_offsets_and_the_guard_need_no_pedalboard() -> None:
+    """A worker for plain stems never loads it: memory, and time at the start."""
+    script = (
+        "import sys, numpy as np\n"
+        "import bridge.worker.pipeline\n"
+        "from bridge.chain.alignment import run, verify\n"
+        "from bridge.chain.effects import DcRemoval, Limiter\n"
+        "from bridge.chain.meter import Meter\n"
+        "audio = np.zeros((2, 50_000), np.float32)\n"
+        "audio[:, 1000] = 0.5\n"
+        "verify([DcRemoval()], 44_100.0, 2)\n"
+        "meter = Meter(44_100.0, 2)\n"
+        "meter.add(run([DcRemoval(), Limiter().for_peak(0.5)], audio, 44_100.0))\n"
+        "assert meter.levels.peak > 0.4\n"
+        "print('pedalboard' in sys.modules)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "False"
