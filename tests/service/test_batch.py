@@ -166,10 +166,12 @@ def test_a_batch_that_is_stopped_gives_its_job_back_and_tells_what_was_done(
     render(export.folder / "z long.wav", frames=30 * RATE_HZ)
     process = export.start()
     staging = export.out / STAGING
-    wait_until(
-        lambda: len(export.manifests()) == 1 and any(files for *_, files in os.walk(staging)),
-        "the long one to begin",
-    )
+
+    def is_begun() -> bool:
+        running = [job.path.name for job in studio.jobs() if job.state is State.RUNNING]
+        return running == ["z long.wav"] and any(files for *_, files in os.walk(staging))
+
+    wait_until(is_begun, "the long one to begin")
     begun_s = time.monotonic()
     process.send_signal(number)
     out, err = process.communicate(timeout=PATIENCE_S)

@@ -56,7 +56,7 @@ def test_several_hands_share_the_work() -> None:
         st.builds(
             Left,
             st.sampled_from([FAST, SLOW, NEW]),
-            st.floats(0, 1e5),
+            st.integers(0, 10**9).map(lambda frames: frames / 48_000),
             st.floats(0, 1),
             st.floats(0, 1e5),
         )
