@@ -269,7 +269,7 @@ def test_above_4_gib_to_the_last_frame(tmp_path: Path) -> None:
     folder.mkdir()
     last = huge(source)
     names = {name: f"{name}.wav" for name in Halves.outputs}
-    order = Order(source, "0" * 64, presets.load("stems"), "1", names)
+    order = Order(source, "0" * 64, presets.load("stems"), "1", names, folder)
     try:
         made = pipeline.process(order, Halves(), folder, Stopwatch(lambda *_: None))  # type: ignore[arg-type]
         assert made.source.marks == (Mark(HUGE_FRAMES - 5),)
