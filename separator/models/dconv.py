@@ -20,6 +20,8 @@ from separator.models.convolution import (
     Convolution,
     as_image,
     as_tokens,
+    gelu,
+    may_overwrite,
     over_time,
 )
 from separator.models.layers import unfilled
@@ -183,7 +185,7 @@ class RowNorm(nn.GroupNorm):
 
 
 class Branch(nn.Module):
-    """One residual branch and its input: (rows, channels, 1, frames), same shape."""
+    """One residual branch and its input: (rows, channels, 1, frames), same shape; x is lost."""
 
     def __init__(self, channels: int, shape: DConvShape, dilation: int) -> None:
         super().__init__()
@@ -205,12 +207,12 @@ class Branch(nn.Module):
                 yield parameter
 
     def forward(self, x: Tensor) -> Tensor:
-        """In float32 but for the wide convolution and what is added to.
+        """In float32 but for both wide ends: the convolution, and what is added to its input.
 
-        The few hidden channels are much amplified: in bfloat16 their rounding alone, in the
-        outermost decoder layer, is heard at -42 dB.
+        The few hidden channels are much amplified: rounded to bfloat16 alone, in the outermost
+        decoder layer, they would be heard at -42 dB.
         """
-        hidden = as_tokens(nn.functional.gelu(self.norm1(self.conv(x).float())))
+        hidden = as_tokens(gelu(self.norm1(self.conv(x).float())))
         if self.lstm is not None:
             hidden = self.lstm(hidden)
         if self.attention is not None:
@@ -218,53 +220,74 @@ class Branch(nn.Module):
         return as_image(self._added(as_tokens(x), hidden), bins=1)
 
     def _added(self, x: Tensor, hidden: Tensor) -> Tensor:
-        """x + scale * glu(norm2(expand(hidden))), all of it (rows, frames, channels).
+        """x + scale * glu(norm2(expand(hidden))), all of it (rows, frames, channels), in place of x.
 
-        Scaled and shifted row by row, hidden goes through one matrix that is normalisation, scale
-        and both halves of the gate. So the doubled channels are written once, halves apart:
-        together, torch's glu takes three to six times as long.
+        Once the statistics of a row are known, all that is one linear layer and a gate. Its halves
+        are made apart: together, torch's glu takes three to six times as long.
         """
-        mean, deviation = self._statistics(hidden)
-        shift = torch.cat([1 / deviation, -mean / deviation, torch.ones_like(mean)], dim=1)
-        value_weight, gate_weight = self._matrix().chunk(2)
-        value_weight = self.scale[:, None] * value_weight
-        made = torch.empty_like(x)
+        hidden = nn.functional.pad(hidden, (0, 1), value=1.0)  # what a bias is multiplied by
+        layers = _right_factor(self._layer_of_each_row(hidden), x.dtype)
+        value_layer, gate_layer = (half.contiguous() for half in layers.chunk(2, dim=2))
+        made = x if may_overwrite() else x.clone()
         step = max(1, MOST_VALUES // (x.shape[0] * x.shape[2]))
         for first in range(0, hidden.shape[1], step):
             some = slice(first, first + step)
-            normal = hidden[:, some] / deviation[:, :, None]
-            inputs = torch.cat([normal, shift[:, None].expand(-1, normal.shape[1], 3)], dim=2)
-            gate = nn.functional.linear(inputs, gate_weight).sigmoid_()
-            value = nn.functional.linear(inputs, value_weight) * gate
-            made[:, some] = x[:, some] + value.to(x.dtype)
+            inputs = _left_factor(hidden[:, some], x.dtype)
+            gate = torch.bmm(inputs, gate_layer).sigmoid_()
+            made[:, some].addcmul_(torch.bmm(inputs, value_layer), gate)
         return made
 
-    def _matrix(self) -> Tensor:
-        """From a row's normalised hidden channels and its shift to what `norm2` makes of them."""
-        weight, bias = self.expand.weight.flatten(1), self.expand.bias
-        scaled = torch.column_stack([weight, bias, torch.ones_like(bias)])
-        return torch.column_stack([self.norm2.weight[:, None] * scaled, self.norm2.bias])
+    def _layer_of_each_row(self, hidden: Tensor) -> Tensor:
+        """The linear layer that is expand, norm2 and scale: (rows, hidden + 1, 2 * channels).
 
-    def _statistics(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and deviation of each row of expand(hidden), (rows, 1), without making it.
-
-        Of (rows, frames, hidden) float32, from the covariance of its few channels.
+        Of (rows, frames, hidden + 1), the last of them 1, float32. The first half of the outputs
+        is the value, the second the logits of its gate. The statistics of what norm2 gets come
+        from the products of the few hidden channels, without making it.
         """
-        weight, bias = self.expand.weight.flatten(1), self.expand.bias
-        centre = hidden.mean(1, keepdim=True)
-        around = hidden - centre
-        covariance = torch.bmm(around.transpose(1, 2), around) / hidden.shape[1]
-        means = nn.functional.linear(centre[:, 0], weight, bias)
-        mean = means.mean(1, keepdim=True)
-        within = (covariance * (weight.T @ weight)).sum((1, 2)) / len(weight)
-        variance = within[:, None] + (means - mean).square().mean(1, keepdim=True)
-        return mean, (variance + self.norm2.eps).sqrt()
+        weight = torch.column_stack([self.expand.weight.flatten(1), self.expand.bias])
+        moments = torch.bmm(hidden.transpose(1, 2), hidden) / hidden.shape[1]
+        mean = moments[:, -1] @ weight.mean(0)
+        square = moments.flatten(1) @ (weight.T @ weight).flatten() / len(weight)
+        deviation = (square - mean.square() + self.norm2.eps).sqrt()
+        scale = torch.cat([self.scale, torch.ones_like(self.scale)])
+        factor = scale * self.norm2.weight
+        layers = (factor[:, None] * weight).T / deviation[:, None, None]
+        layers[:, -1] += scale * self.norm2.bias - factor * (mean / deviation)[:, None]
+        return layers
+
+
+def _left_factor(x: Tensor, dtype: torch.dtype) -> Tensor:
+    """A factor of a matrix product in `dtype`, beside `_right_factor`: (batch, rows, n).
+
+    In bfloat16 both are split into what it holds of them and the rest, and three of the four
+    products are added up: that is nearly float32 at the price of bfloat16, as the processor fills
+    up so few channels anyway.
+    """
+    if dtype is not torch.bfloat16:
+        return x
+    held, rest = _split(x)
+    return torch.cat([held, rest, held], dim=2)
+
+
+def _right_factor(x: Tensor, dtype: torch.dtype) -> Tensor:
+    """See `_left_factor`: (batch, n, columns)."""
+    if dtype is not torch.bfloat16:
+        return x
+    held, rest = _split(x)
+    return torch.cat([held, held, rest], dim=1)
+
+
+def _split(x: Tensor) -> tuple[Tensor, Tensor]:
+    """What bfloat16 holds of float32, and what it loses, both bfloat16."""
+    held = x.bfloat16()
+    return held, (x - held).bfloat16()
 
 
 class DConv(nn.Module):
     """The residual branches of one layer: (batch, channels, bins, frames), same shape.
 
-    Each bin is a sequence by itself: a row of the image, normalised on its own.
+    Each bin is a sequence by itself: a row of the image, normalised on its own. The input is lost:
+    what becomes of it may take its place.
     """
 
     def __init__(self, channels: int, shape: DConvShape) -> None:

@@ -8,13 +8,14 @@ values are pairs of channels; the outputs of both are added. The models differ i
 from __future__ import annotations
 
 from abc import abstractmethod
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from separator.models.base import WaveformModel
-from separator.models.convolution import channels_last
+from separator.models.convolution import channels_last, may_overwrite
 from separator.models.dconv import rename_branches
 from separator.models.hybrid_config import HybridConfig, levels
 from separator.models.spectrum import Spectrogram, turned
@@ -83,20 +84,15 @@ class HybridModel(WaveformModel):
         """(batch, channels, frames) -> (batch, stems, channels, frames), float32."""
         frames = mixture.shape[-1]
         spectrum = self.spectrogram.analyse(mixture)
-        planes = self._planes(spectrum)
-        deviation, mean = deviation_and_mean(planes)
-        x = (planes - mean) / (deviation + EPSILON)
+        x, level = _normalised(self._planes(spectrum))
         if not self.config.waveform_branch:
             x, _ = self._unets(x.to(self._dtype), None)
-            return self._waves(x.mul_(deviation).add_(mean), spectrum, frames)
-        image = channels_last(mixture[:, :, None])
-        wave_deviation, wave_mean = deviation_and_mean(image)
-        wave = (image - wave_mean) / (wave_deviation + EPSILON)
+            return self._waves(x, level, spectrum, frames)
+        wave, wave_level = _normalised(channels_last(mixture[:, :, None]))
         x, decoded = self._unets(x.to(self._dtype), wave.to(self._dtype))
         assert decoded is not None
-        stems = self._waves(x.mul_(deviation).add_(mean), spectrum, frames)
-        wave = torch.addcmul(wave_mean, decoded.float(), wave_deviation)[:, :, 0]
-        return stems.add_(wave.reshape(stems.shape))
+        stems = self._waves(x, level, spectrum, frames)
+        return stems.add_(wave_level.restored(decoded)[:, :, 0].reshape(stems.shape))
 
     def _unets(self, x: Tensor, wave: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """Both branches, normalised: images of the spectrum and of the wave in and out."""
@@ -113,7 +109,8 @@ class HybridModel(WaveformModel):
             x = layer(x, meeting)
             if index == 0 and self.frequency_embedding is not None:
                 weight = self.config.embedding_weight * self.config.embedding_scale
-                x = x + (weight * self.frequency_embedding).T[..., None]
+                embedding = (weight * self.frequency_embedding).T[..., None].to(x.dtype)
+                x = x.add_(embedding) if may_overwrite() else x + embedding
             skips.append((x, frames))
         decoded, wave = self.middle(x, wave)
         for index, layer in enumerate(self.decoder):
@@ -124,7 +121,7 @@ class HybridModel(WaveformModel):
                 bare = self.tdecoder[place].bare  # the waveform branch begins where it had ended
                 wave, _ = self.tdecoder[place](before if bare else wave, skip, frames)
         assert decoded is not None
-        return decoded.float(), wave
+        return decoded, wave
 
     @property
     def _dtype(self) -> torch.dtype:
@@ -140,35 +137,62 @@ class HybridModel(WaveformModel):
             tokens = torch.view_as_real(tokens)
         return tokens.reshape(batch, bins, columns, -1).permute(0, 3, 1, 2)
 
-    def _waves(self, planes: Tensor, mixture: Tensor, frames: int) -> Tensor:
-        """From the network's planes to (batch, stems, channels, frames), stem by stem.
+    def _waves(self, planes: Tensor, level: _Level, mixture: Tensor, frames: int) -> Tensor:
+        """From the network's planes to (batch, stems, channels, frames) float32, stem by stem.
 
-        A stem's spectrum takes as much memory as a minute of it, and is copied four times here.
+        A stem's spectrum takes as much memory as a minute of it, and is copied several times here.
         """
-        batch, _, channels, _ = mixture.shape
+        batch, columns, channels, bins = mixture.shape
         count = len(self.sources)
-        waves = planes.new_empty(batch, count, channels, frames)
+        waves = mixture.real.new_empty(batch, count, channels, frames)
         phase = None if self.config.complex_as_channels else self._phase(mixture)
-        for stem, part in enumerate(planes.chunk(count, dim=1)):
-            spectrum = self._spectrum(part, channels)
-            if phase is not None:
-                spectrum = spectrum * phase
+        rows = self._rows(planes).view(batch, columns, count, channels, -1)
+        for stem in range(count):
+            values = level.restored(rows[:, :, stem])
+            if phase is None:
+                spectrum = torch.view_as_complex(values.view(batch, columns, channels, bins, 2))
+            else:
+                spectrum = values * phase
             waves[:, stem] = self.spectrogram.synthesise(spectrum.transpose(1, 2), frames)
         return waves
 
-    def _spectrum(self, planes: Tensor, channels: int) -> Tensor:
-        """The way back from `_planes`: (batch, columns, channels, bins), of one stem."""
-        batch, _, bins, columns = planes.shape
-        tokens = planes.permute(0, 2, 3, 1).contiguous()
-        if self.config.complex_as_channels:
-            tokens = torch.view_as_complex(tokens.view(batch, bins, columns * channels, 2))
-        return turned(tokens.view(batch, bins, -1)).view(batch, columns, channels, bins)
+    def _rows(self, planes: Tensor) -> Tensor:
+        """The way back from `_planes`: bins last, after columns and planes, in the same precision.
+
+        The planes of complex values come in pairs, which are moved as one, and end up side by side.
+        """
+        batch, _, bins, _ = planes.shape
+        tokens = planes.permute(0, 2, 3, 1).reshape(batch, bins, -1)
+        if not self.config.complex_as_channels:
+            return turned(tokens)
+        if tokens.dtype is torch.bfloat16:  # there is no complex number of these
+            return turned(tokens.view(torch.float32)).view(torch.bfloat16)
+        pairs = torch.view_as_complex(tokens.unflatten(2, (-1, 2)))
+        return torch.view_as_real(turned(pairs)).flatten(2)
 
     def _phase(self, mixture: Tensor) -> Tensor:
         """What turns magnitudes into spectra: complex64, as long as 1, or nearly so."""
         if self.config.soft_phase:
             return mixture / (mixture.abs() + PHASE_EPSILON)
         return torch.polar(torch.ones_like(mixture.real), mixture.angle())
+
+
+@dataclass(frozen=True)
+class _Level:
+    """What an input was normalised with, and the way back: (batch, 1, 1, 1) each, float32."""
+
+    mean: Tensor
+    deviation: Tensor
+
+    def restored(self, x: Tensor) -> Tensor:
+        """An output, in any precision, at the level of the input: float32."""
+        return torch.addcmul(self.mean, x.to(self.mean.dtype), self.deviation)
+
+
+def _normalised(x: Tensor) -> tuple[Tensor, _Level]:
+    """Mean 0 and deviation 1 for each item of a batch, and what they were."""
+    deviation, mean = deviation_and_mean(x)
+    return (x - mean).div_(deviation + EPSILON), _Level(mean, deviation)
 
 
 def _spectrum_encoder(config: HybridConfig, level: Level) -> nn.Module:
