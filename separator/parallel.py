@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 def ordered(
     function: Callable[[Given], Made], items: Iterable[Given], workers: int
 ) -> Iterator[Made]:
-    """function(item) of every item, in their order; up to `workers` at once, no more are held.
+    """function(item) of every item, in their order; up to `workers` at once, one more is held.
 
-    Workers share torch's threads evenly. With one worker everything happens in the caller's own
-    thread.
+    Workers share torch's threads evenly. With one worker, and for a last item that would leave
+    the others without work, everything happens in the caller's own thread, with all of them.
     """
     workers = min(workers, torch.get_num_threads())
     if workers <= 1:
@@ -38,15 +38,34 @@ def ordered(
     pool = _pool(workers, torch.get_num_threads())
     pending: deque[Future[Made]] = deque()
     try:
-        for item in items:
+        for place, (item, last) in enumerate(_with_end(items)):
+            if last and place % workers == 0:
+                yield from _results(pending)
+                yield function(item)
+                return
             pending.append(pool.submit(function, item))
             if len(pending) > workers:
                 yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
+        yield from _results(pending)
     finally:
         for future in pending:  # of a consumer that wants no more, or after an error
             future.cancel()
+
+
+def _results(pending: deque[Future[Made]]) -> Iterator[Made]:
+    while pending:
+        yield pending.popleft().result()
+
+
+def _with_end(items: Iterable[Given]) -> Iterator[tuple[Given, bool]]:
+    """Every item, and whether it is the last one."""
+    held: deque[Given] = deque()
+    for item in items:
+        if held:
+            yield held.popleft(), False
+        held.append(item)
+    if held:
+        yield held.popleft(), True
 
 
 @cache

@@ -13,9 +13,13 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from separator.models import fused
+from separator.models.fused import may_overwrite
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from separator.models.fused import Activation
 
 MOST_VALUES = 1 << 19  # 1 MiB in bfloat16, 2 in float32: most of it stays in a core's cache
 
@@ -34,16 +38,6 @@ def as_image(tokens: Tensor, bins: int) -> Tensor:
     """The way back from `as_tokens`, as a view with the channels last."""
     batch, count, channels = tokens.shape
     return tokens.reshape(batch, bins, count // bins, channels).permute(0, 3, 1, 2)
-
-
-def may_overwrite() -> bool:
-    """Whether what was computed may make room for what comes of it: not for gradients."""
-    return not torch.is_grad_enabled()
-
-
-def gelu(x: Tensor) -> Tensor:
-    """GELU, exact; x is lost: fresh memory for the outcome would take as long as the sums."""
-    return torch.ops.aten.gelu_(x) if may_overwrite() else nn.functional.gelu(x)  # type: ignore[no-any-return]
 
 
 def by_bins(function: Callable[[Tensor], Tensor], image: Tensor) -> Tensor:
@@ -103,17 +97,34 @@ class Convolution(nn.Module):
         two to six times as long.
         """
         half = len(self.weight) // 2
-        gate = self._outputs(x, slice(half, None)).sigmoid_()
-        value = self._outputs(x, slice(half))
-        return value.mul_(gate) if may_overwrite() else value * gate
+        gate = self._outputs(x, slice(half, None), activation="sigmoid")
+        return self._outputs(x, slice(half), factor=gate)
 
-    def _outputs(self, x: Tensor, which: slice) -> Tensor:
+    def _outputs(
+        self,
+        x: Tensor,
+        which: slice,
+        *,
+        activation: Activation = "none",
+        factor: Tensor | None = None,
+    ) -> Tensor:
+        """Some of the outputs, with what follows them; see `fused`."""
         weight, bias = self.weight[which], self.bias[which]
         if self.pointwise:  # a matrix product: torch on one thread would leave the channels last
-            tokens = nn.functional.linear(as_tokens(x), weight.flatten(1), bias)
-            return as_image(tokens, x.shape[2])
-        return nn.functional.conv2d(
-            x, _kernel(weight), bias, self.stride, self.padding, self.dilation
+            tokens = None if factor is None else as_tokens(factor)
+            made = fused.linear(
+                as_tokens(x), weight.flatten(1), bias, activation=activation, factor=tokens
+            )
+            return as_image(made, x.shape[2])
+        return fused.convolution(
+            x,
+            _kernel(weight),
+            bias,
+            stride=self.stride,
+            padding=self.padding,
+            dilation=self.dilation,
+            activation=activation,
+            factor=factor,
         )
 
 

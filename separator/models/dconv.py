@@ -20,10 +20,9 @@ from separator.models.convolution import (
     Convolution,
     as_image,
     as_tokens,
-    gelu,
-    may_overwrite,
     over_time,
 )
+from separator.models.fused import gelu, linear, may_overwrite
 from separator.models.layers import unfilled
 
 if TYPE_CHECKING:
@@ -162,7 +161,7 @@ class Pointwise(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, tokens, inputs) -> (batch, tokens, outputs)."""
-        return nn.functional.linear(x, self.weight[..., 0], self.bias)
+        return linear(x, self.weight[..., 0], self.bias)
 
 
 class RowNorm(nn.GroupNorm):
@@ -220,7 +219,7 @@ class Branch(nn.Module):
         return as_image(self._added(as_tokens(x), hidden), bins=1)
 
     def _added(self, x: Tensor, hidden: Tensor) -> Tensor:
-        """x + scale * glu(norm2(expand(hidden))), all of it (rows, frames, channels), in place of x.
+        """x + scale * glu(norm2(expand(hidden))), all (rows, frames, channels), in place of x.
 
         Once the statistics of a row are known, all that is one linear layer and a gate. Its halves
         are made apart: together, torch's glu takes three to six times as long.

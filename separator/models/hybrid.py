@@ -15,8 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from separator.models.base import WaveformModel
-from separator.models.convolution import channels_last, may_overwrite
+from separator.models.convolution import channels_last
 from separator.models.dconv import rename_branches
+from separator.models.fused import may_overwrite
 from separator.models.hybrid_config import HybridConfig, levels
 from separator.models.spectrum import Spectrogram, turned
 from separator.models.unet import (
@@ -167,7 +168,7 @@ class HybridModel(WaveformModel):
             return turned(tokens)
         if tokens.dtype is torch.bfloat16:  # there is no complex number of these
             return turned(tokens.view(torch.float32)).view(torch.bfloat16)
-        pairs = torch.view_as_complex(tokens.unflatten(2, (-1, 2)))
+        pairs = torch.view_as_complex(tokens.view(batch, bins, -1, 2))
         return torch.view_as_real(turned(pairs)).flatten(2)
 
     def _phase(self, mixture: Tensor) -> Tensor:

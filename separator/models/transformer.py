@@ -16,8 +16,9 @@ from functools import cache, lru_cache
 import torch
 from torch import Tensor, nn
 
-from separator.models.convolution import as_image, as_tokens, gelu
+from separator.models.convolution import as_image, as_tokens
 from separator.models.dconv import LayerScale
+from separator.models.fused import linear
 
 # Their logits for 2700 keys are 2.7 MB in bfloat16: they stay in the caches.
 QUERIES_AT_ONCE = 512
@@ -64,7 +65,11 @@ class Linear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., inputs) -> (..., outputs)."""
-        return nn.functional.linear(x, self.weight, self.bias)
+        return linear(x, self.weight, self.bias)
+
+    def with_gelu(self, x: Tensor) -> Tensor:
+        """The same, and GELU."""
+        return linear(x, self.weight, self.bias, activation="gelu")
 
 
 class TokensNorm(nn.GroupNorm):
@@ -91,7 +96,6 @@ class Attention(nn.Module):
     def forward(self, x: Tensor, memory: Tensor | None = None) -> Tensor:
         """Attention of x to `memory`, or to itself."""
         batch, count, width = x.shape
-        linear = nn.functional.linear
         weight, bias = self.in_proj_weight, self.in_proj_bias
         if memory is None:
             parts = linear(x, weight, bias).chunk(3, dim=-1)
@@ -151,8 +155,7 @@ class Layer(nn.Module):
 
     def feed_forward(self, x: Tensor) -> Tensor:
         """(batch, tokens, width), same shape."""
-        y = self.linear1(x)
-        y = gelu(y) if self.shape.gelu else y.relu()
+        y = self.linear1.with_gelu(x) if self.shape.gelu else self.linear1(x).relu()
         return self.linear2(y)  # type: ignore[no-any-return]
 
 

@@ -18,10 +18,9 @@ from separator.models.convolution import (
     TransposedConvolution,
     by_bins,
     channels_last,
-    gelu,
-    may_overwrite,
 )
 from separator.models.dconv import DConv, DConvShape
+from separator.models.fused import gelu, may_overwrite
 
 
 @dataclass(frozen=True)
