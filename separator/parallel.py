@@ -28,21 +28,22 @@ def ordered(
 ) -> Iterator[Made]:
     """function(item) of every item, in their order; up to `workers` at once, one more is held.
 
-    Workers share torch's threads evenly. With one worker, and for a last item that would leave
-    the others without work, everything happens in the caller's own thread, with all of them.
+    Workers share torch's threads evenly; a last item that would leave the others without work gets
+    all of them. With one worker everything happens in the caller's own thread.
     """
-    workers = min(workers, torch.get_num_threads())
+    cores = torch.get_num_threads()
+    workers = min(workers, cores)
     if workers <= 1:
         yield from map(function, items)
         return
-    pool = _pool(workers, torch.get_num_threads())
+    pool = _pool(workers, cores)
     pending: deque[Future[Made]] = deque()
     try:
         for place, (item, last) in enumerate(_with_end(items)):
             if last and place % workers == 0:
                 yield from _results(pending)
-                yield function(item)
-                return
+                pending.append(pool.submit(_on_all, function, item, cores))
+                break
             pending.append(pool.submit(function, item))
             if len(pending) > workers:
                 yield pending.popleft().result()
@@ -50,6 +51,17 @@ def ordered(
     finally:
         for future in pending:  # of a consumer that wants no more, or after an error
             future.cancel()
+
+
+def _on_all(function: Callable[[Given], Made], item: Given, cores: int) -> Made:
+    """function(item) in a thread of the pool, which else has its share: others would need more
+    memory, as torch keeps some for every thread that it has run in."""
+    share = torch.get_num_threads()
+    torch.set_num_threads(cores)
+    try:
+        return function(item)
+    finally:
+        torch.set_num_threads(share)
 
 
 def _results(pending: deque[Future[Made]]) -> Iterator[Made]:

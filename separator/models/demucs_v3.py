@@ -22,7 +22,13 @@ from separator.models.convolution import as_image, as_tokens, channels_last
 from separator.models.dconv import BLSTM, PLAIN, DConvShape, rename_branches
 from separator.models.hybrid_config import DEEPEST, NEVER, WIDEST, check_layer, dconv_shape, segment
 from separator.models.sinc import TwiceTheRate
-from separator.models.unet import DecoderLayer, EncoderLayer, LayerShape, deviation_and_mean
+from separator.models.unet import (
+    DecoderLayer,
+    EncoderLayer,
+    LayerShape,
+    deviation_and_mean,
+    joined,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -234,7 +240,7 @@ class DemucsV3(WaveformModel):
         if self.lstm is not None:
             x = as_image(self.lstm(as_tokens(x)), bins=1)
         for layer in self.decoder:
-            x, _ = layer(x, skips.pop())
+            x, _ = layer(joined(x, skips.pop()))
         x = x[:, :, 0]
         return x if self.rates is None else self.rates.down(x)
 

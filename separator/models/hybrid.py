@@ -26,6 +26,7 @@ from separator.models.unet import (
     DecoderLayer,
     EncoderLayer,
     deviation_and_mean,
+    joined,
 )
 
 if TYPE_CHECKING:
@@ -84,16 +85,22 @@ class HybridModel(WaveformModel):
     def forward(self, mixture: Tensor) -> Tensor:
         """(batch, channels, frames) -> (batch, stems, channels, frames), float32."""
         frames = mixture.shape[-1]
+        x, level, phase = self._analysed(mixture)
+        if not self.config.waveform_branch:
+            x, _ = self._unets(x, None)
+            return self._waves(x, level, phase, frames)
+        wave, wave_level = _normalised(channels_last(mixture[:, :, None]))
+        x, decoded = self._unets(x, wave.to(self._dtype))
+        assert decoded is not None
+        stems = self._waves(x, level, phase, frames)
+        return stems.add_(wave_level.restored(decoded)[:, :, 0].reshape(stems.shape))
+
+    def _analysed(self, mixture: Tensor) -> tuple[Tensor, _Level, Tensor | None]:
+        """The spectrogram as the network sees it, its level, and the phase if that is not in it."""
         spectrum = self.spectrogram.analyse(mixture)
         x, level = _normalised(self._planes(spectrum))
-        if not self.config.waveform_branch:
-            x, _ = self._unets(x.to(self._dtype), None)
-            return self._waves(x, level, spectrum, frames)
-        wave, wave_level = _normalised(channels_last(mixture[:, :, None]))
-        x, decoded = self._unets(x.to(self._dtype), wave.to(self._dtype))
-        assert decoded is not None
-        stems = self._waves(x, level, spectrum, frames)
-        return stems.add_(wave_level.restored(decoded)[:, :, 0].reshape(stems.shape))
+        phase = None if self.config.complex_as_channels else self._phase(spectrum)
+        return x.to(self._dtype), level, phase
 
     def _unets(self, x: Tensor, wave: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """Both branches, normalised: images of the spectrum and of the wave in and out."""
@@ -115,12 +122,15 @@ class HybridModel(WaveformModel):
             skips.append((x, frames))
         decoded, wave = self.middle(x, wave)
         for index, layer in enumerate(self.decoder):
-            decoded, before = layer(decoded, *skips.pop())
+            skip, frames = skips.pop()
+            decoded = joined(decoded, skip)  # an argument of a call is kept until its end
+            decoded, before = layer(decoded, frames)
             place = index - len(self.decoder) + len(self.tdecoder)
             if place >= 0:
-                skip, frames = wave_skips.pop()
+                wave_skip, frames = wave_skips.pop()
                 bare = self.tdecoder[place].bare  # the waveform branch begins where it had ended
-                wave, _ = self.tdecoder[place](before if bare else wave, skip, frames)
+                wave = joined(before if bare else wave, wave_skip)
+                wave, _ = self.tdecoder[place](wave, frames)
         assert decoded is not None
         return decoded, wave
 
@@ -138,15 +148,14 @@ class HybridModel(WaveformModel):
             tokens = torch.view_as_real(tokens)
         return tokens.reshape(batch, bins, columns, -1).permute(0, 3, 1, 2)
 
-    def _waves(self, planes: Tensor, level: _Level, mixture: Tensor, frames: int) -> Tensor:
+    def _waves(self, planes: Tensor, level: _Level, phase: Tensor | None, frames: int) -> Tensor:
         """From the network's planes to (batch, stems, channels, frames) float32, stem by stem.
 
         A stem's spectrum takes as much memory as a minute of it, and is copied several times here.
         """
-        batch, columns, channels, bins = mixture.shape
-        count = len(self.sources)
-        waves = mixture.real.new_empty(batch, count, channels, frames)
-        phase = None if self.config.complex_as_channels else self._phase(mixture)
+        batch, _, bins, columns = planes.shape
+        count, channels = len(self.sources), self.channels
+        waves = level.mean.new_empty(batch, count, channels, frames)
         rows = self._rows(planes).view(batch, columns, count, channels, -1)
         for stem in range(count):
             values = level.restored(rows[:, :, stem])

@@ -203,15 +203,12 @@ class DecoderLayer(nn.Module):
             DConv(shape.channels, shape.dconv_decoder) if shape.dconv_decoder else nn.Identity()
         )
 
-    def forward(
-        self, x: Tensor | None, skip: Tensor | None, frames: int | None = None
-    ) -> tuple[Tensor, Tensor]:
+    def forward(self, y: Tensor, frames: int | None = None) -> tuple[Tensor, Tensor]:
         """The output, and what went into the transposed convolution.
 
-        x and skip are added, in the skip's memory; either may be missing. frames: the length of
-        the output of a layer along time; what is beyond is cut off.
+        y: see `joined`. frames: the length of the output of a layer along time; what is beyond is
+        cut off.
         """
-        y = _sum(x, skip)
         if not self.bare:
             if self.rewrite is not None:
                 y = _rewritten(y, self.rewrite, self.norm1, self.shape)
@@ -224,7 +221,8 @@ class DecoderLayer(nn.Module):
         return (z if self.last else _activation(z, self.shape)), y
 
 
-def _sum(x: Tensor | None, skip: Tensor | None) -> Tensor:
+def joined(x: Tensor | None, skip: Tensor | None) -> Tensor:
+    """What a decoder layer starts from: the sum, in the skip's memory; either may be missing."""
     if x is None or skip is None:
         both = skip if x is None else x
         assert both is not None
@@ -290,18 +288,15 @@ class BandDecoder(nn.Module):
             DecoderLayer(untrimmed, outputs, last=True) for _ in (*ratios, 1.0)
         )
 
-    def forward(
-        self, x: Tensor | None, skip: Tensor | None, frames: int | None = None
-    ) -> tuple[Tensor, Tensor]:
+    def forward(self, y: Tensor, frames: int | None = None) -> tuple[Tensor, Tensor]:
         """As `DecoderLayer`. Neighbouring bands overlap and are added, with one bias."""
-        y = _sum(x, skip)
         shape = self.shape
         bins = y.shape[2]
         ends = [0, *(round(bins * ratio) for ratio in self.ratios), bins]
         overlap = shape.kernel - shape.stride
         parts: list[Tensor] = []
         for layer, (first, last) in zip(self.layers, itertools.pairwise(ends), strict=True):
-            part, _ = layer(channels_last(y[:, :, first:last]), None)
+            part, _ = layer(channels_last(y[:, :, first:last]))
             if parts:
                 shared = part[:, :, :overlap] - _bias(layer)
                 parts[-1][:, :, -overlap:] += shared

@@ -25,6 +25,7 @@ from separator.models.unet import (
     EncoderLayer,
     LayerShape,
     band_rows,
+    joined,
 )
 
 Module = TypeVar("Module", bound=nn.Module)
@@ -238,7 +239,7 @@ def test_decoder_bands_with_equal_weights_are_the_plain_layer(
     for layer in banded.layers:
         layer.load_state_dict(plain.state_dict())
     image, skip = noise(2, 6, 32, 9), noise(2, 6, 32, 9) + 1
-    assert_close(banded(image, skip.clone())[0], plain(image, skip)[0])
+    assert_close(banded(joined(image, skip.clone()))[0], plain(joined(image, skip))[0])
 
 
 @given(st.lists(st.floats(0.01, 0.99), min_size=1, max_size=5, unique=True), st.integers(5, 11))
