@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 
 # Imports make 170,000 objects that stay; looking for garbage among them costs a tenth more.
 GARBAGE_OBJECTS = 50_000
+# A service that has more to do asks for it within milliseconds; the end of a command comes as soon.
+IDLE_S = 1.0
 # Of a traceback in a message.
 TRACEBACK_CHARACTERS = 20_000
 # The kernel adds this many thousandths of the memory to our size when it looks for whom to kill, so
@@ -97,7 +99,7 @@ class Line:
 def work_off(line: Line, orders: queue.SimpleQueue[Message | None]) -> None:
     """Does what is asked for, one thing after another; every request has one answer."""
     loaded: Separator | None = None
-    while (request := orders.get()) is not None:
+    while (request := next_order(orders)) is not None:
         try:
             if isinstance(request, Load):
                 loaded = None  # two models at once may not fit into the memory
@@ -114,6 +116,22 @@ def work_off(line: Line, orders: queue.SimpleQueue[Message | None]) -> None:
         except Exception as error:  # noqa: BLE001 the parent says what it means for the job
             text = traceback.format_exc()[-TRACEBACK_CHARACTERS:]
             line.send(Defect(f"{type(error).__name__}: {error}", text))
+
+
+def next_order(orders: queue.SimpleQueue[Message | None]) -> Message | None:
+    """Waits for it; when none comes at once, memory that is free goes back to the system."""
+    with contextlib.suppress(queue.Empty):
+        return orders.get(timeout=IDLE_S)
+    give_back_memory()
+    return orders.get()
+
+
+def give_back_memory() -> None:
+    """What malloc has kept for later, where it can be told to: glibc."""
+    import ctypes
+
+    with contextlib.suppress(AttributeError, OSError, TypeError):  # TypeError: Windows
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _load(request: Load, line: Line) -> Separator:

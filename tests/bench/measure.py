@@ -30,6 +30,7 @@ PAUSE_PER_COST = 50  # samples take at most 2 % of one processor
 LIMIT_S = 4 * 3600.0  # an hour of music on a slow machine
 LAST_LINES = 5  # of what a failed command said
 BOX = re.compile("[\u2500-\u257f|]")  # bars, too: they end a cell of a table
+NO_BYTECODE = "PYTHONDONTWRITEBYTECODE"
 KIND = "PSS" if sys.platform == "linux" else "USS"
 
 
@@ -88,10 +89,16 @@ def _started(command: Command, log: Path) -> subprocess.Popen[bytes]:
                 stdin=subprocess.DEVNULL,
                 stdout=stream,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, **command.environment},
+                env=_environment(command),
             )
     except OSError as error:
         raise CommandFailed(f"did not start: {error}") from None
+
+
+def _environment(command: Command) -> dict[str, str]:
+    """Ours and the command's. An installed program has its bytecode, so all may write theirs."""
+    kept = {name: value for name, value in os.environ.items() if name != NO_BYTECODE}
+    return {**kept, **command.environment}
 
 
 class Sampler:
