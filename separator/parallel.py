@@ -24,23 +24,29 @@ if TYPE_CHECKING:
 
 
 def ordered(
-    function: Callable[[Given], Made], items: Iterable[Given], workers: int
+    function: Callable[[Given], Made],
+    items: Iterable[Given],
+    side_by_side: int,
+    workers: int | None = None,
 ) -> Iterator[Made]:
-    """function(item) of every item, in their order; up to `workers` at once, one more is held.
+    """function(item) of every item, in their order; `workers` at once, one more is held.
 
-    Workers share torch's threads evenly; a last item that would leave the others without work gets
-    all of them. With one worker everything happens in the caller's own thread.
+    side_by_side: how many items share torch's threads evenly; a last item that would leave the
+        others' without work gets all of them. As sums are rounded differently on another number of
+        threads, this alone decides it: the results do not depend on `workers`.
+    workers: None for as many as are side by side.
     """
     cores = torch.get_num_threads()
-    workers = min(workers, cores)
-    if workers <= 1:
+    side_by_side = min(side_by_side, cores)
+    if side_by_side <= 1:
         yield from map(function, items)
         return
-    pool = _pool(workers, cores)
+    workers = min(workers or side_by_side, cores)
+    pool = _pool(workers, cores // side_by_side, cores)
     pending: deque[Future[Made]] = deque()
     try:
         for place, (item, last) in enumerate(_with_end(items)):
-            if last and place % workers == 0:
+            if last and place % side_by_side == 0:
                 yield from _results(pending)
                 pending.append(pool.submit(_on_all, function, item, cores))
                 break
@@ -57,11 +63,18 @@ def _on_all(function: Callable[[Given], Made], item: Given, cores: int) -> Made:
     """function(item) in a thread of the pool, which else has its share: others would need more
     memory, as torch keeps some for every thread that it has run in."""
     share = torch.get_num_threads()
-    torch.set_num_threads(cores)
+    _set_threads(cores)
     try:
         return function(item)
     finally:
-        torch.set_num_threads(share)
+        _set_threads(share)
+
+
+def _set_threads(count: int) -> None:
+    """For operations of this thread. torch gives a thread the program's number when it first asks
+    for one, which would undo what was set before."""
+    torch.get_num_threads()
+    torch.set_num_threads(count)
 
 
 def _results(pending: deque[Future[Made]]) -> Iterator[Made]:
@@ -81,11 +94,10 @@ def _with_end(items: Iterable[Given]) -> Iterator[tuple[Given, bool]]:
 
 
 @cache
-def _pool(workers: int, cores: int) -> ThreadPoolExecutor:
-    """Threads that share the cores evenly; kept, as starting their helpers takes time."""
-    share = max(1, cores // workers)
+def _pool(workers: int, share: int, cores: int) -> ThreadPoolExecutor:
+    """Threads with a share of the cores each; kept, as starting their helpers takes time."""
     pool = ThreadPoolExecutor(
-        workers, thread_name_prefix="segment", initializer=torch.set_num_threads, initargs=(share,)
+        workers, thread_name_prefix="segment", initializer=_set_threads, initargs=(share,)
     )
     # The number is each thread's own, but also what later threads of the program begin with: so
     # all of them start now, and then it is put back.

@@ -38,7 +38,8 @@ Made = TypeVar("Made")
 class Placement:
     """A model's device, while it runs.
 
-    concurrent_segments: how many side by side on a CPU.
+    concurrent_segments: how many share a CPU side by side.
+    workers: how many of them really run at once; None for all, which changes no bit.
     batch: how many in one run of the network; halved when the GPU's memory is too small.
     notes: what the user should know of that, a line each.
     """
@@ -48,6 +49,7 @@ class Placement:
     concurrent_segments: int = 1
     batch: int = 1
     notes: list[str] = field(default_factory=list)
+    workers: int | None = None
 
     def __post_init__(self) -> None:
         if self.device.type != "cpu":
@@ -62,7 +64,9 @@ class Placement:
             for batch in self._batches(coming):
                 yield from self._fitted(compute, batch)
         # All, or what is left once a GPU has given up.
-        yield from ordered(lambda task: compute([task])[0], coming, self.concurrent_segments)
+        yield from ordered(
+            lambda task: compute([task])[0], coming, self.concurrent_segments, self.workers
+        )
 
     def _batches(self, tasks: Iterator[AnyTask]) -> Iterator[list[AnyTask]]:
         """Tasks of one kind, up to `batch` of them; ends early when the GPU has given up."""

@@ -14,8 +14,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from separator.models import transformer
 from separator.models.convolution import Convolution, TransposedConvolution, as_image, as_tokens
-from separator.models.dconv import BLSTM, DConv, DConvShape, LocalAttention, RowNorm
+from separator.models.dconv import (
+    BLSTM,
+    DConv,
+    DConvShape,
+    LocalAttention,
+    RowNorm,
+    _left_factor,
+    _right_factor,
+)
 from separator.models.spectrum import Alignment, Spectrogram, reflect
 from separator.models.transformer import TokensNorm, positions, positions_2d
 from separator.models.unet import (
@@ -46,6 +55,34 @@ def noise(*shape: int) -> Tensor:
 def assert_close(ours: Tensor, expected: Tensor, tolerance: float = 1e-5) -> None:
     assert ours.shape == expected.shape
     assert (ours - expected).abs().max() <= tolerance * expected.abs().max()
+
+
+# Products in bfloat16
+
+
+def test_split_factors_are_nearly_as_exact_as_float32() -> None:
+    left, right = noise(3, 50, 7), noise(3, 7, 40)
+    exact = left.double() @ right.double()
+
+    def error(made: Tensor) -> float:
+        return float((made.double() - exact).abs().max() / exact.abs().max())
+
+    factors = _left_factor(left, torch.bfloat16), _right_factor(right, torch.bfloat16)
+    assert all(factor.dtype is torch.bfloat16 for factor in factors)
+    assert error(factors[0].float() @ factors[1].float()) < 2e-5
+    assert error(left.bfloat16().float() @ right.bfloat16().float()) > 1e-3
+    assert _left_factor(left, torch.float32) is left
+    assert _right_factor(right, torch.float32) is right
+
+
+@pytest.mark.parametrize("tiles", [False, True])
+def test_attention_in_bfloat16_both_ways(monkeypatch: pytest.MonkeyPatch, tiles: bool) -> None:
+    monkeypatch.setattr(transformer, "_has_tiles", lambda: tiles)
+    query, key, value = (noise(2, 3, n, 16).bfloat16() for n in (600, 130, 130))
+    exact = nn.functional.scaled_dot_product_attention(query.double(), key.double(), value.double())
+    made = transformer.attention(query, key, value)
+    assert made.dtype is torch.bfloat16
+    assert_close(made.double(), exact, 2e-2)
 
 
 # The spectrogram
