@@ -141,7 +141,9 @@ class _SharedFile(RotatingFileHandler):
     def doRollover(self) -> None:  # noqa: N802 logging's name
         """Begins a new file, unless another service is just doing so."""
         with suppress(Timeout), self._lock_file:
-            super().doRollover()
+            self._follow()  # it may have done so since we looked: then ours is full no more
+            if self.stream is not None:
+                super().doRollover()
 
     def _follow(self) -> None:
         if self.stream is None:

@@ -247,7 +247,8 @@ class Branch(nn.Module):
         moments = torch.bmm(hidden.transpose(1, 2), hidden) / hidden.shape[1]
         mean = moments[:, -1] @ weight.mean(0)
         square = moments.flatten(1) @ (weight.T @ weight).flatten() / len(weight)
-        deviation = (square - mean.square() + self.norm2.eps).sqrt()
+        variance = (square - mean.square()).clamp_min(0)  # it may round to less
+        deviation = (variance + self.norm2.eps).sqrt()
         scale = torch.cat([self.scale, torch.ones_like(self.scale)])
         factor = scale * self.norm2.weight
         layers = (factor[:, None] * weight).T / deviation[:, None, None]

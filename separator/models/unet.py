@@ -204,7 +204,7 @@ class DecoderLayer(nn.Module):
         )
 
     def forward(self, y: Tensor, frames: int | None = None) -> tuple[Tensor, Tensor]:
-        """The output, and what went into the transposed convolution.
+        """The output, and what went into the transposed convolution; y is lost.
 
         y: see `joined`. frames: the length of the output of a layer along time; what is beyond is
         cut off.

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -25,7 +26,6 @@ from tests.support import GOLDEN, ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from bridge.config import Settings
     from bridge.ledger.services import Service
@@ -191,9 +191,9 @@ class Studio:
         return data
 
     def published(self) -> list[str]:
-        """The folders with a manifest."""
-        found = self.stems.rglob(MANIFEST) if self.stems.exists() else ()
-        return sorted(path.parent.relative_to(self.stems).as_posix() for path in found)
+        """The folders with a manifest. Staging folders may go while we look."""
+        walked = [Path(folder) for folder, _, files in os.walk(self.stems) if MANIFEST in files]
+        return sorted(folder.relative_to(self.stems).as_posix() for folder in walked)
 
     def leftovers(self) -> list[Path]:
         """What no finished service leaves behind."""
