@@ -51,9 +51,9 @@ def load(
         device: "auto" (cuda, then mps, then cpu), or a torch device string.
         precision: "float32" is the official result; "bfloat16" is for HTDemucs and Spleeter.
             "auto" is bfloat16 where the CPU multiplies that itself (AVX512-BF16, AMX) and its loss
-            was measured, else float32. Measured on 10.9 s of music against float32, worst stem:
-            htdemucs 40 dB, spleeter:2stems 50 dB; on the excerpt of `evaluate` the SDR of no
-            stem moves by more than 0.02 dB.
+            was measured, else float32. Measured on a segment of music against float32, worst
+            stem: htdemucs 40 dB, spleeter:2stems 50 dB; on the excerpt of `evaluate` the SDR of
+            no stem moves by more than 0.02 dB.
         wiener: refine the masks by a multichannel Wiener filter (Spleeter only; reads twice).
         store: where weights are cached; the user's cache folder by default.
         progress: hears of weights on their way (bytes done, bytes in all or None, label).

@@ -217,8 +217,7 @@ class OverlapAdd:
         if self._weight is not None:
             weight[: len(self._weight)] += self._weight
         self._weight = weight[self._plan.hop_frames :]
-        mean: FloatArray = done / weight[: self._plan.hop_frames]
-        return mean
+        return np.divide(done, weight[: self._plan.hop_frames], out=done)
 
     def _past_lead(self, frames: FloatArray) -> FloatArray:
         skip = min(self._skip_frames, frames.shape[-1])

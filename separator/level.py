@@ -28,7 +28,9 @@ class Level:
 
     def restored(self, stems: FloatArray) -> FloatArray:
         """(pairs, stems, 2, frames), as the network gave them, at the mixture's level."""
-        return stems * self.spread[:, None] + self.mean[:, None]
+        restored = stems * self.spread[:, None]
+        restored += self.mean[:, None]
+        return restored
 
 
 class LevelMeter:

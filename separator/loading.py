@@ -11,9 +11,12 @@ import importlib
 import json
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from separator import architectures
 from separator.errors import BadCheckpoint, InputError, UnknownModel
@@ -166,7 +169,9 @@ def _read_member(entry: ModelEntry, member: Member, folder: Path) -> Checkpoint:
         return Checkpoint(architectures.SPLEETER, state=arrays, renamed=True)
     checkpoint = formats.read(folder)
     if checkpoint.packed is None:
-        return checkpoint
+        # Copied while torch is still being imported: it takes no array as it lies in most files.
+        own = {name: np.require(a, None, ["C", "A", "W"]) for name, a in checkpoint.state.items()}
+        return replace(checkpoint, state=own)
     from separator import building
 
     return building.unpacked(building.described(checkpoint, member.architecture, member.arguments))

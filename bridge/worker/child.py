@@ -40,7 +40,6 @@ MALLOC = {
     "MALLOC_ARENA_MAX": "1",
     "MALLOC_MMAP_MAX_": "0",
     "MALLOC_TRIM_THRESHOLD_": str(512 << 20),
-    "MALLOC_TOP_PAD_": str(32 << 20),  # taken from the kernel at once: fewer, larger steps
 }
 
 

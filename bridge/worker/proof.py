@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
@@ -44,13 +45,22 @@ def null(files: Sequence[Path], bounce: Iterable[NDArray[np.float32]], gain: flo
     """Peak of (sum of the files) - gain x bounce, linear, as long as the bounce is."""
     left = 0.0
     with ExitStack() as stack:
+        pool = stack.enter_context(ThreadPoolExecutor(len(files), "reader"))
         opened = [stack.enter_context(soundfile.SoundFile(file)) for file in files]
         for block in bounce:
-            total = -gain * block.astype(np.float64)
-            for file in opened:
-                total += file.read(block.shape[1], dtype="float64", always_2d=True).T
-            left = max(left, float(np.abs(total).max()))
+            reads = [pool.submit(_read, file, block.shape[1]) for file in opened]
+            wanted = gain * block.astype(np.float64)
+            total = reads[0].result()
+            for read in reads[1:]:
+                total += read.result()
+            left = max(left, float(np.abs(total.T - wanted).max()))
     return left
+
+
+def _read(file: soundfile.SoundFile, frames: int) -> NDArray[np.float64]:
+    """(frames, channels): what is added up stays as it lies in the files."""
+    read: NDArray[np.float64] = file.read(frames, dtype="float64", always_2d=True)
+    return read
 
 
 def null_bound(subtype: str, dither: str, peak: float) -> float:

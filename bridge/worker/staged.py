@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bridge.audio.pack import frames_first
 from bridge.chain.render import Measure, lowered
 from bridge.disk import disk_errors
 
@@ -41,7 +42,7 @@ class Staged:
         """Adds (channels, frames) float32."""
         self.measure.add(block)
         with disk_errors(self.path):
-            self._file.write(np.ascontiguousarray(block.T, dtype=np.float32).data)
+            self._file.write(frames_first(block, "f4").data)
 
     def close(self) -> None:
         """Ends writing. Nothing is synced: a crash throws the staging folder away."""

@@ -78,7 +78,8 @@ class Output:
     def blocks(self, form: Form) -> Iterator[Block]:
         """The audio as it is to be rounded."""
         gain = db_to_linear(self.gain_db)
-        scaled: Iterator[Block] = (gain * block for block in self.signal())
+        same = gain == 1.0
+        scaled: Iterator[Block] = self.signal() if same else (gain * b for b in self.signal())
         if form.limiter is not None:
             scaled = render(
                 (block.astype(np.float32) for block in scaled),
@@ -142,6 +143,7 @@ class _Pen:
         self.spec = _spec(output, form)
         self.writer = stack.enter_context(writing(output.path, self.spec))
         self.meter = Meter(info.rate_hz, info.channels, mask=info.channel_mask)
+        self._clips = not output.peak * db_to_linear(output.gain_db) <= 1.0  # not for NaN either
         self.dither = Dither(dither, f"{form.seed} {output.name}", info.channels)
 
     def take_float(self, block: Block) -> None:
@@ -152,7 +154,8 @@ class _Pen:
     def take_rounded(self, exact: Block, steps: NDArray[np.int32]) -> None:
         """A block of a fixed-point file. The meter hears what was rounded, clipped as there."""
         self.writer.write_int(steps)
-        self.meter.add(np.clip(exact, -1.0, 1.0).astype(np.float32))
+        heard = np.clip(exact, -1.0, 1.0) if self._clips else exact
+        self.meter.add(heard.astype(np.float32))
 
     def finish(self) -> None:
         """Once all audio was heard: the loudness that the bounce states is this file's own."""

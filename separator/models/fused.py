@@ -18,7 +18,7 @@ from torch import Tensor, nn
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    Activation = Literal["none", "gelu", "sigmoid"]
+    Activation = Literal["none", "gelu", "relu", "sigmoid"]
 
 
 def may_overwrite() -> bool:
@@ -82,8 +82,8 @@ def convolution(
 def _finished(made: Tensor, activation: Activation, factor: Tensor | None) -> Tensor:
     if activation == "gelu":
         return gelu(made)
-    if activation == "sigmoid":
-        return made.sigmoid_()
+    if activation != "none":
+        return made.sigmoid_() if activation == "sigmoid" else made.relu_()
     if factor is None:
         return made
     return made.mul_(factor) if may_overwrite() else made * factor

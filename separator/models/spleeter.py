@@ -21,11 +21,14 @@ from torch import Tensor, nn
 from separator.chunking import SegmentPlan
 from separator.errors import InputError
 from separator.models.base import SegmentModel
+from separator.models.fused import convolution
 from separator.stft import hann, istft_sum, stft
 from separator.wiener import SpatialStatistics, wiener_filter
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from separator.models.fused import Activation
 
 MASK_EPSILON = 1e-10  # keeps the masks defined, and equal, in silence
 BATCH_NORM_EPSILON = 1e-3  # the default of TensorFlow's layer
@@ -186,9 +189,17 @@ class SubpixelConv(nn.Module):
                 kernel[time, frequency, :, row, column] = taps[i, j]
         self.kernel = kernel.view(4 * outputs, 3, 3, inputs).permute(0, 3, 1, 2)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, activation: Activation = "none") -> Tensor:
         """(batch, inputs, T, F) -> (batch, 4 * outputs, T, F): the four phases, see `PHASES`."""
-        return nn.functional.conv2d(x, self.kernel, self.bias.repeat(4), padding=1)
+        return convolution(
+            x,
+            self.kernel,
+            self.bias.repeat(4),
+            stride=(1, 1),
+            padding=(1, 1),
+            dilation=(1, 1),
+            activation=activation,
+        )
 
 
 class EncoderLayer(nn.Module):
@@ -240,7 +251,10 @@ class DecoderLayer(nn.Module):
         Activation and normalisation work channel by channel, so they need not wait for the phases
         to be interleaved: the normalisation writes each to its place behind the skip.
         """
-        phases = self.activation(self.conv(x))
+        if isinstance(self.activation, nn.ReLU):  # as released: one pass for both
+            phases = self.conv(x, "relu")
+        else:
+            phases = self.activation(self.conv(x))
         batch, _, steps, bins = phases.shape
         before = 0 if skip is None else skip.shape[1]
         joined = torch.empty(

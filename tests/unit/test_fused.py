@@ -26,6 +26,8 @@ def noise(dtype: torch.dtype, *shape: int) -> Tensor:
 def applied(made: Tensor, activation: str) -> Tensor:
     if activation == "gelu":
         return nn.functional.gelu(made)
+    if activation == "relu":
+        return made.relu()
     return made.sigmoid() if activation == "sigmoid" else made
 
 
@@ -37,7 +39,7 @@ def assert_close(ours: Tensor, exact: Tensor) -> None:
 
 @pytest.mark.usefixtures("_way")
 @pytest.mark.parametrize("dtype", TYPES)
-@pytest.mark.parametrize("activation", ["none", "gelu", "sigmoid"])
+@pytest.mark.parametrize("activation", ["none", "gelu", "relu", "sigmoid"])
 @torch.inference_mode()
 def test_a_linear_layer_and_its_activation(dtype: torch.dtype, activation: str) -> None:
     x, weight, bias = noise(dtype, 2, 70, 9), noise(dtype, 20, 9), noise(dtype, 20)
@@ -60,7 +62,7 @@ def test_a_linear_layer_times_something(dtype: torch.dtype) -> None:
 
 @pytest.mark.usefixtures("_way")
 @pytest.mark.parametrize("dtype", TYPES)
-@pytest.mark.parametrize("activation", ["none", "gelu", "sigmoid", "times"])
+@pytest.mark.parametrize("activation", ["none", "gelu", "relu", "sigmoid", "times"])
 @pytest.mark.parametrize(
     ("kernel", "stride", "padding", "dilation"),
     [
