@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from separator.models.convolution import (
-    MOST_VALUES,
+    MOST_BYTES,
     Convolution,
     as_image,
     as_tokens,
@@ -228,7 +228,7 @@ class Branch(nn.Module):
         layers = _right_factor(self._layer_of_each_row(hidden), x.dtype)
         value_layer, gate_layer = (half.contiguous() for half in layers.chunk(2, dim=2))
         made = x if may_overwrite() else x.clone()
-        step = max(1, MOST_VALUES // (x.shape[0] * x.shape[2]))
+        step = max(1, MOST_BYTES // (x.nbytes // x.shape[1]))
         for first in range(0, hidden.shape[1], step):
             some = slice(first, first + step)
             inputs = _left_factor(hidden[:, some], x.dtype)
