@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 # Of an image that is worked on in parts. Some of it stays in a core's cache; smaller parts, down to
 # what fits in the innermost one, were slower: two segments side by side take turns in Python, and
-# each part costs some sixty operations (0.84 s a segment in bfloat16 with 1 MiB, 0.77 with 2, 0.72 with 4).
+# each part costs some sixty operations. A segment in bfloat16: 0.84 s with 1 MiB, 0.77 with 2,
+# 0.72 with 4.
 MOST_BYTES = 4 << 20
 
 
