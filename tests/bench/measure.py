@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING
 
 import psutil
 
+from tests.support import ROOT
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -170,7 +172,7 @@ def last_line(log: Path, start: str) -> str:
 
 
 def last_lines(log: Path) -> str:
-    """The end of what a command said, in one line without the frames of boxes."""
-    text = log.read_text(encoding="utf-8", errors="replace")
+    """The end of what a command said, in one line: no frames of boxes, paths from our root on."""
+    text = log.read_text(encoding="utf-8", errors="replace").replace(f"{ROOT}{os.sep}", "")
     lines = [" ".join(BOX.sub(" ", line).split()) for line in text.splitlines()]
     return "; ".join([line for line in lines if line][-LAST_LINES:])
