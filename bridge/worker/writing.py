@@ -188,7 +188,7 @@ class _Pen:
             true_peak_dbtp=rounded(levels.true_peak_dbtp),
             lufs=rounded(levels.lufs),
             dc_dbfs=rounded(linear_to_dbfs(levels.dc)),
-            gain_db=round(self.output.gain_db, 6),
+            gain_db=round(self.output.gain_db, 9),  # half of 1e-6 dB is half a step at 24 bit
             dither=self._dither,
             start_frame=self.output.span.start_frame,
             encoder_delay_frames=self.writer.encoder_delay_frames,
