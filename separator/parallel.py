@@ -70,6 +70,16 @@ def _on_all(function: Callable[[Given], Made], item: Given, cores: int) -> Made:
         _set_threads(share)
 
 
+def _begin(share: int) -> None:
+    """Readies a thread of the pool.
+
+    Numbers below 1e-38 become 0 in it: a softmax of logits far apart is full of them, and each
+    takes the processor many times as long. That is an eighth of HTDemucs' attention.
+    """
+    torch.set_flush_denormal(True)
+    _set_threads(share)
+
+
 def _set_threads(count: int) -> None:
     """For operations of this thread. torch gives a thread the program's number when it first asks
     for one, which would undo what was set before."""
@@ -97,7 +107,7 @@ def _with_end(items: Iterable[Given]) -> Iterator[tuple[Given, bool]]:
 def _pool(workers: int, share: int, cores: int) -> ThreadPoolExecutor:
     """Threads with a share of the cores each; kept, as starting their helpers takes time."""
     pool = ThreadPoolExecutor(
-        workers, thread_name_prefix="segment", initializer=_set_threads, initargs=(share,)
+        workers, thread_name_prefix="segment", initializer=_begin, initargs=(share,)
     )
     # The number is each thread's own, but also what later threads of the program begin with: so
     # all of them start now, and then it is put back.

@@ -17,6 +17,8 @@ from separator.parallel import ordered
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+LEAST_NORMAL = 2.0**-126
+
 
 @pytest.fixture(autouse=True)
 def _four_cores() -> Iterator[None]:
@@ -71,6 +73,16 @@ def test_workers_share_the_cores_and_a_last_one_alone_gets_all() -> None:
     assert threads_of_each(4, 4) == [1] * 4
     assert threads_of_each(3, 1) == [4] * 3
     assert torch.get_num_threads() == 4
+
+
+def test_subnormal_numbers_are_zero_there_and_what_they_are_elsewhere() -> None:
+    def halved(_: int) -> float:
+        return float(torch.full((1,), LEAST_NORMAL).mul(0.5))
+
+    if not torch.set_flush_denormal(False):
+        pytest.skip("this processor cannot leave them out")
+    assert list(ordered(halved, range(5), 2)) == [0.0] * 5
+    assert halved(0) == LEAST_NORMAL / 2
 
 
 def test_few_items_are_taken_ahead() -> None:
