@@ -21,8 +21,9 @@ from separator.models.convolution import (
     as_image,
     as_tokens,
     over_time,
+    several,
 )
-from separator.models.fused import gelu, linear, may_overwrite
+from separator.models.fused import activated, linear, may_overwrite
 from separator.models.layers import unfilled
 
 if TYPE_CHECKING:
@@ -179,8 +180,8 @@ class RowNorm(nn.GroupNorm):
         tokens = as_tokens(x)
         # A row as one channel: the order in memory is the same, and the sums are exact.
         whole = nn.functional.group_norm(tokens.flatten(1)[:, None], 1, eps=self.eps)
-        normal = whole.view_as(tokens)
-        return as_image(torch.addcmul(self.bias, normal, self.weight), bins=1)
+        normal, scale, shift = several(whole.view_as(tokens), self.weight, self.bias)
+        return as_image(torch.addcmul(shift, normal, scale).view_as(tokens), bins=1)
 
 
 class Branch(nn.Module):
@@ -211,7 +212,7 @@ class Branch(nn.Module):
         The few hidden channels are much amplified: rounded to bfloat16 alone, in the outermost
         decoder layer, they would be heard at -42 dB.
         """
-        hidden = as_tokens(gelu(self.norm1(self.conv(x).float())))
+        hidden = as_tokens(activated(self.norm1(self.conv(x).float()), "gelu"))
         if self.lstm is not None:
             hidden = self.lstm(hidden)
         if self.attention is not None:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     Activation = Literal["none", "gelu", "relu", "sigmoid"]
 
@@ -26,10 +26,22 @@ def may_overwrite() -> bool:
     return not torch.is_grad_enabled()
 
 
-def gelu(x: Tensor) -> Tensor:
-    """GELU, exact; x is lost: fresh memory for the outcome would take as long as the sums."""
-    made: Tensor = torch.ops.aten.gelu_(x) if may_overwrite() else nn.functional.gelu(x)
-    return made
+def activated(x: Tensor, activation: Activation) -> Tensor:
+    """activation(x), GELU exactly; x is lost.
+
+    Fresh memory for the outcome would take as long as the sums.
+    """
+    if activation == "none":
+        return x
+    in_place, apart = _ACTIVATIONS[activation]
+    return in_place(x) if may_overwrite() else apart(x)
+
+
+_ACTIVATIONS: dict[str, tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]] = {
+    "gelu": (torch.ops.aten.gelu_, nn.functional.gelu),
+    "relu": (torch.relu_, torch.relu),
+    "sigmoid": (torch.sigmoid_, torch.sigmoid),
+}
 
 
 def linear(
@@ -79,13 +91,28 @@ def convolution(
     return made
 
 
+def transposed_convolution(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    *,
+    stride: Sequence[int],
+    padding: Sequence[int],
+    activation: Activation = "none",
+) -> Tensor:
+    """As `convolution`, the other way round."""
+    if not _fits(x):
+        plain = nn.functional.conv_transpose2d(x, weight, bias, tuple(stride), tuple(padding))
+        return activated(plain, activation)
+    made: Tensor = torch.ops.mkldnn._convolution_transpose_pointwise(
+        x, weight, bias, padding, (0, 0), stride, (1, 1), 1, activation, [], "none"
+    )
+    return made
+
+
 def _finished(made: Tensor, activation: Activation, factor: Tensor | None) -> Tensor:
-    if activation == "gelu":
-        return gelu(made)
-    if activation != "none":
-        return made.sigmoid_() if activation == "sigmoid" else made.relu_()
     if factor is None:
-        return made
+        return activated(made, activation)
     return made.mul_(factor) if may_overwrite() else made * factor
 
 
@@ -97,7 +124,8 @@ def _fits(x: Tensor) -> bool:
 @cache
 def _types() -> frozenset[torch.dtype]:
     """The number formats that they take here."""
-    names = ("_linear_pointwise", "_convolution_pointwise", "_is_mkldnn_bf16_supported")
+    operators = ("linear", "convolution", "convolution_transpose")
+    names = (*(f"_{name}_pointwise" for name in operators), "_is_mkldnn_bf16_supported")
     x86 = platform.machine().lower() in {"x86_64", "amd64"}
     built_in = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
     if not (x86 and built_in and all(hasattr(torch.ops.mkldnn, name) for name in names)):

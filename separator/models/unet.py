@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +21,10 @@ from separator.models.convolution import (
     channels_last,
 )
 from separator.models.dconv import DConv, DConvShape
-from separator.models.fused import gelu, may_overwrite
+from separator.models.fused import activated, may_overwrite
+
+if TYPE_CHECKING:
+    from separator.models.fused import Activation
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,11 @@ class LayerShape:
     dconv_decoder: DConvShape | None = None
     gelu: bool = True
     gated: bool = True
+
+    @property
+    def activation(self) -> Activation:
+        """After the strided convolutions."""
+        return "gelu" if self.gelu else "relu"
 
     def along(self, value: int, *, across: int = 0) -> tuple[int, int]:
         """`value` on this layer's axis, `across` on the other: (bins, frames)."""
@@ -96,10 +105,6 @@ def _rewritten(x: Tensor, rewrite: Convolution, norm: nn.Module, shape: LayerSha
     return nn.functional.glu(y, dim=1) if shape.gated else y.relu()
 
 
-def _activation(x: Tensor, shape: LayerShape) -> Tensor:
-    return gelu(x) if shape.gelu else x.relu()
-
-
 class EncoderLayer(nn.Module):
     """(batch, inputs, bins, frames) -> (batch, channels, ...), one axis divided by the stride.
 
@@ -141,18 +146,20 @@ class EncoderLayer(nn.Module):
         """
         if self.shape.padding and not self.shape.along_frequency:
             x = nn.functional.pad(x, (0, -x.shape[-1] % self.shape.stride))
-        y: Tensor = self.conv(x)
         if self.bare:
-            return y
-        if meeting is not None:
-            y = y + meeting
+            return self.conv(x)  # type: ignore[no-any-return]
+        if meeting is None and not self.shape.groups:
+            y = self.conv(x, self.shape.activation)
+        else:
+            y = self.conv(x) if meeting is None else self.conv(x) + meeting
+            y = activated(self.norm1(y), self.shape.activation)
         if self.shape.groups or self.shape.context_encoder:
             return self._refine(y)
         return by_bins(self._refine, y)
 
     def _refine(self, y: Tensor) -> Tensor:
-        """All that comes after the strided convolution."""
-        y = self.dconv(_activation(self.norm1(y), self.shape))
+        """All that comes after the strided convolution and its activation."""
+        y = self.dconv(y)
         return y if self.rewrite is None else _rewritten(y, self.rewrite, self.norm2, self.shape)
 
 
@@ -174,7 +181,8 @@ class DecoderLayer(nn.Module):
     ) -> None:
         super().__init__()
         self.shape = shape
-        self.last = last
+        self.activation: Activation = "none" if last else shape.activation
+        self.normed = normed and shape.groups > 0
         self.bare = bare
         # With normalisation the margins count in its statistics, so they are cut off afterwards.
         self.margin = shape.padding if shape.groups else 0
@@ -185,7 +193,7 @@ class DecoderLayer(nn.Module):
             stride=shape.along(shape.stride, across=1),
             padding=shape.along(shape.padding - self.margin),
         )
-        self.norm2 = _norm(shape.groups if normed else 0, outputs)
+        self.norm2 = _norm(shape.groups if self.normed else 0, outputs)
         if bare:
             return
         self.rewrite: Convolution | None = None
@@ -213,12 +221,15 @@ class DecoderLayer(nn.Module):
             if self.rewrite is not None:
                 y = _rewritten(y, self.rewrite, self.norm1, self.shape)
             y = by_bins(self.dconv, y)
-        z = self.norm2(self.conv_tr(y))
+        if not self.normed:
+            return self._trimmed(self.conv_tr(y, self.activation), frames), y
+        z = self._trimmed(self.norm2(self.conv_tr(y)), frames)
+        return activated(z, self.activation), y
+
+    def _trimmed(self, z: Tensor, frames: int | None) -> Tensor:
         if self.shape.along_frequency:
-            z = z[:, :, self.margin : z.shape[2] - self.margin]
-        elif frames is not None:
-            z = z[..., self.margin : self.margin + frames]
-        return (z if self.last else _activation(z, self.shape)), y
+            return z[:, :, self.margin : z.shape[2] - self.margin]
+        return z if frames is None else z[..., self.margin : self.margin + frames]
 
 
 def joined(x: Tensor | None, skip: Tensor | None) -> Tensor:
@@ -282,7 +293,7 @@ class BandDecoder(nn.Module):
         super().__init__()
         self.shape = shape
         self.ratios = ratios
-        self.last = last
+        self.activation: Activation = "none" if last else shape.activation
         untrimmed = replace(shape, padding=0, context_bins=False)
         self.layers = nn.ModuleList(
             DecoderLayer(untrimmed, outputs, last=True) for _ in (*ratios, 1.0)
@@ -304,4 +315,4 @@ class BandDecoder(nn.Module):
             parts.append(part)
         z = torch.cat(parts, dim=2)[:, :, shape.padding : shape.padding + bins * shape.stride]
         z = channels_last(z)
-        return (z if self.last else _activation(z, shape)), y
+        return activated(z, self.activation), y

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from separator.models import fused
+from separator.models.convolution import TransposedConvolution, several
 
 TYPES = [torch.float32, torch.bfloat16]
 ROUNDING = {torch.float32: 1e-5, torch.bfloat16: 1e-2}  # of what is put out, once
@@ -96,6 +99,64 @@ def test_a_convolution_and_what_follows(
     assert made.is_contiguous(memory_format=torch.channels_last)
 
 
+@pytest.mark.usefixtures("_way")
+@pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize("activation", ["none", "gelu", "relu"])
+@pytest.mark.parametrize(
+    ("kernel", "stride", "padding"),
+    [((8, 1), (4, 1), (2, 0)), ((8, 1), (4, 1), (0, 0)), ((3, 2), (2, 1), (1, 0))],
+)
+@torch.inference_mode()
+def test_a_transposed_convolution_and_its_activation(
+    dtype: torch.dtype,
+    activation: str,
+    kernel: tuple[int, int],
+    stride: tuple[int, int],
+    padding: tuple[int, int],
+) -> None:
+    x = noise(dtype, 1, 10, 7, 21).contiguous(memory_format=torch.channels_last)
+    weight, bias = noise(dtype, 10, 6, *kernel), noise(dtype, 6)
+    exact = nn.functional.conv_transpose2d(
+        x.double(), weight.double(), bias.double(), stride, padding
+    )
+    made = fused.transposed_convolution(
+        x,
+        weight,
+        bias,
+        stride=stride,
+        padding=padding,
+        activation=activation,  # type: ignore[arg-type]
+    )
+    assert_close(made, applied(exact, activation))
+    assert made.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.usefixtures("_way")
+@pytest.mark.parametrize("dtype", TYPES)
+@settings(deadline=None, max_examples=40)
+@given(
+    size=st.integers(1, 9),
+    stride=st.integers(1, 5),
+    padding=st.integers(0, 3),
+    frames=st.integers(1, 30),
+    activation=st.sampled_from(["none", "gelu", "relu"]),
+)
+@torch.inference_mode()
+def test_along_time_it_is_the_same_by_other_means(
+    dtype: torch.dtype, size: int, stride: int, padding: int, frames: int, activation: str
+) -> None:
+    if (frames - 1) * stride + size - 2 * padding < 1:
+        return
+    layer = TransposedConvolution(4, 3, (size,), stride=(1, stride), padding=(0, padding))
+    layer.weight.data, layer.bias.data = noise(dtype, 4, 3, size), noise(dtype, 3)
+    x = noise(dtype, 2, 4, 1, frames).contiguous(memory_format=torch.channels_last)
+    exact = nn.functional.conv_transpose1d(
+        x[:, :, 0].double(), layer.weight.double(), layer.bias.double(), stride, padding
+    )
+    made = layer(x, activation)
+    assert_close(made[:, :, 0], applied(exact, activation))
+
+
 def test_with_gradients_nothing_is_overwritten() -> None:
     x, weight = noise(torch.float32, 5, 4), noise(torch.float32, 3, 4)
     bias, factor = noise(torch.float32, 3), noise(torch.float32, 5, 3)
@@ -116,3 +177,10 @@ def test_a_number_format_that_onednn_does_not_take_here_is_done_in_several_passe
     x, weight, bias = (noise(torch.bfloat16, *shape) for shape in ((4, 3), (2, 3), (2,)))
     exact = nn.functional.linear(x.double(), weight.double(), bias.double())
     assert_close(fused.linear(x, weight, bias), exact)
+
+
+@pytest.mark.parametrize("tokens", [1, 6, 32, 37])
+def test_what_meets_every_token_meets_several_in_a_row(tokens: int) -> None:
+    x, scale = noise(torch.float32, 2, tokens, 5), noise(torch.float32, 2, 1, 5)
+    wide, each = several(x, scale)
+    assert torch.equal((wide * each).view_as(x), x * scale)
