@@ -76,13 +76,37 @@ def test_split_factors_are_nearly_as_exact_as_float32() -> None:
 
 
 @pytest.mark.parametrize("tiles", [False, True])
+@torch.inference_mode()
 def test_attention_in_bfloat16_both_ways(monkeypatch: pytest.MonkeyPatch, tiles: bool) -> None:
     monkeypatch.setattr(transformer, "_has_tiles", lambda: tiles)
-    query, key, value = (noise(2, 3, n, 16).bfloat16() for n in (600, 130, 130))
-    exact = nn.functional.scaled_dot_product_attention(query.double(), key.double(), value.double())
-    made = transformer.attention(query, key, value)
-    assert made.dtype is torch.bfloat16
-    assert_close(made.double(), exact, 2e-2)
+    theirs = nn.functional.scaled_dot_product_attention
+    calls: list[Tensor] = []
+
+    def counted(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        calls.append(query)
+        return theirs(query, key, value)
+
+    monkeypatch.setattr(nn.functional, "scaled_dot_product_attention", counted)
+    for count in (130, 2 * transformer.QUERIES_AT_ONCE, 1500):
+        query, key, value = (noise(2, 3, n, 16).bfloat16() for n in (count, 130, 130))
+        made = transformer.attention(query, key, value)
+        assert made.dtype is torch.bfloat16
+        assert_close(made.double(), theirs(query.double(), key.double(), value.double()), 2e-2)
+    assert len(calls) == (3 if tiles else 0)
+
+
+@torch.inference_mode()
+def test_logits_far_apart_leave_attention_to_the_nearest_key() -> None:
+    key = 100 * torch.eye(16)[None, None].bfloat16()
+    made = transformer.attention(key, key, value := noise(1, 1, 16, 5).bfloat16())
+    assert torch.equal(made, value)
+
+
+def test_attention_in_bfloat16_has_gradients() -> None:
+    query = noise(1, 1, 20, 16).bfloat16().requires_grad_()
+    transformer.attention(query, query, query).float().square().sum().backward()
+    assert query.grad is not None
+    assert bool(query.grad.isfinite().all())
 
 
 # The spectrogram
