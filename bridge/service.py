@@ -23,7 +23,8 @@ from bridge.ledger.states import Recipe
 from bridge.publish import finish, publish, publishing, read_manifest, staging, taken
 from bridge.report import Manifest, versions
 from bridge.worker.client import Worker
-from bridge.worker.order import ModelOrder, Order
+from bridge.worker.model_order import ModelOrder
+from bridge.worker.order import Order
 from bridge.worker.space import needed_bytes
 from bridge.worker.stopwatch import Stopwatch
 from separator.errors import SeparatorError

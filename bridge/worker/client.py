@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from bridge.worker.messages import Message
-    from bridge.worker.order import ModelOrder, Order
+    from bridge.worker.model_order import ModelOrder
+    from bridge.worker.order import Order
 
     Answer: TypeAlias = Loaded | Done | Failed | Defect
     Listener = Callable[[str, float], None]

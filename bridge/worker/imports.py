@@ -3,23 +3,53 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import importlib
+import importlib.util
+import os
 import sys
+from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 # With its Python kernels for tensors without data, torch also imports its tables of decompositions:
 # together a quarter of its import. They serve its compiler and its exporter; nothing here does.
 UNUSED = "torch._meta_registrations"
-NAMES = ("torch", "bridge.worker.pipeline")
+SLOW = ("torch", "bridge.worker.pipeline")
+# What the first order needs besides; it reads the weights while torch is still being imported.
+FIRST = ("bridge.worker.model_order", "separator.weights.store", "separator.loading")
 
 
 def warm_up() -> None:
     """Imports what takes long. What is missing is told by the order for which it is needed."""
+    preload()
     postpone(UNUSED)
+    import_all(SLOW)
+
+
+def import_all(names: Sequence[str]) -> None:
+    """As far as they can be imported."""
     with contextlib.suppress(ImportError, OSError):
-        for name in NAMES:
+        for name in names:
             importlib.import_module(name)
+
+
+def preload() -> None:
+    """Has the system load torch's libraries, where they are as on Linux.
+
+    That takes a seventh of a second, in which an import would keep all other threads from Python.
+    """
+    with contextlib.suppress(ImportError, OSError, AttributeError, TypeError):
+        found = importlib.util.find_spec("torch")
+        for folder in (found.submodule_search_locations or ()) if found else ():
+            library = Path(folder, "lib", "libtorch_python.so")
+            if library.exists():
+                load = ctypes.CDLL(None).dlopen  # `ctypes.CDLL(library)` would keep them as well
+                load.argtypes, load.restype = (ctypes.c_char_p, ctypes.c_int), ctypes.c_void_p
+                load(os.fsencode(library), os.RTLD_LAZY)
 
 
 def postpone(name: str) -> None:

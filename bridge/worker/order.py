@@ -1,4 +1,4 @@
-"""What the worker is asked for, and how that travels: as plain data that JSON can hold.
+"""What to make of a bounce, and how that travels: as plain data that JSON can hold.
 
 Paths are text as `os.fsdecode` gives it. Bytes that are no text are lone surrogates there, and
 JSON that is kept to ASCII carries those too.
@@ -6,7 +6,7 @@ JSON that is kept to ASCII carries those too.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,30 +16,10 @@ from bridge.chain import preset as presets
 from bridge.chain.mixdown import told_chain
 from bridge.chain.preset import Preset
 from bridge.errors import PresetError
+from bridge.worker.model_order import tuples
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-
-@dataclass(frozen=True)
-class ModelOrder:
-    """Which model to have ready, as `separator.load` takes it. cache_dir: where weights are."""
-
-    model: str
-    device: str
-    precision: str
-    options: Mapping[str, Any]
-    cache_dir: Path
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain data."""
-        return {**asdict(self), "cache_dir": str(self.cache_dir)}
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> ModelOrder:
-        """What `to_json` gave, with a tuple for every list."""
-        fields: dict[str, Any] = {**_tuples(data), "cache_dir": Path(data["cache_dir"])}
-        return cls(**fields)
 
 
 @dataclass(frozen=True)
@@ -108,18 +88,9 @@ def preset_to_json(preset: Preset) -> dict[str, Any]:
 def preset_from_json(data: Mapping[str, Any]) -> Preset:
     """The preset that `preset_to_json` told of, validated like a file. Raises PresetError."""
     try:
-        content = presets.Settings.model_validate(_tuples(data["content"]))
+        content = presets.Settings.model_validate(tuples(data["content"]))
     except ValidationError as error:
         raise PresetError(
             *(f"{data['path']}: {found['msg']}" for found in error.errors())
         ) from None
     return Preset.model_construct(**dict(content), name=data["name"], path=Path(data["path"]))
-
-
-def _tuples(data: Any) -> Any:
-    """The same data with a tuple for every list, as the strict schema wants it."""
-    if isinstance(data, dict):
-        return {key: _tuples(value) for key, value in data.items()}
-    if isinstance(data, list | tuple):
-        return tuple(_tuples(item) for item in data)
-    return data

@@ -21,7 +21,7 @@ from typing import IO, TYPE_CHECKING, NoReturn
 
 from bridge.errors import StembridgeError, from_separation
 from bridge.worker.child import GRACE_S
-from bridge.worker.imports import warm_up
+from bridge.worker.imports import FIRST, import_all, warm_up
 from bridge.worker.messages import (
     Announced,
     Defect,
@@ -61,6 +61,7 @@ def main() -> NoReturn:
     orders: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
     threading.Thread(target=_take_orders, args=(line.orders, orders, over), daemon=True).start()
     threading.Thread(target=warm_up, daemon=True).start()
+    import_all(FIRST)
     code = 0
     try:
         work_off(line, orders)
@@ -136,7 +137,7 @@ def give_back_memory() -> None:
 
 def _load(request: Load, line: Line) -> Separator:
     import separator
-    from bridge.worker.order import ModelOrder
+    from bridge.worker.model_order import ModelOrder
     from separator.weights.store import Store
 
     order = ModelOrder.from_json(request.order)

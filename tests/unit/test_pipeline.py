@@ -32,7 +32,8 @@ from tests.support import GOLDEN, require
 
 if TYPE_CHECKING:
     from bridge.report import Manifest
-    from bridge.worker.order import ModelOrder, Order
+    from bridge.worker.model_order import ModelOrder
+    from bridge.worker.order import Order
     from separator.separator import Separator
 
 MODEL = str(GOLDEN / "spleeter" / "2stems.json")

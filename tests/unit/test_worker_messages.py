@@ -33,7 +33,8 @@ from bridge.worker.messages import (
     decode,
     encode,
 )
-from bridge.worker.order import ModelOrder, Order, preset_from_json, preset_to_json
+from bridge.worker.model_order import ModelOrder
+from bridge.worker.order import Order, preset_from_json, preset_to_json
 from tests.support import ROOT
 from tests.unit.test_errors import subclasses
 

@@ -11,7 +11,7 @@ import uuid
 import psutil
 import pytest
 
-from bridge.worker import early
+from bridge.worker import early, imports
 
 PATIENCE_S = 60.0
 
@@ -69,6 +69,41 @@ with FakeTensorMode():
     assert torch.nn.functional.conv2d(image, kernel).shape == (1, 3, 6, 6)
 """
     subprocess.run([sys.executable, "-c", code], timeout=PATIENCE_S * 2, check=True)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
+def test_the_libraries_of_torch_are_loaded_before_it_is_imported() -> None:
+    code = """
+import sys
+from pathlib import Path
+from bridge.worker import imports
+maps = Path("/proc/self/maps")
+assert "libtorch_cpu" not in maps.read_text()
+imports.preload()
+assert "libtorch_cpu" in maps.read_text()
+assert "torch" not in sys.modules
+before = maps.read_text().count("libtorch_cpu")
+import torch
+assert maps.read_text().count("libtorch_cpu") == before, "they were loaded twice"
+assert torch.ones(3).sum() == 3
+"""
+    subprocess.run([sys.executable, "-c", code], timeout=PATIENCE_S, check=True)
+
+
+def test_what_the_first_order_needs_is_imported_without_torch() -> None:
+    code = """
+import sys
+from bridge.worker import imports, serve
+imports.import_all(imports.FIRST)
+assert all(name in sys.modules for name in imports.FIRST)
+assert "torch" not in sys.modules
+assert "bridge.chain.preset" not in sys.modules, "it takes longer than all the others"
+"""
+    subprocess.run([sys.executable, "-c", code], timeout=PATIENCE_S, check=True)
+
+
+def test_what_cannot_be_imported_is_left_to_the_order_that_needs_it() -> None:
+    imports.import_all(["no.such.module", "json"])
 
 
 def _marked(mark: str) -> list[int]:
