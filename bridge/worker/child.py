@@ -32,13 +32,14 @@ REAP_S = 1.0
 _BOOT = "import sys; sys.path[:] = {path!a}; from bridge.worker.serve import main; main()"
 
 # For glibc's malloc. As it is, each large array is memory that the kernel has to clear, taken and
-# given back many times a segment: that is a tenth of the processor time. One heap for all threads,
-# from which nothing is mapped apart, keeps what is free at its end, up to half a gigabyte, for as
-# long as there is work (see `serve.next_order`); peak memory is the same. Other systems ignore
-# these names.
+# given back many times a segment: that is a tenth of the processor time. One heap for all threads
+# keeps what is free at its end, up to half a gigabyte, for as long as there is work (see
+# `serve.next_order`). Only the few largest arrays are mapped apart, weights' files among them: they
+# would leave gaps that nothing else fits, a little more with every minute of music. Other systems
+# ignore these names.
 MALLOC = {
     "MALLOC_ARENA_MAX": "1",
-    "MALLOC_MMAP_MAX_": "0",
+    "MALLOC_MMAP_THRESHOLD_": str(16 << 20),
     "MALLOC_TRIM_THRESHOLD_": str(512 << 20),
 }
 
