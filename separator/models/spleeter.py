@@ -12,6 +12,7 @@ before, two after) and batch normalisation adds 1e-3 to the variance.
 from __future__ import annotations
 
 import itertools
+import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -149,6 +150,9 @@ class StridedConv(nn.Module):
         return nn.functional.conv2d(x, self.weight, self.bias, stride=2)
 
 
+_MAKING = threading.Lock()
+
+
 class SubpixelConv(nn.Module):
     """A 5x5 transposed convolution of stride 2 ("same" padding), computed as a plain one.
 
@@ -171,12 +175,17 @@ class SubpixelConv(nn.Module):
         self.register_buffer("kernel", torch.empty(0), persistent=False)
         # torch declares no types for this method.
         self.register_load_state_dict_post_hook(  # type: ignore[no-untyped-call]
-            lambda module, _: module.refresh()
+            lambda module, _: module.forget()
         )
 
+    def forget(self) -> None:
+        """Has the 3x3 kernel made anew; needed whenever `weight` has changed."""
+        self.kernel = self.weight.new_empty(0)
+
+    @torch.inference_mode(mode=False)
     @torch.no_grad()
-    def refresh(self) -> None:
-        """Rebuilds the 3x3 kernel; needed whenever `weight` has changed.
+    def _make(self) -> Tensor:
+        """The 3x3 kernel; first when it is used: in bfloat16 it takes a third of the time.
 
         In memory the inputs come last ("channels last"): the convolution wants them so.
         """
@@ -187,10 +196,13 @@ class SubpixelConv(nn.Module):
             i, j = self.TAPS[time][row], self.TAPS[frequency][column]
             if i is not None and j is not None:
                 kernel[time, frequency, :, row, column] = taps[i, j]
-        self.kernel = kernel.view(4 * outputs, 3, 3, inputs).permute(0, 3, 1, 2)
+        return kernel.view(4 * outputs, 3, 3, inputs).permute(0, 3, 1, 2)
 
     def forward(self, x: Tensor, activation: Activation = "none") -> Tensor:
         """(batch, inputs, T, F) -> (batch, 4 * outputs, T, F): the four phases, see `PHASES`."""
+        with _MAKING:  # of segments side by side, one makes it
+            if not len(self.kernel):
+                self.kernel = self._make()
         return convolution(
             x,
             self.kernel,
