@@ -24,6 +24,9 @@ LINE_BYTES = 1 << 20
 TAIL_BYTES = 1 << 14
 # What an orderly end may take: removing half a download, ending the program that fetched it.
 GRACE_S = 2.0
+# What it takes at most to give its memory back. `Popen.wait` looks again after 1, 2, 4, ... 50 ms,
+# up to as much too late; its line closes at once.
+CLOSING_S = 0.1
 # A killed process is gone at once, unless it waits for a dead disk; nobody can wait for that.
 REAP_S = 1.0
 
@@ -114,6 +117,7 @@ class Child:
         """Lets it go in order, and kills it when that takes longer. Never raises."""
         with contextlib.suppress(OSError):  # bytes may be left that nobody takes
             _pipe(self._process.stdin).close()  # it takes that as its end
+        self._readers[0].join(min(grace_s, CLOSING_S))  # no longer: others may hold the line
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(grace_s)
         self.kill()
