@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import subprocess
 import sys
@@ -100,6 +101,15 @@ assert "torch" not in sys.modules
 assert "bridge.chain.preset" not in sys.modules, "it takes longer than all the others"
 """
     subprocess.run([sys.executable, "-c", code], timeout=PATIENCE_S, check=True)
+
+
+def test_frames_have_their_lines_again_after_the_imports() -> None:
+    frame = sys._getframe()
+    with imports.without_lines():
+        found = inspect.getframeinfo(frame)
+        assert found.filename == __file__
+        assert found.code_context is None
+    assert inspect.getframeinfo(frame).code_context is not None
 
 
 def test_what_cannot_be_imported_is_left_to_the_order_that_needs_it() -> None:
