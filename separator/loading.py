@@ -76,7 +76,9 @@ def load(
             )
             for member in members
         ]
-    with _one_thread():
+    from separator.parallel import one_thread
+
+    with one_thread():  # there are only weights to copy
         model = _catalogued(entry, members, checkpoints, wiener=wiener)
         snr_db = entry.bfloat16_snr_db
         return _ready(model, name, device, precision, options, measured_snr_db=snr_db)
@@ -102,7 +104,9 @@ def load_checkpoint(
     elif not path.exists():
         raise UnknownModel(f"{path}: no such file")
     source = formats.spleeter_source(path)
-    with _one_thread():
+    from separator.parallel import one_thread
+
+    with one_thread():
         if source is None and architecture != architectures.SPLEETER:
             model = _demucs(path, architecture, arguments, wiener=wiener)
         elif source is not None and architecture in {None, architectures.SPLEETER}:
@@ -130,23 +134,6 @@ def _ready(
     model.eval().requires_grad_(False)
     chosen = set_precision(model, precision, place, measured_snr_db)
     return Separator(model.to(place), name, place, options, chosen)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """No helper threads for the calling thread, which has only weights to copy.
-
-    They would stay. With more of them than cores, OpenMP lets them sleep between operations, also
-    those of the threads that segments are computed in: that takes a fifth longer (libgomp).
-    """
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _import_torch() -> None:

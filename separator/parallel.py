@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, TypeVar
 
@@ -57,6 +58,21 @@ def ordered(
     finally:
         for future in pending:  # of a consumer that wants no more, or after an error
             future.cancel()
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """torch's operations on the calling thread alone.
+
+    Helpers would stay, and with more of them than cores OpenMP lets all sleep between operations,
+    also those of the threads that segments are computed in: that takes a fifth longer (libgomp).
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _on_all(function: Callable[[Given], Made], item: Given, cores: int) -> Made:

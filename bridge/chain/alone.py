@@ -6,12 +6,9 @@ than they work.
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     import numpy as np
     import numpy.typing as npt
     import torch
@@ -23,8 +20,10 @@ def product(left: Array, right: Array, plus: Array | None = None) -> Array:
     """left @ right, and plus; float32, two axes each."""
     import torch
 
+    from separator.parallel import one_thread
+
     one, other = _tensor(left), _tensor(right)
-    with _alone():
+    with one_thread():
         made = one @ other if plus is None else torch.addmm(_tensor(plus), one, other)
     result: Array = made.numpy()
     return result
@@ -32,7 +31,9 @@ def product(left: Array, right: Array, plus: Array | None = None) -> Array:
 
 def highest_of_rows(values: Array) -> Array:
     """The highest of each row, (rows,); float32. numpy is slow at many short rows."""
-    with _alone():
+    from separator.parallel import one_thread
+
+    with one_thread():
         result: Array = _tensor(values).amax(dim=1).numpy()
     return result
 
@@ -42,15 +43,3 @@ def _tensor(values: Array) -> torch.Tensor:
     import torch
 
     return torch.from_numpy(values if values.flags.writeable else values.copy())
-
-
-@contextmanager
-def _alone() -> Iterator[None]:
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import functools
 import importlib
 import importlib.util
 import inspect
 import os
 import sys
 from pathlib import Path
-from types import ModuleType
+from types import FrameType, ModuleType, TracebackType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -63,7 +62,12 @@ def without_lines() -> Iterator[None]:
     are searched: 30 ms.
     """
     known = inspect.getframeinfo
-    inspect.getframeinfo = functools.partial(known, context=0)
+
+    def place(frame: FrameType | TracebackType, context: int = 1) -> inspect.Traceback:
+        del context  # lines around it
+        return known(frame, context=0)
+
+    inspect.getframeinfo = place
     try:
         yield
     finally:

@@ -61,9 +61,9 @@ def main() -> NoReturn:
     orders: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
     threading.Thread(target=_take_orders, args=(line.orders, orders, over), daemon=True).start()
     threading.Thread(target=warm_up, daemon=True).start()
-    import_all(FIRST)
     code = 0
     try:
+        import_all(FIRST)
         work_off(line, orders)
     except SystemExit:
         code = 1

@@ -227,6 +227,7 @@ class DecoderLayer(nn.Module):
         return activated(z, self.activation), y
 
     def _trimmed(self, z: Tensor, frames: int | None) -> Tensor:
+        """(batch, outputs, bins, frames) without margins, and not longer than `frames`."""
         if self.shape.along_frequency:
             return z[:, :, self.margin : z.shape[2] - self.margin]
         return z if frames is None else z[..., self.margin : self.margin + frames]

@@ -109,6 +109,7 @@ def test_frames_have_their_lines_again_after_the_imports() -> None:
         found = inspect.getframeinfo(frame)
         assert found.filename == __file__
         assert found.code_context is None
+        assert inspect.stack()[0].lineno > found.lineno
     assert inspect.getframeinfo(frame).code_context is not None
 
 
