@@ -16,8 +16,6 @@ from separator.parallel import ordered
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from separator.routines import Model
-
 # Of segments on a GPU to begin with. HTDemucs takes about half a gigabyte for each.
 FIRST_BATCH = 8
 
@@ -28,6 +26,13 @@ class Task(Protocol):
     @property
     def kind(self) -> object:
         """Tasks of equal kinds fit into one batch."""
+
+
+class OnDevice(Protocol):
+    """A model that moves to a device, as `torch.nn.Module` does."""
+
+    def to(self, device: torch.device) -> object:
+        """Move all weights there."""
 
 
 AnyTask = TypeVar("AnyTask", bound=Task)
@@ -44,7 +49,7 @@ class Placement:
     notes: what the user should know of that, a line each.
     """
 
-    model: Model
+    model: OnDevice
     device: torch.device
     concurrent_segments: int = 1
     batch: int = 1

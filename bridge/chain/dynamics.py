@@ -9,14 +9,14 @@ import numpy.typing as npt
 from pydantic import Field, model_validator
 
 from bridge.chain.alone import product
-from bridge.chain.effect import Effect, Place, beyond
+from bridge.chain.decibel import db_to_linear
+from bridge.chain.effect import Effect, beyond
 from bridge.chain.guard import PeakGuard
-from bridge.chain.levels import db_to_linear
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bridge.chain.effect import Audio, Node
+    from bridge.chain.processor import Audio, Node, Place
 
 # Half the length of the filter that splits the bands: it is 60 dB down 0.5 kHz below the crossover,
 # and rings for no longer than this before and after a sharp sound. The window as Kaiser (1974) has

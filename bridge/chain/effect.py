@@ -7,10 +7,8 @@ registry that the preset schema, the error messages and the README's table are m
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
-import numpy.typing as npt
 from pydantic import BaseModel
 
 from bridge.chain.conditions import When  # noqa: TC001 pydantic reads it when it runs
@@ -19,12 +17,7 @@ from bridge.chain.strict import STRICT
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import pedalboard
-
-Audio: TypeAlias = npt.NDArray[np.float32]
-
-# Foreign plugins are never asked for more frames at once: not all take more.
-PLUGIN_FRAMES = 8192
+    from bridge.chain.processor import Node, Place
 
 UNITS = {
     "db": "dB",
@@ -36,32 +29,6 @@ UNITS = {
     "percent": "%",
     "s": "s",
 }
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where an effect is to work. frames: of the whole audio, tail included."""
-
-    rate_hz: float
-    channels: int
-    frames: int = 0
-
-
-class Processor(Protocol):
-    """A node with a state, for one run over one stem.
-
-    late_frames: how much later a sound comes out than it went in, where the node does not take
-    that out itself.
-    """
-
-    late_frames: int
-
-    def process(self, block: Audio) -> Audio:
-        """The next frames, (channels, n) float32: at first perhaps fewer than came in."""
-
-
-# What an effect is made of. Neighbouring pedalboard plugins are run as one chain.
-Node: TypeAlias = "pedalboard.Plugin | Processor"
 
 
 class Effect(BaseModel):

@@ -13,8 +13,14 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 from pydantic import BeforeValidator, Discriminator, Tag
 
 from bridge.chain.dynamics import Compressor, DeEsser, Expander, Gate, Limiter
-from bridge.chain.effect import Effect, Parameter, Place, parameters, unit
+from bridge.chain.effect import (
+    Effect,
+    Parameter,
+    parameters,
+    unit,
+)
 from bridge.chain.hosted import AudioUnit, Builtin, Vst3
+from bridge.chain.processor import Place
 from bridge.chain.space import Delay, Fade, Reverb, Saturation, TrimSilence
 from bridge.chain.stereo import Gain, Invert, Pan, Width
 from bridge.chain.tone import DcRemoval, Highpass, HighShelf, Lowpass, LowShelf, Peak
@@ -23,7 +29,7 @@ from bridge.errors import PresetError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from bridge.chain.effect import Node
+    from bridge.chain.processor import Node
 
 __all__ = [
     "EFFECTS", "AudioUnit", "Builtin", "ChainItem", "Compressor", "DcRemoval", "DeEsser",

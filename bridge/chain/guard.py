@@ -10,7 +10,7 @@ import numpy.typing as npt
 from bridge.chain.truepeak import REACH_FRAMES, TruePeak
 
 if TYPE_CHECKING:
-    from bridge.chain.effect import Audio, Place
+    from bridge.chain.processor import Audio, Place
 
 # Half the time over which the gain moves: slow enough to add no audible side bands, short enough
 # to be over before the ear takes it for a change of level.

@@ -15,13 +15,13 @@ from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
 from bridge.chain import builtin, plugins
-from bridge.chain.effect import Effect, Place
+from bridge.chain.effect import Effect
 from bridge.errors import PresetError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bridge.chain.effect import Node
+    from bridge.chain.processor import Node, Place
 
 # Those of pedalboard's classes that answer late because that is what they are for.
 _ECHOES = {"Chorus", "Convolution", "Delay", "Reverb"}
@@ -47,16 +47,6 @@ def _pairs(value: object) -> object:
         if not number and not isinstance(each, str):
             raise wrong(f"parameter '{name}' must be a number, a word, true or false")
     return tuple((name, float(v) if type(v) is int else v) for name, v in value.items())
-
-
-def content_of(file: str) -> bytes:
-    """The content of a file that a preset names. Raises PresetError."""
-    try:
-        return Path(file).read_bytes()
-    except OSError as error:
-        raise PresetError(
-            f"{file} cannot be read ({error.strerror}); check what the preset names"
-        ) from error
 
 
 def _is_pair(value: object) -> bool:
@@ -137,7 +127,7 @@ class Plugin(Effect):
         content = self.model_dump(mode="json", exclude={"timeout_s", "when"})
         content["plugin"] = Path(self.plugin).stem
         if self.state is not None:
-            content["state"] = hashlib.sha256(content_of(self.state)).hexdigest()
+            content["state"] = hashlib.sha256(plugins.content_of(self.state)).hexdigest()
         return content
 
 
@@ -214,7 +204,7 @@ class Builtin(Effect):
         """The content of a file, not its place."""
         known = builtin.arguments(self.effect)
         values = {
-            name: hashlib.sha256(content_of(str(value))).hexdigest()
+            name: hashlib.sha256(plugins.content_of(str(value))).hexdigest()
             if known[name].kind == "file"
             else value
             for name, value in self.parameters

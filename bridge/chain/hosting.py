@@ -13,21 +13,20 @@ import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from bridge.chain.effect import PLUGIN_FRAMES
-from bridge.chain.hosted import content_of
 from bridge.chain.impulse import delays_frames
+from bridge.chain.plugins import content_of
+from bridge.chain.processor import PLUGIN_FRAMES, Place, through
 from bridge.chain.words import suggestion
 from bridge.errors import PluginError, PresetError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from bridge.chain.effect import Audio, Place
-    from bridge.chain.hosted import Plugin
+    from bridge.chain.processor import Audio
 
 # What a plugin is asked to process to see which widths it takes.
 _TRIAL_FRAMES = 2048
@@ -37,6 +36,30 @@ _VST3_PRESET_MAGIC = b"VST3"
 
 # Of every plugin that this process has loaded, by its file: it says so only once it is loaded.
 _versions: dict[str, str] = {}
+
+
+class PluginSettings(Protocol):
+    """What a preset says about one plugin; hashable.
+
+    plugin: its file. parameters: (name, value) pairs. state: file of a saved state. latency:
+    `measured` or `reported`. timeout_s: longest time to load.
+    """
+
+    @property
+    def effect_name(self) -> str: ...
+    @property
+    def plugin(self) -> str: ...
+    @property
+    def plugin_name(self) -> str | None: ...
+    @property
+    def parameters(self) -> tuple[tuple[str, bool | float | str], ...]: ...
+    @property
+    def state(self) -> str | None: ...
+    @property
+    def latency(self) -> str: ...
+    @property
+    def timeout_s(self) -> float: ...
+    def __hash__(self) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -86,7 +109,7 @@ def facts(plugin: Any) -> dict[str, ParameterFacts]:
     }
 
 
-def problems(effect: Plugin, known: dict[str, ParameterFacts]) -> list[tuple[str, str]]:
+def problems(effect: PluginSettings, known: dict[str, ParameterFacts]) -> list[tuple[str, str]]:
     """What is wrong with the parameters of a preset: (parameter, message). Pure."""
     found: list[tuple[str, str]] = []
     for name, value in effect.parameters:
@@ -98,7 +121,7 @@ def problems(effect: Plugin, known: dict[str, ParameterFacts]) -> list[tuple[str
     return found
 
 
-def load(effect: Plugin) -> Any:
+def load(effect: PluginSettings) -> Any:
     """A plugin, set up as the preset says. Raises PresetError and PluginError."""
     plugin = opened(effect)
     found = problems(effect, facts(plugin))
@@ -109,7 +132,7 @@ def load(effect: Plugin) -> Any:
     return plugin
 
 
-def opened(effect: Plugin, overdue: Callable[[str], None] | None = None) -> Any:
+def opened(effect: PluginSettings, overdue: Callable[[str], None] | None = None) -> Any:
     """A plugin, loaded, with its state but not yet its parameters.
 
     overdue: told from another thread when loading takes longer than `timeout_s`. Nothing can end a
@@ -159,7 +182,7 @@ def _complain(message: str) -> None:
     print(f"stembridge: {message}; end this process if it never does", file=sys.stderr, flush=True)
 
 
-def _opened(effect: Plugin, label: str) -> Any:
+def _opened(effect: PluginSettings, label: str) -> Any:
     import pedalboard
 
     kind: Any = getattr(
@@ -192,7 +215,7 @@ def _line(error: Exception) -> str:
     return " ".join(str(error).split()).rstrip(".")
 
 
-def _restore(plugin: Any, effect: Plugin, label: str) -> None:
+def _restore(plugin: Any, effect: PluginSettings, label: str) -> None:
     file = effect.state or ""
     content, name = content_of(file), Path(file).name
     misfit = PresetError(f"state '{name}' does not fit {label}; save it from that plugin again")
@@ -246,7 +269,7 @@ def width_of(plugin: Any, rate_hz: float, channels: int, label: str) -> int:
 class Hosted:
     """Instances of a plugin side by side, one for each group of channels."""
 
-    def __init__(self, effect: Plugin, place: Place, late_frames: int) -> None:
+    def __init__(self, effect: PluginSettings, place: Place, late_frames: int) -> None:
         self._label = Path(effect.plugin).name
         self._rate_hz = place.rate_hz
         first = load(effect)
@@ -284,7 +307,7 @@ class Hosted:
         return np.concatenate([out[:kept], mean.astype(np.float32)])
 
 
-def node(effect: Plugin, place: Place) -> Hosted:
+def node(effect: PluginSettings, place: Place) -> Hosted:
     """The plugin, ready to run, with the delay that it does not report itself."""
     late_frames = 0
     if effect.latency == "measured":
@@ -293,13 +316,10 @@ def node(effect: Plugin, place: Place) -> Hosted:
 
 
 @functools.lru_cache(maxsize=64)
-def _unreported_frames(effect: Plugin, rate_hz: float, channels: int) -> int:
+def _unreported_frames(effect: PluginSettings, rate_hz: float, channels: int) -> int:
     """Measured once for each plugin, its settings, rate and width. Raises PresetError."""
-    from bridge.chain.render import through
 
     def run(audio: Audio) -> Audio:
-        from bridge.chain.effect import Place
-
         place = Place(rate_hz, channels, audio.shape[1])
         return np.concatenate(list(through(Hosted(effect, place, 0), [audio], place)), axis=1)
 

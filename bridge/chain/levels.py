@@ -1,4 +1,4 @@
-"""Decibels, and the gains that levels ask for. Pure arithmetic."""
+"""Gain staging: the gain of each output, from its levels and what the preset asks. Pure."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bridge.chain.decibel import db_to_linear
 from bridge.errors import PromiseBroken
 
 if TYPE_CHECKING:
@@ -18,16 +19,6 @@ if TYPE_CHECKING:
 # Where rounding would lift the loudest frame over the ceiling, the gain goes down by this much,
 # doubled until it fits. One rounding step of float32 is about 5e-7 dB.
 _NUDGE_DB = 1e-7
-
-
-def db_to_linear(gain_db: float) -> float:
-    """The factor of a gain in dB: 0 dB is exactly 1, -inf dB is 0. Gains above 6000 dB overflow."""
-    return float(10.0 ** (gain_db / 20.0))
-
-
-def linear_to_dbfs(peak: float) -> float:
-    """The level of a peak (0 or more, full scale is 1) in dBFS; -inf for 0."""
-    return 20.0 * math.log10(peak) if peak > 0.0 else -math.inf
 
 
 def common_gain_db(

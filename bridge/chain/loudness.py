@@ -16,7 +16,7 @@ import numpy.typing as npt
 from bridge.chain.recursion import TILE_FRAMES, Recursive
 
 if TYPE_CHECKING:
-    from bridge.chain.effect import Audio
+    from bridge.chain.processor import Audio
     from bridge.chain.recursion import Biquad
 
 STEPS_PER_S = 10  # gating blocks begin every 100 ms

@@ -7,15 +7,72 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
-from bridge.chain.levels import linear_to_dbfs
+from bridge.chain.decibel import linear_to_dbfs
 from bridge.chain.loudness import Loudness
 from bridge.chain.programme import Programme, of_steps
-from bridge.chain.render import Measure
 from bridge.chain.truepeak import REACH_FRAMES, TruePeak
 
 if TYPE_CHECKING:
-    from bridge.chain.effect import Audio
+    from bridge.chain.processor import Audio
+
+
+class Measure:
+    """Mean and peak of audio that comes in blocks. Sums are float64, so hours lose nothing."""
+
+    def __init__(self, channels: int) -> None:
+        self._sum = np.zeros(channels, np.float64)
+        self._high: Audio = np.zeros(channels, np.float32)
+        self._low: Audio = np.zeros(channels, np.float32)
+        self._frames = 0
+
+    def add(self, block: Audio) -> None:
+        """Take in a block (channels, frames), any number of frames."""
+        if block.shape[1] == 0:
+            return
+        self._sum += np.sum(block, axis=1, dtype=np.float64)
+        # These keep a NaN, which the built-in max and min may drop.
+        highs, lows = block.max(axis=1), block.min(axis=1)
+        if self._frames:
+            highs, lows = np.maximum(highs, self._high), np.minimum(lows, self._low)
+        self._high, self._low = highs, lows
+        self._frames += block.shape[1]
+
+    @property
+    def frames(self) -> int:
+        """Frames taken in."""
+        return self._frames
+
+    @property
+    def mean(self) -> npt.NDArray[np.float64]:
+        """Mean of each channel, shape (channels,); zeros before the first frame."""
+        return self._sum / max(self._frames, 1)
+
+    @property
+    def peak(self) -> float:
+        """Highest absolute value in any channel, full scale is 1; NaN if there was one."""
+        return self.reach(1.0)
+
+    def reach(self, highest: float) -> float:
+        """Peak relative to what a file can hold: -1.0 to `highest` (1.0, or a step less in PCM)."""
+        high, low = float(self._high.max()), float(self._low.min())
+        return float(np.max([high / highest, -low, 0.0]))
+
+    def minus_offsets(self, offsets: npt.NDArray[np.float64]) -> Measure:
+        """Statistics of the same audio after subtracting a per-channel offset."""
+        after = Measure(len(offsets))
+        after._frames = self._frames
+        after._sum = self._sum - self._frames * offsets
+        # Rounding keeps order: the highest frame stays the highest.
+        after._high = subtract_offsets(self._high[:, np.newaxis], offsets[:, np.newaxis])[:, 0]
+        after._low = subtract_offsets(self._low[:, np.newaxis], offsets[:, np.newaxis])[:, 0]
+        return after
+
+
+def subtract_offsets(block: Audio, offsets: npt.NDArray[np.float64]) -> Audio:
+    """A block minus a per-channel offset (channels, 1), subtracted in float64 and rounded once."""
+    return (block - offsets).astype(np.float32)
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ from pydantic import (
 )
 
 from bridge.chain.conditions import When  # noqa: TC001 pydantic reads it when it runs
+from bridge.chain.decibel import db_to_linear
 from bridge.chain.effects import ChainItem, Effect, TrimSilence
-from bridge.chain.levels import db_to_linear
 from bridge.chain.problems import shown
 from bridge.chain.strict import STRICT, wrong
 

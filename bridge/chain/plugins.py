@@ -132,6 +132,16 @@ def state_file(text: str, places: Places) -> Path:
     return found
 
 
+def content_of(file: str) -> bytes:
+    """The content of a file that a preset names. Raises PresetError."""
+    try:
+        return Path(file).read_bytes()
+    except OSError as error:
+        raise PresetError(
+            f"{file} cannot be read ({error.strerror}); check what the preset names"
+        ) from error
+
+
 def installed(folder: Path, ending: str, depth: int = _MAX_DEPTH) -> Iterator[Path]:
     """Every plugin in a folder and its sub-folders, by name."""
     try:

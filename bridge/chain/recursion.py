@@ -18,7 +18,7 @@ from bridge.chain.alone import product
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bridge.chain.effect import Audio
+    from bridge.chain.processor import Audio
 
     Matrix = npt.NDArray[np.float64]
     Biquad = tuple[float, float, float, float, float]

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import itertools
-import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from bridge.chain.effect import PLUGIN_FRAMES, Audio, Place
-from bridge.chain.effects import DcRemoval, nodes
+from bridge.chain.effects import nodes
+from bridge.chain.meter import subtract_offsets
+from bridge.chain.processor import BLOCK_FRAMES, PLUGIN_FRAMES, Audio, Place, through
+from bridge.chain.tone import DcRemoval
 from bridge.errors import PromiseBroken
 
 if TYPE_CHECKING:
@@ -18,67 +19,8 @@ if TYPE_CHECKING:
 
     import pedalboard
 
-    from bridge.chain.effect import Effect, Node, Processor
-
-# Effects always see blocks of this size, whatever size arrives: so the result cannot depend on how
-# the audio was cut, and pedalboard never sees a block with fewer frames than channels (it would
-# take the frames for channels). Shorter ones cost a limiter twice the time.
-BLOCK_FRAMES = 65_536
-
-# No plugin looks ahead this long. One that holds frames back for longer is broken.
-_MAX_LATENCY_S = 60
-
-
-class Measure:
-    """Mean and peak of audio that comes in blocks. Sums are float64, so hours lose nothing."""
-
-    def __init__(self, channels: int) -> None:
-        self._sum = np.zeros(channels, np.float64)
-        self._high: Audio = np.zeros(channels, np.float32)
-        self._low: Audio = np.zeros(channels, np.float32)
-        self._frames = 0
-
-    def add(self, block: Audio) -> None:
-        """Take in a block (channels, frames), any number of frames."""
-        if block.shape[1] == 0:
-            return
-        self._sum += np.sum(block, axis=1, dtype=np.float64)
-        # These keep a NaN, which the built-in max and min may drop.
-        highs, lows = block.max(axis=1), block.min(axis=1)
-        if self._frames:
-            highs, lows = np.maximum(highs, self._high), np.minimum(lows, self._low)
-        self._high, self._low = highs, lows
-        self._frames += block.shape[1]
-
-    @property
-    def frames(self) -> int:
-        """Frames taken in."""
-        return self._frames
-
-    @property
-    def mean(self) -> npt.NDArray[np.float64]:
-        """Mean of each channel, shape (channels,); zeros before the first frame."""
-        return self._sum / max(self._frames, 1)
-
-    @property
-    def peak(self) -> float:
-        """Highest absolute value in any channel, full scale is 1; NaN if there was one."""
-        return self.reach(1.0)
-
-    def reach(self, highest: float) -> float:
-        """Peak relative to what a file can hold: -1.0 to `highest` (1.0, or a step less in PCM)."""
-        high, low = float(self._high.max()), float(self._low.min())
-        return float(np.max([high / highest, -low, 0.0]))
-
-    def lowered(self, offsets: npt.NDArray[np.float64]) -> Measure:
-        """That of the same audio minus a constant for each channel, as `lowered` gives it."""
-        after = Measure(len(offsets))
-        after._frames = self._frames
-        after._sum = self._sum - self._frames * offsets
-        # Rounding keeps order: the highest frame stays the highest.
-        after._high = lowered(self._high[:, np.newaxis], offsets[:, np.newaxis])[:, 0]
-        after._low = lowered(self._low[:, np.newaxis], offsets[:, np.newaxis])[:, 0]
-        return after
+    from bridge.chain.effect import Effect
+    from bridge.chain.processor import Node, Processor
 
 
 def render(
@@ -168,69 +110,11 @@ def _checked(blocks: Iterable[Audio], channels: int, frames: int) -> Iterator[Au
         raise PromiseBroken(f"{seen_frames} frames came to the effects where {frames} are due")
 
 
-def lowered(block: Audio, offsets: npt.NDArray[np.float64]) -> Audio:
-    """Minus a constant for each channel, (channels, 1): subtracted in float64 and rounded once."""
-    return (block - offsets).astype(np.float32)
-
-
 def _without(blocks: Iterable[Audio], offsets: npt.NDArray[np.float64]) -> Iterator[Audio]:
     for block in blocks:
-        yield lowered(block, offsets[:, np.newaxis])
+        yield subtract_offsets(block, offsets[:, np.newaxis])
 
 
 def _silence(channels: int, frames: int) -> Iterator[Audio]:
     for start in range(0, frames, BLOCK_FRAMES):
         yield np.zeros((channels, min(BLOCK_FRAMES, frames - start)), np.float32)
-
-
-def through(processor: Processor, blocks: Iterable[Audio], place: Place) -> Iterator[Audio]:
-    """Audio of `place.frames` frames through one processor, frame for frame.
-
-    With reset=False pedalboard drops as many frames at the start as its plugins report as latency,
-    and `late_frames` says what else is to be dropped (or added, where it is negative). So what
-    comes out is in place but late: silence pushes the last frames out.
-    """
-    due_frames = place.frames
-    skip_frames = processor.late_frames
-    if skip_frames < 0 and due_frames:
-        early_frames = min(-skip_frames, due_frames)
-        due_frames -= early_frames
-        yield np.zeros((place.channels, early_frames), np.float32)
-    silence = np.zeros((place.channels, BLOCK_FRAMES), np.float32)
-    flush = itertools.repeat(silence, math.ceil(_MAX_LATENCY_S * place.rate_hz / BLOCK_FRAMES))
-    for block in itertools.chain(_regular(blocks, place.channels), flush):
-        if due_frames == 0:
-            return
-        out = processor.process(block)
-        dropped = min(max(skip_frames, 0), out.shape[1])
-        skip_frames -= dropped
-        out = out[:, dropped : dropped + due_frames]
-        due_frames -= out.shape[1]
-        if out.shape[1]:
-            yield out
-    if due_frames:
-        raise PromiseBroken(
-            f"the effects kept back {due_frames} frames; report this with the preset"
-        )
-
-
-def _regular(blocks: Iterable[Audio], channels: int) -> Iterator[Audio]:
-    """The same audio in blocks of BLOCK_FRAMES, the last filled up with silence."""
-    regular = np.zeros((channels, BLOCK_FRAMES), np.float32)
-    filled = 0
-    for block in blocks:
-        start = 0
-        if not filled and block.shape[1] == BLOCK_FRAMES:  # as what was staged comes
-            yield block
-            continue
-        while start < block.shape[1]:
-            take = min(BLOCK_FRAMES - filled, block.shape[1] - start)
-            regular[:, filled : filled + take] = block[:, start : start + take]
-            filled += take
-            start += take
-            if filled == BLOCK_FRAMES:
-                yield regular
-                regular = np.zeros((channels, BLOCK_FRAMES), np.float32)
-                filled = 0
-    if filled:
-        yield regular

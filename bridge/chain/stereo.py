@@ -9,12 +9,12 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from bridge.chain.effect import Effect, Place
+from bridge.chain.effect import Effect
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bridge.chain.effect import Audio, Node
+    from bridge.chain.processor import Audio, Node, Place
 
 
 class Matrix:

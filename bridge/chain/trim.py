@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bridge.chain.levels import db_to_linear
+from bridge.chain.decibel import db_to_linear
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from bridge.chain.effect import Audio
+    from bridge.chain.processor import Audio
     from bridge.chain.space import TrimSilence
 
 

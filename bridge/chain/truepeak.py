@@ -16,7 +16,7 @@ import numpy.typing as npt
 from bridge.chain.alone import highest_of_rows, product
 
 if TYPE_CHECKING:
-    from bridge.chain.effect import Audio
+    from bridge.chain.processor import Audio
 
     Index = npt.NDArray[np.intp]
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bridge.chain.levels import db_to_linear
+from bridge.chain.decibel import db_to_linear
 from bridge.chain.mixdown import REST, Level
 from bridge.chain.stereo import pan_weights
 from bridge.errors import PresetError

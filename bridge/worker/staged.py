@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bridge.audio.pack import frames_first
-from bridge.chain.render import Measure, lowered
+from bridge.chain.meter import Measure, subtract_offsets
 from bridge.disk import disk_errors
 
 if TYPE_CHECKING:
@@ -59,13 +59,13 @@ class Staged:
             while data := file.read(BLOCK_FRAMES * self.channels * 4):
                 frames = np.frombuffer(data, np.float32).reshape(-1, self.channels)
                 block = np.ascontiguousarray(frames.T)  # all that follows runs along a channel
-                yield block if self.offsets is None else lowered(block, self.offsets)
+                yield block if self.offsets is None else subtract_offsets(block, self.offsets)
 
     def centred(self) -> Staged:
         """The same file, read without its constant offsets; to be removed once."""
         view = copy.copy(self)
         view.offsets = self.measure.mean[:, np.newaxis]
-        view.measure = self.measure.lowered(self.measure.mean)
+        view.measure = self.measure.minus_offsets(self.measure.mean)
         return view
 
 

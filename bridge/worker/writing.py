@@ -18,7 +18,7 @@ from bridge.audio.moved import whole
 from bridge.audio.quantise import quantise_set
 from bridge.audio.targets.opening import writing
 from bridge.audio.targets.spec import Spec
-from bridge.chain.levels import db_to_linear, linear_to_dbfs
+from bridge.chain.decibel import db_to_linear, linear_to_dbfs
 from bridge.chain.meter import Meter
 from bridge.chain.render import render
 from bridge.chain.trim import Span, cut

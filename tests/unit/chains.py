@@ -8,12 +8,13 @@ import numpy as np
 from hypothesis import strategies as st
 
 from bridge.chain.effects import EFFECTS, DcRemoval, Effect, Parameter, parameters, parts
-from bridge.chain.render import Measure, render
+from bridge.chain.meter import Measure
+from bridge.chain.render import render
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from bridge.chain.effect import Audio
+    from bridge.chain.processor import Audio
 
 RATE_HZ = 44_100.0
 

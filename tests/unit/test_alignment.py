@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bridge.chain import alignment
-from bridge.chain.effect import Audio, Effect, Node, Place
+from bridge.chain.effect import Effect
 from bridge.chain.effects import (
     EFFECTS,
     Builtin,
@@ -27,6 +27,7 @@ from bridge.chain.effects import (
     Vst3,
 )
 from bridge.chain.impulse import delays_frames
+from bridge.chain.processor import Audio, Node, Place
 from bridge.chain.render import render
 from bridge.errors import PresetError
 from tests.unit.chains import OWN, RATE_HZ, noise, run

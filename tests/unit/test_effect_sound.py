@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.chain.effect import Audio
 from bridge.chain.effects import (
     Compressor,
     DcRemoval,
@@ -32,6 +31,7 @@ from bridge.chain.effects import (
     TrimSilence,
     Width,
 )
+from bridge.chain.processor import Audio
 from bridge.chain.tone import Slope
 from bridge.chain.trim import Span, cut, locate
 from tests.unit.chains import RATE_HZ, noise, run

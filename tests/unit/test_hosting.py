@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.chain import alignment, hosting, inspection, preset
-from bridge.chain.effect import Place
 from bridge.chain.effects import Gain, Limiter, Vst3
+from bridge.chain.processor import Place
 from bridge.errors import PluginError, PresetError
 from tests.support import require
 from tests.unit.chains import noise, run

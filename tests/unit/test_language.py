@@ -14,7 +14,7 @@ from pydantic import TypeAdapter
 from bridge.chain import language
 from bridge.chain import preset as presets
 from bridge.chain.conditions import Facts, When
-from bridge.chain.levels import db_to_linear
+from bridge.chain.decibel import db_to_linear
 from bridge.chain.preset import Preset
 from bridge.errors import PresetError
 

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bridge.chain.decibel import db_to_linear, linear_to_dbfs
 from bridge.chain.delivery import Headroom, Normalise
-from bridge.chain.levels import common_gain_db, db_to_linear, gains_db, linear_to_dbfs
+from bridge.chain.levels import common_gain_db, gains_db
 from bridge.chain.meter import Levels
 from bridge.errors import PromiseBroken
 

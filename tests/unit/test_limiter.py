@@ -15,10 +15,9 @@ import soxr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridge.chain.effect import Audio, Place
 from bridge.chain.effects import Limiter
 from bridge.chain.guard import PeakGuard
-from bridge.chain.render import through
+from bridge.chain.processor import Audio, Place, through
 from bridge.chain.truepeak import BANDWIDTHS, REACH_FRAMES, TruePeak, interpolator, oversampling
 from tests.support import require
 from tests.unit.chains import RATE_HZ, noise, run

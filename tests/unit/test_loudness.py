@@ -20,7 +20,7 @@ from tests.support import GOLDEN, require
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from bridge.chain.effect import Audio
+    from bridge.chain.processor import Audio
 
 MUSIC = GOLDEN / "real" / "audio_example.flac"
 

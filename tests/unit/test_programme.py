@@ -19,7 +19,7 @@ from tests.unit.test_loudness import sine
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from bridge.chain.effect import Audio
+    from bridge.chain.processor import Audio
 
 METER_LU = 0.1  # what a meter may be off (EBU Tech 3341 section 2.9), and ffmpeg's digits
 RATE_HZ = 48_000

@@ -14,7 +14,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridge.chain.effect import Audio
 from bridge.chain.effects import (
     Compressor,
     DcRemoval,
@@ -26,7 +25,9 @@ from bridge.chain.effects import (
     check_rate,
     parts,
 )
-from bridge.chain.render import BLOCK_FRAMES, Measure, render
+from bridge.chain.meter import Measure
+from bridge.chain.processor import BLOCK_FRAMES, Audio
+from bridge.chain.render import render
 from bridge.errors import PresetError, PromiseBroken
 from tests.unit.chains import RATE_HZ, cut, noise, run
 

@@ -17,7 +17,7 @@ from tests.unit.chains import cut, noise, run
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from bridge.chain.effect import Audio
+    from bridge.chain.processor import Audio
 
 
 def read(staged: Staged) -> Audio:
