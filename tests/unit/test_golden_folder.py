@@ -8,6 +8,7 @@ from tests.support import require
 from tests.unit import test_golden_demucs, test_golden_hybrid, test_golden_spleeter
 
 CHECKPOINTS = {".th", ".safetensors"}
+NO_MODEL_YET = {"modern"}  # RoFormers and MDX23C: no model of this version reads them
 
 
 def compared() -> set[str]:
@@ -29,5 +30,6 @@ def test_every_golden_file_has_a_test() -> None:
         file.relative_to(folder).as_posix()
         for file in folder.rglob("*")
         if file.suffix in {".npz", *CHECKPOINTS}
+        and file.relative_to(folder).parts[0] not in NO_MODEL_YET
     }
     assert there == compared()
