@@ -42,6 +42,14 @@ class Require:
         """Path of ffprobe, which reads WAV metadata with code that is not ours."""
         return self.program("ffprobe", "ffmpeg")
 
+    def stempeg(self) -> Any:
+        """The module of that name; its import raises where ffmpeg is missing."""
+        self.program("ffmpeg", "ffmpeg")
+        self.ffprobe()
+        import stempeg  # type: ignore[import-untyped]
+
+        return stempeg
+
     def vst3(self, name: str) -> Path:
         """A VST3 of Debian's zam-plugins: real plugins, not ours."""
         found = Path("/usr/lib/vst3") / f"{name}.vst3"

@@ -15,7 +15,6 @@ from urllib.parse import unquote, urlparse
 import opentimelineio as otio  # type: ignore[import-untyped]
 import pytest
 import soundfile
-import stempeg  # type: ignore[import-untyped]
 from opentimelineio.opentime import RationalTime  # type: ignore[import-untyped]
 from reaproj import Project  # type: ignore[import-untyped]
 
@@ -111,7 +110,7 @@ def test_stem_file(published: dict[str, Any]) -> None:
     asked = [require.ffprobe(), "-v", "error", "-show_streams", "-of", "json", path]
     streams = json.loads(subprocess.run(asked, capture_output=True, check=True).stdout)["streams"]
     assert [(each["start_pts"], each["duration_ts"]) for each in streams] == [(0, FRAMES)] * 5
-    audio, rate_hz = stempeg.read_stems(path)
+    audio, rate_hz = require.stempeg().read_stems(path)
     assert (rate_hz, audio.shape) == (RATE_HZ, (5, FRAMES, 2))
     order = [published["source"]["path"], *(f"- {s}.wav" for s in stem_order())]
     wanted = [next(p for p in sounds(published) if str(p).endswith(end)) for end in order]

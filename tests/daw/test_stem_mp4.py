@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import stempeg  # type: ignore[import-untyped]
 
 from bridge.daw import stem_mp4
 from bridge.evaluate.stem_mp4 import open_stem_file
@@ -77,6 +76,7 @@ def test_ffmpeg_decodes_every_bit(stem_file: tuple[Path, int]) -> None:
 
 
 def test_stempeg_reads_it_and_the_stems_are_the_mix(stem_file: tuple[Path, int]) -> None:
+    stempeg = require.stempeg()
     path, rate_hz = stem_file
     audio, rate = stempeg.read_stems(str(path))
     assert (rate, audio.shape) == (rate_hz, (5, FRAMES, 2))
@@ -105,7 +105,7 @@ def test_the_names_are_where_players_look(stem_file: tuple[Path, int]) -> None:
 
 
 def test_other_stems_of_a_larger_model_are_added_up(tmp_path: Path) -> None:
-    require.program("ffmpeg", "ffmpeg")
+    stempeg = require.stempeg()
     stems = ["vocals", "piano", "drums", "bass", "other", "guitar"]
     mix = write_set(tmp_path / "Mix.wav", stems, frames=FRAMES)
     path = tmp_path / "Mix.stem.mp4"
