@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
+from bridge.batch.patterns import matches
 from bridge.chain import preset as presets
 from bridge.errors import UsageError
-from bridge.intake.names import collision_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path, PurePath
 
     from bridge.chain.preset import Preset
-
-_ANY_FOLDERS = "**"
 
 
 @dataclass(frozen=True)
@@ -74,29 +71,8 @@ def parse(maps: Sequence[str], plugin_folders: Sequence[Path] = ()) -> Rules:
             raise UsageError(
                 f"--map {text!r}: write a pattern and a preset, as in --map 'Drums*=drums.yaml'"
             )
+        if preset[0].isspace():  # "Drums* = drums.yaml"; else a space belongs to the name
+            pattern = pattern.rstrip()
         loaded = presets.load(preset.strip(), plugin_folders=plugin_folders)
-        rules.append(Rule(pattern.strip(), loaded))
+        rules.append(Rule(pattern, loaded))
     return Rules(tuple(rules))
-
-
-def matches(pattern: str, bounce: PurePath) -> bool:
-    """Whether a pattern is about a bounce, given relative to its folder. Pure.
-
-    Without a slash it is about every file and folder of that name, a folder with all below it. With
-    slashes it is about the path from the top, or a folder there with all below it. `*`, `?` and
-    `[a-z]` stay within one name, `**` is any number of folders. Letter case and Unicode composition
-    make no difference, as on macOS and Windows.
-    """
-    wanted = [part for part in collision_key(pattern).split("/") if part not in {"", "."}]
-    if "/" not in pattern.strip("/"):
-        wanted.insert(0, _ANY_FOLDERS)
-    parts = [collision_key(part) for part in bounce.parts]
-    return any(_match(wanted, parts[:length]) for length in range(1, len(parts) + 1))
-
-
-def _match(wanted: Sequence[str], parts: Sequence[str]) -> bool:
-    if not wanted:
-        return not parts
-    if wanted[0] == _ANY_FOLDERS:
-        return _match(wanted[1:], parts) or (bool(parts) and _match(wanted, parts[1:]))
-    return bool(parts) and fnmatchcase(parts[0], wanted[0]) and _match(wanted[1:], parts[1:])

@@ -78,9 +78,14 @@ class _Tree:
     origins: dict[Location, tuple[int, Location]] = field(default_factory=dict)
 
 
+def is_yaml(name: str) -> bool:
+    """Whether a file of this name is one in YAML."""
+    return name.lower().endswith((".yaml", ".yml"))
+
+
 def is_file(name: str) -> bool:
     """Whether this names a file, not a preset of the folders."""
-    return name.endswith((".yaml", ".yml")) or "/" in name or "\\" in name
+    return is_yaml(name) or "/" in name or "\\" in name
 
 
 def compose(

@@ -42,11 +42,14 @@ def folders() -> tuple[Path, ...]:
 
 
 def find(within: Sequence[Path] | None = None) -> dict[str, Path]:
-    """Every preset's name and file, by name. A user's preset hides a shipped one of its name."""
+    """Every preset's name and file, by name. A user's preset hides a shipped one of its name.
+
+    Hidden files are none: macOS writes `._karaoke.yaml` beside `karaoke.yaml` on some drives.
+    """
     found: dict[str, Path] = {}
     for folder in folders() if within is None else within:
-        for file in sorted(folder.glob("*.y*ml")) if folder.is_dir() else ():
-            if file.suffix in (".yaml", ".yml"):
+        for file in sorted(folder.iterdir()) if folder.is_dir() else ():
+            if language.is_yaml(file.name) and not file.name.startswith((".", "~")):
                 found.setdefault(file.stem, file)
     return dict(sorted(found.items()))
 

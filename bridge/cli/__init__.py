@@ -70,6 +70,7 @@ def _options(
 
 def main() -> None:
     """Runs the command; an error that we raise on purpose is one line and an exit code."""
+    from bridge.cli.arguments import expanded
     from bridge.cli.show import plain
     from bridge.errors import StembridgeError, UsageError, from_separation
     from separator.errors import SeparatorError
@@ -78,7 +79,7 @@ def main() -> None:
     gc.set_threshold(GARBAGE_OBJECTS, 50, 50)
     atexit.register(gc.freeze)  # at the end the system takes all back, cycles or not
     try:
-        app(prog_name="stembridge")
+        app(expanded(sys.argv[1:]), prog_name="stembridge")
     except (StembridgeError, SeparatorError) as raised:
         error = raised if isinstance(raised, StembridgeError) else from_separation(raised)
         print(plain(f"stembridge: {error}"), file=sys.stderr)

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.batch.rules import Rules, matches, parse
+from bridge.batch.patterns import matches
+from bridge.batch.rules import Rules, parse
 from bridge.errors import PresetError, UsageError
 
 PLACES = st.lists(st.text("abÄ.1 -", min_size=1, max_size=5), min_size=1, max_size=4).map(
@@ -31,7 +32,7 @@ PLACES = st.lists(st.text("abÄ.1 -", min_size=1, max_size=5), min_size=1, max_s
         ("**/Vox/*", "Vox/lead.wav"),
         ("a/**/z.wav", "a/z.wav"),
         ("take ?", "take 3/x.wav"),
-        ("[ab]*", "b.wav"),
+        ("[ab]*", "[AB] 1.wav"),  # brackets are themselves
         ("Drums/", "x/Drums/kick.wav"),
         ("./mix.wav", "mix.wav"),
         (unicodedata.normalize("NFD", "Mélodie*"), unicodedata.normalize("NFC", "mélodie.wav")),
@@ -104,6 +105,11 @@ def test_a_preset_may_be_a_file_and_a_pattern_may_have_an_equals_sign(tmp_path: 
         "drums",
         "classical:hpss",
     )
+
+
+def test_spaces_around_the_equals_sign_are_not_the_names() -> None:
+    patterns = [rule.pattern for rule in parse(["Drums * = karaoke", " a =karaoke"]).rules]
+    assert patterns == ["Drums *", " a "]
 
 
 @pytest.mark.parametrize("text", ["Drums*", "=karaoke", "Drums*=", " = ", ""])
