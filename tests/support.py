@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import subprocess
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import numpy as np
 import pytest
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parent.parent
 GOLDEN = ROOT / "tests" / "golden"
+
+Error = TypeVar("Error", bound=Exception)
 
 
 class Require:
@@ -116,3 +119,25 @@ def snr_db(ours: NDArray[Any], theirs: NDArray[Any]) -> float:
     signal = theirs.astype(np.float64)
     noise = float(np.sum((signal - ours) ** 2))
     return float(10 * np.log10(np.sum(signal**2) / noise)) if noise else float("inf")
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def names(folder: Path) -> list[str]:
+    """Names of what lies in a folder, sorted."""
+    return sorted(path.name for path in folder.iterdir())
+
+
+def place_left(place: Path) -> int:
+    """Free bytes of a file system."""
+    free = os.statvfs(place)
+    return free.f_bavail * free.f_frsize
+
+
+def subclasses(root: type[Error]) -> list[type[Error]]:
+    """The class and everything below it."""
+    below: list[type[Error]] = root.__subclasses__()
+    return [root, *(found for child in below for found in subclasses(child))]

@@ -13,7 +13,7 @@ from tests.bounces import BAD, render
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.cli.conftest import Desk, Inside
+    from tests.cli.command import Desk, Inside
 
 
 def damaged(folder: Path) -> list[Path]:

@@ -26,7 +26,7 @@ from tests.bounces import BAD, music, render, wav_bytes
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.cli.conftest import Desk, Inside, Result
+    from tests.cli.command import Desk, Inside, Result
 
 
 @pytest.fixture

@@ -21,10 +21,11 @@ from bridge.ledger.states import Recipe
 from bridge.ledger.store import Ledger
 from separator.weights import catalog
 from tests.bounces import render
+from tests.cli.command import check_one_line_error
 from tests.support import ROOT, require
 
 if TYPE_CHECKING:
-    from tests.cli.conftest import Desk, Inside, Result
+    from tests.cli.command import Desk, Inside
 
 COMMANDS = (
     *("watch", "split", "presets", "models", "evaluate", "status", "retry", "reload", "doctor"),
@@ -32,15 +33,6 @@ COMMANDS = (
 )
 HEAVY = ("torch", "pedalboard", "pydantic", "rich", "numpy", "soundfile", "watchdog", "yaml")
 BAD_PRESET = ROOT / "tests" / "presets_bad" / "several.yaml"
-
-
-def check_one_line_error(result: Result, code: int) -> str:
-    """The whole of standard error is one line, and it is ours; returns its text."""
-    assert result.code == code, result
-    assert result.out == ""
-    (line,) = result.err.splitlines()
-    assert line.startswith("stembridge: ")
-    return line.removeprefix("stembridge: ")
 
 
 def test_help_waits_for_nothing_heavy() -> None:

@@ -15,7 +15,7 @@ from tests.excerpt import excerpt_path
 from tests.support import require
 
 if TYPE_CHECKING:
-    from tests.cli.conftest import Desk, Inside
+    from tests.cli.command import Desk, Inside
 
 STEMS = ("vocals", "drums", "bass", "other")
 # What the released weights give on the excerpt, SDR over the whole of it in dB: the least that is

@@ -13,14 +13,14 @@ import pytest
 import soundfile
 
 from tests.bounces import RATE_HZ, render
-from tests.cli.test_commands import check_one_line_error
+from tests.cli.command import check_one_line_error
 from tests.support import require
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from tests.cli.conftest import Desk, Inside
+    from tests.cli.command import Desk, Inside
 
 
 def endings(folder: Path) -> set[str]:

@@ -20,14 +20,14 @@ import numpy as np
 import pytest
 
 from tests.bounces import render
-from tests.cli.test_commands import check_one_line_error
-from tests.cli.test_split import names
-from tests.unit.test_pickles_malicious import MAGIC, Calls
+from tests.cli.command import check_one_line_error
+from tests.malicious_pickles import MAGIC, Calls
+from tests.support import names
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.cli.conftest import Desk, Inside
+    from tests.cli.command import Desk, Inside
 
 
 def zipped(target: str, path: Path) -> None:

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from separator.weights import catalog
-from tests.cli.conftest import Desk, Inside, Result
+from tests.cli.command import Desk, Inside, Result
 from tests.support import require
-from tests.unit.test_weights_store import TAR, WHEEL, of_files
+from tests.unit.weight_archives import TAR, WHEEL, of_files
 from tests.unit.weights_server import Server
 
 ESCAPE = re.compile(r"\x1b\[[0-9;]*m")

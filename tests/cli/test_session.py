@@ -9,7 +9,7 @@ import pytest
 
 from bridge.daw.formats import FORMATS
 from tests.bounces import render
-from tests.cli.conftest import Desk, Inside
+from tests.cli.command import Desk, Inside
 
 
 def test_they_lie_beside_the_stems(inside: Inside, desk: Desk) -> None:

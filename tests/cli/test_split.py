@@ -17,15 +17,11 @@ import pytest
 import soundfile
 
 from tests.bounces import BAD, RATE_HZ, render, time_reference_of
-from tests.cli.test_commands import check_one_line_error
-from tests.support import GOLDEN
+from tests.cli.command import check_one_line_error
+from tests.support import GOLDEN, names
 
 if TYPE_CHECKING:
-    from tests.cli.conftest import Desk, Inside
-
-
-def names(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir())
+    from tests.cli.command import Desk, Inside
 
 
 def test_stems_lie_beside_the_file(desk: Desk) -> None:

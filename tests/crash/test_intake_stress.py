@@ -19,8 +19,8 @@ from bridge.intake.watcher import Hint, Native, Polling
 from bridge.intake.writers import Writers
 from bridge.ledger.states import State
 from tests.bounces import BAD, render
-from tests.service.conftest import wait_until
-from tests.service.test_intake import Service, _unpatched_header, _wav
+from tests.service.intake_service import Service, unpatched_header, write_wav
+from tests.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -47,7 +47,7 @@ def dawdle(service: Service, pauses: int, pause_s: float, *, up_to_date: bool = 
     """Renders as a DAW that is held up again and again, and puts the header right at the end."""
     path = service.folder / "mix.wav"
     with path.open("wb", buffering=0) as file:
-        file.write(_unpatched_header())
+        file.write(unpatched_header())
         for _ in range(pauses):
             file.write(bytes(8192))
             if up_to_date:
@@ -84,7 +84,7 @@ def test_a_program_that_forgets_to_close_is_not_waited_for_for_ever(service: Ser
     service.start(times=forgotten)
     path = service.folder / "mix.wav"
     with path.open("wb", buffering=0) as file:
-        file.write(_wav(service.folder.parent / "x.wav").read_bytes())
+        file.write(write_wav(service.folder.parent / "x.wav").read_bytes())
         written_s = time.monotonic()
         service.wait_for(1)
     assert service.arrived_s[0] - written_s >= forgotten.held_quiet_s - 0.05
@@ -149,12 +149,12 @@ def test_a_watcher_that_drops_its_events_misses_nothing(
     expected: Counter[str] = Counter()
     for number in range(40):
         name = f"{number % 5}/mix {number}.wav"
-        _wav(service.folder / name, frames=100 + number)
+        write_wav(service.folder / name, frames=100 + number)
         expected[name] += 1
         time.sleep(chance.uniform(0, 0.02))
     wait_until(lambda: len(service.settled) == 40, "the arrivals")
     for number in range(0, 40, 4):
-        _wav(service.folder / f"{number % 5}/mix {number}.wav", frames=1000 + number)
+        write_wav(service.folder / f"{number % 5}/mix {number}.wav", frames=1000 + number)
         expected[f"{number % 5}/mix {number}.wav"] += 1
     for number in range(1, 40, 4):
         path = service.folder / f"{number % 5}/mix {number}.wav"

@@ -20,8 +20,8 @@ from tests.bounces import RATE_HZ, render
 from tests.crash import scene as scenes
 from tests.crash.scene import SERVICE, WORKER, Expected, Scene, Zygote, gather
 from tests.crash.steps import FULL
-from tests.service.conftest import wait_until
 from tests.support import require
+from tests.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -22,7 +22,7 @@ from tests.daw.sets import noise_24, read_24, session, write_24, write_set
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.service.conftest import Child, Studio
+    from tests.watch_service import Child, Studio
 
 START_FRAMES = 96_123
 LENGTH_FRAMES = 50_001

@@ -21,8 +21,10 @@ from bridge.daw import ardour
 from bridge.daw.session import Clip, Session, SoundFile, Track
 from tests.daw.headless import PRESET, PRESET_ID
 from tests.daw.sets import noise_24, read_24, write_24
-from tests.service.conftest import Studio, wait_until, write_tiny_model
 from tests.support import ROOT, require
+from tests.tiny_model import write_tiny_model
+from tests.waiting import wait_until
+from tests.watch_service import Studio
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from tests.service.conftest import Child, Studio
+    from tests.watch_service import Child, Studio
 
 RATE_HZ = 44_100
 

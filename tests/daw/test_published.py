@@ -23,8 +23,8 @@ from bridge.config import Settings
 from bridge.daw.formats import FORMATS
 from bridge.service import Engine
 from tests.bounces import render
+from tests.daw.dawproject_reader import places, project, schema
 from tests.support import GOLDEN, require
-from tests.unit.test_daw_dawproject import places, project, schema
 
 if TYPE_CHECKING:
     from bridge.worker.client import Worker

@@ -23,14 +23,15 @@ from bridge.chain import preset as presets
 from bridge.intake.names import legal_name
 from tests.bounces import music
 from tests.daw.sets import read_24
-from tests.service.conftest import Studio, write_tiny_model
 from tests.support import ROOT, require
+from tests.tiny_model import write_tiny_model
+from tests.watch_service import Studio
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from bridge.worker.client import Worker
-    from tests.service.conftest import Child
+    from tests.watch_service import Child
 
 SCRIPT = ROOT / "examples" / "daw" / "reaper" / "stembridge_stems.lua"
 FAKE = Path(__file__).parent / "reaper_fake"

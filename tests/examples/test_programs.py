@@ -12,8 +12,10 @@ import pytest
 
 from tests.bounces import render, time_reference_of
 from tests.daw.sets import read_24
-from tests.service.conftest import PATIENCE_S, Child, Studio, write_tiny_model
 from tests.support import ROOT
+from tests.tiny_model import write_tiny_model
+from tests.waiting import PATIENCE_S
+from tests.watch_service import Child, Studio
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -35,8 +35,9 @@ from bridge.service import Engine
 from bridge.work import Tally
 from bridge.worker.client import Worker
 from tests.bounces import RATE_HZ, music, render, wav_bytes
-from tests.service.conftest import PATIENCE_S, Studio, wait_until
 from tests.support import ROOT, require
+from tests.waiting import PATIENCE_S, wait_until
+from tests.watch_service import Studio
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from bridge.chain.hosted import Plugin
-    from tests.service.conftest import Studio
+    from tests.watch_service import Studio
 
 ROOT = Path("/bounces")
 HEAD = "schema: 2\n"

@@ -23,11 +23,10 @@ import soundfile
 
 from bridge.intake.scan import is_bounce_name
 from bridge.ledger.states import State
-from tests.service.test_watch import sha256
-from tests.support import GOLDEN, ROOT, require
+from tests.support import GOLDEN, ROOT, require, sha256
 
 if TYPE_CHECKING:
-    from tests.service.conftest import Studio
+    from tests.watch_service import Studio
 
 LONGEST_S = 20.0  # for one file
 MOST_BYTES = 2 << 30  # of the service and its worker together

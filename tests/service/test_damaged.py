@@ -13,15 +13,15 @@ from bridge.chain import preset as presets
 from bridge.ledger.states import State
 from bridge.work import Tally
 from tests.bounces import music, render, wav_bytes
-from tests.service.conftest import wait_until
-from tests.service.test_watch import sha256
+from tests.support import sha256
+from tests.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from bridge.ledger.states import Job
-    from tests.service.conftest import Serving, Studio
+    from tests.watch_service import Serving, Studio
 
 ACCEPTING = "schema: 1\nsummary: takes what is damaged\n{}bounce: {{{}: true}}\n"
 

@@ -20,15 +20,15 @@ from bridge.ledger.states import State
 from bridge.publish import STAGING
 from bridge.watch import Tally
 from tests.bounces import RATE_HZ, render
-from tests.service.conftest import Studio, wait_until
-from tests.support import ROOT, require
-from tests.unit.test_disk import place_left
+from tests.support import ROOT, place_left, require
+from tests.waiting import wait_until
+from tests.watch_service import Studio
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from tests.service.conftest import Child, Serving
+    from tests.watch_service import Child, Serving
 
 resource = pytest.importorskip("resource", reason="needs limits of processes, and mounts")
 

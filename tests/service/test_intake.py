@@ -10,12 +10,9 @@ import struct
 import threading
 import time
 from collections import Counter
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pytest
-import soundfile
 from watchdog.utils import BaseThread
 
 from bridge.intake import settle
@@ -24,56 +21,11 @@ from bridge.intake.settle import Reason
 from bridge.intake.watcher import Hint, Kind, Native, Polling, Watcher
 from bridge.ledger.states import Recipe
 from bridge.ledger.store import Ledger
+from tests.service.intake_service import FAST, Service, unpatched_header, write_wav
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
-
-# Shorter than the product's, so that the tests are; the order between them is the same.
-FAST = settle.SettleTimes(riff_quiet_s=0.1, quiet_s=0.3)
-
-
-@dataclass
-class Service:
-    """An intake in its own thread, and what it handed on."""
-
-    folder: Path
-    settled: list[Settled] = field(default_factory=list)
-    arrived_s: list[float] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
-    stop: threading.Event = field(default_factory=threading.Event)
-    intake: Intake | None = None
-    thread: threading.Thread | None = None
-
-    def start(self, **options: object) -> Service:
-        given: dict[str, object] = {"times": FAST, "polling_times": FAST, "rescan_s": 60.0}
-        given |= {"known": lambda *_: False, "output_dirs": [self.folder / "Stems"]} | options
-        self.intake = Intake(
-            self.folder,
-            on_settled=self._take,
-            warn=self.warnings.append,
-            **given,  # type: ignore[arg-type]
-        )
-        self.thread = threading.Thread(target=self.intake.run, args=(self.stop,))
-        self.thread.start()
-        assert self.intake.wait_idle(10)
-        return self
-
-    def _take(self, settled: Settled) -> None:
-        self.arrived_s.append(time.monotonic())
-        self.settled.append(settled)
-
-    def names(self) -> list[str]:
-        return [settled.path.relative_to(self.folder).as_posix() for settled in self.settled]
-
-    def wait_for(self, count: int, timeout_s: float = 10.0) -> None:
-        wait_until(lambda: len(self.settled) >= count, timeout_s)
-
-    def end(self) -> None:
-        self.stop.set()
-        if self.thread is not None:
-            self.thread.join(10)
-            assert not self.thread.is_alive()
 
 
 def wait_until(condition: Callable[[], bool], timeout_s: float = 10.0) -> None:
@@ -92,22 +44,12 @@ def service(tmp_path: Path) -> Iterator[Service]:
     service.end()
 
 
-def _wav(path: Path, frames: int = 480) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    soundfile.write(path, np.full(frames, 0.25, np.float32), 48000, subtype="PCM_24")
-    return path
-
-
-def _unpatched_header() -> bytes:
-    return b"RIFF" + struct.pack("<I", 36) + b"WAVEfmt " + bytes(28)
-
-
 def test_a_close_is_acted_on_at_once(service: Service) -> None:
     """Under the product's own times: 0.5 s is the promise, an event takes milliseconds."""
     service.start(times=settle.LOCAL)
     delays_s = []
     for number in range(10):
-        _wav(service.folder / f"mix {number}.wav")
+        write_wav(service.folder / f"mix {number}.wav")
         closed_s = time.monotonic()
         service.wait_for(number + 1)
         delays_s.append(service.arrived_s[-1] - closed_s)
@@ -118,21 +60,21 @@ def test_a_close_is_acted_on_at_once(service: Service) -> None:
 
 def test_a_rename_just_before_does_not_hold_a_close_back(service: Service, tmp_path: Path) -> None:
     """watchdog's own pause for the other half of a rename is 0.5 s, and blocks what follows."""
-    _wav(service.folder / "old.wav")
+    write_wav(service.folder / "old.wav")
     service.start(times=settle.LOCAL)
     service.wait_for(1)
     (service.folder / "old.wav").rename(tmp_path / "elsewhere.wav")
-    _wav(service.folder / "new.wav")
+    write_wav(service.folder / "new.wav")
     closed_s = time.monotonic()
     service.wait_for(2)
     assert service.arrived_s[-1] - closed_s < 0.3
 
 
 def test_what_was_there_before_and_in_sub_folders_is_found(service: Service) -> None:
-    _wav(service.folder / "a.wav")
-    _wav(service.folder / "Song 1" / "Ünï cöde.wav")
+    write_wav(service.folder / "a.wav")
+    write_wav(service.folder / "Song 1" / "Ünï cöde.wav")
     (service.folder / "b.flac").write_bytes(b"fLaC not really")
-    _wav(service.folder / "Stems" / "a" / "a - vocals.wav")
+    write_wav(service.folder / "Stems" / "a" / "a - vocals.wav")
     service.start()
     service.wait_for(3)
     reasons = dict(zip(service.names(), (s.reason for s in service.settled), strict=True))
@@ -150,7 +92,7 @@ def test_nothing_is_handed_on_while_it_is_rendered(service: Service) -> None:
     service.start()
     path = service.folder / "render.wav"
     with path.open("wb", buffering=0) as file:
-        file.write(_unpatched_header())
+        file.write(unpatched_header())
         for _ in range(20):
             file.write(bytes(4096))
             time.sleep(0.04)  # longer in all than quiet_s
@@ -166,7 +108,7 @@ def test_a_render_that_is_closed_unfinished_waits_and_is_then_left_to_the_probe(
     service: Service,
 ) -> None:
     service.start()
-    (service.folder / "cut.wav").write_bytes(_unpatched_header() + bytes(4096))
+    (service.folder / "cut.wav").write_bytes(unpatched_header() + bytes(4096))
     closed_s = time.monotonic()
     service.wait_for(1)
     assert service.settled[0].reason is Reason.QUIET
@@ -175,11 +117,11 @@ def test_a_render_that_is_closed_unfinished_waits_and_is_then_left_to_the_probe(
 
 def test_a_render_over_the_same_name_is_handed_on_again(service: Service) -> None:
     service.start()
-    path = _wav(service.folder / "mix.wav", frames=100)
+    path = write_wav(service.folder / "mix.wav", frames=100)
     service.wait_for(1)
-    _wav(path, frames=200)
+    write_wav(path, frames=200)
     service.wait_for(2)
-    newer = _wav(service.folder / ".render.wav", frames=200)  # same size, moved over it
+    newer = write_wav(service.folder / ".render.wav", frames=200)  # same size, moved over it
     newer.rename(path)
     service.wait_for(3)
     assert service.names() == ["mix.wav"] * 3
@@ -188,12 +130,12 @@ def test_a_render_over_the_same_name_is_handed_on_again(service: Service) -> Non
 
 def test_downloads_count_when_they_get_their_name(service: Service, tmp_path: Path) -> None:
     service.start()
-    partial = _wav(tmp_path / "x.wav").rename(service.folder / "mix.wav.part")
+    partial = write_wav(tmp_path / "x.wav").rename(service.folder / "mix.wav.part")
     time.sleep(0.15)
     assert not service.settled
     partial.rename(service.folder / "mix.wav")
     service.wait_for(1)
-    _wav(tmp_path / "y.wav").rename(service.folder / "moved in.wav")
+    write_wav(tmp_path / "y.wav").rename(service.folder / "moved in.wav")
     service.wait_for(2)
     assert service.names() == ["mix.wav", "moved in.wav"]
     assert {settled.reason for settled in service.settled} == {Reason.CLOSED}
@@ -201,20 +143,20 @@ def test_downloads_count_when_they_get_their_name(service: Service, tmp_path: Pa
 
 def test_folders_that_come_and_go_are_followed(service: Service, tmp_path: Path) -> None:
     service.start()
-    _wav(tmp_path / "album" / "disc 1" / "a.wav")
+    write_wav(tmp_path / "album" / "disc 1" / "a.wav")
     (tmp_path / "album").rename(service.folder / "album")
     service.wait_for(1)
-    _wav(service.folder / "new" / "deep" / "b.wav")  # folders made a moment before the file
+    write_wav(service.folder / "new" / "deep" / "b.wav")  # folders made a moment before the file
     service.wait_for(2)
     assert sorted(service.names()) == ["album/disc 1/a.wav", "new/deep/b.wav"]
     shutil.move(service.folder / "new", tmp_path / "new")
-    _wav(service.folder / "new" / "deep" / "b.wav", frames=99)  # another folder of that name
+    write_wav(service.folder / "new" / "deep" / "b.wav", frames=99)  # another folder of that name
     service.wait_for(3)
     assert service.names()[2] == "new/deep/b.wav"
 
 
 def test_a_thousand_files_at_once_are_handed_on_once_each(service: Service) -> None:
-    source = _wav(service.folder.parent / "source.wav")
+    source = write_wav(service.folder.parent / "source.wav")
     service.start(rescan_s=0.2)  # walks run beside the events and must not hand on twice
     names = [f"{number % 7}/mix {number}.wav" for number in range(1000)]
     for folder in range(7):
@@ -241,7 +183,7 @@ def test_work_does_not_grow_with_the_square_of_the_files(tmp_path: Path) -> None
 
 
 def test_what_the_ledger_knows_is_not_handed_on_and_a_change_of_it_is(service: Service) -> None:
-    paths = [_wav(service.folder / name) for name in ("a.wav", "b.wav")]
+    paths = [write_wav(service.folder / name) for name in ("a.wav", "b.wav")]
     recipe = Recipe("stems", "h", "m", "1", service.folder / "Stems")
     ledger = Ledger(service.folder.parent / "ledger.sqlite")
     status = paths[0].stat()
@@ -260,7 +202,7 @@ def test_what_the_ledger_knows_is_not_handed_on_and_a_change_of_it_is(service: S
     service.start(known=known)
     service.wait_for(1)
     assert service.names() == ["b.wav"]
-    _wav(paths[0], frames=77)
+    write_wav(paths[0], frames=77)
     service.wait_for(2)
     assert service.names() == ["b.wav", "a.wav"]
     ledger.close()
@@ -270,11 +212,11 @@ def test_our_own_stems_are_not_taken_in_even_while_they_are_copied(service: Serv
     """The stems arrive, closed and complete, before the manifest that tells whose they are."""
     service.start()
     copy = service.folder / "mix"
-    _wav(copy / "mix - vocals.wav")
-    _wav(copy / "mix - accompaniment.wav")
+    write_wav(copy / "mix - vocals.wav")
+    write_wav(copy / "mix - accompaniment.wav")
     time.sleep(FAST.quiet_s / 3)
     (copy / "manifest.json").write_text(json.dumps({"generator": "stembridge 0.1.0"}))
-    _wav(service.folder / "other" / "other - take 2.wav")  # only named alike
+    write_wav(service.folder / "other" / "other - take 2.wav")  # only named alike
     service.wait_for(1)
     time.sleep(2 * FAST.quiet_s)
     assert service.names() == ["other/other - take 2.wav"]
@@ -282,7 +224,7 @@ def test_our_own_stems_are_not_taken_in_even_while_they_are_copied(service: Serv
 
 def test_polling_finds_and_settles_without_events(service: Service) -> None:
     service.start(polling=True, polling_s=0.05)
-    _wav(service.folder / "mix.wav")
+    write_wav(service.folder / "mix.wav")
     service.wait_for(1)
     assert service.settled[0].reason is Reason.COMPLETE
     assert service.warnings == []
@@ -295,7 +237,7 @@ def test_a_lost_event_is_made_up_for_by_the_next_walk(service: Service) -> None:
             return []
 
     service.start(notifier=Deaf, rescan_s=0.1)
-    _wav(service.folder / "mix.wav")
+    write_wav(service.folder / "mix.wav")
     service.wait_for(1)
     assert service.names() == ["mix.wav"]
 
@@ -307,7 +249,7 @@ def test_without_events_it_warns_once_and_polls(service: Service, error: Excepti
             raise error
 
     service.start(notifier=Refusing, polling_s=0.05)
-    _wav(service.folder / "mix.wav")
+    write_wav(service.folder / "mix.wav")
     service.wait_for(1)
     assert len(service.warnings) == 1
     assert str(service.folder) in service.warnings[0]
@@ -332,14 +274,14 @@ def test_a_notifier_that_dies_is_replaced_by_polling(service: Service, victim: s
         threads["reader"] = next(value for value in held if isinstance(value, BaseThread))
     threads[victim].stop()
     threads[victim].join()
-    _wav(service.folder / "mix.wav")
+    write_wav(service.folder / "mix.wav")
     service.wait_for(1)
     wait_until(lambda: len(service.warnings) == 1)
     assert "stopped sending" in service.warnings[0]
 
 
 def test_a_folder_that_is_removed_and_comes_back_is_watched_again(service: Service) -> None:
-    _wav(service.folder / "a.wav")
+    write_wav(service.folder / "a.wav")
     service.start(rescan_s=0.05)
     service.wait_for(1)
     away = service.folder.with_name("unplugged")
@@ -351,12 +293,12 @@ def test_a_folder_that_is_removed_and_comes_back_is_watched_again(service: Servi
     wait_until(lambda: service.intake is not None and not service.intake.missing)
     time.sleep(0.2)
     assert service.names() == ["a.wav"]  # the same file: its absence meant nothing
-    _wav(service.folder / "b.wav")
+    write_wav(service.folder / "b.wav")
     service.wait_for(2)
     assert service.settled[1].reason is Reason.CLOSED  # events work again
     shutil.rmtree(service.folder)
     wait_until(lambda: service.intake is not None and service.intake.missing)
-    _wav(service.folder / "c.wav")
+    write_wav(service.folder / "c.wav")
     service.wait_for(3)
 
 
@@ -467,7 +409,7 @@ def test_growth_after_a_close_waits_for_the_next_close(tmp_path: Path) -> None:
     """Some writers close and open the file again: only an unchanged header holds it back here."""
     path = tmp_path / "mix.wav"
     script = {
-        51.0: [_write(path, _unpatched_header(), Kind.CLOSED)],
+        51.0: [_write(path, unpatched_header(), Kind.CLOSED)],
         52.0: [_write(path, bytes(1000), Kind.CHANGED)],
         54.5: [_write(path, bytes(1000), Kind.CHANGED)],
     }
@@ -496,7 +438,7 @@ def test_a_header_that_is_patched_without_a_close_is_noticed_soon(tmp_path: Path
             file.write(struct.pack("<I", path.stat().st_size - 8))
         return Hint(Kind.CHANGED, tmp_path / "something else.txt")  # the file itself: no hint
 
-    script = {51.0: [_write(path, _unpatched_header() + bytes(500), Kind.CHANGED)], 52.3: [patch]}
+    script = {51.0: [_write(path, unpatched_header() + bytes(500), Kind.CHANGED)], 52.3: [patch]}
     settled = _play(tmp_path, script, until_s=70.0)
     assert [found.reason for _, found in settled] == [Reason.COMPLETE]
     assert settled[0][0] <= 52.3 + 2 * settle.LOCAL.riff_quiet_s + 0.1

@@ -24,7 +24,7 @@ from bridge.ledger.store import Ledger
 from bridge.processes import Process
 from bridge.publish import MANIFEST, STAGING, publish, publishing, staging
 from bridge.upkeep import Upkeep
-from tests.service.test_ledger import FOLDER, OTHER_RECIPE, RECIPE, Clock
+from tests.service.ledger_values import FOLDER, OTHER_RECIPE, RECIPE, Clock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

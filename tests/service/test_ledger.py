@@ -24,26 +24,14 @@ from bridge.ledger import database
 from bridge.ledger.recover import recover
 from bridge.ledger.states import MAX_ATTEMPTS, Recipe, State
 from bridge.ledger.store import Ledger
+from tests.service.ledger_values import FOLDER, OTHER_RECIPE, RECIPE, Clock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from bridge.ledger.states import Job
 
-FOLDER = Path("/watched")
-RECIPE = Recipe("stems", "hash-1", "spleeter-2stems", "1", Path("/watched/Stems"))
 OWNER = "a service"
-OTHER_RECIPE = Recipe("karaoke", "hash-2", "spleeter-2stems", "1", Path("/watched/Stems"))
-
-
-class Clock:
-    """Wall clock that moves when told."""
-
-    def __init__(self) -> None:
-        self.now_s = 1_000_000.0
-
-    def __call__(self) -> float:
-        return self.now_s
 
 
 @pytest.fixture

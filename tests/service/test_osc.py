@@ -22,13 +22,14 @@ from bridge.ledger.states import State
 from bridge.ledger.store import Ledger
 from bridge.osc.control import Control, listening
 from tests.bounces import render
-from tests.service.conftest import PATIENCE_S, Serving, wait_until
 from tests.support import require
+from tests.waiting import PATIENCE_S, wait_until
+from tests.watch_service import Serving
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tests.service.conftest import Child, Studio
+    from tests.watch_service import Child, Studio
 
 LATER = time.time() + 1e8
 GARBAGE = {

@@ -22,7 +22,7 @@ from tests.support import ROOT, require
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.service.conftest import Studio
+    from tests.watch_service import Studio
 
 SOURCE = ROOT / "tests" / "plugins" / "aborts_at_96k.c"
 

@@ -14,13 +14,14 @@ from bridge.chain import preset as presets
 from bridge.reload import changes
 from bridge.service import Engine
 from tests.bounces import render
-from tests.service.conftest import Studio, wait_until
+from tests.waiting import wait_until
+from tests.watch_service import Studio
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from tests.service.conftest import Child, Serving
+    from tests.watch_service import Child, Serving
 
 
 @pytest.fixture

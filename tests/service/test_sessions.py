@@ -16,7 +16,7 @@ from bridge.intake.claim import identify
 from bridge.ledger.states import State
 from bridge.service import Engine
 from tests.bounces import RATE_HZ, music, render, wav_bytes
-from tests.service.conftest import Studio
+from tests.watch_service import Studio
 
 FRAMES = 5001
 START_FRAMES = 96_123

@@ -14,13 +14,13 @@ import pytest
 from bridge.ledger.states import State
 from bridge.publish import STAGING
 from tests.bounces import RATE_HZ, render
-from tests.service.conftest import wait_until
-from tests.service.test_watch import check_each_done_once
+from tests.waiting import wait_until
+from tests.watch_service import check_each_done_once
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.service.conftest import Child, Studio
+    from tests.watch_service import Child, Studio
 
 
 def begun(child: Child) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import time
 from collections import Counter
@@ -15,15 +14,15 @@ import soundfile
 from bridge.intake import watcher
 from bridge.ledger.states import State
 from tests.bounces import BAD, SHORT_FRAMES, music, render, time_reference_of, wav_bytes
-from tests.service.conftest import wait_until
-from tests.support import require
+from tests.support import require, sha256
+from tests.waiting import wait_until
+from tests.watch_service import check_each_done_once
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from bridge.ledger.states import Job
-    from tests.service.conftest import Child, Serving, Studio
+    from tests.watch_service import Child, Serving, Studio
 
 MANIFEST_KEYS = {
     *("source", "stems", "gain_db", "null_residual_dbfs"),
@@ -39,10 +38,6 @@ FORMATS = {
     "float 96": (96_000, "FLOAT", 2, 70_000, 2**32 + 5),
     "no time": (48_000, "PCM_24", 2, 30_000, None),
 }
-
-
-def sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def test_bounces_come_back_as_aligned_stems(studio: Studio, start: Callable[..., Child]) -> None:
@@ -131,21 +126,6 @@ def drop_at_once(studio: Studio, count: int) -> set[str]:
     for part in sorted(aside.iterdir()):
         part.rename(studio.folder / part.name)
     return names
-
-
-def check_each_done_once(studio: Studio, names: set[str]) -> None:
-    """The ledger has one job for each, and each set says which bounce it is of."""
-    jobs = studio.jobs()
-    assert Counter(job.source_path.as_posix() for job in jobs) == Counter(names)
-    assert {job.state for job in jobs} == {State.DONE}
-    assert {job.attempts for job in jobs} == {1}
-    places = studio.published()
-    sources = Counter(studio.manifest(place)["source"]["path"] for place in places)
-    assert sources == Counter(str(studio.folder / name) for name in names)
-    for place in places:
-        source = studio.manifest(place)["source"]
-        assert place == source["path"][len(str(studio.folder)) + 1 : -len(".wav")]
-    studio.check_complete()
 
 
 def test_a_hundred_files_at_once_are_done_once_each(

@@ -16,13 +16,13 @@ from bridge.ledger.states import State
 from bridge.publish import STAGING
 from bridge.watch import Tally
 from tests.bounces import RATE_HZ, SHORT_FRAMES, music, render
-from tests.service.test_watch import sha256
+from tests.support import sha256
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from tests.service.conftest import Child, Studio
+    from tests.watch_service import Child, Studio
 
 
 def touch(path: Path) -> None:

@@ -32,8 +32,9 @@ from bridge.worker.client import Worker
 from bridge.worker.model_order import ModelOrder
 from bridge.worker.order import Order
 from tests.bounces import BAD, RATE_HZ, render
-from tests.service.conftest import Studio, wait_until
 from tests.support import ROOT
+from tests.waiting import wait_until
+from tests.watch_service import Studio
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

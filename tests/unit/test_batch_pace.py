@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,11 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.batch.pace import Left, Pace, spoken
-from bridge.batch.plan import Item, Standing
 from bridge.batch.progress import Line, Progress, Stand
 from bridge.cli.board import overview, visible
-from bridge.intake.scan import Found
-from bridge.ledger.states import Recipe
+from tests.unit.batch_items import RECIPE, item
 
 FAST, SLOW, NEW = ("fast", "p"), ("slow", "p"), ("new", "p")
 
@@ -84,14 +82,6 @@ def test_an_estimate_is_a_time(left: list[Left], hands: int) -> None:
 )
 def test_times_are_told_as_exactly_as_they_are_known(seconds: float, text: str) -> None:
     assert spoken(seconds) == text
-
-
-RECIPE = Recipe("stems", "p", "fast", "v", Path("/Export/Stems"))
-
-
-def item(name: str) -> Item:
-    place = PurePosixPath(name).with_suffix("")
-    return Item(Found(Path("/Export") / name, 1, 1), Path(name), RECIPE, place, Standing.NEW)
 
 
 def job(name: str) -> Any:

@@ -14,7 +14,7 @@ from rich.console import Console
 from bridge.batch.pace import Pace
 from bridge.batch.progress import Progress
 from bridge.cli import board
-from tests.unit.test_batch_pace import RECIPE, item
+from tests.unit.batch_items import RECIPE, item
 
 if TYPE_CHECKING:
     from bridge.batch.plan import Item

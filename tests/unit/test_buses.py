@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,19 +14,11 @@ from bridge.audio.chunks import read_chunk, read_layout
 from bridge.chain import preset as presets
 from bridge.errors import PluginError, PresetError
 from bridge.worker import mixing
-from tests.unit.test_loudness import ffmpeg_levels
-from tests.unit.test_pipeline import LSB, TIME_REFERENCE, Convert, bounce, music
-
-if TYPE_CHECKING:
-    from bridge.worker.client import Worker
+from tests.unit.conversion import LSB, TIME_REFERENCE, Convert, bounce, music
+from tests.unit.loudness_reference import ffmpeg_levels
 
 RATE_HZ = 44_100
 DB = {db: 10 ** (db / 20) for db in (-12, -6, -3, 3)}
-
-
-@pytest.fixture
-def convert(worker: Worker) -> Convert:
-    return Convert(worker)
 
 
 @pytest.fixture
@@ -250,7 +242,7 @@ def test_a_plugin_that_moves_sound_is_refused_before_anything_is_separated(
 ) -> None:
     """Every chain of the job is tried with an impulse, those of buses too."""
     from bridge.worker import pipeline
-    from tests.unit.test_pipeline import Here
+    from tests.unit.conversion import Here
 
     tried: list[tuple[Any, ...]] = []
 

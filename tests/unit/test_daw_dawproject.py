@@ -5,7 +5,6 @@ from __future__ import annotations
 import zipfile
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given, settings
@@ -15,16 +14,8 @@ from lxml import etree  # type: ignore[import-untyped]
 from bridge.daw import dawproject
 from bridge.daw.session import Clip, Marker, Session, SoundFile, Tempo, Track
 from bridge.errors import SessionError
+from tests.daw.dawproject_reader import places, project, schema
 from tests.daw.sets import session
-from tests.support import require
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-
-def schema(name: str) -> etree.XMLSchema:
-    folder = require.corpus().parent / "schemas" / "dawproject"
-    return etree.XMLSchema(etree.parse(folder / f"{name}.xsd"))
 
 
 @pytest.fixture(scope="module")
@@ -36,29 +27,6 @@ def written(made: Session, folder: Path) -> Path:
     path = folder / "session.dawproject"
     dawproject.write(made, path)
     return path
-
-
-def project(path: Path) -> etree._Element:
-    with zipfile.ZipFile(path) as archive:
-        assert archive.testzip() is None
-        assert archive.namelist() == ["project.xml", "metadata.xml"]
-        return etree.fromstring(archive.read("project.xml"))
-
-
-def places(root: etree._Element, rate_hz: int) -> Iterator[tuple[str, int, int, int, str]]:
-    """(name, start, length, offset, path) of every clip, in frames."""
-    for outer in root.iterfind("Arrangement/Lanes/Lanes/Clips/Clip"):
-        (inner,) = outer.iterfind("Clips/Clip")
-        (file,) = inner.iter("File")
-        assert outer.get("contentTimeUnit") == inner.get("contentTimeUnit") == "seconds"
-        assert float(inner.get("time")) == float(outer.get("playStart")) == 0
-        assert inner.get("duration") == outer.get("duration")
-        for fade in ("fadeInTime", "fadeOutTime"):
-            assert float(inner.get(fade)) == float(outer.get(fade)) == 0
-        times = (outer.get("time"), outer.get("duration"), inner.get("playStart"))
-        start, length, offset = (round(float(time) * rate_hz) for time in times)
-        assert file.get("external") == "true"
-        yield outer.get("name"), start, length, offset, file.get("path")
 
 
 NASTY = ['a "b" & <c>.wav', "don't `tick`.wav", "שלום.wav", "🎛️.wav", "x" * 200 + ".wav", "#1;.wav"]

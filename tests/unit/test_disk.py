@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from bridge.disk import check_space, disk_errors, job_bytes, refusal, reserve
 from bridge.errors import DiskFull, FileTooLarge, OutputBlocked, OutputError, StembridgeError
 from bridge.publish import STAGING, try_out
-from tests.support import require
+from tests.support import place_left, require
 
 MEANINGS: dict[str, type[OutputError]] = {
     **dict.fromkeys(("ENOSPC", "EDQUOT"), DiskFull),
@@ -89,11 +89,6 @@ def test_a_full_file_system_is_found_full(tmp_path: Path) -> None:
         with pytest.raises(DiskFull):
             try_out(place, 0)
         assert not (place / STAGING).exists()
-
-
-def place_left(place: Path) -> int:
-    free = os.statvfs(place)
-    return free.f_bavail * free.f_frsize
 
 
 @pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="needs posix_fallocate")

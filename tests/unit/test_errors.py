@@ -6,7 +6,7 @@ import importlib
 import inspect
 import pkgutil
 import re
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -14,6 +14,7 @@ import separator
 from bridge import errors as bridge_errors
 from bridge.errors import ModelError, ModelUnavailable, StembridgeError, UsageError, from_separation
 from separator import errors as separator_errors
+from tests.support import subclasses
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -22,15 +23,6 @@ TREES = [
     pytest.param(bridge_errors, StembridgeError, id="bridge"),
     pytest.param(separator_errors, separator_errors.SeparatorError, id="separator"),
 ]
-
-
-Error = TypeVar("Error", bound=Exception)
-
-
-def subclasses(root: type[Error]) -> list[type[Error]]:
-    """The class and everything below it."""
-    below: list[type[Error]] = root.__subclasses__()
-    return [root, *(found for child in below for found in subclasses(child))]
 
 
 def drawn(module: ModuleType) -> dict[str, str | None]:

@@ -17,11 +17,10 @@ import torch
 import separator
 from separator.separator import Separator
 from tests.support import require, snr_db
+from tests.unit.golden_files import DEMUCS_V1, DEMUCS_V2
 
 LEAST_SNR_DB = 80.0  # the bound that the project states for float32
 ARCHITECTURES = {"Demucs": "demucs-v2", "ConvTasNet": "conv-tasnet"}  # of bare state dicts
-V1 = ("demucs_v1", "tasnet_v1")
-V2 = ("demucs_v2", "demucs_v2_noresample", "demucs_v2_normalized", "tasnet_v2")
 
 
 def check(ours: Separator, arrays: Path) -> None:
@@ -35,14 +34,14 @@ def check(ours: Separator, arrays: Path) -> None:
         assert snr >= LEAST_SNR_DB, source
 
 
-@pytest.mark.parametrize("name", V1)
+@pytest.mark.parametrize("name", DEMUCS_V1)
 def test_a_file_of_version_1_says_all_itself(name: str) -> None:
     ours = separator.load_checkpoint(require.golden(f"demucs_v1/{name}.th"))
     assert ours.sources == ("drums", "bass", "other", "vocals")
     check(ours, require.golden(f"demucs_v1/{name}.npz"))
 
 
-@pytest.mark.parametrize("name", V2)
+@pytest.mark.parametrize("name", DEMUCS_V2)
 def test_a_state_dict_of_version_2_with_its_arguments(name: str) -> None:
     about = json.loads(require.golden(f"demucs_v2/{name}.json").read_text())
     ours = separator.load_checkpoint(

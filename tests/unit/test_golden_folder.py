@@ -5,7 +5,13 @@ from __future__ import annotations
 import json
 
 from tests.support import require
-from tests.unit import test_golden_demucs, test_golden_hybrid, test_golden_spleeter
+from tests.unit.golden_files import (
+    DEMUCS_V1,
+    DEMUCS_V2,
+    HYBRID,
+    SPLEETER_2_STEMS,
+    SPLEETER_MORE_STEMS,
+)
 
 CHECKPOINTS = {".th", ".safetensors"}
 NO_MODEL_YET = {"modern"}  # RoFormers and MDX23C: no model of this version reads them
@@ -13,13 +19,13 @@ NO_MODEL_YET = {"modern"}  # RoFormers and MDX23C: no model of this version read
 
 def compared() -> set[str]:
     """Every output that a test compares with, and every checkpoint that one loads."""
-    spleeter = (*test_golden_spleeter.TWO_STEMS, *test_golden_spleeter.MORE_STEMS)
+    spleeter = (*SPLEETER_2_STEMS, *SPLEETER_MORE_STEMS)
     found = {f"spleeter/{name}.npz" for name in spleeter}
-    found |= {f"demucs_v1/{name}.{end}" for name in test_golden_demucs.V1 for end in ("npz", "th")}
-    for name in test_golden_demucs.V2:
+    found |= {f"demucs_v1/{name}.{end}" for name in DEMUCS_V1 for end in ("npz", "th")}
+    for name in DEMUCS_V2:
         about = json.loads(require.golden(f"demucs_v2/{name}.json").read_text())
         found |= {f"demucs_v2/{name}.npz", f"demucs_v2/{about['checkpoint']}"}
-    for folder, name, checkpoint_name in test_golden_hybrid.FILES:
+    for folder, name, checkpoint_name in HYBRID:
         found |= {f"{folder}/{name}.npz", f"{folder}/{checkpoint_name}"}
     return found | {"real/htdemucs.npz", "real/spleeter_2stems.npz"}
 

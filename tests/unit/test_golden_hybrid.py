@@ -18,21 +18,12 @@ import torch
 import separator
 from separator.models.htdemucs import HTDemucs, HTDemucsConfig
 from tests.support import GOLDEN, require, snr_db
+from tests.unit.golden_files import HYBRID
 
 LEAST_SNR_DB = 80.0  # the bound that the project states for float32
 LEAST_HALF_SNR_DB = 40.0  # ... and for weights kept in half precision
 LEAST_REAL_SNR_DB = 70.0  # ... through the whole chunked path
 
-# Folder, arrays and checkpoint.
-FILES = (
-    ("demucs_v3", "demucs_v3_time", "demucs_v3_time-9e5249a3.th"),
-    ("demucs_v3", "hdemucs_v3", "hdemucs_v3-12fed0f4.th"),
-    ("demucs_v4", "hdemucs_mmi", "hdemucs_mmi.safetensors"),
-    ("demucs_v4", "htdemucs", "htdemucs.safetensors"),
-    ("demucs_v4", "htdemucs", "htdemucs-9b4493cf.th"),
-    ("demucs_v4", "htdemucs_6s", "htdemucs_6s.safetensors"),
-    ("demucs_v4", "htdemucs_nobottom", "htdemucs_nobottom.safetensors"),
-)
 HALF = {"htdemucs-9b4493cf.th"}
 RELEASED = {
     "sources": ["drums", "bass", "other", "vocals"],
@@ -42,7 +33,7 @@ RELEASED = {
 }
 
 
-@pytest.mark.parametrize(("folder", "name", "checkpoint"), FILES)
+@pytest.mark.parametrize(("folder", "name", "checkpoint"), HYBRID)
 def test_a_released_format_gives_the_official_output(
     folder: str, name: str, checkpoint: str
 ) -> None:

@@ -19,11 +19,10 @@ import torch
 import separator
 from separator.separator import Separator
 from tests.support import GOLDEN, require, snr_db
+from tests.unit.golden_files import SPLEETER_2_STEMS, SPLEETER_MORE_STEMS
 
 SPLEETER = GOLDEN / "spleeter"
 LEAST_SNR_DB = 80.0
-TWO_STEMS = ("2stems", "2stems-16kHz", "2stems-mwf")
-MORE_STEMS = ("4stems", "4stems-average", "5stems")
 
 
 @cache
@@ -56,7 +55,7 @@ def check(ours: Separator, audio: np.ndarray, file: Path) -> None:
         assert snr >= LEAST_SNR_DB, source
 
 
-@pytest.mark.parametrize("name", TWO_STEMS)
+@pytest.mark.parametrize("name", SPLEETER_2_STEMS)
 def test_tiny_networks_equal_the_official_result(name: str) -> None:
     config = SPLEETER / f"{name}.json"
     wiener = json.loads(config.read_text())["golden"]["mwf"]
@@ -64,7 +63,7 @@ def test_tiny_networks_equal_the_official_result(name: str) -> None:
     check(ours, mix(SPLEETER / "mix.flac"), SPLEETER / f"{name}.npz")
 
 
-@pytest.mark.parametrize("name", MORE_STEMS)
+@pytest.mark.parametrize("name", SPLEETER_MORE_STEMS)
 def test_more_stems_equal_the_official_result(name: str) -> None:
     ours = separator.load(SPLEETER / f"{name}.json", residual="off")
     check(ours, mix(SPLEETER / "mix.flac"), require.golden(f"spleeter/{name}.npz"))

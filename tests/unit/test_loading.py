@@ -18,7 +18,7 @@ from separator.version import model_version
 from separator.weights.entries import Member
 from separator.weights.store import Store
 from tests.support import GOLDEN
-from tests.unit.test_weights_store import of_files
+from tests.unit.weight_archives import of_files
 from tests.unit.weights_server import Server
 
 TINY = GOLDEN / "demucs_v1" / "demucs_v1.th"

@@ -14,7 +14,7 @@ from bridge import log
 from bridge.audience import Everyone
 from bridge.ledger.states import Job, Recipe, State
 from bridge.log import FILE, Log
-from tests.service.conftest import Heard
+from tests.watch_service import Heard
 
 RECIPE = Recipe("stems", "h", "m", "v", Path("/watched/Stems"))
 

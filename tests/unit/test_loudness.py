@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
-import subprocess
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,7 +13,8 @@ from hypothesis import strategies as st
 
 from bridge.chain.loudness import Loudness, channel_weights
 from bridge.chain.meter import Meter
-from tests.support import GOLDEN, require
+from tests.support import GOLDEN
+from tests.unit.loudness_reference import ffmpeg_levels, sine
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,29 +24,11 @@ if TYPE_CHECKING:
 MUSIC = GOLDEN / "real" / "audio_example.flac"
 
 
-def sine(level_dbfs: float, seconds: float, rate_hz: int, channels: int = 2) -> Audio:
-    frames = np.arange(round(seconds * rate_hz))
-    wave = 10 ** (level_dbfs / 20) * np.sin(2 * np.pi * 1000.0 / rate_hz * frames)
-    return np.tile(wave, (channels, 1)).astype(np.float32)
-
-
 def lufs(audio: Audio, rate_hz: float, block_frames: int = 65_536) -> float:
     meter = Loudness(rate_hz, len(audio))
     for start in range(0, audio.shape[1], block_frames):
         meter.add(audio[:, start : start + block_frames])
     return meter.integrated_lufs
-
-
-def ffmpeg_levels(path: Path) -> tuple[float, float]:
-    """(LUFS integrated, true peak in dBTP) of a file."""
-    log = ":print:file=-:key=lavfi.r128.I".replace(":print", "=print", 1)
-    command = [
-        require.program("ffmpeg", "ffmpeg"), "-hide_banner", "-nostats", "-i", str(path),
-        "-af", f"ebur128=peak=true:metadata=1,ametadata{log}", "-f", "null", "-",
-    ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    peak = re.findall(r"Peak:\s+(\S+) dBFS", done.stderr)[-1]
-    return float(re.findall(r"lavfi\.r128\.I=(\S+)", done.stdout)[-1]), float(peak)
 
 
 @pytest.mark.parametrize("rate_hz", [44_100, 48_000, 96_000])

@@ -17,7 +17,7 @@ from wavinfo import WavInfoReader  # type: ignore[import-untyped]
 
 from bridge.audio.chunks import read_layout
 from tests.support import require
-from tests.unit.test_pipeline import Convert
+from tests.unit.conversion import Convert
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -31,24 +31,16 @@ from tests.audio_files import chunk, ds64, fmt, riff, write
 from tests.bounces import music as tones
 from tests.metadata_files import acid, aiff_marks, cue, labels, smpl, with_aiff_chunks
 from tests.support import require
-from tests.unit.test_loudness import ffmpeg_levels
-from tests.unit.test_pipeline import TIME_REFERENCE, Convert, music
-from tests.unit.test_programme import METER_LU, ffmpeg
+from tests.unit.conversion import TIME_REFERENCE, Convert, music
+from tests.unit.loudness_reference import METER_LU, ffmpeg_levels, ffmpeg_programme
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from bridge.worker.client import Worker
 
 RATE_HZ = 44_100
 FRAMES = RATE_HZ // 2
 TRIMMING = "aligned: false\nchain: [{trim_silence: {pad_ms: 0}}]\noutput: {dither: none}"
-
-
-@pytest.fixture
-def convert(worker: Worker) -> Convert:
-    """See `tests.unit.test_pipeline`."""
-    return Convert(worker)
 
 
 def pcm(audio: np.ndarray) -> bytes:
@@ -207,7 +199,7 @@ def test_the_loudness_in_bext_is_that_of_each_stem(tmp_path: Path, convert: Conv
         assert stem["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
         found = WavInfoReader(str(path)).bext
         loudness, true_peak_dbtp = ffmpeg_levels(path)
-        theirs = ffmpeg(path)
+        theirs = ffmpeg_programme(path)
         assert found.version == 2
         assert found.loudness_value == pytest.approx(loudness, abs=METER_LU)
         assert found.max_true_peak == pytest.approx(true_peak_dbtp, abs=0.2)

@@ -15,7 +15,7 @@ from bridge.errors import (
     StembridgeError,
 )
 from bridge.pause import FIRST_WAIT_S, LONGEST_WAIT_S, Pause, Stopped
-from tests.service.conftest import Heard
+from tests.watch_service import Heard
 
 if TYPE_CHECKING:
     from collections.abc import Callable

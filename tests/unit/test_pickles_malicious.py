@@ -20,19 +20,9 @@ import torch
 
 import separator
 from separator.errors import BadCheckpoint, UnsafePickle
+from tests.malicious_pickles import MAGIC, Calls
 
-MAGIC = (0x1950A86A20F9469CFC6C).to_bytes(10, "little")
 CONTAINERS = ("zip", "stream", "notes of a stream", "v1 tuple", "v3 dict", "state")
-
-
-class Calls:
-    """Pickles to a call of a function with arguments."""
-
-    def __init__(self, function: object, *arguments: object, state: object = None) -> None:
-        self.parts = (function, arguments) if state is None else (function, arguments, state)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return self.parts
 
 
 class HTDemucs:

@@ -7,101 +7,21 @@ from __future__ import annotations
 
 import json
 import subprocess
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
-import soxr
 
-import separator
 from bridge import errors
-from bridge.audio.bext import Bext
-from bridge.audio.chunks import Chunk
-from bridge.audio.encode import StemWriter
 from bridge.chain import preset as presets
-from bridge.chain.preset import Preset
-from bridge.config import Settings
-from bridge.service import Engine
 from bridge.worker import pipeline
-from bridge.worker.client import Worker
-from bridge.worker.stopwatch import Stopwatch
-from tests.support import GOLDEN, require
+from tests.support import require
+from tests.unit.conversion import LSB, TIME_REFERENCE, Convert, Here, bounce, lag, music
 
-if TYPE_CHECKING:
-    from bridge.report import Manifest
-    from bridge.worker.model_order import ModelOrder
-    from bridge.worker.order import Order
-    from separator.separator import Separator
-
-MODEL = str(GOLDEN / "spleeter" / "2stems.json")
-LSB = {"PCM_16": 2.0**-15, "PCM_24": 2.0**-23}
 FLOAT_NULL = 1e-6  # -120 dBFS
-TIME_REFERENCE = 2**32 + 12_345  # beyond what 32 bits hold
-
-
-def music(rate_hz: int, channels: int, seconds: float = 2.0) -> np.ndarray:
-    wave, found_hz = soundfile.read(GOLDEN / "real" / "audio_example.flac", always_2d=True)
-    cut = wave[: int(seconds * found_hz), :channels]
-    return soxr.resample(cut, found_hz, rate_hz).T.astype(np.float32)
-
-
-def bounce(
-    path: Path, audio: np.ndarray, rate_hz: int, subtype: str, *, time_reference: int | None = None
-) -> Path:
-    """What a DAW renders: a WAV, or a BWF when it has a time reference."""
-    chunks: tuple[Chunk, ...] = ()
-    if time_reference is not None:
-        empty = (b"",) * 5
-        bext = Bext(*empty, time_reference, 1, b"", (0,) * 5, b"", b"")
-        chunks = (Chunk(b"bext", bext.to_bytes()),)
-    with StemWriter(
-        path,
-        rate_hz=rate_hz,
-        channels=len(audio),
-        frames=audio.shape[1],
-        subtype=subtype,
-        chunks=chunks,
-    ) as writer:
-        writer.write_float(audio)
-    return path
-
-
-@dataclass(frozen=True)
-class Convert:
-    """The whole way with one engine for each call."""
-
-    worker: Worker
-
-    def __call__(
-        self, source: Path, folder: Path, preset: str | Preset = "stems", **changes: Any
-    ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        """The manifest and the stems as soundfile reads them, (channels, frames) float64."""
-        chosen = presets.load(preset) if isinstance(preset, str) else preset
-        engine = Engine(Settings(), chosen.model_copy(update=changes), MODEL, self.worker)
-        out = folder / "out"
-        _, path = engine.convert(source, out / source.stem, out, lambda *_: None)
-        manifest = json.loads(path.read_text())
-        stems = {
-            stem["name"]: soundfile.read(path.parent / stem["path"], always_2d=True)[0].T
-            for stem in manifest["stems"]
-        }
-        return manifest, stems
-
-
-@pytest.fixture
-def convert(worker: Worker) -> Convert:
-    """`convert(source, folder, preset, **changes)`; stems go to `folder/out`."""
-    return Convert(worker)
-
-
-def lag(stem: np.ndarray, mixture: np.ndarray) -> int:
-    size = 2 * mixture.shape[1]
-    ours, theirs = (np.fft.rfft(wave.sum(axis=0), size) for wave in (stem, mixture))
-    peak = int(np.argmax(np.fft.irfft(ours * theirs.conj(), size)))
-    return peak if peak <= size // 2 else peak - size
 
 
 @pytest.mark.parametrize("channels", [1, 2])
@@ -237,21 +157,6 @@ def test_a_lossy_bounce_says_what_became_of_its_depth(tmp_path: Path, convert: C
     assert {stem["subtype"] for stem in manifest["stems"]} == {"PCM_24"}
     assert manifest["warnings"] == ["MPEG_LAYER_III is lossy: the stems are 24-bit PCM"]
     assert {stem.shape[1] for stem in stems.values()} == {manifest["source"]["frames"]}
-
-
-class Here(Worker):
-    """The pipeline in this process, so that a test can bend it."""
-
-    def load(self, model: ModelOrder, **_: object) -> tuple[str, ...]:
-        return self._separator(model).outputs
-
-    def process(
-        self, model: ModelOrder, order: Order, folder: Path, listener: Any, **_: object
-    ) -> Manifest:
-        return pipeline.process(order, self._separator(model), folder, Stopwatch(listener))
-
-    def _separator(self, model: ModelOrder) -> Separator:
-        return separator.load(model.model, **model.options)
 
 
 def test_a_broken_promise_publishes_nothing(

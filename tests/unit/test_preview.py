@@ -17,8 +17,8 @@ from bridge.config import Settings
 from bridge.errors import TooShortBounce
 from bridge.preview import CONTEXT_S, preview, stretch
 from bridge.service import Engine
-from tests.service.conftest import write_tiny_model
 from tests.support import GOLDEN, snr_db
+from tests.tiny_model import write_tiny_model
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
-import subprocess
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,15 +11,14 @@ import soundfile
 
 from bridge.chain.meter import Meter
 from bridge.chain.programme import of_steps
-from tests.support import GOLDEN, require
-from tests.unit.test_loudness import sine
+from tests.support import GOLDEN
+from tests.unit.loudness_reference import METER_LU, ffmpeg_programme, sine
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from bridge.chain.processor import Audio
 
-METER_LU = 0.1  # what a meter may be off (EBU Tech 3341 section 2.9), and ffmpeg's digits
 RATE_HZ = 48_000
 
 
@@ -34,27 +31,13 @@ def music() -> Audio:
     return np.concatenate([part, part / 4, part / 4, part / 2], axis=1).astype(np.float32)
 
 
-def ffmpeg(path: Path) -> dict[str, float]:
-    """Highest momentary and short-term loudness, and the range at the end."""
-    command = [
-        require.program("ffmpeg", "ffmpeg"), "-hide_banner", "-nostats", "-i", str(path),
-        "-af", "ebur128=metadata=1,ametadata=print:file=-", "-f", "null", "-",
-    ]  # fmt: skip
-    log = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-
-    def values(key: str) -> list[float]:
-        return [float(value) for value in re.findall(rf"r128\.{key}=(\S+)", log)]
-
-    return {"M": max(values("M")), "S": max(values("S")), "LRA": values("LRA")[-1]}
-
-
 def test_as_ffmpeg_has_it(tmp_path: Path) -> None:
     audio = music()
     soundfile.write(tmp_path / "a.wav", audio.T, RATE_HZ, subtype="FLOAT")
     meter = Meter(RATE_HZ, 2)
     for start in range(0, audio.shape[1], 30_000):
         meter.add(audio[:, start : start + 30_000])
-    theirs, ours = ffmpeg(tmp_path / "a.wav"), meter.programme
+    theirs, ours = ffmpeg_programme(tmp_path / "a.wav"), meter.programme
     assert ours.max_momentary_lufs == pytest.approx(theirs["M"], abs=METER_LU)
     assert ours.max_short_term_lufs == pytest.approx(theirs["S"], abs=METER_LU)
     assert ours.range_lu == pytest.approx(theirs["LRA"], abs=2 * METER_LU)

@@ -26,8 +26,8 @@ from bridge.chain.space import TrimSilence
 from bridge.config import Settings
 from bridge.errors import PresetError
 from bridge.service import Engine
-from tests.unit.test_pipeline import MODEL, lag, music
-from tests.unit.test_targets import LOSSLESS, LOSSY, ffmpeg, ffprobe, have
+from tests.unit.conversion import MODEL, lag, music
+from tests.unit.target_readers import LOSSLESS, LOSSY, ffmpeg, ffprobe, have
 
 if TYPE_CHECKING:
     from bridge.worker.client import Worker

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import subprocess
 from collections.abc import Callable
 from dataclasses import replace
@@ -31,11 +30,10 @@ from bridge.audio.wav_chunks import translated
 from bridge.errors import DiskFull, OutputError, PromiseBroken
 from tests.audio_files import noise
 from tests.support import require
+from tests.unit.target_readers import LOSSLESS, LOSSY, ffmpeg, ffprobe, have
 
 RATE_HZ = 44_100
 BITS = {"PCM_U8": 8, "PCM_16": 16, "PCM_24": 24, "PCM_32": 32}
-LOSSY = [name for name, target in TARGETS.items() if target.lossy]
-LOSSLESS = [name for name, target in TARGETS.items() if not target.lossy]
 READ_BY_SOUNDFILE = [name for name in TARGETS if name != "m4a"]
 MASKS = {6: 0x3F, 8: 0x63F}  # 5.1 with surrounds at the back, 7.1
 TIME_REFERENCE = 3_000_000_000
@@ -90,20 +88,6 @@ def music(frames: int, channels: int = 2, rate_hz: int = RATE_HZ) -> np.ndarray:
     return (wave + random.normal(0, 0.05, (channels, frames)) * loud).astype(np.float32)
 
 
-def ffmpeg(path: Path, channels: int) -> np.ndarray:
-    command = [require.program("ffmpeg", "ffmpeg"), "-v", "error", "-i", str(path)]
-    run = subprocess.run([*command, "-f", "f32le", "-"], capture_output=True, check=True)
-    assert not run.stderr
-    return np.frombuffer(run.stdout, "<f4").reshape(-1, channels).T
-
-
-def ffprobe(path: Path) -> dict[str, Any]:
-    shown = ("-show_format", "-show_streams", "-show_chapters")
-    command = [require.ffprobe(), "-v", "error", "-of", "json", *shown, str(path)]
-    found: dict[str, Any] = json.loads(subprocess.check_output(command))
-    return found
-
-
 def lost_in(name: str, metadata: Metadata) -> tuple[str, ...]:
     return not_carried(TARGETS[name], metadata, info(), "PCM_24")
 
@@ -113,12 +97,6 @@ def lag(ours: np.ndarray, theirs: np.ndarray) -> int:
     first, second = (np.fft.rfft(wave.sum(axis=0), size) for wave in (ours, theirs))
     peak = int(np.argmax(np.fft.irfft(first * second.conj(), size)))
     return peak if peak <= size // 2 else peak - size
-
-
-def have(name: str) -> None:
-    """Skip where this machine cannot write that target."""
-    if TARGETS[name].needs:
-        require.program(TARGETS[name].needs or "", "ffmpeg")
 
 
 @pytest.mark.parametrize("channels", [1, 2, 6])

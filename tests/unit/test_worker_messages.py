@@ -35,8 +35,7 @@ from bridge.worker.messages import (
 )
 from bridge.worker.model_order import ModelOrder
 from bridge.worker.order import Order, preset_from_json, preset_to_json
-from tests.support import ROOT
-from tests.unit.test_errors import subclasses
+from tests.support import ROOT, subclasses
 
 NAMES = st.binary(max_size=40).map(os.fsdecode) | st.text(st.characters(), max_size=40)
 PLAIN = st.dictionaries(st.text(max_size=8), NAMES | st.none() | st.integers() | st.lists(NAMES))

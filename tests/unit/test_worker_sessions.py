@@ -15,7 +15,7 @@ from bridge.worker import sessions
 from bridge.worker.order import Order
 from bridge.worker.stopwatch import Stopwatch
 from tests.daw.sets import manifest, write_set
-from tests.service.conftest import wait_until
+from tests.waiting import wait_until
 
 if TYPE_CHECKING:
     from bridge.daw.session import Session

@@ -9,60 +9,31 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pytest
 import soundfile
 
 from bridge.chain import preset as presets
 from bridge.config import resolve
+from bridge.ledger.states import State
 from bridge.ledger.store import Ledger
 from bridge.publish import MANIFEST, STAGING
 from bridge.service import Engine
 from bridge.watch import Tally, Watch
-from tests.support import GOLDEN, ROOT
+from tests.support import ROOT
+from tests.waiting import PATIENCE_S, wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from bridge.config import Settings
     from bridge.ledger.services import Service
-    from bridge.ledger.states import Job, State
+    from bridge.ledger.states import Job
     from bridge.report import Manifest
     from bridge.worker.client import Worker
-
-PATIENCE_S = 60.0  # for what takes a second on a machine that does nothing else
-
-
-def wait_until(condition: Callable[[], bool], what: str, timeout_s: float = PATIENCE_S) -> None:
-    """Polls; fails with `what` when it does not come."""
-    deadline_s = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline_s, f"waited in vain for {what}"
-        time.sleep(0.005)
-
-
-def write_tiny_model(folder: Path) -> Path:
-    """The golden two-stem model, its segments and its band made small: short jobs are short.
-
-    1.5 s in place of 12, and 2.8 kHz in place of 11: what lies above goes with the last stem.
-    """
-    golden = GOLDEN / "spleeter"
-    settings = json.loads((golden / "2stems.json").read_text())
-    settings["model_dir"] = str(golden / "2stems")
-    settings["T"] = 64  # the least that six halvings allow
-    settings["F"] = 256
-    path = folder / "tiny.json"
-    path.write_text(json.dumps(settings))
-    return path
-
-
-@pytest.fixture(scope="session")
-def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The configuration file of the tiny model."""
-    return write_tiny_model(tmp_path_factory.mktemp("model"))
 
 
 @dataclass
@@ -267,36 +238,16 @@ class Serving:
         assert not self.thread.is_alive()
 
 
-@pytest.fixture
-def studio(tmp_path: Path, tiny_model: Path, worker: Worker) -> Studio:
-    """An empty watched folder with the tiny model."""
-    return Studio(tmp_path, tiny_model, worker)
-
-
-@pytest.fixture
-def start(studio: Studio) -> Iterator[Callable[..., Child]]:
-    """Starts children of `studio`; those that still run are killed in the end."""
-    children: list[Child] = []
-
-    def started(*options: str, model: str | None = None) -> Child:
-        children.append(studio.child(*options, model=model))
-        return children[-1]
-
-    yield started
-    for child in children:
-        child.process.kill()
-        child.process.wait()
-
-
-@pytest.fixture
-def serve(studio: Studio) -> Iterator[Callable[..., Serving]]:
-    """Starts services in threads of this process; all end with the test."""
-    services: list[Serving] = []
-
-    def started(**options: Any) -> Serving:
-        services.append(Serving(studio.watch(**options)))
-        return services[-1]
-
-    yield started
-    for service in services:
-        service.end()
+def check_each_done_once(studio: Studio, names: set[str]) -> None:
+    """The ledger has one job for each, and each set says which bounce it is of."""
+    jobs = studio.jobs()
+    assert Counter(job.source_path.as_posix() for job in jobs) == Counter(names)
+    assert {job.state for job in jobs} == {State.DONE}
+    assert {job.attempts for job in jobs} == {1}
+    places = studio.published()
+    sources = Counter(studio.manifest(place)["source"]["path"] for place in places)
+    assert sources == Counter(str(studio.folder / name) for name in names)
+    for place in places:
+        source = studio.manifest(place)["source"]
+        assert place == source["path"][len(str(studio.folder)) + 1 : -len(".wav")]
+    studio.check_complete()
