@@ -18,7 +18,8 @@ from bridge.audio.decode import Decoder
 from bridge.audio.probe import AudioInfo, probe
 from bridge.errors import BounceError, UnsupportedBounce, UsageError
 from bridge.evaluate.stem_mp4 import SUFFIXES, StemFile, open_stem_file
-from bridge.intake.scan import AUDIO_SUFFIXES
+from bridge.intake.exclusions import is_excluded
+from bridge.intake.scan import is_bounce_name
 from separator.metrics import sdr_db
 
 if TYPE_CHECKING:
@@ -147,14 +148,14 @@ def _tracks(place: Path) -> Iterator[Track]:
         yield _stem_file(place, _short_name(place))
         return
     for folder, below, names in os.walk(place):
-        below[:] = sorted(name for name in below if not name.startswith("."))
+        below[:] = sorted(name for name in below if not is_excluded(name))
         here = Path(folder)
         shown = here.relative_to(place).as_posix()
         files = _stem_files(here, names)
         if len(files.keys() - {MIXTURE}) >= 2 and files.keys() & STEMS:
             yield _folder(here, here.absolute().name if shown == "." else shown, files)
         for name in sorted(names):
-            if name.lower().endswith(SUFFIXES) and not name.startswith("."):
+            if name.lower().endswith(SUFFIXES) and not is_excluded(name):
                 label = _short_name(Path(name))
                 yield _stem_file(here / name, label if shown == "." else f"{shown}/{label}")
 
@@ -173,7 +174,7 @@ def _stem_files(folder: Path, names: list[str]) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for name in sorted(names):
         path = folder / name
-        if path.suffix.lower() not in AUDIO_SUFFIXES or name.startswith("."):
+        if not is_bounce_name(name):
             continue
         stem = canonical(path.stem)
         if stem in found:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from bridge import errors
 from bridge.intake import settle
 from bridge.intake.claim import open_regular
+from bridge.intake.exclusions import is_online_only
 from bridge.intake.scan import Territory, is_bounce_name, looks_published
 from bridge.intake.watcher import Hint, Kind, Native, Notifier, Watcher
 from bridge.intake.writers import Writers
@@ -269,12 +270,16 @@ def _is_folder(path: Path) -> bool:
 
 
 def _file_state(path: Path) -> FileState | None:
-    """Size and modification time of a regular file; None when there is none (any more)."""
+    """Size and modification time of a regular file; None when there is none (any more).
+
+    None also for a file whose content is not on this machine: a look at its header would fetch it.
+    """
     try:
         status = path.lstat()
     except OSError:
         return None
-    return (status.st_size, status.st_mtime_ns) if stat.S_ISREG(status.st_mode) else None
+    is_here = stat.S_ISREG(status.st_mode) and not is_online_only(status)
+    return (status.st_size, status.st_mtime_ns) if is_here else None
 
 
 def _header_complete(path: Path, size: int) -> bool | None:

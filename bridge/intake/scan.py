@@ -1,13 +1,13 @@
 """What lies in the watched folder: the truth, whatever events were lost.
 
-A bounce is a regular file with an audio suffix. Hidden and temporary names, links, output folders
-and any folder that carries a manifest of ours are left out, wherever the user copied them.
+A bounce is a regular file with an audio suffix. Links, output folders and any folder that carries
+a manifest of ours are left out, wherever the user copied them; so is what bears a name of
+`exclusions`: hidden, temporary, in a recycle bin.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fnmatch
 import os
 import re
 import stat
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from bridge import errors
 from bridge.intake.claim import open_regular
+from bridge.intake.exclusions import is_excluded, is_online_only
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -29,15 +30,6 @@ AUDIO_SUFFIXES = frozenset(
         *(".flac", ".ogg", ".oga", ".opus", ".mp3"),
     }
 )
-
-# Of files and of folders. Dot names cover AppleDouble (._*), rsync and Syncthing on Unix; "~" at
-# the start covers Syncthing on Windows and office locks. The rest are browsers, downloaders and
-# editors.
-TEMPORARY_NAMES = (
-    *(".*", "~*", "*~"),
-    *("*.tmp", "*.temp", "*.part", "*.partial", "*.crdownload", "*.download"),
-)
-_TEMPORARY = re.compile("|".join(fnmatch.translate(pattern) for pattern in TEMPORARY_NAMES))
 
 #: No session is nested as deep; a loop made with bind mounts is.
 MAX_DEPTH = 32
@@ -72,8 +64,9 @@ class Scan:
     missing: the watched folder itself is not there (an unplugged drive), which says nothing of its
     files.
     root: device and inode of the watched folder, None when missing.
-    others: how many files were seen that cannot be bounces by their names, without hidden and
-    temporary ones. links: how many links, which are not followed.
+    others: how many files were seen that cannot be bounces by their names, without excluded ones,
+    or are not on this machine (see `exclusions.is_online_only`). links: how many links, which are
+    not followed.
     """
 
     files: tuple[Found, ...] = ()
@@ -84,14 +77,9 @@ class Scan:
     links: int = 0
 
 
-def is_temporary(name: str) -> bool:
-    """Whether a file or folder of this name is hidden or not finished."""
-    return _TEMPORARY.match(name.lower()) is not None
-
-
 def is_bounce_name(name: str) -> bool:
     """Whether a file of this name can be a bounce."""
-    return os.path.splitext(name)[1].lower() in AUDIO_SUFFIXES and not is_temporary(name)  # noqa: PTH122
+    return os.path.splitext(name)[1].lower() in AUDIO_SUFFIXES and not is_excluded(name)  # noqa: PTH122
 
 
 def looks_published(path: Path) -> bool:
@@ -141,7 +129,7 @@ class Territory:
 
     def admits_folder(self, path: Path) -> bool:
         """Whether a scan would enter a folder at `path`, also when it is no longer there."""
-        return not is_temporary(path.name) and self._reaches(path.parent)
+        return not is_excluded(path.name) and self._reaches(path.parent)
 
     def admits(self, path: Path) -> bool:
         """Whether a scan would report a file at `path`, by its name and the folders above it."""
@@ -162,7 +150,7 @@ class Territory:
     def _enters(self, name: str, path: Path, status: os.stat_result) -> bool:
         return (
             stat.S_ISDIR(status.st_mode)
-            and not is_temporary(name)
+            and not is_excluded(name)
             and (status.st_dev, status.st_ino) not in self._output_ids
             and path not in self.output_dirs
         )
@@ -206,11 +194,11 @@ class Territory:
                 continue
             for name, status in entries:
                 path = folder / name
-                if stat.S_ISREG(status.st_mode) and is_bounce_name(name):
+                if _is_here(status) and is_bounce_name(name):
                     files.append(Found(path, status.st_size, status.st_mtime_ns))
                 elif self._enters(name, path, status):
                     pending.append((path, level + 1))
-                elif not is_temporary(name):
+                elif not is_excluded(name):
                     left["others"] += stat.S_ISREG(status.st_mode)
                     left["links"] += stat.S_ISLNK(status.st_mode)
         files.sort(key=lambda found: found.path)
@@ -231,6 +219,11 @@ def _entries(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
         for entry in listing:
             with contextlib.suppress(FileNotFoundError):
                 yield entry.name, entry.stat(follow_symlinks=False)
+
+
+def _is_here(status: os.stat_result) -> bool:
+    """Whether it is a regular file with its content on this machine."""
+    return stat.S_ISREG(status.st_mode) and not is_online_only(status)
 
 
 def _unreadable(folder: Path, error: OSError) -> Unreadable:
