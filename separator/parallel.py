@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     Given = TypeVar("Given")
     Made = TypeVar("Made")
 
+_counts = threading.Lock()
+
 
 def ordered(
     function: Callable[[Given], Made],
@@ -67,23 +69,21 @@ def one_thread() -> Iterator[None]:
     Helpers would stay, and with more of them than cores OpenMP lets all sleep between operations,
     also those of the threads that segments are computed in: that takes a fifth longer (libgomp).
     """
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
+    before = set_threads(1)
     try:
         yield
     finally:
-        torch.set_num_threads(before)
+        set_threads(before)
 
 
 def _on_all(function: Callable[[Given], Made], item: Given, cores: int) -> Made:
     """function(item) in a thread of the pool, which else has its share: others would need more
     memory, as torch keeps some for every thread that it has run in."""
-    share = torch.get_num_threads()
-    _set_threads(cores)
+    share = set_threads(cores)
     try:
         return function(item)
     finally:
-        _set_threads(share)
+        set_threads(share)
 
 
 def _begin(share: int) -> None:
@@ -93,14 +93,34 @@ def _begin(share: int) -> None:
     takes the processor many times as long. That is an eighth of HTDemucs' attention.
     """
     torch.set_flush_denormal(True)
-    _set_threads(share)
+    set_threads(share)
 
 
-def _set_threads(count: int) -> None:
-    """For operations of this thread. torch gives a thread the program's number when it first asks
-    for one, which would undo what was set before."""
-    torch.get_num_threads()
-    torch.set_num_threads(count)
+def set_threads(count: int) -> int:
+    """Set torch's thread count for operations of the calling thread; returns the count before.
+
+    `torch.set_num_threads` also sets the count that every later thread begins with, and a thread
+    takes that one when it first asks. So the calling thread asks first, and short-lived threads
+    read the count of later threads and put it back (0.2 ms). Two callers at once would put back
+    each other's count, so there is one at a time.
+    """
+    with _counts:
+        before = torch.get_num_threads()
+        if before != count:
+            of_later_threads = _in_new_thread(torch.get_num_threads)
+            torch.set_num_threads(count)
+            if of_later_threads != count:
+                _in_new_thread(lambda: torch.set_num_threads(of_later_threads))
+    return before
+
+
+def _in_new_thread(call: Callable[[], Made]) -> Made:
+    """The result of `call` in a thread that has not asked torch for its count yet."""
+    made: list[Made] = []
+    thread = threading.Thread(target=lambda: made.append(call()), name="torch threads")
+    thread.start()
+    thread.join()
+    return made[0]
 
 
 def _results(pending: deque[Future[Made]]) -> Iterator[Made]:
@@ -125,9 +145,7 @@ def _pool(workers: int, share: int, cores: int) -> ThreadPoolExecutor:
     pool = ThreadPoolExecutor(
         workers, thread_name_prefix="segment", initializer=_begin, initargs=(share,)
     )
-    # The number is each thread's own, but also what later threads of the program begin with: so
-    # all of them start now, and then it is put back.
+    # All start now: their first operation need not wait for it.
     together = threading.Barrier(workers)
     list(pool.map(lambda _: together.wait(), range(workers)))
-    torch.set_num_threads(cores)
     return pool

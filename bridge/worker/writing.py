@@ -99,8 +99,10 @@ def write(
 
     told: hears how many frames of each were done. All must have the same span.
     """
+    from separator.parallel import set_threads
+
     with ExitStack() as stack:
-        pool = stack.enter_context(ThreadPoolExecutor(len(outputs), "pen"))
+        pool = stack.enter_context(ThreadPoolExecutor(len(outputs), "pen", set_threads, (1,)))
         pens = [_Pen(output, form, dither, stack) for output in outputs]
         writing: list[Future[None]] = []
         for blocks in _together([output.blocks(form) for output in outputs], pool):

@@ -12,7 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from separator.parallel import ordered
+from separator.parallel import one_thread, ordered, set_threads
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -105,3 +105,86 @@ def test_an_error_comes_where_its_result_would(broken: int) -> None:
     with pytest.raises(RuntimeError, match="segment"):
         next(results)
     assert threads_of_each(2, 2) == [2, 2]
+
+
+def of_a_new_thread() -> int:
+    """The thread count that torch gives a thread which asks for the first time."""
+    made: list[int] = []
+    thread = threading.Thread(target=lambda: made.append(torch.get_num_threads()))
+    thread.start()
+    thread.join()
+    return made[0]
+
+
+def test_one_thread_is_of_the_calling_thread_and_for_a_while() -> None:
+    with one_thread():
+        assert (torch.get_num_threads(), of_a_new_thread()) == (1, 4)
+        with one_thread():
+            assert torch.get_num_threads() == 1
+        assert torch.get_num_threads() == 1
+    assert (torch.get_num_threads(), of_a_new_thread()) == (4, 4)
+
+
+def test_overlapping_uses_leave_every_count_as_it_was() -> None:
+    """The second enters while the first is inside, and leaves after it."""
+    first_in, second_in, first_out = (threading.Event() for _ in range(3))
+    after: dict[str, int] = {}
+
+    def first() -> None:
+        with one_thread():
+            first_in.set()
+            assert second_in.wait(10)
+        after["first"] = torch.get_num_threads()
+        first_out.set()
+
+    def second() -> None:
+        assert first_in.wait(10)
+        with one_thread():
+            second_in.set()
+            assert first_out.wait(10)
+        after["second"] = torch.get_num_threads()
+
+    threads = [threading.Thread(target=body) for body in (first, second)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert after == {"first": 4, "second": 4}
+    assert (torch.get_num_threads(), of_a_new_thread()) == (4, 4)
+
+
+def test_many_threads_side_by_side_leave_every_count_as_it_was() -> None:
+    inside: list[int] = []
+
+    def work() -> None:
+        for _ in range(20):
+            with one_thread():
+                inside.append(torch.get_num_threads())
+            inside.append(torch.get_num_threads() - 3)
+
+    threads = [threading.Thread(target=work) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert inside == [1] * 240
+    assert of_a_new_thread() == 4
+
+
+def test_a_thread_s_own_count_stays_its_own() -> None:
+    assert set_threads(3) == 4
+    try:
+        assert (torch.get_num_threads(), of_a_new_thread()) == (3, 4)
+        with one_thread():
+            assert of_a_new_thread() == 4
+        assert torch.get_num_threads() == 3
+    finally:
+        assert set_threads(4) == 3
+
+
+@pytest.mark.parametrize(("items", "side_by_side"), [(5, 2), (4, 4), (6, 3)])
+def test_segments_side_by_side_leave_the_count_of_later_threads(
+    items: int, side_by_side: int
+) -> None:
+    threads_of_each(items, side_by_side)
+    assert of_a_new_thread() == 4
