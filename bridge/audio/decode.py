@@ -94,7 +94,12 @@ class Decoder:
         expected = self.info.frames
         if expected is None and not frames:
             raise NoFrames("nothing could be decoded from it; export it again from the DAW")
-        if expected is None or frames == expected:
+        if expected is None:
+            shortfall = self.info.count.shortfall(frames) if self.info.count else None
+            if shortfall and not self.info.open_end:
+                raise shortfall
+            return
+        if frames == expected:
             return
         if frames < expected:
             raise TruncatedBounce(
@@ -111,7 +116,8 @@ class Survey:
     """What one pass over a bounce found; `peak` is linear, 1.0 is full scale.
 
     `truncated`: it ends too early, which is accepted; `claimed_frames` is what its header promises
-    then, None where it does not tell. `repaired_values`: how many were NaN or Inf.
+    then, None where it does not tell. `repaired_values`: how many were NaN or Inf. `warnings`: what
+    else the report has to say of its sound.
     """
 
     frames: int
@@ -119,6 +125,7 @@ class Survey:
     truncated: bool = False
     claimed_frames: int | None = None
     repaired_values: int = 0
+    warnings: tuple[str, ...] = ()
 
     def remarks(self) -> Iterator[str]:
         """What was put up with, a line for each kind of damage."""
@@ -130,6 +137,7 @@ class Survey:
                 f"repaired: values that were NaN or Inf: {self.repaired_values:,}; gaps of up to "
                 f"{1000 * BRIDGED_S:g} ms were bridged, longer ones are silent"
             )
+        yield from self.warnings
 
 
 def survey(decoder: Decoder, report: Callable[[float], None] = lambda _: None) -> Survey:
@@ -151,13 +159,18 @@ def survey(decoder: Decoder, report: Callable[[float], None] = lambda _: None) -
             f"silent: all {frames:,} frames are digital silence; check what was soloed or muted"
         )
     info = decoder.info
-    truncated = info.open_end and (info.claimed_frames is None or frames < info.claimed_frames)
+    claimed_frames = info.claimed_frames
+    if claimed_frames is None and info.count:
+        claimed_frames = info.count.frames if info.count.shortfall(frames) else frames
+    truncated = info.open_end and (claimed_frames is None or frames < claimed_frames)
+    surplus = info.count.surplus(frames) if info.count else None
     return Survey(
         frames,
         peak,
         truncated=truncated,
-        claimed_frames=info.claimed_frames if truncated else None,
+        claimed_frames=claimed_frames if truncated else None,
         repaired_values=decoder.repaired_values,
+        warnings=(*info.warnings, *([surplus] if surplus else [])),
     )
 
 

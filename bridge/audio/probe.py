@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from bridge.audio.length import Count
+
 MAX_CHANNELS = 64
 """Above any speaker layout or stem format in use; a 619-byte file can claim thousands."""
 
@@ -64,7 +66,8 @@ class AudioInfo:
     name. `channel_mask` are WAVEFORMATEXTENSIBLE's speaker bits; `time_reference` is the position
     of the first frame in frames since midnight, None where the file has none. `open_end`: audio
     may be missing at the end, which is accepted; `claimed_frames` is then what the header promises,
-    None where it does not tell.
+    None where it does not tell. `count` is the length by the container, where `frames` is None and
+    the two are to be compared after decoding. `warnings` go into the report.
     """
 
     container: str
@@ -77,6 +80,8 @@ class AudioInfo:
     time_reference: int | None
     open_end: bool = False
     claimed_frames: int | None = None
+    count: Count | None = None
+    warnings: tuple[str, ...] = ()
 
 
 def probe(path: Path, leniency: Leniency = STRICT) -> AudioInfo:
