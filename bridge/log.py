@@ -54,7 +54,7 @@ class Log:
 
     def event(self, name: str, text: str, **facts: object) -> None:
         """See `bridge.audience.Audience`."""
-        level = "info" if name in _GOOD else "warning"
+        level = "debug" if name in _DETAILS else "info" if name in _GOOD else "warning"
         self._write(level, name, {"text": text, **facts})
 
     def started(self, job: Job) -> None:
@@ -105,7 +105,8 @@ class Log:
 
 
 # Everything else that happens to a service is worth a look.
-_GOOD = frozenset({"began", "ended", "resumed", "reloaded", "recovered", "swept"})
+_GOOD = frozenset({"began", "ended", "resumed", "reloaded", "recovered", "swept", "not-read"})
+_DETAILS = frozenset({"left-alone"})
 
 
 def _about(job: Job) -> dict[str, object]:

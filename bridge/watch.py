@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from bridge import asking, pause, publish
 from bridge.beside import Beside
 from bridge.errors import LedgerBlocked, LedgerError, StembridgeError, UsageError
+from bridge.intake import not_read
 from bridge.intake.intake import Intake, Settled
 from bridge.intake.names import output_name
 from bridge.ledger.recover import recover
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
     from bridge.audience import Audience
     from bridge.beside import Said
+    from bridge.intake.not_read import NotRead
     from bridge.ledger.services import Service
     from bridge.ledger.states import Job, Recipe
     from bridge.ledger.store import Ledger
@@ -50,7 +52,8 @@ class Watch:
     `stop` ends `run` within a second, a running job is given back then. reread: makes an engine
     from the settings as they are now; asked for by `reload`, which any thread may set. said:
     presets that some bounces get. names: gives each bounce its output folder. more: engines with
-    workers of their own, that work beside the first one.
+    workers of their own, that work beside the first one. reports_not_read: whether files that are
+    not read become events.
     """
 
     def __init__(
@@ -66,6 +69,7 @@ class Watch:
         said: Said | None = None,
         names: Choose = output_name,
         more: Sequence[Engine] = (),
+        reports_not_read: bool = True,
     ) -> None:
         self.folder = folder.absolute()
         self.out_dir = (out_dir or folder / OUTPUT_FOLDER).absolute()
@@ -93,6 +97,7 @@ class Watch:
             rescan_s=settings.rescan_s,
             polling_s=settings.poll_s,
             polling=poll,
+            on_not_read=self._report_not_read if reports_not_read else None,
         )
 
     def run(
@@ -303,6 +308,21 @@ class Watch:
         )
         if job is not None:
             self._wake.set()
+
+    def _report_not_read(self, files: Sequence[NotRead]) -> None:
+        """What could be meant as a bounce is an event; the rest only goes to the log."""
+        for name, found in (
+            ("not-read", [one for one in files if one.format is not None]),
+            ("left-alone", [one for one in files if one.format is None]),
+        ):
+            if found:
+                text = (
+                    not_read.sentence(found[0], self.folder)
+                    if len(found) == 1
+                    else not_read.listing(found, self.folder)
+                )
+                facts = [not_read.facts(one, self.folder) for one in found]
+                self._audience.event(name, f"not read: {text}", files=facts)
 
 
 def check_folders(folder: Path, out_dir: Path) -> None:

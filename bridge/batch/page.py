@@ -43,8 +43,18 @@ _HEAD = (
 )
 
 
-def page(title: str, found: Sequence[Outcome], made: str) -> str:
-    """The whole page; what went wrong stands first. made: when and by what it was made."""
+def page(title: str, found: Sequence[Outcome], made: str, not_read: Sequence[str] = ()) -> str:
+    """The whole page; what went wrong stands first.
+
+    Args:
+        title: its heading.
+        found: the bounces.
+        made: when and by what it was made.
+        not_read: other files of the folder and what they are.
+
+    Returns:
+        The page as HTML.
+    """
     return "\n".join(
         (
             '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">',
@@ -55,6 +65,7 @@ def page(title: str, found: Sequence[Outcome], made: str) -> str:
             f"<p class=faint>{_text(made)}</p>",
             *_troubles(found),
             *_levels(found),
+            *_others(not_read),
             "</body></html>\n",
         )
     )
@@ -92,6 +103,13 @@ def _levels(found: Sequence[Outcome]) -> Iterator[str]:
     for outcome, manifest in made:
         yield f"<tbody>{_bounce(outcome, manifest)}</tbody>"
     yield "</table>"
+
+
+def _others(not_read: Sequence[str]) -> Iterator[str]:
+    if not_read:
+        yield "<h2>Not read</h2><ul>"
+        yield from (f"<li>{_text(one)}</li>" for one in not_read)
+        yield "</ul>"
 
 
 def _bounce(outcome: Outcome, made: Manifest) -> str:

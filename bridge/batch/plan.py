@@ -1,7 +1,7 @@
 """What a batch would do: every bounce, its preset, where its stems go, and what is done already.
 
-Nothing is opened and nothing is written: the walk gives size and time of each file, and the ledger
-says of which size and time it has seen them.
+No bounce is opened and nothing is written: the walk gives size and time of each file, and the
+ledger says of which size and time it has seen them.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from bridge.intake.names import Names
+from bridge.intake.not_read import of_scan
 from bridge.intake.scan import scan
 from bridge.ledger.states import State
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path, PurePath, PurePosixPath
 
     from bridge.beside import Beside
+    from bridge.intake.not_read import NotRead
     from bridge.intake.scan import Found, Scan, Unreadable
     from bridge.ledger.states import Job, Recipe
     from bridge.ledger.store import Ledger
@@ -61,11 +63,12 @@ class Item:
 class Plan:
     """The bounces in the order of their paths, and what else lies there.
 
-    others, links: how many, and left alone. unreadable: folders that could not be looked into.
+    not_read: files that cannot be bounces. links: how many, and left alone. unreadable: folders
+    that could not be looked into.
     """
 
     items: tuple[Item, ...]
-    others: int = 0
+    not_read: tuple[NotRead, ...] = ()
     links: int = 0
     unreadable: tuple[Unreadable, ...] = ()
 
@@ -121,7 +124,7 @@ def plan_of(
         job = jobs.get(source)
         stands = standing(one, recipe, job, exists)
         items.append(Item(one, source, recipe, names.give(source), stands, job))
-    return Plan(tuple(items), found.others, found.links, found.unreadable)
+    return Plan(tuple(items), of_scan(found), found.links, found.unreadable)
 
 
 def standing(

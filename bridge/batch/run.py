@@ -119,6 +119,7 @@ class Batch:
             said=self.rules,
             names=plan.choose,
             more=more,
+            reports_not_read=False,  # the plan names them
         )
         return watch.run(stop, once=True, patient=True)
 

@@ -35,9 +35,23 @@ def check_summary(path: Path) -> None:
         raise UsageError(f"--summary: {path.absolute().parent} is not a folder; make it first")
 
 
-def write_summary(path: Path, title: str, found: Sequence[Outcome], made: str) -> None:
-    """Writes CSV or HTML, as the suffix says. made: when and by what. Raises OutputError."""
-    text = csv_text(found) if path.suffix.lower() == ".csv" else page(title, found, made)
+def write_summary(
+    path: Path, title: str, found: Sequence[Outcome], made: str, not_read: Sequence[str] = ()
+) -> None:
+    """Writes CSV or HTML, as the suffix says.
+
+    Args:
+        path: ends in .csv or .html.
+        title: of the page.
+        found: the bounces.
+        made: when and by what it is made; on the page.
+        not_read: other files of the folder and what they are; on the page.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    is_csv = path.suffix.lower() == ".csv"
+    text = csv_text(found) if is_csv else page(title, found, made, not_read)
     put(path.absolute(), text.encode("utf-8", "surrogateescape"))
 
 

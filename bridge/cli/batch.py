@@ -98,11 +98,13 @@ def batch(
         is_whole = _remark(work, plan)
         if dry_run:
             _foretell(work, plan, jobs)
+            _note_not_read(work, plan)
             return
         lines, stopped = _work(work, plan, asked, jobs) if plan.to_do else ({}, False)
         found = work.outcomes(plan, lines)
     _tell(found, has_worked=bool(plan.to_do))
-    _summarise(work, found, summary or ())
+    _note_not_read(work, plan)
+    _summarise(work, plan, found, summary or ())
     has_sessions = stopped or _sessions(work, found, formats)
     _exit(stopped=stopped, is_good=is_whole and has_sessions, found=found)
 
@@ -128,15 +130,24 @@ def _remark(work: Batch, plan: Plan) -> bool:
 
     if not plan.items:
         note(plain(f"no sound files in {work.folder}"))
-    left = [(plan.others, "other file(s)"), (plan.links, "link(s), which are not followed")]
-    told = " and ".join(f"{number} {what}" for number, what in left if number)
-    if told:
-        note(f"left alone: {told}")
+    if plan.links:
+        note(f"left alone: {plan.links} link(s), which are not followed")
     for text in work.rules.idle(item.source for item in plan.items):
         note(plain(f"--map: {text}"))
     for place in plan.unreadable:
         note(plain(f"cannot look into {place.path} ({place.reason}): allow it, then do it again"))
     return not plan.unreadable
+
+
+def _note_not_read(work: Batch, plan: Plan) -> None:
+    """Names the files that are not read: nobody should look for their stems."""
+    from bridge.cli.show import note, plain
+    from bridge.intake.not_read import listing, sentence
+
+    if len(plan.not_read) == 1:
+        note(plain(f"not read: {sentence(plan.not_read[0], work.folder)}"))
+    elif plan.not_read:
+        note(plain(f"not read: {listing(plan.not_read, work.folder)}"))
 
 
 def _foretell(work: Batch, plan: Plan, jobs: int) -> None:
@@ -254,17 +265,19 @@ def _number(level: float | None) -> str:
     return "-" if level is None else f"{round(level, 1) + 0.0:.1f}"
 
 
-def _summarise(work: Batch, found: Sequence[Outcome], files: Sequence[Path]) -> None:
+def _summarise(work: Batch, plan: Plan, found: Sequence[Outcome], files: Sequence[Path]) -> None:
     import time
 
     from bridge import __version__
     from bridge.batch.tables import write_summary
     from bridge.cli.show import plain, result
+    from bridge.intake.not_read import sentence
 
     when = time.strftime("%Y-%m-%d %H:%M")
     made = f"{when}, Stembridge {__version__}: {work.folder} → {work.out_dir}"
+    unread = [sentence(one, work.folder) for one in plan.not_read]
     for file in files:
-        write_summary(file, f"Stems of {work.folder.name}", found, made)
+        write_summary(file, f"Stems of {work.folder.name}", found, made, unread)
         result(plain(f"summary: {file}"))
 
 

@@ -189,7 +189,8 @@ class Lines:
 
     def event(self, name: str, text: str, **facts: object) -> None:
         """See `bridge.audience.Audience`."""
-        self._line("note", text)
+        if name != "left-alone":  # texts and pictures: for the log alone
+            self._line("note", text)
 
     def started(self, job: Job) -> None:
         """See `bridge.audience.Audience`."""

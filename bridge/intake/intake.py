@@ -19,14 +19,16 @@ from bridge import errors
 from bridge.intake import settle
 from bridge.intake.claim import open_regular
 from bridge.intake.exclusions import is_online_only
+from bridge.intake.not_read import NotReadReporter
 from bridge.intake.scan import Territory, is_bounce_name, looks_published
 from bridge.intake.watcher import Hint, Kind, Native, Notifier, Watcher
 from bridge.intake.writers import Writers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
+    from bridge.intake.not_read import NotRead
     from bridge.intake.scan import Scan
 
 # How late a stop may be noticed. Hints wake the thread at once whatever this says.
@@ -64,7 +66,7 @@ class Intake:
     ledger has it. warn: gets one line for the user. rescan_s, polling_s: seconds between two walks,
     with the system's events and without. polling: do without them from the start; they may also
     fail. Then `polling_times` decide. clock: monotonic seconds. held: whether a process has a file
-    open for writing.
+    open for writing. on_not_read: gets files that cannot be bounces, each once.
     """
 
     def __init__(
@@ -83,6 +85,7 @@ class Intake:
         clock: Callable[[], float] = time.monotonic,
         notifier: Callable[[Path], Notifier] = Native,
         held: Callable[[Path], bool] | None = None,
+        on_not_read: Callable[[Sequence[NotRead]], None] | None = None,
     ) -> None:
         self._folder = folder.absolute()
         self._territory = Territory(self._folder, tuple(path.absolute() for path in output_dirs))
@@ -99,6 +102,7 @@ class Intake:
         self._walked_at_s = -math.inf
         self._root: tuple[int, int] | None = None
         self._missing = False
+        self._not_read = NotReadReporter(on_not_read) if on_not_read else None
         self._complained: set[str] = set()
         self._idle = threading.Event()
 
@@ -154,6 +158,8 @@ class Intake:
             self._take_in(self._territory.scan_below(hint.path))
         elif self._territory.admits(hint.path):
             self._look(hint.path, closed=hint.kind is not Kind.CHANGED)
+        elif self._not_read and (other := self._territory.other(hint.path)):
+            self._not_read.seen(other)
 
     def _removed(self, path: Path) -> None:
         if path in self._handed_on or path in self._tracks:
@@ -194,6 +200,8 @@ class Intake:
         return was_missing or before not in {None, scan.root}
 
     def _take_in(self, scan: Scan) -> None:
+        if self._not_read:
+            self._not_read.walked(scan)
         for found in scan.files:
             if self._handed_on.get(found.path) != (found.size, found.mtime_ns):
                 self._look(found.path)

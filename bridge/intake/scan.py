@@ -11,7 +11,6 @@ import contextlib
 import os
 import re
 import stat
-from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -42,7 +41,7 @@ _OURS = re.compile(rb'"generator"\s*:\s*"stembridge\b', re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A bounce as the walk found it: size in bytes, modification time in ns."""
+    """A file as the walk found it: size in bytes, modification time in ns."""
 
     path: Path
     size: int
@@ -64,16 +63,17 @@ class Scan:
     missing: the watched folder itself is not there (an unplugged drive), which says nothing of its
     files.
     root: device and inode of the watched folder, None when missing.
-    others: how many files were seen that cannot be bounces by their names, without excluded ones,
-    or are not on this machine (see `exclusions.is_online_only`). links: how many links, which are
-    not followed.
+    others: files that cannot be bounces by their names, without excluded ones; see `not_read`.
+    online_only: bounces by their names whose content is not on this machine. links: how many links,
+    which are not followed.
     """
 
     files: tuple[Found, ...] = ()
     unreadable: tuple[Unreadable, ...] = ()
     missing: bool = False
     root: tuple[int, int] | None = None
-    others: int = 0
+    others: tuple[Found, ...] = ()
+    online_only: tuple[Found, ...] = ()
     links: int = 0
 
 
@@ -169,17 +169,25 @@ class Territory:
         # Stems may go right beside the bounces; then only the manifests tell them apart.
         self._output_ids = frozenset(found - {self._root})
 
+    def other(self, path: Path) -> Found | None:
+        """A file at `path` that a scan would list among the others, if there is one."""
+        if is_excluded(path.name) or is_bounce_name(path.name):
+            return None
+        try:
+            status = path.lstat()
+        except OSError:
+            return None
+        found = Found(path, status.st_size, status.st_mtime_ns)
+        return found if _is_here(status) and self._reaches(path.parent) else None
+
     def _walk(self, top: Path, depth: int) -> Scan:
-        files: list[Found] = []
-        unreadable: list[Unreadable] = []
-        left = Counter[str]()
+        found = _Findings()
         pending = [(top, depth)]
         while pending:
             folder, level = pending.pop()
             if level > self.max_depth:
-                unreadable.append(
-                    Unreadable(folder, f"nested deeper than {self.max_depth} folders")
-                )
+                reason = f"nested deeper than {self.max_depth} folders"
+                found.unreadable.append(Unreadable(folder, reason))
                 continue
             try:
                 entries = list(_entries(folder))
@@ -188,21 +196,48 @@ class Territory:
                     return Scan(missing=True, unreadable=(_unreadable(folder, error),))
                 continue  # gone since its parent was read
             except OSError as error:
-                unreadable.append(_unreadable(folder, error))
+                found.unreadable.append(_unreadable(folder, error))
                 continue
             if any(name == _MANIFEST for name, _ in entries) and is_ours(folder):
                 continue
             for name, status in entries:
                 path = folder / name
-                if _is_here(status) and is_bounce_name(name):
-                    files.append(Found(path, status.st_size, status.st_mtime_ns))
-                elif self._enters(name, path, status):
+                if self._enters(name, path, status):
                     pending.append((path, level + 1))
                 elif not is_excluded(name):
-                    left["others"] += stat.S_ISREG(status.st_mode)
-                    left["links"] += stat.S_ISLNK(status.st_mode)
-        files.sort(key=lambda found: found.path)
-        return Scan(tuple(files), tuple(unreadable), missing=False, root=self._root, **left)
+                    found.add(path, status)
+        return found.scan(self._root)
+
+
+@dataclass
+class _Findings:
+    """What a walk has found so far."""
+
+    files: list[Found] = field(default_factory=list)
+    others: list[Found] = field(default_factory=list)
+    online_only: list[Found] = field(default_factory=list)
+    unreadable: list[Unreadable] = field(default_factory=list)
+    links: int = 0
+
+    def add(self, path: Path, status: os.stat_result) -> None:
+        """Anything but a folder that is entered, by a name that is not excluded."""
+        self.links += stat.S_ISLNK(status.st_mode)
+        if not stat.S_ISREG(status.st_mode):
+            return
+        is_bounce, is_here = is_bounce_name(path.name), not is_online_only(status)
+        found = Found(path, status.st_size, status.st_mtime_ns)
+        if is_here:
+            (self.files if is_bounce else self.others).append(found)
+        elif is_bounce:
+            self.online_only.append(found)
+
+    def scan(self, root: tuple[int, int] | None) -> Scan:
+        """All of it, sorted by path."""
+        files, others, online = (
+            tuple(sorted(found, key=lambda one: one.path))
+            for found in (self.files, self.others, self.online_only)
+        )
+        return Scan(files, tuple(self.unreadable), False, root, others, online, self.links)
 
 
 def scan(folder: Path, *, output_dirs: Iterable[Path] = ()) -> Scan:

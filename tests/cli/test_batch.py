@@ -89,7 +89,9 @@ def test_a_tree_of_exports_is_mirrored(inside: Inside, desk: Desk, export: Path)
         stem = desk.home / "Made" / name / f"{name.split('/')[1]} - vocals.wav"
         assert soundfile.info(stem).frames == soundfile.info(source).frames
     assert last(result) == "4 done"
-    assert "left alone: 1 other file(s) and 1 link(s), which are not followed" in result.err
+    assert "left alone: 1 link(s), which are not followed" in result.err
+    assert result.err.count("not read") == 1
+    assert "not read: Song 1/notes.txt\n" in result.err
     assert result.err.count(" done ") == 4
     assert "4 of 4" in result.err
     assert "\x1b" not in result.out + result.err

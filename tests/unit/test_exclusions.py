@@ -57,14 +57,14 @@ def test_the_walk_and_the_events_leave_a_folder_alone(tmp_path: Path, name: str)
     found = territory.scan()
     assert [file.path for file in found.files] == [keep]
     assert territory.admits(keep)
-    assert found.others == 0
+    assert found.others == ()
 
 
 @pytest.mark.parametrize("name", FILES)
 def test_such_a_file_is_neither_a_bounce_nor_counted(tmp_path: Path, name: str) -> None:
     put(tmp_path, name)
     found = scan.scan(tmp_path)
-    assert (found.files, found.others) == ((), 0)
+    assert (found.files, found.others) == ((), ())
     assert lies_in_excluded(PurePosixPath("Song 1", name))
 
 
