@@ -1,4 +1,4 @@
-"""Fixtures of several folders: one worker process for a whole session, and watch services."""
+"""Fixtures of several folders, and how tests are marked, repeated and kept apart."""
 
 from __future__ import annotations
 
@@ -8,12 +8,52 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from bridge.worker.client import Worker
+from tests import hypothesis_profiles, side_by_side
+from tests.needs import needs
 from tests.shared_worker import LentWorker
+from tests.support import skipping_is_failing
 from tests.tiny_model import write_tiny_model
 from tests.watch_service import Child, Serving, Studio
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator, Iterator
+
+hypothesis_profiles.load()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    side_by_side.prepare(config)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    side_by_side.clear(config)
+
+
+@pytest.hookimpl(tryfirst=True)  # before tests are chosen by their markers
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if isinstance(item, pytest.Function):
+            for name in sorted(needs(item)):
+                item.add_marker(name)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """A test that measures time has the machine to itself."""
+    with side_by_side.turn(alone=item.get_closest_marker("timing") is not None):
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    return skipping_is_failing((yield))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    return skipping_is_failing((yield))
 
 
 @pytest.fixture(scope="session")

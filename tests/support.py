@@ -22,6 +22,7 @@ ROOT = Path(__file__).parent.parent
 GOLDEN = ROOT / "tests" / "golden"
 
 Error = TypeVar("Error", bound=Exception)
+Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 
 
 class Require:
@@ -141,3 +142,26 @@ def subclasses(root: type[Error]) -> list[type[Error]]:
     """The class and everything below it."""
     below: list[type[Error]] = root.__subclasses__()
     return [root, *(found for child in below for found in subclasses(child))]
+
+
+#: Skips that no installation mends: they are about the machine itself.
+OF_THE_MACHINE = (
+    "needs Linux and Python 3.11",
+    "needs two cores",
+    "needs 25 GiB of disk",
+    "no user namespace can be made here",
+    "this processor cannot leave them out",
+    "these weights are cached in another format",
+    "htdemucs came from another source",
+)
+
+
+def skipping_is_failing(report: Report) -> Report:
+    """The report of a test or module, failed if it was skipped where nothing may be skipped."""
+    is_strict = os.environ.get("STEMBRIDGE_REQUIRE") == "all"
+    if is_strict and report.skipped and not hasattr(report, "wasxfail"):
+        reason = str(report.longrepr)
+        if not any(allowed in reason for allowed in OF_THE_MACHINE):
+            report.outcome = "failed"
+            report.longrepr = f"nothing may be skipped here: {reason}"
+    return report

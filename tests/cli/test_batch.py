@@ -417,6 +417,7 @@ def test_another_service_with_other_stems_is_told(inside: Inside, desk: Desk, ex
     ledger.close()
 
 
+@pytest.mark.timing
 @pytest.mark.slow
 def test_a_second_run_over_a_thousand_files_takes_under_two_seconds(
     desk: Desk,

@@ -23,6 +23,7 @@ from bridge.chain import preset as presets
 from bridge.intake.names import legal_name
 from tests.bounces import music
 from tests.daw.sets import read_24
+from tests.hypothesis_profiles import examples
 from tests.support import ROOT, require
 from tests.tiny_model import write_tiny_model
 from tests.watch_service import Studio
@@ -40,8 +41,7 @@ RATE_HZ = 44_100
 TIMEOUT_S = 120  # of a loaded machine
 # Each example starts a Lua, which may take its time on a loaded machine.
 MANY = settings(
-    max_examples=15,
-    deadline=None,
+    max_examples=examples(15),
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 

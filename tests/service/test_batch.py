@@ -156,6 +156,7 @@ def test_forty_exports_killed_again_and_again_go_on(studio: Studio) -> None:
     check_killed_and_resumed(studio, count=40, kills=4)
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize(
     "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
 )

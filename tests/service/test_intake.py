@@ -44,6 +44,7 @@ def service(tmp_path: Path) -> Iterator[Service]:
     service.end()
 
 
+@pytest.mark.timing
 def test_a_close_is_acted_on_at_once(service: Service) -> None:
     """Under the product's own times: 0.5 s is the promise, an event takes milliseconds."""
     service.start(times=settle.LOCAL)
@@ -58,6 +59,7 @@ def test_a_close_is_acted_on_at_once(service: Service) -> None:
     assert max(delays_s) < 0.45
 
 
+@pytest.mark.timing
 def test_a_rename_just_before_does_not_hold_a_close_back(service: Service, tmp_path: Path) -> None:
     """watchdog's own pause for the other half of a rename is 0.5 s, and blocks what follows."""
     write_wav(service.folder / "old.wav")

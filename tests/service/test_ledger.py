@@ -24,6 +24,7 @@ from bridge.ledger import database
 from bridge.ledger.recover import recover
 from bridge.ledger.states import MAX_ATTEMPTS, Recipe, State
 from bridge.ledger.store import Ledger
+from tests.hypothesis_profiles import examples
 from tests.service.ledger_values import FOLDER, OTHER_RECIPE, RECIPE, Clock
 
 if TYPE_CHECKING:
@@ -535,8 +536,7 @@ class LedgerLife(RuleBasedStateMachine):
 
 TestLedgerLife = LedgerLife.TestCase
 TestLedgerLife.settings = settings(
-    max_examples=25,
+    max_examples=examples(25),
     stateful_step_count=25,
-    deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
 )

@@ -98,6 +98,7 @@ def check_stems(studio: Studio, name: str) -> None:
     assert null <= {"PCM_16": 2**-15, "PCM_24": 2**-23, "FLOAT": 1e-6}[subtype]
 
 
+@pytest.mark.timing
 def test_a_job_starts_within_half_a_second_of_the_close(
     studio: Studio, start: Callable[..., Child]
 ) -> None:

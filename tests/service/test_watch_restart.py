@@ -62,6 +62,7 @@ def test_a_touched_bounce_whose_stems_are_gone_is_done_again(studio: Studio) -> 
     assert studio.published() == ["mix"]
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize("ended_by", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_a_job_that_is_interrupted_is_done_once_by_the_next_service(
     studio: Studio, start: Callable[..., Child], ended_by: signal.Signals

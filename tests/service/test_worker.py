@@ -161,6 +161,7 @@ class Enough(Exception):
     """What a listener raises."""
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize("is_stopped", [False, True], ids=["working", "hanging"])
 def test_who_listens_can_end_the_job_at_any_time(
     studio: Studio, own: Worker, *, is_stopped: bool
@@ -408,6 +409,7 @@ def test_split_goes_on_with_the_next_file_after_a_crash(studio: Studio) -> None:
     assert [path.name for path in (studio.root / "Stems").iterdir()] == ["next"]
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize(
     "number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
 )
@@ -485,6 +487,7 @@ class Deaf:
             self.asked.set()
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize(
     ("number", "by_pip"),
     [(signal.SIGTERM, True), pytest.param(signal.SIGINT, False, marks=pytest.mark.slow)],

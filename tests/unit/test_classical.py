@@ -23,6 +23,7 @@ from separator.errors import InputError
 from separator.metrics import sdr_db
 from separator.separator import Separator
 from tests.excerpt import excerpt
+from tests.hypothesis_profiles import examples
 
 Array = NDArray[np.float32]
 RATE_HZ = 44_100
@@ -54,7 +55,7 @@ def clicks(frames: int = 2 * RATE_HZ) -> Array:
     return wave
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30))
 @given(st.sampled_from((3, 5, 17)), st.integers(1, 40), st.integers(0, 1), st.integers(0, 99))
 def test_the_running_median_is_the_median(width: int, count: int, dim: int, seed: int) -> None:
     values = np.random.default_rng(seed).integers(0, 9, (count, count + 3)).astype(np.float32)
@@ -73,7 +74,7 @@ def test_the_running_median_is_the_median(width: int, count: int, dim: int, seed
 
 
 @both
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=examples(6))
 @given(frames=st.integers(1, 90_000))
 def test_the_stems_add_up_to_the_mixture(make: Make, frames: int) -> None:
     mixture = noise(2, frames)
@@ -158,7 +159,7 @@ def test_a_median_has_a_middle(width: int) -> None:
         HarmonicPercussive(width)
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=examples(6))
 @given(st.integers(1, 5), st.integers(1, 2), st.integers(1, 80_000))
 def test_the_oracle_adds_up_to_the_mixture(count: int, channels: int, frames: int) -> None:
     true = noise(count * channels, frames).reshape(count, channels, frames)

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from bridge.config import Settings, config_file, resolve
 from bridge.errors import ConfigError
+from tests.hypothesis_profiles import examples
 
 NAMES = ("preset", "model", "device")
 layer = st.dictionaries(st.sampled_from(NAMES), st.from_regex(r"[a-z][a-z-]{2,8}x", fullmatch=True))
@@ -27,7 +28,7 @@ def environment(file: Path, **values: str) -> dict[str, str]:
     }
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(file=layer, variables=layer, flags=layer)
 def test_the_nearer_word_counts(
     file: dict[str, str], variables: dict[str, str], flags: dict[str, str]

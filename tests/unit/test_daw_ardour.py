@@ -18,6 +18,7 @@ from bridge.daw import ardour
 from bridge.daw.session import Clip, Session, SoundFile, Tempo, Track
 from bridge.errors import SessionError
 from tests.daw.sets import session
+from tests.hypothesis_profiles import examples
 
 
 def written(made: Session, folder: Path) -> ElementTree.Element:
@@ -32,7 +33,7 @@ def clock(text: str | None) -> int:
     return int(text[1:])
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(
     st.integers(0, 9 * 3600 * 192_000) | st.integers(2**31, 2**36),
     st.integers(1, 9 * 3600 * 192_000),

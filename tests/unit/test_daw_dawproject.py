@@ -16,6 +16,7 @@ from bridge.daw.session import Clip, Marker, Session, SoundFile, Tempo, Track
 from bridge.errors import SessionError
 from tests.daw.dawproject_reader import places, project, schema
 from tests.daw.sets import session
+from tests.hypothesis_profiles import examples
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +122,7 @@ def test_a_file_that_xml_cannot_name_is_refused(tmp_path: Path, name: str) -> No
     assert list(tmp_path.iterdir()) == []
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(
     st.integers(0, 9 * 3600 * 192_000) | st.integers(2**31, 2**36),
     st.integers(1, 9 * 3600 * 192_000),

@@ -17,6 +17,7 @@ from bridge.daw.session import Clip, Marker, Session, SoundFile, Tempo, Track, j
 from bridge.daw.text import one_line
 from bridge.errors import SessionError
 from tests.daw.sets import session
+from tests.hypothesis_profiles import examples
 
 Block = Any  # an rppxml.RPPXML: the package's types say less than it gives
 
@@ -84,7 +85,7 @@ def test_another_reader_finds_the_same(tmp_path: Path) -> None:
     assert project.regions == []
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(
     st.integers(0, 9 * 3600 * 192_000) | st.integers(2**31, 2**36),
     st.integers(1, 9 * 3600 * 192_000),
@@ -106,7 +107,7 @@ def test_every_place_is_exact(
     assert [round(v * rate) for v in (other.position, other.length, other.soffs)] == read
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=30))
 def test_every_name_comes_back(tmp_path_factory: pytest.TempPathFactory, name: str) -> None:
     path = written(one_track(name), tmp_path_factory.getbasetemp())

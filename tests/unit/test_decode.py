@@ -31,6 +31,7 @@ from bridge.errors import (
     UnsupportedBounce,
 )
 from tests.audio_files import chunk, decoded, ds64, fmt, noise, pcm16, riff, wav, write
+from tests.hypothesis_profiles import examples
 from tests.support import GOLDEN, ROOT, require
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ def test_float_beyond_full_scale_stays(tmp_path: Path) -> None:
     assert np.array_equal(decoded(tmp_path / "hot.wav"), hot)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25))
 @given(block_frames=st.integers(700, 30_000))
 def test_blocks_of_any_size(tmp_path_factory: pytest.TempPathFactory, block_frames: int) -> None:
     path = write(tmp_path_factory.getbasetemp(), wav(20_011))

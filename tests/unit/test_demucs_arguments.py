@@ -17,6 +17,7 @@ from separator.errors import InputError
 from separator.models.base import WaveformModel
 from separator.models.conv_tasnet import ConvTasNet, ConvTasNetConfig
 from separator.models.demucs import Demucs, DemucsConfig, DemucsV1Config, DemucsV2Config
+from tests.hypothesis_profiles import examples
 
 Model = TypeVar("Model", bound=WaveformModel)
 STEMS = ["drums", "vocals"]
@@ -171,7 +172,7 @@ def configs(draw: st.DrawFn) -> DemucsConfig:
 
 
 @given(config=configs(), frames=st.integers(1, 600))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100))
 def test_a_valid_length_gives_the_frames_that_were_asked_for(
     config: DemucsConfig, frames: int
 ) -> None:
@@ -198,7 +199,7 @@ def test_valid_lengths_of_the_released_architecture() -> None:
 
 
 @given(config=configs(), more=st.integers(0, 40))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30))
 def test_any_length_from_the_least_on_goes_through(config: DemucsConfig, more: int) -> None:
     model = filled(Demucs(config))
     least = model.valid_frames(1)

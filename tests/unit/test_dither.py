@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from bridge.audio.dither import REACH_STEPS, Dither, Kind, choose
 from bridge.audio.quantise import quantise_set
+from tests.hypothesis_profiles import examples
 
 FRAMES = 400_000
 SIGNALS = {
@@ -65,7 +66,7 @@ def test_what_is_softer_than_a_step_survives_only_with_dither() -> None:
     assert heard(tone + error("tpdf", tone)) == pytest.approx(0.4, abs=0.01)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(20))
 @given(cut=st.integers(1, 4999), kind=st.sampled_from(["tpdf", "shaped"]))
 def test_blocks_do_not_matter(cut: int, kind: Kind) -> None:
     audio = np.random.default_rng(1).uniform(-0.9, 0.9, (2, 5000))

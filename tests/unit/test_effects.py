@@ -10,13 +10,14 @@ from hypothesis import strategies as st
 from bridge.chain.effects import EFFECTS, Effect, Invert, Pan, Width, check
 from bridge.chain.processor import Place
 from bridge.errors import PresetError
+from tests.hypothesis_profiles import examples
 from tests.unit.chains import OWN, RATE_HZ, any_effect, cut, ends, noise, run
 
 # Rounding apart: float32 filters in series, relative to a signal of about 1.
 CLOSE = 1e-5
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80))
 @given(
     effects=st.lists(any_effect, max_size=6),
     sizes=st.lists(st.integers(0, 9000), max_size=6),

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from separator.models import fused
 from separator.models.convolution import TransposedConvolution, several
+from tests.hypothesis_profiles import examples
 
 TYPES = [torch.float32, torch.bfloat16]
 ROUNDING = {torch.float32: 1e-5, torch.bfloat16: 1e-2}  # of what is put out, once
@@ -133,7 +134,7 @@ def test_a_transposed_convolution_and_its_activation(
 
 @pytest.mark.usefixtures("_way")
 @pytest.mark.parametrize("dtype", TYPES)
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=examples(40))
 @given(
     size=st.integers(1, 9),
     stride=st.integers(1, 5),

@@ -20,6 +20,7 @@ from separator.models.base import WaveformModel
 from separator.models.demucs_v3 import DemucsV3, DemucsV3Config
 from separator.models.hdemucs import HDemucs, HDemucsConfig
 from separator.models.htdemucs import HTDemucs, HTDemucsConfig
+from tests.hypothesis_profiles import examples
 
 Model = TypeVar("Model", bound=WaveformModel)
 STEMS = ["drums", "vocals"]
@@ -159,7 +160,7 @@ def test_sizes_that_do_not_fit_each_other_are_refused(
 
 
 @pytest.mark.parametrize("make", MAKERS)
-@settings(deadline=None, max_examples=8)
+@settings(max_examples=examples(8))
 @given(frames=st.integers(1, 9000))
 def test_any_length_comes_back(make: Maker, frames: int) -> None:
     model = make()

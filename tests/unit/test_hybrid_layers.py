@@ -36,6 +36,7 @@ from separator.models.unet import (
     band_rows,
     joined,
 )
+from tests.hypothesis_profiles import examples
 
 Module = TypeVar("Module", bound=nn.Module)
 CPU = torch.device("cpu")
@@ -127,7 +128,7 @@ def test_columns_are_those_of_a_centred_transform_of_the_padded_wave(frames: int
     assert_close(ours.permute(0, 2, 3, 1), theirs)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=examples(20))
 @given(frames=st.integers(1, 1500), alignment=st.sampled_from(["hybrid", "hybrid-old", "centred"]))
 def test_synthesis_is_that_of_torch(frames: int, alignment: Alignment) -> None:
     columns = frames // 64 + 1 if alignment == "centred" else -(-frames // 64)

@@ -19,6 +19,7 @@ from bridge.chain.effects import Limiter
 from bridge.chain.guard import PeakGuard
 from bridge.chain.processor import Audio, Place, through
 from bridge.chain.truepeak import BANDWIDTHS, REACH_FRAMES, TruePeak, interpolator, oversampling
+from tests.hypothesis_profiles import examples
 from tests.support import require
 from tests.unit.chains import RATE_HZ, noise, run
 
@@ -131,7 +132,7 @@ def test_the_interpolator_keeps_a_constant() -> None:
 
 
 @pytest.mark.parametrize("rate_hz", [44_100.0, 96_000.0, 192_000.0])
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25))
 @given(seed=st.integers(0, 1000), frames=st.integers(1, 700), above=st.floats(0.05, 1.5))
 def test_what_is_passed_over_is_not_too_high(
     rate_hz: float, seed: int, frames: int, above: float

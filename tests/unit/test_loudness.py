@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from bridge.chain.loudness import Loudness, channel_weights
 from bridge.chain.meter import Meter
+from tests.hypothesis_profiles import examples
 from tests.support import GOLDEN
 from tests.unit.loudness_reference import ffmpeg_levels, sine
 
@@ -75,7 +76,7 @@ def test_silence_and_what_is_too_short_have_no_loudness() -> None:
     assert Loudness(48_000, 2).integrated_lufs == -math.inf
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=examples(10))
 @given(block_frames=st.integers(1_000, 100_000))
 def test_blocks_do_not_matter(block_frames: int) -> None:
     rng = np.random.default_rng(1)

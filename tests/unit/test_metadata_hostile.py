@@ -32,6 +32,7 @@ from bridge.audio.metadata import Mark, Metadata, Picture
 from bridge.audio.moved import cut, lost_by_cutting
 from bridge.errors import BounceError
 from tests.audio_files import chunk, wav, write
+from tests.hypothesis_profiles import examples
 from tests.metadata_files import (
     FRAMES,
     PNG,
@@ -124,7 +125,7 @@ HEADS = (
 
 
 @given(st.binary(max_size=400))
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 def test_any_bytes_after_the_head_of_any_container(data: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:
         for head in HEADS:

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from separator.parallel import one_thread, ordered, set_threads
+from tests.hypothesis_profiles import examples
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,7 +33,7 @@ def threads_of_each(items: int, side_by_side: int, workers: int | None = None) -
     return list(ordered(lambda _: torch.get_num_threads(), range(items), side_by_side, workers))
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=examples(40))
 @given(st.integers(0, 12), st.integers(1, 5), st.none() | st.integers(1, 5))
 def test_results_come_in_the_order_of_the_items(
     items: int, side_by_side: int, workers: int | None
@@ -41,7 +42,7 @@ def test_results_come_in_the_order_of_the_items(
     assert list(made) == [n * n for n in range(items)]
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=examples(40))
 @given(st.integers(0, 12), st.integers(1, 5), st.integers(1, 5))
 def test_with_how_many_threads_an_item_is_computed_is_not_a_matter_of_the_workers(
     items: int, side_by_side: int, workers: int

@@ -24,6 +24,7 @@ from bridge.errors import (
     UnsupportedBounce,
 )
 from tests.audio_files import chunk, ds64, fmt, noise, pcm16, riff, wav, write
+from tests.hypothesis_profiles import examples
 from tests.support import require
 
 if TYPE_CHECKING:
@@ -290,7 +291,7 @@ def test_time_reference_of_real_recorders() -> None:
     assert probe(folder / "STE-000.wav").time_reference == 3_094_800_000
 
 
-@settings(max_examples=300, deadline=1000)
+@settings(max_examples=examples(300), deadline=5000)
 @given(data=st.data())
 def test_any_header_ends_as_info_or_one_error(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from bridge.chain.loudness import k_weighting
 from bridge.chain.recursion import TILE_FRAMES, Recursive
+from tests.hypothesis_profiles import examples
 
 # ITU-R BS.1770-4, tables 1 and 2: both filters at 48 kHz.
 STANDARD = (
@@ -30,7 +31,7 @@ def frame_by_frame(audio: np.ndarray, rate_hz: float) -> np.ndarray:
 
 
 @pytest.mark.parametrize("rate_hz", [8_000.0, 44_100.0, 192_000.0])
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=examples(15))
 @given(cuts=st.lists(st.integers(0, 300), max_size=6), channels=st.integers(1, 3))
 def test_it_is_the_filter_in_any_blocks(rate_hz: float, cuts: list[int], channels: int) -> None:
     """With an offset, which at high rates is what rounding makes worst."""

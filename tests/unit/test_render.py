@@ -29,6 +29,7 @@ from bridge.chain.meter import Measure
 from bridge.chain.processor import BLOCK_FRAMES, Audio
 from bridge.chain.render import render
 from bridge.errors import PresetError, PromiseBroken
+from tests.hypothesis_profiles import examples
 from tests.unit.chains import RATE_HZ, cut, noise, run
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ any_effect: st.SearchStrategy[Effect] = st.one_of(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60))
 @given(
     effects=st.lists(any_effect, max_size=4),
     sizes=st.lists(st.integers(0, 9000), max_size=6),

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from bridge.intake import scan as scanning
 from bridge.intake.scan import Territory, scan
+from tests.hypothesis_profiles import examples
 
 
 def _put(folder: Path, *names: str) -> None:
@@ -188,7 +189,7 @@ PARTS = ["a", "B", ".h", "~t", "x.part", "Stems", "ours", "y.wav", "z.flac", "n.
 TREES = st.lists(st.lists(st.sampled_from(PARTS), min_size=1, max_size=4), max_size=12)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60))
 @given(TREES, st.booleans())
 def test_a_hinted_path_is_judged_as_the_walk_judges_it(tree: list[list[str]], ours: bool) -> None:
     with tempfile.TemporaryDirectory() as name:

@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -41,7 +41,6 @@ def test_down_removes_what_the_lower_rate_cannot_hold() -> None:
 
 
 @given(frames=st.integers(1, 300), level=st.floats(-1, 1, width=32))
-@settings(deadline=None)
 def test_a_constant_stays_constant_to_both_ends(frames: int, level: float) -> None:
     x = torch.full((2, 3, frames), level)
     up, down = RATES.up(x), RATES.down(x)

@@ -12,6 +12,7 @@ from bridge.chain.effects import DcRemoval
 from bridge.worker.passes import Passes
 from bridge.worker.staged import Staged, stage
 from bridge.worker.stopwatch import Stopwatch
+from tests.hypothesis_profiles import examples
 from tests.unit.chains import cut, noise, run
 
 if TYPE_CHECKING:
@@ -24,9 +25,7 @@ def read(staged: Staged) -> Audio:
     return np.concatenate(list(staged), axis=1)
 
 
-@settings(
-    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=examples(20), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(offset=st.floats(-0.5, 0.5), channels=st.integers(1, 3), at=st.integers(1, 70_000))
 def test_centred_is_what_the_effect_gives(
     tmp_path: Path, offset: float, channels: int, at: int

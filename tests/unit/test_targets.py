@@ -29,6 +29,7 @@ from bridge.audio.targets.spec import Spec, Writer
 from bridge.audio.wav_chunks import translated
 from bridge.errors import DiskFull, OutputError, PromiseBroken
 from tests.audio_files import noise
+from tests.hypothesis_profiles import examples
 from tests.support import require
 from tests.unit.target_readers import LOSSLESS, LOSSY, ffmpeg, ffprobe, have
 
@@ -168,9 +169,7 @@ def test_lossy_files_decode_to_the_same_frames_at_the_same_place(
 
 
 @given(frames=st.integers(1_200, 9_000), channels=st.integers(1, 2), block=st.integers(1, 5_000))
-@settings(
-    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=examples(12), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @pytest.mark.parametrize("name", ["flac", "mp3", "ogg", "opus"])
 def test_any_length_comes_back(
     tmp_path_factory: pytest.TempPathFactory, name: str, frames: int, channels: int, block: int
@@ -183,7 +182,7 @@ def test_any_length_comes_back(
 
 
 @given(frames=st.integers(1_200, 9_000), rate_hz=st.sampled_from([8_000, 44_100, 96_000, 192_000]))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(20))
 def test_opus_is_as_long_as_its_bounce(
     tmp_path_factory: pytest.TempPathFactory, frames: int, rate_hz: int
 ) -> None:
@@ -326,7 +325,7 @@ def test_what_a_target_holds_is_read_back_from_it(tmp_path: Path, name: str) -> 
     positions=st.lists(st.integers(0, 8_999), max_size=5, unique=True),
     reference=st.integers(1, 2**63),
 )
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=examples(15))
 @pytest.mark.parametrize("name", LOSSLESS)
 def test_any_title_marker_and_time_reference_come_back(
     tmp_path_factory: pytest.TempPathFactory,

@@ -21,6 +21,7 @@ from separator.official_order import LAYERS, official_order
 from separator.weights import formats, official
 from separator.weights.diffq import Levels, Packed, Words, from_saved, from_structure
 from separator.weights.pickles import ClassName
+from tests.hypothesis_profiles import examples
 from tests.support import GOLDEN, require
 
 PACKED = GOLDEN / "packed"
@@ -85,7 +86,7 @@ def words(numbers: np.ndarray, bits: int, width: int = 32) -> np.ndarray:
 
 
 @given(data=st.data())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25))
 def test_packed_words_are_the_levels(data: st.DataObject) -> None:
     group = data.draw(st.sampled_from([1, 4, 8]))
     bits = np.array(data.draw(st.lists(st.integers(2, 14), min_size=1, max_size=12)))
@@ -270,9 +271,7 @@ def test_packed_weights_of_other_architectures_are_refused() -> None:
         st.tuples(st.integers(0, 200_000), st.integers(1, 255)), min_size=1, max_size=3
     )
 )
-@settings(
-    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=examples(15), suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_damaged_bytes_never_escape_the_error_tree(
     tmp_path: Path, changes: list[tuple[int, int]]
 ) -> None:

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from separator.errors import BadCheckpoint
 from separator.weights import formats
+from tests.hypothesis_profiles import examples
 from tests.support import require
 
 RNG = np.random.default_rng(0)
@@ -195,9 +196,7 @@ def test_truncated_files_are_refused(tmp_path: Path) -> None:
 
 
 @given(changes=st.lists(st.tuples(st.integers(0, 5000), st.integers(1, 255)), min_size=1))
-@settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=examples(150), suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_damaged_bytes_never_escape_the_error_tree(
     tmp_path: Path, changes: list[tuple[int, int]]
 ) -> None:

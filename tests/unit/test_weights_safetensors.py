@@ -17,6 +17,7 @@ from separator.errors import BadCheckpoint
 from separator.weights import formats
 from separator.weights.mapping import mapped
 from separator.weights.safetensors import read_safetensors
+from tests.hypothesis_profiles import examples
 
 TYPES = {"F64": "f8", "F32": "f4", "F16": "f2", "I64": "i8", "I32": "i4", "I16": "i2", "I8": "i1",
          "U8": "u1"}  # fmt: skip
@@ -143,9 +144,7 @@ def test_truncated_files_are_refused(tmp_path: Path) -> None:
 
 
 @given(changes=st.lists(st.tuples(st.integers(0, 1000), st.integers(1, 255)), min_size=1))
-@settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=examples(150), suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_damaged_bytes_never_escape_the_error_tree(
     tmp_path: Path, changes: list[tuple[int, int]]
 ) -> None:

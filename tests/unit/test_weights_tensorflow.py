@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from separator.errors import BadCheckpoint
 from separator.weights.crc32c import crc32c, masked
 from separator.weights.formats import read_tensorflow
+from tests.hypothesis_profiles import examples
 from tests.support import GOLDEN
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ INDEX = (SAMPLES / "2stems" / "model.index").read_bytes()
 DATA = (SAMPLES / "2stems" / "model.data-00000-of-00001").read_bytes()
 FOOTER_BYTES = 48
 FUZZ = settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(150), suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 
 
@@ -197,7 +198,7 @@ def test_a_truncated_index_is_refused(tmp_path: Path, length: int) -> None:
 
 
 @given(length=st.integers(0, len(DATA) - 1))
-@settings(parent=FUZZ, max_examples=40)
+@settings(parent=FUZZ, max_examples=examples(40))
 def test_truncated_data_is_refused(tmp_path: Path, length: int) -> None:
     with pytest.raises(BadCheckpoint):
         read_tensorflow(write(tmp_path, INDEX, DATA[:length]))
@@ -235,7 +236,7 @@ def test_a_damaged_index_is_refused_or_harmless(
 
 
 @given(position=st.integers(0, len(DATA) - 1), value=st.integers(1, 255))
-@settings(parent=FUZZ, max_examples=40)
+@settings(parent=FUZZ, max_examples=examples(40))
 def test_damaged_data_is_refused(tmp_path: Path, position: int, value: int) -> None:
     with pytest.raises(BadCheckpoint, match="checksum"):
         read_tensorflow(write(tmp_path, INDEX, mutated(DATA, [(position, value)])))

