@@ -20,7 +20,7 @@ MANIFEST_SCHEMA = 1
 
 def versions() -> dict[str, str]:
     """What the numbers may depend on."""
-    packages = ("torch", "pedalboard", "numpy", "soundfile", "soxr", "mutagen")
+    packages = ("torch", "pedalboard", "numpy", "soundfile", "av", "soxr", "mutagen")
     found = {name: metadata.version(name) for name in packages}
     return {"stembridge": __version__, "python": platform.python_version(), **found}
 

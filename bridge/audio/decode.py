@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,10 +10,12 @@ import numpy as np
 
 from bridge.audio.chunks import CONTAINERS, read_layout, reading, size_bytes
 from bridge.audio.containers import w64
+from bridge.audio.headers import sniff
 from bridge.audio.leniency import STRICT, Leniency
 from bridge.audio.probe import AudioInfo, check_length, frames_of
 from bridge.audio.reader import Source, open_container, open_raw
 from bridge.audio.repair import BRIDGED_S, Repair
+from bridge.audio.streams.opening import CODED, open_coded
 from bridge.errors import (
     BounceChanged,
     BounceError,
@@ -177,6 +179,7 @@ def survey(decoder: Decoder, report: Callable[[float], None] = lambda _: None) -
 @contextmanager
 def _opened(path: Path, info: AudioInfo) -> Iterator[Source]:
     with reading(path) as file:
+        opening: AbstractContextManager[Source]
         layout = _layout(path, info)
         if layout and info.open_end:
             layout = layout.present()
@@ -186,6 +189,8 @@ def _opened(path: Path, info: AudioInfo) -> Iterator[Source]:
             if not whole or frames_of(layout) != info.frames:
                 raise _changed()
             opening = open_raw(file, layout)
+        elif info.container in CODED:
+            opening = nullcontext(open_coded(file, sniff(file)))
         else:
             opening = open_container(path, info.container)
         with opening as source:

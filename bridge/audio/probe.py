@@ -12,7 +12,9 @@ from bridge.audio.containers import w64
 from bridge.audio.headers import Kind, check_sizes, sniff, truncated, unfinished
 from bridge.audio.layouts import channel_mask, flac_mask
 from bridge.audio.leniency import STRICT, Leniency
-from bridge.audio.reader import Source, open_container
+from bridge.audio.libav import CodedSource
+from bridge.audio.reader import SndfileSource, open_container
+from bridge.audio.streams.opening import CODED, walked
 from bridge.errors import (
     NoFrames,
     NotAudio,
@@ -218,11 +220,13 @@ def _probe_other(path: Path, file: BinaryIO, kind: Kind, leniency: Leniency) -> 
     cut = _accepted(lambda: check_sizes(file, kind, file_bytes), leniency)
     if kind.container == "FLAC":
         return _probe_flac(path, file, kind, leniency)
+    if kind.container in CODED:
+        return _probe_coded(file, kind, leniency)
     with _opened(path, kind.container, cut) as source:
         _check_limits(source.channels, source.rate_hz)
         frames: int | None = source.claimed_frames
-        if kind.container == "MP3" or not 0 <= source.claimed_frames < _NONSENSE_FRAMES:
-            frames = None  # an MP3's count is an estimate where its header lacks one
+        if not 0 <= source.claimed_frames < _NONSENSE_FRAMES:
+            frames = None
         layout = w64.layout(path) if kind.container == "W64" else None
         if layout:
             frames = frames_of(layout.present())
@@ -244,8 +248,32 @@ def _probe_other(path: Path, file: BinaryIO, kind: Kind, leniency: Leniency) -> 
         )
 
 
+def _probe_coded(file: BinaryIO, kind: Kind, leniency: Leniency) -> AudioInfo:
+    """What our own walk finds, and what the first packet decodes to."""
+    walk = walked(file, kind)
+    if walk.cut and not (leniency.accept_truncated and walk.cut.present_bytes):
+        raise walk.cut
+    for run in walk.runs:
+        _check_limits(run.channels, run.rate_hz)
+    source = CodedSource(walk)
+    _check_limits(source.channels, source.rate_hz)
+    return AudioInfo(
+        container=kind.container,
+        frames=None if walk.cut else source.claimed_frames,
+        rate_hz=source.rate_hz,
+        channels=source.channels,
+        subtype=source.subtype,
+        channel_mask=source.channel_mask,
+        extensible=False,
+        time_reference=None,
+        open_end=walk.cut is not None,
+        claimed_frames=walk.claimed_frames,
+        warnings=walk.warnings,
+    )
+
+
 @contextmanager
-def _opened(path: Path, container: str, cut: TruncatedBounce | None) -> Iterator[Source]:
+def _opened(path: Path, container: str, cut: TruncatedBounce | None) -> Iterator[SndfileSource]:
     """See `open_container`; what it cannot do with the rest of a cut file, the cut explains."""
     with ExitStack() as stack:
         try:

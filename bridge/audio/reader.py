@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 import numpy as np
 import soundfile
@@ -72,11 +72,34 @@ class _Forward(soundfile.SoundFile):  # type: ignore[misc]
         return False
 
 
-class Source:
-    """An open sound file: what libsndfile says of it, and its frames in order.
+class Source(Protocol):
+    """An open sound file: what it is, and its frames in order.
 
-    `located` says that the audio's place and length come from our own header check.
+    claimed_frames: what the decoder says of its length, or our own count; None where neither can
+    tell. located: the audio's place and length come from our own header check.
     """
+
+    @property
+    def subtype(self) -> str: ...
+    @property
+    def rate_hz(self) -> int: ...
+    @property
+    def channels(self) -> int: ...
+    @property
+    def claimed_frames(self) -> int | None: ...
+    @property
+    def located(self) -> bool: ...
+
+    def read(self, frames: int) -> NDArray[np.float32]:
+        """The next block: (channels, up to `frames`) float32, empty at the end.
+
+        PCM comes as value / 2**(bits - 1). Raises BounceError for a damaged stream and OSError
+        for a file that cannot be read.
+        """
+
+
+class SndfileSource:
+    """What libsndfile says of an open sound file; see `Source`."""
 
     def __init__(self, file: _Forward, window: Window | None) -> None:
         self._file = file
@@ -89,11 +112,7 @@ class Source:
         self._read_frames = 0
 
     def read(self, frames: int) -> NDArray[np.float32]:
-        """The next block: (channels, up to `frames`) float32, empty at the end.
-
-        PCM comes as value / 2**(bits - 1). Raises BounceError for a damaged stream and OSError
-        for a file that cannot be read.
-        """
+        """See `Source.read`."""
         try:
             block = self._file.read(frames, dtype="float32", always_2d=True)
         except soundfile.LibsndfileError as error:
@@ -116,7 +135,7 @@ class Source:
 
 
 @contextmanager
-def open_raw(file: BinaryIO, layout: WavLayout) -> Iterator[Source]:
+def open_raw(file: BinaryIO, layout: WavLayout) -> Iterator[SndfileSource]:
     """The audio of a WAV with one value per frame and channel, decoded where our check found it."""
     window = Window(file, layout.data_offset, layout.data_bytes)
     with _Forward(
@@ -128,11 +147,11 @@ def open_raw(file: BinaryIO, layout: WavLayout) -> Iterator[Source]:
         samplerate=layout.fmt.rate_hz,
         channels=layout.fmt.channels,
     ) as opened:
-        yield Source(opened, window)
+        yield SndfileSource(opened, window)
 
 
 @contextmanager
-def open_container(path: Path, name: str) -> Iterator[Source]:
+def open_container(path: Path, name: str) -> Iterator[SndfileSource]:
     """Any other sound file, its header read by libsndfile.
 
     `name` is the container's, for the message. By descriptor: a file name says nothing about
@@ -147,7 +166,7 @@ def open_container(path: Path, name: str) -> Iterator[Source]:
                 f"this {name} file cannot be decoded ({_word(error)}); export WAV, AIFF or FLAC"
             ) from error
         with opened:
-            yield Source(opened, None)
+            yield SndfileSource(opened, None)
 
 
 def _word(error: soundfile.LibsndfileError) -> str:

@@ -1,0 +1,230 @@
+"""ffmpeg's decoders (PyAV) behind the same narrow door as libsndfile: frames in their order.
+
+Imported late: `av` costs some 45 ms, and most bounces need none of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bridge.errors import BounceError, NoFrames, UnsupportedBounce
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from av.audio.codeccontext import AudioCodecContext
+    from av.audio.frame import AudioFrame
+    from av.packet import Packet
+    from numpy.typing import NDArray
+
+    from bridge.audio.streams.run import Run, Walk
+
+    Block = NDArray[np.float32]
+
+# ffmpeg's names of the channels in the order of WAVEFORMATEXTENSIBLE's bits, which is its own.
+_SPEAKERS = (
+    *("FL", "FR", "FC", "LFE", "BL", "BR", "FLC", "FRC", "BC", "SL", "SR"),
+    *("TC", "TFL", "TFC", "TFR", "TBL", "TBC", "TBR"),
+)
+
+
+@dataclass(frozen=True)
+class Form:
+    """What a decoder gives: the rate, and the channels by ffmpeg's names."""
+
+    rate_hz: int
+    speakers: tuple[str, ...]
+
+    @property
+    def mask(self) -> int | None:
+        """WAVEFORMATEXTENSIBLE's speaker bits; None for one or two channels."""
+        # Other layouts (ambisonics, objects) have no speakers.
+        if len(self.speakers) <= 2 or not set(self.speakers) <= set(_SPEAKERS):
+            return None
+        return sum(1 << _SPEAKERS.index(name) for name in self.speakers)
+
+    def check(self, first: Form, done_frames: int) -> None:
+        """Raise UnsupportedBounce where this is not the form of the first frame."""
+        for what, before, now in (
+            ("sample rate", first.rate_hz, self.rate_hz),
+            ("channel count", len(first.speakers), len(self.speakers)),
+            ("channel layout", " ".join(first.speakers), " ".join(self.speakers)),
+        ):
+            if before != now:
+                raise UnsupportedBounce(
+                    f"changes its {what} from {before} to {now} on the way (frame "
+                    f"{done_frames:,}); export one format"
+                )
+
+
+class CodedSource:
+    """The sound of a walked file, decoded in order; see `reader.Source`.
+
+    claimed_frames: what the walk has counted; None where only decoding can tell.
+
+    Raises NoFrames where nothing is decoded, BounceError for a first packet that does not decode.
+    """
+
+    located = False
+
+    def __init__(self, walk: Walk) -> None:
+        self.subtype = walk.subtype
+        self._blocks = _sound(walk.runs)
+        first = next(self._blocks, None)
+        if first is None:
+            raise NoFrames("a header without audio; render it again")
+        form, block = first
+        self._pieces = [block]
+        self._held_frames = block.shape[1]
+        self._error: BounceError | None = None
+        self.rate_hz = form.rate_hz
+        self.channels = len(form.speakers)
+        self.channel_mask = form.mask
+        scale = max(form.rate_hz // walk.runs[0].rate_hz, 1)
+        lengths = [run.sound_frames for run in walk.runs]
+        known = [length for length in lengths if length is not None]
+        self.claimed_frames = sum(known) * scale if len(known) == len(lengths) else None
+
+    def read(self, frames: int) -> Block:
+        """The next block: (channels, up to `frames`) float32, empty at the end.
+
+        What was decoded before an error comes first, and the error with the call after it. Raises
+        BounceError for packets that do not decode, or not to what was counted.
+        """
+        self._fill(frames)
+        if self._error and not self._held_frames:
+            raise self._error
+        empty = np.zeros((self.channels, 0), np.float32)
+        joined = np.concatenate((empty, *self._pieces), axis=1)
+        self._pieces = [joined[:, frames:]]
+        self._held_frames = self._pieces[0].shape[1]
+        return np.ascontiguousarray(joined[:, :frames])
+
+    def _fill(self, frames: int) -> None:
+        """Hold at least that many frames, as far as there are any."""
+        while self._held_frames < frames and self._error is None:
+            try:
+                found = next(self._blocks, None)
+            except BounceError as error:
+                self._error = error
+                return
+            if found is None:
+                return
+            self._pieces.append(found[1])
+            self._held_frames += found[1].shape[1]
+
+
+def _sound(runs: Sequence[Run]) -> Iterator[tuple[Form, Block]]:
+    """The sound of all runs; raises UnsupportedBounce where its form changes."""
+    first: Form | None = None
+    done_frames = 0
+    for run in runs:
+        for form, block in _sound_of(run, done_frames):
+            first = first or form
+            form.check(first, done_frames)
+            done_frames += block.shape[1]
+            yield form, block
+
+
+def _sound_of(run: Run, before_frames: int) -> Iterator[tuple[Form, Block]]:
+    """What a run decodes to, without its delay and padding.
+
+    before_frames: how many come before it, for messages. Raises BounceError where it is not as long
+    as was counted.
+    """
+    decoded = given = 0
+    scale = 1
+    try:
+        for frame in run.decode():
+            form = Form(frame.sample_rate, tuple(one.name for one in frame.layout.channels))
+            scale = max(form.rate_hz // run.rate_hz, 1)
+            block = _values(frame)
+            if not decoded and run.lead_frames:
+                yield form, np.zeros((len(block), run.lead_frames * scale), np.float32)
+            skipped = min(max(run.skip_frames * scale - decoded, 0), block.shape[1])
+            left = None if run.frames is None else run.frames * scale - given
+            decoded += block.shape[1]
+            sound = block[:, skipped : None if left is None else skipped + left]
+            given += sound.shape[1]
+            yield form, sound
+    except _libav_error() as error:
+        raise BounceError(
+            f"damaged after frame {before_frames + given:,} ({_word(error)}); "
+            "export it again from the DAW"
+        ) from error
+    counted = None if run.coded_frames is None else run.coded_frames * scale
+    if counted is not None and not counted - run.slack_frames * scale <= decoded <= counted:
+        raise BounceError(
+            f"damaged: {counted:,} frames were counted in it, {decoded:,} could be decoded; "
+            "export it again from the DAW"
+        )
+
+
+def from_packets(
+    codec: str,
+    packets: Iterator[bytes],
+    *,
+    extradata: bytes = b"",
+    options: Mapping[str, str] | None = None,
+) -> Iterator[AudioFrame]:
+    """Decode packets that our own walk has found.
+
+    Args:
+        codec: ffmpeg's name of the decoder.
+        packets: in their order.
+        extradata: what the decoder needs before the first packet.
+        options: of the decoder.
+
+    Raises:
+        av.FFmpegError: a packet does not decode.
+    """
+    import av
+
+    context: AudioCodecContext = av.CodecContext.create(codec, "r")  # type: ignore[assignment]
+    context.thread_count = 1  # the same bytes each time, and no threads beside those of the model
+    context.options = dict(options or {})
+    if extradata:
+        context.extradata = extradata
+    for packet in chain((av.Packet(data) for data in packets if data), (None,)):
+        yield from decode(context, packet)
+
+
+def decode(context: AudioCodecContext, packet: Packet[Any] | None) -> Iterator[AudioFrame]:
+    """Frames of one packet, or of None what the decoder still holds."""
+    import av
+
+    try:
+        yield from context.decode(packet)
+    except av.EOFError:  # nothing held
+        if packet is not None:
+            raise
+
+
+def _values(frame: AudioFrame) -> Block:
+    """(channels, frames) float32; integers as value / 2**(bits - 1)."""
+    data: NDArray[Any] = frame.to_ndarray()
+    if not frame.format.is_planar:
+        data = data.reshape(-1, len(frame.layout.channels)).T
+    if data.dtype == np.uint8:
+        data = data.astype(np.float32) - np.float32(128)
+        return data / np.float32(128)
+    if data.dtype == np.int16:
+        return data.astype(np.float32) / np.float32(2**15)
+    if data.dtype == np.int32:  # exact up to 24 bits, and rounded once beyond
+        return (data.astype(np.float64) / 2.0**31).astype(np.float32)
+    return data.astype(np.float32, copy=False)
+
+
+def _libav_error() -> type[Exception]:
+    import av
+
+    return av.FFmpegError
+
+
+def _word(error: Exception) -> str:
+    reason = getattr(error, "strerror", None) or type(error).__name__
+    return " ".join(str(reason).split()).rstrip(". ")

@@ -1,0 +1,56 @@
+"""An open file, read at any place in small pieces as a walk over it needs them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, BinaryIO
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_PIECE_BYTES = 1 << 18
+
+
+class Buffer:
+    """Bytes `start` to `end` of a file; a walk goes forward, so that one piece is kept."""
+
+    def __init__(self, file: BinaryIO, start: int, end: int) -> None:
+        self.file = file
+        self.start = start
+        self.end = end
+        self._piece = b""
+        self._piece_at = start
+
+    def at(self, offset: int, count: int) -> bytes:
+        """Up to `count` bytes from `offset` on: fewer at the end, none before the start."""
+        count = min(count, self.end - offset)
+        if count <= 0 or offset < self.start:
+            return b""
+        first = offset - self._piece_at
+        if first < 0 or first + count > len(self._piece):
+            self.file.seek(offset)
+            self._piece = self.file.read(min(max(count, _PIECE_BYTES), self.end - offset))
+            self._piece_at, first = offset, 0
+        return self._piece[first : first + count]
+
+    def find(self, wanted: bytes, offset: int) -> int | None:
+        """Where `wanted` occurs first from `offset` on."""
+        while offset + len(wanted) <= self.end:
+            piece = self.at(offset, _PIECE_BYTES)
+            found = piece.find(wanted)
+            if found >= 0:
+                return offset + found
+            offset += max(len(piece) - len(wanted) + 1, 1)
+        return None
+
+    def pieces(self, start: int, end: int) -> Iterator[bytes]:
+        """Everything between two places."""
+        while start < end:
+            piece = self.at(start, min(_PIECE_BYTES, end - start))
+            if not piece:
+                return
+            yield piece
+            start += len(piece)
+
+    def is_zero(self, start: int, end: int) -> bool:
+        """Whether nothing but zeros lies between two places."""
+        return not any(piece.strip(b"\0") for piece in self.pieces(start, end))

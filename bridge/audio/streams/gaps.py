@@ -1,0 +1,51 @@
+"""What lies between the frames of a stream and is neither sound nor a tag."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_SHOWN = 5  # a stream with more holes is described by their number
+
+
+@dataclass(frozen=True)
+class Gap:
+    """Bytes `start` to `end`. incomplete: a frame that breaks off. zeros: nothing but zeros."""
+
+    start: int
+    end: int
+    incomplete: bool = False
+    zeros: bool = False
+
+
+def gap_warnings(gaps: Sequence[Gap], what: str, *, first: int, last: int) -> tuple[str, ...]:
+    """A line for each gap where sound may be missing.
+
+    Zeros in front of the first frame and behind the last are padding, and an incomplete frame at
+    the end is reported as a file that is cut off.
+
+    Args:
+        gaps: in the order of the file.
+        what: the stream, as in "no MPEG audio".
+        first, last: where its first frame begins and its last one ends.
+    """
+    inside = [
+        gap
+        for gap in gaps
+        if not (gap.zeros and (gap.end <= first or gap.start >= last))
+        and not (gap.incomplete and gap.start >= last)
+    ]
+    lines = [_warning(gap, what) for gap in inside[:_SHOWN]]
+    if len(inside) > _SHOWN:
+        lines.append(f"... and {len(inside) - _SHOWN:,} more such places")
+    return tuple(lines)
+
+
+def _warning(gap: Gap, what: str) -> str:
+    if gap.incomplete:
+        return f"an incomplete frame at byte {gap.start:,} was left out: sound may be missing there"
+    kind = "zeros" if gap.zeros else f"no {what}"
+    return f"{gap.end - gap.start:,} bytes at byte {gap.start:,} are {kind} and were left out"

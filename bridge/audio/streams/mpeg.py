@@ -1,0 +1,371 @@
+"""MPEG audio (MP3, layers I and II): every frame header walked, tags and gaps left out.
+
+Sources: ISO/IEC 11172-3 section 2.4.1.3 and 13818-3 (headers), with Fraunhofer's version 2.5 for
+low rates; the Xing/Info frame with LAME's extension ("Mp3 Info Tag revision 1"); Fraunhofer's VBRI.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING
+
+from bridge.audio import libav
+from bridge.audio.streams.buffer import Buffer
+from bridge.audio.streams.gaps import Gap, gap_warnings
+from bridge.audio.streams.run import Run, Walk, check_agreement
+from bridge.audio.streams.tag_blocks import leading, sound_end
+from bridge.errors import BounceError, NotAudio, TruncatedBounce, UnsupportedBounce
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import BinaryIO
+
+    from av.audio.frame import AudioFrame
+
+_RATES_HZ = (44_100, 48_000, 32_000)  # of version 1
+_KBPS = {
+    (1, 1): (0, 32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448),
+    (1, 2): (0, 32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384),
+    (1, 3): (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
+    (2, 1): (0, 32, 48, 56, 64, 80, 96, 112, 128, 144, 160, 176, 192, 224, 256),
+    (2, 2): (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
+    (2, 3): (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
+}
+_DECODERS = {1: "mp1float", 2: "mp2float", 3: "mp3float"}
+_SUBTYPES = {1: "MPEG_LAYER_I", 2: "MPEG_LAYER_II", 3: "MPEG_LAYER_III"}
+
+_INFO_BYTES = 256  # of a frame: the longest information begins at byte 38 and has 156
+_LAME_BYTES = 24  # of LAME's extension, up to its delays
+
+_CHAIN = 3
+"""Frames that must follow each other before bytes behind a gap are taken for frames: eleven bits of
+sync alone occur by chance in every few kilobytes."""
+
+_MAX_CANDIDATES = 1 << 20  # places of a possible header in gaps; a second of searching
+_DECODER_DELAY_FRAMES = 529  # 528 + 1 of the synthesis filter bank, LAME's "decoder delay"
+
+
+@dataclass(frozen=True)
+class Header:
+    """A frame header. size_bytes: of the whole frame."""
+
+    layer: int
+    version: float
+    rate_hz: int
+    channels: int
+    frames: int
+    size_bytes: int
+
+    def agrees(self, other: Header) -> bool:
+        """Whether frames of both can be of one stream."""
+        return (self.layer, self.version, self.rate_hz, self.channels) == (
+            other.layer,
+            other.version,
+            other.rate_hz,
+            other.channels,
+        )
+
+
+@dataclass(frozen=True)
+class Info:
+    """An information frame (Xing, Info, VBRI), which holds no sound.
+
+    frames: MPEG frames that follow; size_bytes: of the stream with this frame; both None where it
+    does not say. delay_frames, padding_frames: of the encoder; None where the frame states none.
+    """
+
+    frames: int | None
+    size_bytes: int | None
+    delay_frames: int | None = None
+    padding_frames: int = 0
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A whole frame and its place."""
+
+    at: int
+    header: Header
+    info: Info | None
+
+
+@lru_cache(maxsize=4096)
+def parse(head: bytes) -> Header | None:
+    """Read four bytes; None when they are no frame header."""
+    if len(head) < 4 or head[0] != 0xFF or head[1] >> 5 != 7:
+        return None
+    version_code, layer_code = head[1] >> 3 & 3, head[1] >> 1 & 3
+    rate_code, kbps_code = head[2] >> 2 & 3, head[2] >> 4
+    if version_code == 1 or layer_code == 0 or rate_code == 3 or kbps_code in {0, 15}:
+        return None  # reserved, or of free format
+    layer = 4 - layer_code
+    version = {3: 1.0, 2: 2.0, 0: 2.5}[version_code]
+    rate_hz = _RATES_HZ[rate_code] // {1.0: 1, 2.0: 2, 2.5: 4}[version]
+    frames = {1: 384, 2: 1152, 3: 1152 if version == 1 else 576}[layer]
+    kbps = _KBPS[1 if version == 1 else 2, layer][kbps_code]
+    slot_bytes = 4 if layer == 1 else 1
+    slots = frames // 8 * kbps * 1000 // (rate_hz * slot_bytes) + (head[2] >> 1 & 1)
+    channels = 1 if head[3] >> 6 == 3 else 2
+    return Header(layer, version, rate_hz, channels, frames, slots * slot_bytes)
+
+
+def walk(file: BinaryIO, start: int, end: int) -> Walk:
+    """All of an MPEG audio stream between two places of a file.
+
+    Files that were joined become one run each, as far as their information frames tell them apart.
+
+    Raises NotAudio where no frame is found, UnsupportedBounce for free format and for a stream that
+    consists mostly of something else.
+    """
+    buffer = Buffer(file, start, end)
+    sound = Buffer(file, start, sound_end(buffer))
+    runs: list[_Run] = []
+    gaps: list[Gap] = []
+    for item in items(sound):
+        if isinstance(item, Gap):
+            gaps.append(item)
+            continue
+        if not runs or item.info or not runs[-1].takes(item, sound):
+            runs.append(_Run(item.at, item.header, item.info))
+        runs[-1].add(item)
+    runs = [run for run in runs if run.count]
+    if not runs:
+        raise _nothing(buffer.at(start, 4))
+    cut = _cut(runs, gaps)
+    found = tuple(run.run(sound, whole=cut is None or run is not runs[-1]) for run in runs)
+    check_agreement(found)
+    return Walk(
+        runs=found,
+        subtype=_SUBTYPES[runs[0].header.layer],
+        cut=cut,
+        claimed_frames=_claimed_frames(runs) if cut else None,
+        warnings=gap_warnings(gaps, "MPEG audio", first=runs[0].start, last=runs[-1].end),
+    )
+
+
+class _Run:
+    """Frames of one encoder, while they are walked."""
+
+    def __init__(self, start: int, header: Header, info: Info | None) -> None:
+        self.start = self.end = start
+        self.header = header
+        self.info = info
+        self.count = 0
+
+    def add(self, frame: Frame) -> None:
+        self.end = frame.at + frame.header.size_bytes
+        self.count += frame.info is None
+
+    def takes(self, frame: Frame, buffer: Buffer) -> bool:
+        """Whether a frame goes on where this run is; else it begins another, joined to it."""
+        if not frame.header.agrees(self.header):
+            return False
+        announced = self.info.frames if self.info else None
+        return announced is None or self.count != announced or not _begins(frame, buffer)
+
+    @property
+    def missing(self) -> int:
+        """Frames that were announced and are not there."""
+        if self.info is None or self.info.frames is None:
+            return 0
+        missing = max(self.info.frames - self.count, 0)
+        # Some encoders count the information frame, too.
+        stated_bytes = self.info.size_bytes
+        complete = stated_bytes is None or stated_bytes <= self.end - self.start
+        return 0 if missing == 1 and complete else missing
+
+    @property
+    def promised_frames(self) -> int:
+        """Length of the sound, were nothing missing."""
+        total = (self.count + self.missing) * self.header.frames
+        skip, padding = self._around(total)
+        return total - skip - padding
+
+    def _around(self, total: int) -> tuple[int, int]:
+        """Frames in front of the sound and behind it, of so many; as mpg123 counts them, too."""
+        if self.info is None or self.info.delay_frames is None:
+            return 0, 0
+        skip = self.info.delay_frames + _DECODER_DELAY_FRAMES
+        # Where more follows than was announced, the padding is not at the end.
+        announced = self.count <= (self.info.frames or 0)
+        padding = max(self.info.padding_frames - _DECODER_DELAY_FRAMES, 0) if announced else 0
+        return (skip, padding) if skip + padding < total else (0, 0)
+
+    def run(self, buffer: Buffer, *, whole: bool) -> Run:
+        """The finished run. whole: its last frame is there, and so is its padding."""
+        total = self.count * self.header.frames
+        skip, padding = self._around(total)
+        padding = padding if whole else 0
+        return Run(
+            rate_hz=self.header.rate_hz,
+            channels=self.header.channels,
+            decode=partial(_decoded, _DECODERS[self.header.layer], buffer, self.start, self.end),
+            coded_frames=total,
+            skip_frames=skip,
+            frames=total - skip - padding,
+        )
+
+
+def _nothing(head: bytes) -> BounceError:
+    """The error for a file in which no frame was found."""
+    if len(head) == 4 and head[2] >> 4 == 0 and parse(head[:2] + b"\x90" + head[3:]):
+        return UnsupportedBounce("free-format MPEG audio, which is not read; export WAV or FLAC")
+    return NotAudio("not audio: no MPEG audio frame in it; export it again from the DAW")
+
+
+def _begins(frame: Frame, buffer: Buffer) -> bool:
+    """Whether a frame needs no bits of those before it, as the first of a file does."""
+    head = buffer.at(frame.at, 8)
+    at = 4 if head[1] & 1 else 6  # behind a checksum
+    bits = 9 if frame.header.version == 1 else 8  # of main_data_begin
+    return frame.header.layer != 3 or int.from_bytes(head[at : at + 2], "big") >> 16 - bits == 0
+
+
+def _decoded(codec: str, buffer: Buffer, start: int, end: int) -> Iterator[AudioFrame]:
+    return libav.from_packets(codec, _packets(buffer, start, end))
+
+
+def _packets(buffer: Buffer, start: int, end: int) -> Iterator[bytes]:
+    """The frames with sound between two places, the first of which is a frame's."""
+    for item in items(Buffer(buffer.file, start, buffer.end), trusted=True):
+        if isinstance(item, Frame):
+            if item.at >= end:
+                return
+            if item.info is None:
+                yield buffer.at(item.at, item.header.size_bytes)
+
+
+def _cut(runs: list[_Run], gaps: list[Gap]) -> TruncatedBounce | None:
+    """The error for what is missing at the end of the last run, or of one before it."""
+    last = runs[-1]
+    advice = "render it again, or take what is there with --accept-truncated"
+    present = last.end - runs[0].start
+    if gaps and gaps[-1].incomplete and gaps[-1].start >= last.end:
+        return TruncatedBounce(
+            f"cut off: its last MPEG frame is incomplete; {advice}", present_bytes=present
+        )
+    if last.missing and not any(last.start <= gap.start < last.end for gap in gaps):
+        return TruncatedBounce(
+            f"cut off: its header claims {last.count + last.missing:,} MPEG frames, "
+            f"{last.count:,} are there; {advice}",
+            present_bytes=present,
+        )
+    return None
+
+
+def _claimed_frames(runs: list[_Run]) -> int | None:
+    """Frames of sound that the information frames promise; None where the last run has none."""
+    if not runs[-1].missing:
+        return None
+    return sum(run.promised_frames for run in runs)
+
+
+def items(buffer: Buffer, *, trusted: bool = False) -> Iterator[Frame | Gap]:
+    """Frames and what lies between them, in the order of the file; tags are left out.
+
+    trusted: the first bytes are known to be a frame.
+    """
+    at = buffer.start
+    known: Header | None = None
+    search = _Search(buffer)
+    while at < buffer.end:
+        header = parse(buffer.at(at, 4))
+        if header is None or not (trusted or (known is not None and header.agrees(known))):
+            tag_bytes = leading(buffer, at)
+            found = at + tag_bytes if tag_bytes else search.next_frame(at)
+            if not tag_bytes and found > at:
+                yield Gap(at, found, zeros=buffer.is_zero(at, found))
+            trusted = not tag_bytes
+            at = found
+            continue
+        trusted = False
+        known = header
+        end = at + header.size_bytes
+        following = end if search.is_followed(end, header) else search.next_frame(at + 1)
+        if following < end or end > buffer.end:
+            yield Gap(at, following, incomplete=True)
+            at, trusted = following, True
+        else:
+            yield Frame(at, header, _info(buffer, at, header))
+            at = end
+
+
+class _Search:
+    """Looks for frames where none is expected, with an end to its patience."""
+
+    def __init__(self, buffer: Buffer) -> None:
+        self._buffer = buffer
+        self._candidates = 0
+
+    def next_frame(self, at: int) -> int:
+        """Where a chain of frames begins from `at` on; the end of the buffer if nowhere.
+
+        Raises UnsupportedBounce when too much has been searched.
+        """
+        buffer = self._buffer
+        place = buffer.find(b"\xff", at)
+        while place is not None:
+            self._candidates += 1
+            if self._candidates > _MAX_CANDIDATES:
+                raise UnsupportedBounce(
+                    "damaged: too little of it is MPEG audio; export it again from the DAW"
+                )
+            if self._is_chain(place):
+                return place
+            place = buffer.find(b"\xff", place + 1)
+        return buffer.end
+
+    def is_followed(self, at: int, header: Header) -> bool:
+        """Whether a frame that ends at `at` is followed by its like, a tag or the end."""
+        following = parse(self._buffer.at(at, 4))
+        if following is not None and following.agrees(header):
+            return True
+        return at == self._buffer.end or leading(self._buffer, at) > 0
+
+    def _is_chain(self, at: int) -> bool:
+        buffer = self._buffer
+        first = header = parse(buffer.at(at, 4))
+        for count in range(_CHAIN):
+            if first is None or header is None or not header.agrees(first):
+                return False
+            at += header.size_bytes
+            if at >= buffer.end or leading(buffer, at):
+                return count > 0 or at <= buffer.end
+            header = parse(buffer.at(at, 4))
+        return True
+
+
+def _info(buffer: Buffer, start: int, header: Header) -> Info | None:
+    """The information that a frame carries instead of sound; None for sound."""
+    if header.layer != 3:
+        return None
+    head = buffer.at(start, min(header.size_bytes, _INFO_BYTES))
+    if head[36:40] == b"VBRI" and len(head) >= 54:
+        size_bytes, frames = (int.from_bytes(head[n : n + 4], "big") for n in (46, 50))
+        return Info(frames or None, size_bytes or None)
+    side_bytes = (32, 17) if header.version == 1 else (17, 9)
+    place = 4 + side_bytes[header.channels == 1]
+    # LAME leaves the two bytes of a checksum out of account, others do not.
+    found = (n for n in (place, place + 2) if head[n : n + 4] in {b"Xing", b"Info"})
+    at = next(found, None)
+    return None if at is None else _xing(head[at + 4 :])
+
+
+def _xing(data: bytes) -> Info:
+    """The fields behind "Xing" or "Info", as far as its flags announce them."""
+    flags = int.from_bytes(data[:4], "big")
+    at = 4
+    values: list[int | None] = []
+    for flag, size in ((1, 4), (2, 4), (4, 100), (8, 4)):  # frames, bytes, table, quality
+        here = flags & flag
+        values.append(int.from_bytes(data[at : at + size], "big") if here else None)
+        at += size if here else 0
+    frames, size_bytes = values[:2]
+    lame = data[at : at + _LAME_BYTES]
+    if frames is None:
+        return Info(None, size_bytes)
+    if len(lame) < _LAME_BYTES or not lame[0]:  # no encoder's name
+        return Info(frames, size_bytes, delay_frames=0)
+    delays = int.from_bytes(lame[21:24], "big")
+    return Info(frames, size_bytes, delays >> 12, delays & 0xFFF)

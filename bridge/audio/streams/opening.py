@@ -1,0 +1,42 @@
+"""Which walk a container needs, and its sound as a source."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, BinaryIO
+
+from bridge.audio.chunks import size_bytes
+from bridge.audio.libav import CodedSource
+from bridge.audio.streams import mpeg, ogg
+from bridge.errors import NoFrames, TruncatedBounce
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from bridge.audio.headers import Kind
+    from bridge.audio.streams.run import Walk
+
+_WALKS: dict[str, Callable[[BinaryIO, int, int], Walk]] = {
+    "MP3": mpeg.walk,
+    "OGG": ogg.walk,
+}
+
+CODED = frozenset(_WALKS)
+"""The containers, as `headers.sniff` names them, whose sound is decoded by ffmpeg's libraries."""
+
+
+def walked(file: BinaryIO, kind: Kind) -> Walk:
+    """Count an open file's sound apart from its decoder. Raises what the walks raise."""
+    end = size_bytes(file)
+    if kind.start > end:
+        raise TruncatedBounce(
+            f"cut off: a tag in front of its audio claims {kind.start:,} bytes, {end:,} are there; "
+            "export it again from the DAW"
+        )
+    if kind.start == end:
+        raise NoFrames("a tag without audio; export it again from the DAW")
+    return _WALKS[kind.container](file, kind.start, end)
+
+
+def open_coded(file: BinaryIO, kind: Kind) -> CodedSource:
+    """The sound of an open file. Raises what the walks raise, and what `CodedSource` raises."""
+    return CodedSource(walked(file, kind))
