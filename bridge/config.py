@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 APP = "stembridge"
 PREFIX = "STEMBRIDGE_"
+# The settings file itself, and what decides whether tests may skip.
+_OTHER_VARIABLES = (PREFIX + "CONFIG", PREFIX + "REQUIRE")
 DEFAULT_MODEL = "spleeter:2stems"
 
 Origin = Literal["default", "file", "environment", "command line"]
@@ -121,6 +123,30 @@ def resolve(
     return Resolved(settings, origins, file)
 
 
+def shown(name: str, value: object) -> str:
+    """The value of a setting in words: "none", "yes", "30 s", or names with commas."""
+    if value is None or value in ((), ""):
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float) and name.endswith("_s"):
+        return f"{value:g} s"
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def variable(name: str) -> str:
+    """The environment variable of a setting."""
+    return PREFIX + name.upper()
+
+
+def unknown_variables(environment: Mapping[str, str]) -> tuple[str, ...]:
+    """Variables that look like settings and are none."""
+    known = {*map(variable, Settings.model_fields), *_OTHER_VARIABLES}
+    return tuple(
+        sorted(name for name in environment if name.startswith(PREFIX) and name not in known)
+    )
+
+
 def config_file(environment: Mapping[str, str]) -> Path:
     """Where the settings file is, whether or not it exists."""
     named = environment.get(PREFIX + "CONFIG")
@@ -142,14 +168,14 @@ def _read_file(file: Path) -> dict[str, Any]:
 
 
 def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
-    names = {PREFIX + name.upper(): name for name in Settings.model_fields}
+    names = {variable(name): name for name in Settings.model_fields}
     return {name: environment[key] for key, name in names.items() if environment.get(key)}
 
 
 def _explain(problem: Any, origins: Mapping[str, Origin], file: Path) -> str:
     name = str(problem["loc"][0]) if problem["loc"] else "settings"
     origin = origins.get(name, "file")
-    where = {"file": str(file), "environment": PREFIX + name.upper()}.get(origin, origin)
+    where = {"file": str(file), "environment": variable(name)}.get(origin, origin)
     if problem["type"] == "extra_forbidden":
         known = ", ".join(Settings.model_fields)
         return f"{where}: there is no setting {name!r}; the settings are {known}"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from bridge.config import shown
+
 if TYPE_CHECKING:
     from bridge.service import Engine
 
@@ -26,5 +28,6 @@ def changes(old: Engine, new: Engine) -> list[str]:
     for name in sorted(before.keys() - _CHOICES):
         if before[name] != after[name]:
             later = ", from the next start on" if name in AT_START else ""
-            found.append(f"{name} {after[name]} instead of {before[name]}{later}")
+            now, then = shown(name, after[name]), shown(name, before[name])
+            found.append(f"{name} {now} instead of {then}{later}")
     return found

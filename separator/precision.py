@@ -38,9 +38,7 @@ def set_precision(
         InputError: bfloat16 for a model that is not made for it.
     """
     if precision == "auto":
-        harmless = measured_snr_db is not None and measured_snr_db >= LEAST_SNR_DB
-        wanted = harmless and device.type == "cpu" and _cpu_multiplies_bfloat16()
-        precision = "bfloat16" if wanted else "float32"
+        precision = automatic_precision(device, measured_snr_db)
     if precision == "bfloat16":
         if not model.takes_bfloat16:
             raise InputError(
@@ -49,6 +47,13 @@ def set_precision(
             )
         model.to_bfloat16()
     return precision
+
+
+def automatic_precision(device: torch.device, measured_snr_db: float | None) -> str:
+    """What "auto" stands for on a device; measured_snr_db as in `set_precision`."""
+    harmless = measured_snr_db is not None and measured_snr_db >= LEAST_SNR_DB
+    wanted = harmless and device.type == "cpu" and _cpu_multiplies_bfloat16()
+    return "bfloat16" if wanted else "float32"
 
 
 def _cpu_multiplies_bfloat16() -> bool:

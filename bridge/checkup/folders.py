@@ -92,7 +92,7 @@ def names(folder: Path) -> Iterator[Finding]:
     nearest = _nearest(folder)
     network = network_type(nearest)
     if network:
-        yield Finding("disk", f"on a network drive ({network}): publishing may take longer")
+        yield Finding("stems", f"on a network drive ({network}): publishing may take longer")
     try:
         with _trial_folder(nearest) as trial:
             habits = tuple(_habits(trial))
@@ -102,7 +102,7 @@ def names(folder: Path) -> Iterator[Finding]:
     short = longest_bytes < COMMON_NAME_BYTES
     advice = ": keep the names of bounces short" if short else ""
     text = "; ".join((f"up to {longest_bytes} bytes{advice}", *habits))
-    yield Finding("names", text, warn=short)
+    yield Finding("file names", text, warn=short)
 
 
 def _habits(folder: Path) -> Iterator[str]:

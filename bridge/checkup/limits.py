@@ -41,13 +41,13 @@ def events() -> Iterator[Finding]:
         return
     few = watches < COMFORTABLE_WATCHES
     advice = "; raise fs.inotify.max_user_watches or use `watch --poll`" if few else ""
-    yield Finding("events", f"inotify, up to {watches} folders{advice}", warn=few)
+    yield Finding("events", f"inotify, for up to {watches:,} folders{advice}", warn=few)
     few = instances < COMFORTABLE_INSTANCES
     advice = "; raise fs.inotify.max_user_instances or use `watch --poll`" if few else ""
-    yield Finding("event users", f"{instances} programs at once{advice}", warn=few)
+    yield Finding("event users", f"up to {instances:,} programs at once{advice}", warn=few)
     few = queue < COMFORTABLE_QUEUE
     advice = "; raise fs.inotify.max_queued_events, or bursts are found late" if few else ""
-    yield Finding("event queue", f"{queue} events{advice}", warn=few)
+    yield Finding("event queue", f"up to {queue:,} events at once{advice}", warn=few)
 
 
 def of_process() -> Iterator[Finding]:
@@ -62,7 +62,7 @@ def of_process() -> Iterator[Finding]:
     yield Finding("open files", f"{_limit(files, resource.RLIM_INFINITY)}{advice}", warn=few)
     size = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
     small = size != resource.RLIM_INFINITY and size < COMFORTABLE_FILE_BYTES
-    shown = "unlimited" if size == resource.RLIM_INFINITY else f"{size / 1e6:.0f} MB"
+    shown = "unlimited" if size == resource.RLIM_INFINITY else f"up to {size / 1e6:.0f} MB"
     advice = "; raise `ulimit -f`, or long stems cannot be written" if small else ""
     yield Finding("file size", f"{shown}{advice}", warn=small)
 
@@ -85,4 +85,4 @@ def clock(ledger: Path) -> Finding:
 
 
 def _limit(value: int, unlimited: int) -> str:
-    return "unlimited" if value == unlimited else str(value)
+    return "unlimited" if value == unlimited else f"up to {value:,} at once"

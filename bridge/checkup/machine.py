@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import psutil
 
 from bridge.checkup.findings import Finding
-from bridge.config import DEFAULT_MODEL
 from separator.errors import SeparatorError
 from separator.version import is_path
 
@@ -27,10 +26,10 @@ _RUNNING_BYTES = 1.6e9
 _CGROUP = Path("/sys/fs/cgroup")
 
 
-def programs(settings: Settings) -> Iterator[Finding]:
+def programs(settings: Settings, model: str) -> Iterator[Finding]:
     """torch, the weights of the model in force, and the libraries that read, write and render."""
     yield _torch(settings)
-    yield _weights(settings)
+    yield _weights(settings, model)
     yield _package("pedalboard")
     yield _package("soundfile")
     found = shutil.which("ffmpeg")
@@ -38,18 +37,19 @@ def programs(settings: Settings) -> Iterator[Finding]:
     yield Finding("ffmpeg", found or missing)
 
 
-def memory(settings: Settings) -> Iterator[Finding]:
+def memory(model: str) -> Iterator[Finding]:
     """Cores, and memory against what the model in force needs."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     yield Finding("cores", f"{cores or 1} for this process")
-    needed_bytes = _RUNNING_BYTES + _weights_bytes(settings)
+    needed_bytes = _RUNNING_BYTES + _weights_bytes(model)
     left_bytes, whose = float(psutil.virtual_memory().available), "available"
     limit_bytes = cgroup_left_bytes(_CGROUP, Path("/proc/self/cgroup"))
     if limit_bytes is not None and limit_bytes < left_bytes:
         left_bytes, whose = limit_bytes, "left in this control group"
     little = left_bytes < needed_bytes
     advice = "; close other programs, raise the limit or take a smaller model" if little else ""
-    text = f"{left_bytes / 1e9:.1f} GB {whose}, {needed_bytes / 1e9:.1f} GB needed{advice}"
+    needed = f"{needed_bytes / 1e9:.1f} GB needed by {model}"
+    text = f"{left_bytes / 1e9:.1f} GB {whose}, {needed}{advice}"
     yield Finding("memory", text, warn=little)
 
 
@@ -93,28 +93,31 @@ def _torch(settings: Settings) -> Finding:
     return Finding("torch", f"{torch.__version__} on {device}, {threads} threads")
 
 
-def _weights(settings: Settings) -> Finding:
+def _weights(settings: Settings, name: str) -> Finding:
+    from separator import architectures
     from separator.weights import catalog
     from separator.weights.store import Store
 
-    name = settings.model or DEFAULT_MODEL
+    if name in architectures.CLASSICAL:
+        return Finding("weights", f"{name}: needs none")
     if is_path(name):
         there = Path(name).exists()
         return Finding("weights", f"{name}: {'there' if there else 'no such file'}", fine=there)
+    store = Store(settings.cache_dir)
     try:
-        entry = catalog.find(name)
-        cached = Store(settings.cache_dir).has(entry)
+        cached = store.has(catalog.find(name))
     except SeparatorError as error:
         return Finding("weights", str(error), fine=False)
     todo = "cached" if cached else f"not cached: `stembridge models pull {name}` fetches them"
-    return Finding("weights", f"{name}: {todo}", warn=not cached)
+    others = [entry.name for entry in catalog.models() if entry.name != name and store.has(entry)]
+    also = f"; cached too: {', '.join(others)}" if others else ""
+    return Finding("weights", f"{name}: {todo}{also}", warn=not cached)
 
 
-def _weights_bytes(settings: Settings) -> float:
-    """Of the model in force; 0 where that is not known."""
+def _weights_bytes(name: str) -> float:
+    """Of a model; 0 where that is not known."""
     from separator.weights import catalog
 
-    name = settings.model or DEFAULT_MODEL
     known = {entry.name: entry.size_bytes for entry in catalog.models()}
     return float(known.get(name) or 0)
 

@@ -14,21 +14,30 @@ def doctor(
         typer.Argument(metavar="[FOLDER]", help="Look at this watched folder and its drive too."),
     ] = None,
 ) -> None:
-    """Check this machine: torch, device, weights, events, memory, limits, disk, settings."""
+    """Check this machine: torch, device, weights, presets, plugins, limits, disk, settings.
+
+    At each line: ok, -- for what could cause trouble, !! for what has to be mended.
+    """
     from bridge.checkup import examine
-    from bridge.cli.show import table
+    from bridge.checkup.in_force import settings_in_force
+    from bridge.cli.show import plain, result, table
     from bridge.config import resolve
 
     resolved = resolve()
     findings = examine(resolved.settings, folder)
-    table("This machine", ("", "check", "found"), ((f.mark, f.name, f.text) for f in findings))
+    rows = ((found.mark, found.name, plain(found.text)) for found in findings)
+    table("This machine", ("", "check", "found"), rows)
+    file = f"{resolved.file}{'' if resolved.file.exists() else ', which is not there'}"
     table(
-        f"Settings ({resolved.file}{'' if resolved.file.exists() else ', not there'})",
-        ("setting", "value", "from"),
+        f"Settings in force (file: {file})",
+        ("setting", "value", "from", "what it is"),
         (
-            (name, value, resolved.origins[name])
-            for name, value in resolved.settings.model_dump().items()
+            (one.name, plain(one.value), plain(one.origin), one.meaning)
+            for one in settings_in_force(resolved)
         ),
     )
-    if any(not f.fine for f in findings):
+    wrong, doubtful = (sum(found.mark == mark for found in findings) for mark in ("!!", "--"))
+    if wrong:
+        result(f"{wrong} to mend (!!), {doubtful} to look at (--)")
         raise typer.Exit(1)
+    result(f"ready to work; {doubtful} to look at (--)" if doubtful else "ready to work")

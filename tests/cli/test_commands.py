@@ -336,10 +336,12 @@ def test_doctor_examines_what_the_bridge_needs(inside: Inside) -> None:
     result = inside("doctor")
     assert (result.code, result.err) == (0, "")
     checks = {line.split()[1] for line in result.out.splitlines() if line[:4] in {" ok ", " -- "}}
-    assert checks >= {"stembridge", "torch", "weights", "events", "disk", "ffmpeg", "ledger"}
+    assert checks >= {"stembridge", "torch", "weights", "events", "stems", "ffmpeg", "ledger"}
     if sys.platform.startswith("linux"):
         assert "inotify" in result.out
-    assert re.search(r"state_dir +\S+ +environment", result.out)
+    assert re.search(r"state_dir +\S+ +environment \(STEMBRIDGE_STATE_DIR\)", result.out)
+    assert not re.search(r"\bNone\b|\(\)|\bFalse\b", result.out)
+    assert result.out.splitlines()[-1].startswith("ready to work")
 
 
 @pytest.mark.parametrize(
@@ -359,6 +361,7 @@ def test_doctor_fails_when_something_stops_the_bridge(
     (line,) = [line for line in result.out.splitlines() if line.startswith(" !! ")]
     assert line.split()[1] == check
     assert value in line
+    assert result.out.splitlines()[-1].startswith("1 to mend (!!), ")
 
 
 def test_doctor_looks_at_a_folder(inside: Inside, desk: Desk) -> None:

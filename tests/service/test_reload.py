@@ -62,7 +62,7 @@ def test_new_settings_count_from_the_next_bounce_on(
     child.wait_for(lambda: "settings read again: " in child.log, "the news")
     (line,) = [line for line in child.log.splitlines() if "settings read again" in line]
     assert "preset karaoke instead of stems" in line
-    assert "rescan_s 7.0 instead of 30.0, from the next start on" in line
+    assert "rescan_s 7 s instead of 30 s, from the next start on" in line
     render(studio.folder / "two.wav", seed=2)
     child.wait_for(lambda: studio.published() == ["one", "two"], "the second bounce")
     assert studio.manifest("one")["preset"]["name"] == "stems"

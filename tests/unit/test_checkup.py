@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from bridge.checkup import examine, folders, limits, machine
-from bridge.config import resolve
+from bridge.config import DEFAULT_MODEL, resolve
 from tests.support import require
 
 if TYPE_CHECKING:
@@ -42,7 +42,8 @@ def test_every_check_has_its_line(settings: Settings, tmp_path: Path) -> None:
     names = {finding.name for finding in findings}
     assert names >= {
         *("stembridge", "folder", "events", "torch", "weights", "pedalboard", "soundfile"),
-        *("ffmpeg", "cores", "memory", "ledger", "weights cache", "disk", "names", "clock"),
+        *("ffmpeg", "cores", "memory", "ledger", "weights cache", "stems", "file names", "clock"),
+        *("preset", "your presets", "plugins"),
     }
     if os.name == "posix":
         assert names >= {"open files", "file size"}
@@ -79,10 +80,10 @@ def test_limits_of_events(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert "raise fs.inotify.max_queued_events" in warning(findings, "event queue")
 
 
-def test_little_memory(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=5e8))
-    text = warning(machine.memory(settings), "memory")
-    assert text.startswith("-- 0.5 GB available, 1.7 GB needed; close")
+    text = warning(machine.memory(DEFAULT_MODEL), "memory")
+    assert text.startswith("-- 0.5 GB available, 1.7 GB needed by spleeter:2stems; close")
 
 
 def test_the_tightest_control_group_counts(tmp_path: Path) -> None:
@@ -101,11 +102,9 @@ def test_the_tightest_control_group_counts(tmp_path: Path) -> None:
     assert machine.cgroup_left_bytes(tmp_path, tmp_path / "none") is None
 
 
-def test_a_control_group_that_is_tight_is_told(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_control_group_that_is_tight_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "cgroup_left_bytes", lambda *_: 1e8)
-    text = warning(machine.memory(settings), "memory")
+    text = warning(machine.memory(DEFAULT_MODEL), "memory")
     assert text.startswith("-- 0.1 GB left in this control group")
 
 
@@ -158,7 +157,7 @@ def test_a_file_system_that_ignores_capitals(
     (finding,) = folders.names(tmp_path)
     assert finding.text.startswith("up to 255 bytes")
     monkeypatch.setattr(os, "pathconf", lambda *_: 143)  # as eCryptfs has it
-    assert "up to 143 bytes: keep the names" in warning(folders.names(tmp_path), "names")
+    assert "up to 143 bytes: keep the names" in warning(folders.names(tmp_path), "file names")
     if not (tmp_path / "x").exists():
         monkeypatch.setattr(type(tmp_path), "exists", lambda _: True)
         (finding,) = folders.names(tmp_path)

@@ -1,0 +1,132 @@
+"""The settings as they take effect: each value, what "auto" stands for, and where it comes from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bridge.chain import preset as presets
+from bridge.chain.plugins import AUDIO_UNIT, VST3, installed, standard_folders
+from bridge.checkup.findings import Finding
+from bridge.config import DEFAULT_MODEL, Settings, shown, unknown_variables, variable
+from bridge.errors import PresetError
+from separator.errors import SeparatorError
+from separator.precision import check_precision
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from bridge.chain.preset import Preset
+    from bridge.config import Resolved
+
+#: Names of one folder in one line; the rest are counted.
+MAX_NAMES = 5
+
+
+@dataclass(frozen=True)
+class InForce:
+    """One setting. value, origin, meaning: in words."""
+
+    name: str
+    value: str
+    origin: str
+    meaning: str
+
+
+def settings_in_force(resolved: Resolved) -> Iterator[InForce]:
+    """All settings, in the order of the README."""
+    settings = resolved.settings
+    preset = preset_in_force(settings)
+    for name, field in Settings.model_fields.items():
+        value = shown(name, getattr(settings, name))
+        origin: str = resolved.origins[name]
+        if origin == "file":
+            origin = "settings file"
+        elif origin == "environment":
+            origin = f"environment ({variable(name)})"
+        if name == "model":
+            value = model_in_force(settings, preset)
+            if preset is not None and preset.model:
+                origin = f"preset {preset.name}"
+        elif name in {"device", "precision"} and value == "auto":
+            value = _automatic(name, settings, model_in_force(settings, preset))
+        elif name == "poll" and value == "no":
+            value = "no: file events, on a network drive regularly"
+        yield InForce(name, value, origin, field.description or "")
+
+
+def preset_in_force(settings: Settings) -> Preset | None:
+    """The preset that a command takes which names none; None where it is wrong."""
+    try:
+        return presets.load(settings.preset, plugin_folders=settings.plugin_folders)
+    except PresetError:
+        return None
+
+
+def model_in_force(settings: Settings, preset: Preset | None) -> str:
+    """The model that a command takes which names none."""
+    return (preset and preset.model) or settings.model or DEFAULT_MODEL
+
+
+def choices(settings: Settings, environment: Mapping[str, str]) -> Iterator[Finding]:
+    """Presets and plugins: what can be chosen by name, and what of it is broken."""
+    try:
+        preset = presets.load(settings.preset, plugin_folders=settings.plugin_folders)
+        yield Finding("preset", f"{preset.name}: {preset.summary}")
+    except PresetError as error:
+        yield Finding("preset", str(error), fine=False)
+    own, _shipped = presets.folders()
+    mine = presets.find([own])
+    yield Finding("your presets", f"{_names(mine)}, in {own}")
+    for path in mine.values():
+        try:
+            presets.load_file(path, settings.plugin_folders)
+        except PresetError as error:
+            yield Finding("your presets", str(error), warn=True)
+    yield from _plugins(settings)
+    try:
+        check_precision(settings.precision)
+    except SeparatorError as error:
+        yield Finding("precision", str(error), fine=False)
+    for name in unknown_variables(environment):
+        known = ", ".join(map(variable, Settings.model_fields))
+        text = f"{name} is no setting and does nothing; the variables are {known}"
+        yield Finding("environment", text, warn=True)
+
+
+def _plugins(settings: Settings) -> Iterator[Finding]:
+    for folder in settings.plugin_folders:
+        if not folder.is_dir():
+            text = f"plugin_folders: {folder} is not a folder; create it or name another"
+            yield Finding("plugins", text, warn=True)
+    for ending, kind in ((VST3, "VST3"), (AUDIO_UNIT, "Audio Unit")):
+        system = standard_folders(ending)
+        if not system:
+            continue
+        folders = (*settings.plugin_folders, *system)
+        found = {plugin.stem: plugin for folder in folders for plugin in installed(folder, ending)}
+        text = f"{kind}: {_names(found)}, in {', '.join(map(str, folders))}"
+        yield Finding("plugins", text)
+
+
+def _names(found: Mapping[str, object]) -> str:
+    names = sorted(found)
+    more = f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
+    return f"{len(names)} ({', '.join(names[:MAX_NAMES])}{more})" if names else "none"
+
+
+def _automatic(name: str, settings: Settings, model: str) -> str:
+    """What "auto" stands for on this machine; "auto" where that cannot be found out."""
+    try:
+        from separator.devices import choose_device
+        from separator.precision import automatic_precision
+        from separator.weights import catalog
+
+        device = choose_device(settings.device)
+        if name == "device":
+            return f"auto: {device}"
+        entries = {entry.name: entry for entry in catalog.models()}
+        snr_db = entries[model].bfloat16_snr_db if model in entries else None
+        return f"auto: {automatic_precision(device, snr_db)}"
+    except (ImportError, OSError, SeparatorError):
+        return "auto"
