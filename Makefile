@@ -3,8 +3,11 @@
 VENV := .venv
 BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
+# A process for each core, but four at most: each of them holds torch, and starts a worker.
+JOBS := logical
+PYTEST := $(BIN)/python -m pytest -q --numprocesses $(JOBS) --maxprocesses 4
 
-.PHONY: demo test test-slow fuzz soak check format bench bench-long wheel clean help
+.PHONY: demo test test-all test-slow fuzz soak check format bench bench-long wheel clean help
 
 help:  ## Say what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## ?/  make \1\t/' | expand -t 20
@@ -12,11 +15,14 @@ help:  ## Say what there is to make
 demo: $(VENV)/ready  ## Bounce real music into a watched folder and check what comes back
 	$(BIN)/stembridge demo
 
-test: $(VENV)/ready  ## The tests: a few minutes
-	$(BIN)/python -m pytest -q
+test: $(VENV)/ready  ## The tests, with few examples of each property: 5 minutes on 2 cores
+	$(PYTEST) $(ARGS)
 
-test-slow: $(VENV)/ready  ## The tests that take longer
-	$(BIN)/python -m pytest -q -m slow
+test-all: $(VENV)/ready  ## What continuous integration runs: thorough cases, many examples
+	HYPOTHESIS_PROFILE=$(or $(HYPOTHESIS_PROFILE),ci) $(PYTEST) -m 'not slow' $(ARGS)
+
+test-slow: $(VENV)/ready  ## The tests that take minutes each, one after the other
+	$(BIN)/python -m pytest -q -m slow $(ARGS)
 
 bench: $(VENV)/ready  ## Time and memory beside demucs and Spleeter, into BENCHMARKS.md
 	$(BIN)/python -m tests.bench --write BENCHMARKS.md

@@ -2,13 +2,14 @@
 
 A test, its fixtures and the helpers that they call are looked through for what starts processes
 (`process`), kills them (`crash`) and runs programs from outside (`tool`). So no test lacks a marker
-because its author forgot it. `timing` cannot be found like that: it is set by hand.
+because its author forgot it. By hand is set what cannot be found like that: `timing`, and `process`
+where only the code under test starts one.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from types import CodeType, FunctionType
+from types import CodeType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from bridge.worker.client import Worker
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 STARTERS = {"subprocess", "multiprocessing", "Popen", "fork", "posix_spawn"}
 KILLERS = {"kill", "killpg", "SIGKILL", "send_signal"}
 PROGRAMS = {"program", "ffprobe", "stempeg", "vst3"}  # methods of `require`
+MOUNTS = {"tmpfs", "read_only"}  # ... that run `mount`
 TESTS = ROOT / "tests"
 
 
@@ -36,9 +38,10 @@ def needs(item: pytest.Function) -> set[str]:
     fixtures = getattr(item, "_fixtureinfo").name2fixturedefs.values()  # noqa: B009
     code += _reached([each.func for definitions in fixtures for each in definitions])
     for names, values in code:
-        if STARTERS & names or Worker in values:
+        used = names if any(isinstance(value, Require) for value in values) else set()
+        if STARTERS & names or Worker in values or (PROGRAMS | MOUNTS) & used:
             found.add("process")
-        if PROGRAMS & names and any(isinstance(value, Require) for value in values):
+        if PROGRAMS & used:
             found.add("tool")
     return found
 
@@ -61,6 +64,8 @@ def _reached(roots: list[Any]) -> Iterator[tuple[set[str], list[Any]]]:
         seen.add(value)
         names = {*_names(value.__code__)}
         values = [value.__globals__[name] for name in names if name in value.__globals__]
+        modules = [vars(each) for each in values if isinstance(each, ModuleType) and _is_ours(each)]
+        values += [module[name] for module in modules for name in names if name in module]
         waiting += [each for each in values if isinstance(each, FunctionType) or _is_ours(each)]
         yield names, values
 
@@ -71,8 +76,9 @@ def _plain(member: Any) -> Any:
 
 
 def _is_ours(value: Any) -> bool:
-    """Whether it is a class of the tests."""
-    return isinstance(value, type) and value.__module__.startswith("tests.")
+    """Whether it is a class or a module of the tests."""
+    name = value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", "")
+    return isinstance(value, type | ModuleType) and name.startswith("tests.")
 
 
 def _is_of_the_tests(function: FunctionType) -> bool:

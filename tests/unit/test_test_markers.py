@@ -19,6 +19,7 @@ from tests.hypothesis_profiles import examples
 from tests.needs import needs
 from tests.service.ledger_values import Clock
 from tests.support import ROOT, require, skipping_is_failing
+from tests.unit import loudness_reference
 from tests.waiting import PATIENCE_S, wait_until
 from tests.watch_service import Child, Studio
 
@@ -52,6 +53,15 @@ def by_a_program() -> None:
     require.program("sox", "sox")
 
 
+def by_a_mount(folder: Path) -> None:
+    with require.read_only(folder):
+        pass
+
+
+def by_a_module() -> None:
+    loudness_reference.ffmpeg_levels(Path())
+
+
 @given(st.integers())
 def by_a_property(_number: int) -> None:
     helper()
@@ -82,7 +92,9 @@ def studio(tmp_path: Path, tiny_model: Path, worker: Any) -> Studio:
         (by_a_helper, {"process"}),
         (by_a_late_import, {"process"}),
         (by_killing, {"process", "crash"}),
-        (by_a_program, {"tool"}),
+        (by_a_program, {"process", "tool"}),
+        (by_a_mount, {"process"}),
+        (by_a_module, {"process", "tool"}),
         (by_a_property, {"process"}),
         (with_data_only, set()),
     ],

@@ -154,6 +154,7 @@ def test_a_bomb_that_is_no_member_is_not_unpacked_to_its_end(tmp_path: Path) -> 
         gzip.compress(bytes(2000))[:-20],
         b"PK\x05\x06" + bytes(18),
     ],
+    ids=["empty", "text", "gzip of text", "gzip cut off", "zip without members"],
 )
 def test_files_that_are_no_archive(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(BadCheckpoint):

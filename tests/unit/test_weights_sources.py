@@ -123,6 +123,7 @@ def fetch(downloads: Path) -> bytes:
         return file.read()
 
 
+@pytest.mark.process
 def test_npm_packs(bin_folder: Path, downloads: Path) -> None:
     log = fake_npm(bin_folder)
     progress: list[tuple[int, int | None, str]] = []
@@ -159,6 +160,7 @@ def test_the_real_npm_when_nobody_is_there(
         fetch(downloads)
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("errors", "message"),
     [
@@ -180,6 +182,7 @@ def test_why_npm_failed(bin_folder: Path, downloads: Path, errors: str, message:
     assert not list(downloads.iterdir())
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("count", [0, 2])
 def test_npm_that_brings_something_else(bin_folder: Path, downloads: Path, count: int) -> None:
     fake_npm(bin_folder, count=count)
@@ -187,6 +190,7 @@ def test_npm_that_brings_something_else(bin_folder: Path, downloads: Path, count
         fetch(downloads)
 
 
+@pytest.mark.process
 def test_a_package_with_a_wrong_hash(bin_folder: Path, downloads: Path) -> None:
     fake_npm(bin_folder, content=PACKAGE[:-1])
     with pytest.raises(SourceFailed, match="wrong sha256"):
@@ -194,6 +198,7 @@ def test_a_package_with_a_wrong_hash(bin_folder: Path, downloads: Path) -> None:
     assert not list(downloads.iterdir())
 
 
+@pytest.mark.process
 def test_an_npm_that_does_not_run(bin_folder: Path, downloads: Path) -> None:
     program = bin_folder / "npm"
     program.write_bytes(b"\x7fELF, no program")

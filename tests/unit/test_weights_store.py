@@ -165,6 +165,7 @@ def test_a_damaged_cache_is_fetched_again(cache: Path, server: Server, damage: s
     assert leftovers(cache) == []
 
 
+@pytest.mark.process
 def test_a_file_and_its_sum_changed_together(
     cache: Path, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -180,6 +181,7 @@ def test_a_file_and_its_sum_changed_together(
     assert len(pip.calls) == 4
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("version", ["23.2.1", "24.1", "26.0.dev1"])
 def test_the_next_source_serves_all_that_it_has(
     cache: Path, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str
@@ -205,6 +207,7 @@ def test_the_next_source_serves_all_that_it_has(
     assert leftovers(cache) == []
 
 
+@pytest.mark.process
 def test_a_wrong_hash_is_never_opened(cache: Path, server: Server, no_pip: Pip) -> None:
     del no_pip
     server.content = TAR[:-1] + bytes([TAR[-1] ^ 1])  # as long as the right one
@@ -216,6 +219,7 @@ def test_a_wrong_hash_is_never_opened(cache: Path, server: Server, no_pip: Pip) 
     assert content(store(cache, server).ensure("tiny")) == FILES
 
 
+@pytest.mark.process
 def test_a_wheel_with_a_wrong_hash(
     cache: Path, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -227,6 +231,7 @@ def test_a_wheel_with_a_wrong_hash(
     assert leftovers(cache) == []
 
 
+@pytest.mark.process
 def test_a_download_goes_on_in_the_next_run(cache: Path, server: Server, no_pip: Pip) -> None:
     del no_pip
     server.drop_after = [100_000, 0]
@@ -237,6 +242,7 @@ def test_a_download_goes_on_in_the_next_run(cache: Path, server: Server, no_pip:
     assert server.requests[-1]["Range"] == "bytes=100000-"
 
 
+@pytest.mark.process
 def test_a_source_that_pip_does_not_know(
     cache: Path, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -405,6 +411,7 @@ def test_a_full_disk(
     assert content(subject.ensure("tiny")) == FILES
 
 
+@pytest.mark.process
 def test_an_archive_that_the_catalog_describes_wrongly(
     cache: Path, server: Server, no_pip: Pip
 ) -> None:

@@ -17,6 +17,7 @@ from bridge.worker import early, imports
 PATIENCE_S = 60.0
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("arguments", [["split", "mix.wav"], ["preview", "mix.wav", "--at", "60"]])
 def test_a_command_that_separates_begins_with_its_worker(arguments: list[str]) -> None:
     early.start(arguments)
