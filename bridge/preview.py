@@ -25,9 +25,10 @@ import soundfile
 from bridge.audio.decode import Decoder
 from bridge.audio.encode import PCM_BITS, StemWriter, output_subtype
 from bridge.audio.probe import probe
+from bridge.audio.sound_path import sound_path
 from bridge.disk import disk_errors
 from bridge.errors import TooShortBounce
-from bridge.intake.names import stem_file_name
+from bridge.intake.names import legal_name, stem_file_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,7 +82,7 @@ def preview(
     wanted = stretch(at_s, for_s, info.rate_hz, engine.worker.hop_s)
     with tempfile.TemporaryDirectory(prefix="stembridge-preview-") as name:
         place = Path(name)
-        cut = place / f"{file.stem or 'bounce'}.wav"
+        cut = place / f"{legal_name(file.stem)}.wav"
         _cut(file, info, wanted, cut, preset)
         worker = dataclasses.replace(engine, preset=preset)
         manifest, path = worker.convert(cut, place / "out" / cut.stem, place / "out", listener)
@@ -135,12 +136,12 @@ def _between(decoder: Decoder, wanted: Stretch) -> Iterator[NDArray[np.float32]]
 
 def _extract(stem: Path, wanted: Stretch, target: Path) -> None:
     """The stretch of a stem, value for value."""
-    info = soundfile.info(stem)
+    place, info = sound_path(stem), soundfile.info(sound_path(stem))
     dtype = "int32" if info.subtype in PCM_BITS else "float32"
     start = wanted.start - wanted.first
     values, rate_hz = soundfile.read(
-        stem, start=start, frames=wanted.end - wanted.start, dtype=dtype, always_2d=True
+        place, start=start, frames=wanted.end - wanted.start, dtype=dtype, always_2d=True
     )
     with disk_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
-        soundfile.write(target, values, rate_hz, subtype=info.subtype, format="WAV")
+        soundfile.write(sound_path(target), values, rate_hz, subtype=info.subtype, format="WAV")

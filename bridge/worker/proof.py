@@ -11,6 +11,7 @@ import soundfile
 
 from bridge.audio.dither import REACH_STEPS
 from bridge.audio.encode import PCM_BITS
+from bridge.audio.sound_path import sound_path
 from bridge.audio.targets.readback import shape_of_m4a
 from bridge.errors import OutputError, PromiseBroken
 
@@ -37,7 +38,7 @@ def check_shapes(folder: Path, stems: Sequence[StemFacts], target: Target) -> No
 
 
 def _shape(path: Path) -> tuple[int, int, int, str]:
-    header = soundfile.info(path)
+    header = soundfile.info(sound_path(path))
     return header.frames, header.samplerate, header.channels, header.subtype
 
 
@@ -46,7 +47,7 @@ def null(files: Sequence[Path], bounce: Iterable[NDArray[np.float32]], gain: flo
     left = 0.0
     with ExitStack() as stack:
         pool = stack.enter_context(ThreadPoolExecutor(len(files), "reader"))
-        opened = [stack.enter_context(soundfile.SoundFile(file)) for file in files]
+        opened = [stack.enter_context(soundfile.SoundFile(sound_path(file))) for file in files]
         for block in bounce:
             reads = [pool.submit(_read, file, block.shape[1]) for file in opened]
             wanted = gain * block.astype(np.float64)
