@@ -7,7 +7,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 JOBS := logical
 PYTEST := $(BIN)/python -m pytest -q --numprocesses $(JOBS) --maxprocesses 4
 
-.PHONY: demo test test-all test-slow fuzz soak check format bench bench-long wheel clean help
+.PHONY: demo test test-all test-slow fuzz soak check format bench bench-long docs screens wheel clean help
 
 help:  ## Say what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## ?/  make \1\t/' | expand -t 20
@@ -47,12 +47,21 @@ format: $(VENV)/ready  ## Format, and mend what lint can mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+docs: $(VENV)/ready  ## The documentation as a site in build/site; a dead link is an error
+	$(PIP_INSTALL) --editable '.[docs]'
+	$(BIN)/python -m docs.generate
+	$(BIN)/zensical build --strict --clean
+	$(BIN)/python -m docs.generate.check build/site
+
+screens: $(VENV)/ready  ## docs/screens: what the commands print, from real runs
+	$(BIN)/python -m docs.generate.screens
+
 wheel: $(VENV)/ready  ## dist/*.whl
 	rm -rf dist
 	$(BIN)/python -m build --wheel --no-isolation
 
 clean:  ## Remove what was built, the environment included
-	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .cache
 
 # The first Python of 3.10 to 3.13 that can make an environment. Debian packs that ability apart:
 # root (a container, continuous integration) installs it, anyone else is told how.

@@ -104,8 +104,10 @@ def load_checkpoint(
             Files of version 2 do not say; all others of Demucs do.
         arguments: keywords of the official constructor, which win over those in the file; for
             Spleeter its official configuration.
-        device, wiener, options: as of `load`.
-        precision: likewise, but "auto" is float32: nobody has measured these weights.
+        device: as of `load`.
+        precision: as of `load`, but "auto" is float32: the loss was not measured for these weights.
+        wiener: as of `load`.
+        options: as of `load`.
 
     Raises:
         UnknownModel: no such file.

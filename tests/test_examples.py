@@ -160,7 +160,7 @@ def test_the_launch_agent_starts_the_service() -> None:
 
 def test_every_example_says_what_it_is() -> None:
     for file in EXAMPLES.iterdir():
-        if file.is_file():
+        if file.is_file() and file.name != "README.md":
             head = "".join(file.read_text(encoding="utf-8").splitlines(keepends=True)[:8])
             assert any(mark in head for mark in ('"""', "# ", "<!--")), file.name
             assert file.stem in head or "Install" in head, file.name
