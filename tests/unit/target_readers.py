@@ -1,4 +1,4 @@
-"""Target files read by ffmpeg, and the targets that this machine can write."""
+"""Target files read by ffmpeg."""
 
 from __future__ import annotations
 
@@ -28,9 +28,3 @@ def ffprobe(path: Path) -> dict[str, Any]:
     command = [require.ffprobe(), "-v", "error", "-of", "json", *shown, str(path)]
     found: dict[str, Any] = json.loads(subprocess.check_output(command))
     return found
-
-
-def have(name: str) -> None:
-    """Skip where this machine cannot write that target."""
-    if TARGETS[name].needs:
-        require.program(TARGETS[name].needs or "", "ffmpeg")

@@ -141,7 +141,7 @@ class CodedWriter:
     def _listen(self) -> None:
         """Decodes the file: a lossy one may rise above what went into it."""
         with _refusals(self.path, None):
-            found = decoded(self.path, channels=self.spec.channels)
+            found = decoded(self.path)
         if found.frames != self.spec.out_frames:
             raise PromiseBroken(
                 f"{self.path.name}: {found.frames:,} frames decode, {self.spec.out_frames:,} "

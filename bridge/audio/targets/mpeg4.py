@@ -1,30 +1,29 @@
-"""AAC in an M4A file, written by the user's ffmpeg.
+"""AAC in an M4A file, through the encoder of FFmpeg's libraries.
 
 AAC has 1024 frames of delay in front and fills its last packet up. The file says so twice: in its
-edit list (ISO/IEC 14496-12 section 8.6.6), which ffmpeg writes, and in iTunSMPB, the word of iTunes
-for it, which players read that do not know edit lists.
+edit list (ISO/IEC 14496-12 section 8.6.6), and in iTunSMPB, the word of iTunes for it, which
+players read that do not know edit lists.
 """
 
 from __future__ import annotations
 
-import shutil
-import subprocess
-import tempfile
-from contextlib import suppress
+from contextlib import contextmanager
+from dataclasses import replace
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 from mutagen import mp4
 
 from bridge.audio.metadata import Mark
-from bridge.audio.pack import interleaved
+from bridge.audio.mp4_output import Coding, EncodingFailed, Mp4Output
 from bridge.audio.targets.finish import sealed, tagging
 from bridge.audio.targets.readback import decoded
 from bridge.audio.targets.tags import tags_of
-from bridge.disk import disk_errors
 from bridge.errors import OutputError, PromiseBroken
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
     from bridge.audio.targets.spec import Spec
 
 PACKET_FRAMES = 1024
-"""Of AAC LC (ISO/IEC 14496-3). ffmpeg's own encoder begins with a packet that is all delay."""
+"""Of AAC LC (ISO/IEC 14496-3). FFmpeg's encoder begins with a packet that is all delay."""
 
 _ITUNES = "----:com.apple.iTunes:"
 _TEXT_ATOMS = {
@@ -51,7 +50,7 @@ COVERS = {"image/jpeg": mp4.MP4Cover.FORMAT_JPEG, "image/png": mp4.MP4Cover.FORM
 
 
 class M4aWriter:
-    """One file; ffmpeg reads the audio from a pipe. Tags are put in at the end, then it is hashed.
+    """One file, encoded as it comes; tags are put in at the end, then it is hashed.
 
     Raises like `FrontToBack`.
     """
@@ -65,39 +64,31 @@ class M4aWriter:
         self.clipped = 0
         self.sha256 = ""
         self._frames = 0
-        program = shutil.which("ffmpeg")
-        if program is None:
-            raise OutputError("M4A needs ffmpeg: install it, or choose another format")
-        with disk_errors(path):
-            path.open("xb").close()
-            self._said = tempfile.TemporaryFile()  # noqa: SIM115  closed with the writer
-            self._chapters = path.with_name(f"{path.name}.chapters")
-            self._chapters.write_text(_chapters(spec), encoding="utf-8", newline="\n")
-        try:
-            self._process = subprocess.Popen(
-                [program, *_arguments(spec, self._chapters), f"file:{path}"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.DEVNULL,
-                stderr=self._said,
+        kbps = spec.bitrate_kbps or spec.target.default_kbps
+        coding = Coding("aac", "fltp", bit_rate=1000 * kbps if kbps else None)
+        with self._refusals():
+            self._file = Mp4Output(
+                path,
+                (coding,),
+                container="ipod",
+                rate_hz=spec.rate_hz,
+                channels=spec.channels,
+                chapters=_chapters(spec),
             )
-        except OSError as error:
-            self._said.close()
-            path.unlink(missing_ok=True)
-            self._chapters.unlink(missing_ok=True)
-            raise OutputError(f"ffmpeg cannot be started ({error}): install it anew") from error
 
     def write_float(self, block: NDArray[np.floating]) -> None:
         """Append (channels, frames) float, ±1.0 full scale."""
         if not np.isfinite(block).all():
             raise PromiseBroken(f"{self.path.name}: NaN or Inf after frame {self._frames:,}")
-        if block.size:
-            self.peak = max(self.peak, abs(float(block.min())), abs(float(block.max())))
-        self._frames += block.shape[1]
-        assert self._process.stdin is not None
-        try:
-            self._process.stdin.write(interleaved(block, "<f4"))
-        except OSError as error:
-            raise self._failure() from error
+        channels, frames = block.shape
+        if channels != self.spec.channels or self._frames + frames > self.spec.frames:
+            raise PromiseBroken(
+                f"{self.path.name}: a block of {channels} channels, {frames:,} frames does not fit"
+            )
+        self.peak = max(self.peak, float(np.abs(block).max(initial=0.0)))
+        self._frames += frames
+        with self._refusals():
+            self._file.write(0, block)
 
     def write_int(self, block: NDArray[np.int32]) -> None:
         """There are none in AAC."""
@@ -114,27 +105,17 @@ class M4aWriter:
             raise PromiseBroken(
                 f"{self.path.name}: {self._frames:,} frames written, {self.spec.frames:,} announced"
             )
-        try:
-            self._process.communicate()
-        except OSError as error:
-            raise self._failure() from error
-        if self._process.returncode:
-            raise self._failure()
-        self._said.close()
-        with disk_errors(self._chapters):
-            self._chapters.unlink()
+        with self._refusals():
+            self._file.close()
         with tagging(self.path):
             _complete(self.path, self.spec)
         self.sha256 = sealed(self.path)
         self._listen()
 
     def _listen(self) -> None:
-        """Decodes the file: it may rise above what went into it.
-
-        Some versions of ffmpeg play the last packet whole, whatever the edit list says.
-        """
-        found = decoded(self.path, channels=self.spec.channels)
-        if not 0 <= found.frames - self.spec.frames < PACKET_FRAMES:
+        """Decodes the file: it may rise above what went into it."""
+        found = decoded(self.path)
+        if found.frames != self.spec.frames:
             raise PromiseBroken(
                 f"{self.path.name}: {found.frames:,} frames decode, {self.spec.frames:,} were "
                 "encoded"
@@ -142,55 +123,37 @@ class M4aWriter:
         self.peak = found.peak
 
     def discard(self) -> None:
-        """End ffmpeg and remove the file."""
-        self._process.kill()
-        with suppress(OSError):  # what is left in the pipe has no reader
-            self._process.communicate()
-        self._said.close()
-        with disk_errors(self.path):
-            self.path.unlink(missing_ok=True)
-            self._chapters.unlink(missing_ok=True)
+        """Close and remove the file."""
+        self._file.discard()
 
-    def _failure(self) -> OutputError:
-        """What ffmpeg said in the end."""
-        with suppress(OSError):
-            self._process.communicate()
-        self._said.seek(0)
-        lines = self._said.read().decode("utf-8", "replace").strip().splitlines()
-        reason = lines[-1] if lines else f"it ended with code {self._process.returncode}"
-        return OutputError(
-            f"ffmpeg cannot write {self.path} ({reason}): check the disk, then `stembridge retry`"
-        )
+    @contextmanager
+    def _refusals(self) -> Iterator[None]:
+        """What the encoder refuses, as OutputError."""
+        try:
+            yield
+        except EncodingFailed as error:
+            raise OutputError(
+                f"cannot write {self.path} ({error}): check the disk, then `stembridge retry`"
+            ) from error
 
 
-def _arguments(spec: Spec, chapters: Path) -> list[str]:
-    kbps = spec.bitrate_kbps or spec.target.default_kbps
-    return [
-        *("-nostdin", "-v", "error", "-y"),
-        *("-f", "f32le", "-ar", str(spec.rate_hz), "-ac", str(spec.channels), "-i", "pipe:0"),
-        *("-f", "ffmetadata", "-i", f"file:{chapters}", "-map", "0:a", "-map_chapters", "1"),
-        *("-map_metadata:g", "-1", "-map_metadata:s", "-1", "-c:a", "aac", "-b:a", f"{kbps}k"),
-        # No version and no date in the file; and lengths that count frames, not milliseconds.
-        *("-fflags", "+bitexact", "-flags:a", "+bitexact", "-movie_timescale", str(spec.rate_hz)),
-        *("-f", "ipod"),
-    ]
+def _chapters(spec: Spec) -> tuple[Mark, ...]:
+    """The markers as stretches. A point lasts until the next one, a region as long as it is.
 
-
-def _chapters(spec: Spec) -> str:
-    """Markers as ffmpeg takes them. A point lasts until the next one, a region as long as it is.
-
-    A track of chapters begins at the beginning: the first marker would be drawn there.
+    A track of chapters begins at the beginning and has no gaps: the first marker would be drawn to
+    the front, and a region to the next marker. What lies between them is a chapter without a name.
     """
-    text, marks = ";FFMETADATA1\n", spec.metadata.marks
+    marks = spec.metadata.marks
     if marks and marks[0].position_frames > 0:
         marks = (Mark(0), *marks)
-    for number, mark in enumerate(marks):
-        start = mark.position_frames
-        following = marks[number + 1].position_frames if number + 1 < len(marks) else spec.frames
-        end = start + mark.length_frames if mark.length_frames else max(following, start)
-        title = "".join(f"\\{c}" if c in "=;#\\\n" else c for c in mark.name)
-        text += f"[CHAPTER]\nTIMEBASE=1/{spec.rate_hz}\nSTART={start}\nEND={end}\ntitle={title}\n"
-    return text
+    found: list[Mark] = []
+    for mark, following in pairwise((*marks, Mark(spec.frames))):
+        start, next_start = mark.position_frames, following.position_frames
+        end = start + mark.length_frames if mark.length_frames else max(next_start, start)
+        found.append(replace(mark, length_frames=end - start))
+        if end < next_start < spec.frames:
+            found.append(Mark(end, length_frames=next_start - end))
+    return tuple(found)
 
 
 def _complete(path: Path, spec: Spec) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from bridge.audio.chunks import Chunk
@@ -159,6 +160,11 @@ def _marks_lost(name: str, metadata: Metadata) -> list[str]:
         lost.append("positions of markers below a millisecond")
     if name not in {"mp3", "m4a"} and any(mark.length_frames for mark in marks):
         lost.append("lengths of regions")
+    nested = any(
+        b.position_frames < a.position_frames + a.length_frames for a, b in pairwise(marks)
+    )
+    if name == "m4a" and nested:
+        lost.append("lengths of regions in which others begin")
     if name in {"ogg", "opus"} and len(marks) > MAX_CHAPTERS:
         lost.append(f"markers beyond {MAX_CHAPTERS}")
     beyond = any(mark.position_frames > _AIFF_POSITION for mark in marks)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
@@ -33,9 +32,8 @@ class Target:
 
     name: as a preset has it. title: as a user says it. suffix: of its files. subtypes: the depths
     that it holds, as soundfile names them; of a lossy one, its codec. rates_hz: None for all that
-    a bounce may have. needs: a program that writes it, None where libsndfile or we do. coding: its
-    word in a coding history (EBU R 98). bitrates_kbps: which may be asked for, empty where it has
-    none; default_kbps: without being asked.
+    a bounce may have. coding: its word in a coding history (EBU R 98). bitrates_kbps: which may be
+    asked for, empty where it has none; default_kbps: without being asked.
     """
 
     name: Name
@@ -46,7 +44,6 @@ class Target:
     max_channels: int = 64
     rates_hz: tuple[int, ...] | None = None
     limit_bytes: int | None = None
-    needs: str | None = None
     coding: str = "PCM"
     bitrates_kbps: tuple[int, ...] | range = field(default=())
     default_kbps: int | None = None
@@ -118,7 +115,6 @@ TARGETS: dict[str, Target] = {
             coding="AAC",
             max_channels=2,
             rates_hz=_AAC_RATES_HZ,
-            needs="ffmpeg",
             bitrates_kbps=range(32, 513),
             default_kbps=256,
         ),
@@ -139,8 +135,6 @@ def target_for(wanted: str, container: str) -> Target:
 
 def missing(target: Target) -> str | None:
     """What this machine lacks for a target, and what to do; None when all is there."""
-    if target.needs and shutil.which(target.needs) is None:
-        return f"{target.title} needs {target.needs}: install it, or choose another format"
     if target.name in _LIBSNDFILE:
         import soundfile  # late: presets are read where nothing is written
 
