@@ -21,7 +21,7 @@ StembridgeError
 │   ├── FileTooLarge        longer than the file system or a limit lets a file be
 │   └── OutputBlocked       no permission, read-only, device error: passes without the bounce
 │       └── DiskFull        no space, or no quota left
-├── SessionError            a session file that its format cannot hold, or a program it needs
+├── SessionError            a session file that its format cannot hold, or a package it needs
 ├── PromiseBroken           a result failed its own check (length, checksum, null): a defect of ours
 ├── WorkerLost              the process that does the work crashed, was killed or hung
 ├── InternalError           an exception that nobody foresaw: a defect of ours
@@ -199,7 +199,7 @@ class DiskFull(OutputBlocked):
 
 
 class SessionError(StembridgeError):
-    """A session file that its format cannot hold, or a program that it needs is not there."""
+    """A session file that its format cannot hold, or a package that it needs is not there."""
 
     code = "session"
 

@@ -68,7 +68,6 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
                 stem_mp4.SUFFIX,
                 _absolute(stem_mp4.write),
                 joins=False,
-                missing=stem_mp4.missing,
             ),
             Format("m3u8", "playlist of the files", m3u8.SUFFIX, m3u8.write),
             Format("csv", "table of the places, for spotting", spotting.SUFFIX, spotting.write),

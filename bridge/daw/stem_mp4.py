@@ -1,20 +1,19 @@
 """A stem file (.stem.mp4) of one bounce, for Traktor, Mixxx and others that play stems.
 
 Five streams, the mix, drums, bass, other and vocals, and a JSON box moov/udta/stem with their names
-and colours (Native Instruments, "Stem file specification"). The user's ffmpeg writes the streams,
-lossless (ALAC): each is as long as the bounce to the frame, with no delay of a coder in front, and
+and colours (Native Instruments, "Stem file specification"). The streams are lossless (ALAC of 16 or
+24 bits): each is as long as the bounce to the frame, with no delay of a coder in front, and
 together the stems are still the mix. The boxes are those of ISO/IEC 14496-12 section 4.2.
 """
 
 from __future__ import annotations
 
 import json
-import shutil
-import subprocess
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from bridge.daw.files import new_file
 from bridge.daw.session import STEM_COLOURS
+from bridge.daw.stem_streams import CHANNELS, encode
 from bridge.errors import SessionError
 
 if TYPE_CHECKING:
@@ -28,9 +27,6 @@ STEMS = ("drums", "bass", "other", "vocals")
 INTO_OTHER = ("other", "guitar", "piano", "residual")
 """Stems of larger models, for which a stem file has no stream of their own: they are added up."""
 
-_CHANNELS = 2
-# ffmpeg gets this and the length of the bounce: it encodes some hundred times faster than that.
-_START_S = 60.0
 # The dynamics that a player puts on the sum of the stems. Off, so that the sum stays the mix; the
 # values are those that a player would begin with.
 _COMPRESSOR = {
@@ -51,18 +47,13 @@ def write(session: Session, path: Path) -> None:
     """Writes the stem file of a session that holds one bounce and its stems.
 
     Raises SessionError when the stems are not the four (others of a larger model are added to
-    `other`), when they are not stereo or not as long as the bounce, and when ffmpeg is not there
-    or fails; and OutputError.
+    `other`), when they are not stereo or not as long as the bounce, and when one of the files
+    cannot be read; and OutputError.
     """
     mix, stems = _parts(session)
     with new_file(path) as temporary:
-        _encode(mix, stems, session.rate_hz, temporary)
+        encode(temporary, [mix], [stems[stem] for stem in STEMS], session.rate_hz)
         _add_names(temporary)
-
-
-def missing() -> str | None:
-    """Why none can be written on this machine; None when all is there."""
-    return None if shutil.which("ffmpeg") else "needs ffmpeg: install it"
 
 
 def _parts(session: Session) -> tuple[Clip, dict[str, list[Clip]]]:
@@ -104,60 +95,14 @@ def _check(mix: Clip, clips: list[Clip]) -> None:
                 f"{clip.file.path}: {clip.file.frames:,} frames, the mix has "
                 f"{mix.file.frames:,}; make the stems anew"
             )
-        if clip.file.channels != _CHANNELS:
+        if clip.file.channels != CHANNELS:
             raise SessionError(
                 f"{clip.file.path}: {clip.file.channels} channels; a stem file is stereo"
             )
 
 
-def _encode(mix: Clip, stems: dict[str, list[Clip]], rate_hz: int, path: Path) -> None:
-    program = shutil.which("ffmpeg")
-    if program is None:
-        raise SessionError("a stem file needs ffmpeg to be written; install it")
-    arguments = [program, "-nostdin", "-v", "error", "-y"]
-    for clip in (mix, *(clip for stem in STEMS for clip in stems[stem])):
-        # By protocol: a name may begin with a dash or look like an address.
-        arguments += ["-protocol_whitelist", "file,pipe", "-i", f"file:{clip.file.at_hand}"]
-    arguments += [*_streams(stems), "-map_metadata", "-1", "-c:a", "alac"]
-    # No version and no date in the file; and lengths that count frames, not milliseconds.
-    arguments += ["-fflags", "+bitexact", "-flags:a", "+bitexact"]
-    arguments += ["-movie_timescale", str(rate_hz)]
-    arguments += ["-f", "mp4", f"file:{path}"]
-    patience_s = _START_S + mix.file.frames / rate_hz
-    try:
-        ended = subprocess.run(
-            arguments,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            check=False,
-            timeout=patience_s,
-        )
-    except subprocess.TimeoutExpired:
-        raise SessionError(
-            f"ffmpeg has not written the stem file in {patience_s:.0f} s; try a newer one"
-        ) from None
-    if ended.returncode:
-        said = ended.stderr.decode("utf-8", "replace").strip().splitlines() or ["no reason given"]
-        raise SessionError(f"ffmpeg cannot write the stem file ({said[-1]}); try a newer one")
-
-
-def _streams(stems: dict[str, list[Clip]]) -> list[str]:
-    """Which inputs make up which stream: the mix is input 0, the stems' clips follow in order."""
-    maps, sums, at = ["-map", "0:a:0"], [], 1
-    for stem in STEMS:
-        inputs = [f"{at + index}:a:0" for index in range(len(stems[stem]))]
-        at += len(inputs)
-        if len(inputs) == 1:
-            maps += ["-map", inputs[0]]
-        else:
-            taken = "".join(f"[{one}]" for one in inputs)
-            sums.append(f"{taken}amix=inputs={len(inputs)}:normalize=0[{stem}]")
-            maps += ["-map", f"[{stem}]"]
-    return (["-filter_complex", ";".join(sums)] if sums else []) + maps
-
-
 def _add_names(path: Path) -> None:
-    """Puts the box with the stems' names into a file whose moov box is the last, as ffmpeg does.
+    """Puts the box with the stems' names into a file whose moov box is the last, as FFmpeg's is.
 
     Nothing that counts from the beginning of the file moves then.
     """
@@ -166,7 +111,7 @@ def _add_names(path: Path) -> None:
         file.seek(start)
         moov = file.read()
         if moov[4:8] != b"moov":
-            raise SessionError("ffmpeg wrote a stem file of another layout; try another version")
+            raise SessionError("the boxes of the stem file are not in order; please report it")
         file.seek(start)
         file.write(with_names(moov))
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from bridge.worker.order import Order
     from bridge.worker.stopwatch import Stopwatch
 
-# How often we say that we live while ffmpeg encodes a stem file: well below any `stall_s`.
+# How often we say that we live while a stem file is encoded: well below any `stall_s`.
 _BEAT_S = 1.0
 
 

@@ -68,14 +68,15 @@ def test_a_depth_that_the_format_does_not_hold(inside: Inside, desk: Desk) -> No
     assert check_one_line_error(result, 2).startswith("FLAC does not hold FLOAT; choose PCM_16")
 
 
-def test_m4a_needs_no_program(desk: Desk) -> None:
+def test_m4a_and_stem_files_need_no_program(desk: Desk) -> None:
     render(desk.home / "mix.wav")
     desk.extra["PATH"] = str(desk.home / "nothing")
     split = ("split", "mix.wav", "--model", desk.model, "--format", "m4a")
-    result = desk.run(*split)
+    result = desk.run(*split, "--session", "stem-mp4")
     assert result.code == 0, result.err
     place = desk.home / "Stems" / "mix"
-    assert endings(place) == {".m4a", ".json"}
+    assert endings(place) == {".m4a", ".json"}  # two stems, and a stem file has four
+    assert "a stem file holds drums, bass" in result.err
     assert audio_streams(place / "mix - vocals.m4a")[0].frames == SHORT_FRAMES
 
 

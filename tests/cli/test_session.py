@@ -38,13 +38,13 @@ def test_an_unknown_one_is_a_mistake_of_the_command(
 def test_presets_check_says_what_is_not_installed(
     inside: Inside, desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("shutil.which", lambda _name: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
     path = desk.home / "mine.yaml"
-    path.write_text("schema: 2\nsummary: s\nsession:\n  - stem-mp4\n")
+    path.write_text("schema: 2\nsummary: s\nsession:\n  - aaf\n")
     result = inside("presets", "check", str(path))
     assert (result.code, result.err) == (
         2,
-        f"{path}:4: session 'stem-mp4' needs ffmpeg: install it\n",
+        f"{path}:4: session 'aaf' needs pyaaf2: install stembridge[aaf]\n",
     )
 
 

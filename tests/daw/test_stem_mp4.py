@@ -23,10 +23,8 @@ def stem_file(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, int]:
     """A stem file beside its set, and its rate."""
-    require.program("ffmpeg", "ffmpeg")
     rate_hz = int(request.param)
     folder = tmp_path_factory.mktemp("stems")
-    # The name tries ffmpeg's reading of file names, too.
     bounce = folder / "-Mix 'a': \"b\" %03d 🎛️.wav"
     write_set(bounce, frames=FRAMES, rate_hz=rate_hz)
     path = folder / "Mix.stem.mp4"

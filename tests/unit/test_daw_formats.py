@@ -16,9 +16,10 @@ from bridge.daw.formats import FORMATS, find, write_session
 from bridge.daw.session import from_manifest, join
 from bridge.errors import OutputError, SessionError
 from tests.daw.sets import manifest, session, write_set
-from tests.support import ROOT, require
+from tests.support import ROOT
 
-WITHOUT_PROGRAMS = [name for name in FORMATS if name != "stem-mp4"]
+FRAMES = 2_001
+JOINING = [name for name in FORMATS if FORMATS[name].joins]
 
 
 def test_they_are_all_there() -> None:
@@ -34,15 +35,14 @@ def test_an_unknown_one_gets_a_suggestion() -> None:
         find("xyz")
 
 
-@pytest.mark.parametrize("name", WITHOUT_PROGRAMS)
+@pytest.mark.parametrize("name", FORMATS)
 def test_each_writes_beside_the_stems(tmp_path: Path, name: str) -> None:
-    write_set(tmp_path / "Mix 3.wav", frames=101)
+    write_set(tmp_path / "Mix 3.wav", frames=FRAMES)
     before = {*tmp_path.iterdir()}
-    made = session(tmp_path / "Mix 3.wav", frames=101)
+    made = session(tmp_path / "Mix 3.wav", frames=FRAMES)
     path = write_session(name, made, tmp_path, "Mix 3")
     assert path.is_file()
     assert {*tmp_path.iterdir()} - before == {find(name).place(tmp_path, "Mix 3")}
-    assert FORMATS[name].joins
     first = path.read_bytes()
     assert write_session(name, made, tmp_path, "Mix 3").read_bytes() == first
 
@@ -50,14 +50,12 @@ def test_each_writes_beside_the_stems(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize("name", FORMATS)
 def test_one_that_is_moved_later_is_as_if_written_there(tmp_path: Path, name: str) -> None:
     """Stems and session are made in a staging folder, at another depth than where they end."""
-    if name == "stem-mp4":
-        require.program("ffmpeg", "ffmpeg")
     bounce = tmp_path / "Mix.wav"
     stems = tmp_path / "Stems" / "Album" / "Mix"
     staged = tmp_path / "Stems" / ".staging" / "1"
-    write_set(stems / "Mix.wav", frames=101)
+    write_set(stems / "Mix.wav", frames=FRAMES)
     (stems / "Mix.wav").rename(bounce)
-    data = manifest(bounce, frames=101)
+    data = manifest(bounce, frames=FRAMES)
     in_place = write_session(name, from_manifest(data, stems), stems, "Mix")
     staged.mkdir(parents=True)
     for stem in data["stems"]:
@@ -69,13 +67,12 @@ def test_one_that_is_moved_later_is_as_if_written_there(tmp_path: Path, name: st
 
 
 def test_the_bytes_know_no_clock_and_no_chance(tmp_path: Path) -> None:
-    require.program("ffmpeg", "ffmpeg")
-    write_set(tmp_path / "Mix.wav", frames=101)
+    write_set(tmp_path / "Mix.wav", frames=FRAMES)
     program = (
         "import sys, pathlib\n"
         "from tests.daw.sets import session\n"
         "from bridge.daw.formats import FORMATS, write_session\n"
-        "made = session(pathlib.Path(sys.argv[1]), frames=101)\n"
+        "made = session(pathlib.Path(sys.argv[1]), frames=2_001)\n"
         "for name in FORMATS: print(write_session(name, made, pathlib.Path(sys.argv[2]), 'Mix'))\n"
     )
     digests = []
@@ -95,40 +92,39 @@ def test_the_bytes_know_no_clock_and_no_chance(tmp_path: Path) -> None:
     assert digests[0] == digests[1]
 
 
-@pytest.mark.parametrize("name", WITHOUT_PROGRAMS)
+@pytest.mark.parametrize("name", JOINING)
 def test_each_holds_many_bounces(tmp_path: Path, name: str) -> None:
     sets = []
     for song in ("One", "Two"):
-        write_set(tmp_path / song / f"{song}.wav", frames=101)
-        sets.append(session(tmp_path / song / f"{song}.wav", frames=101))
+        write_set(tmp_path / song / f"{song}.wav", frames=FRAMES)
+        sets.append(session(tmp_path / song / f"{song}.wav", frames=FRAMES))
     (album,) = join("Album", sets)
     assert write_session(name, album, tmp_path, "Album").stat().st_size > 100
 
 
-@pytest.mark.parametrize("name", WITHOUT_PROGRAMS)
+@pytest.mark.parametrize("name", JOINING)
 def test_each_can_hold_nothing(tmp_path: Path, name: str) -> None:
     empty = replace(session(tmp_path / "Mix.wav"), tracks=())
     assert write_session(name, empty, tmp_path, "Empty").is_file()
 
 
 def test_what_is_missing_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shutil.which", lambda _name: None)
     monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
     lacking = {name for name, one in FORMATS.items() if one.missing()}
-    assert lacking == {"aaf", "stem-mp4"}
+    assert lacking == {"aaf"}
     for name in lacking:
         with pytest.raises(SessionError, match="install"):
             write_session(name, session(tmp_path / "Mix.wav"), tmp_path, "Mix")
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("name", WITHOUT_PROGRAMS)
+@pytest.mark.parametrize("name", FORMATS)
 def test_a_place_that_cannot_be_written_is_an_output_error(tmp_path: Path, name: str) -> None:
-    write_set(tmp_path / "Mix.wav", frames=101)
+    write_set(tmp_path / "Mix.wav", frames=FRAMES)
     blocked = tmp_path / "file"
     blocked.write_text("no folder")
     with pytest.raises(OutputError):
-        write_session(name, session(tmp_path / "Mix.wav", frames=101), blocked, "Mix")
+        write_session(name, session(tmp_path / "Mix.wav", frames=FRAMES), blocked, "Mix")
 
 
 def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path) -> None:

@@ -6,17 +6,16 @@ That other programs read the result is shown in tests/daw/test_stem_mp4.py.
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from bridge.audio.mp4_input import audio_streams
 from bridge.daw import stem_mp4
 from bridge.daw.session import Clip, SoundFile, from_manifest, join
 from bridge.errors import SessionError
 from tests.daw.sets import FOUR, manifest, session, write_set
-from tests.support import require
 
 BOUNCE = Path("/music/Mix.wav")
 
@@ -83,44 +82,15 @@ def test_a_stem_of_another_length_is_refused(tmp_path: Path) -> None:
     refused(made, tmp_path, "999 frames, the mix has 1,000")
 
 
-def test_without_ffmpeg_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shutil.which", lambda _name: None)
-    assert stem_mp4.missing() is not None
-    refused(session(BOUNCE), tmp_path, "ffmpeg")
-
-
 def test_a_file_that_is_gone_leaves_nothing(tmp_path: Path) -> None:
-    require.program("ffmpeg", "ffmpeg")
-    refused(session(tmp_path / "gone" / "Mix.wav"), tmp_path, "ffmpeg cannot write")
-
-
-@pytest.mark.skipif(os.name == "nt", reason="a script in place of ffmpeg")
-def test_an_ffmpeg_that_hangs_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    programs, out = tmp_path / "bin", tmp_path / "out"
-    programs.mkdir()
-    out.mkdir()
-    (programs / "ffmpeg").write_text("#!/bin/sh\nexec sleep 600\n")
-    (programs / "ffmpeg").chmod(0o755)
-    monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
-    monkeypatch.setattr(stem_mp4, "_START_S", 0.1)
-    refused(session(BOUNCE), out, "ffmpeg has not written")
+    refused(session(tmp_path / "gone" / "Mix.wav"), tmp_path, r"Mix\.wav: cannot be read: ")
 
 
 def test_a_mixdown_is_left_out(tmp_path: Path) -> None:
-    require.program("ffmpeg", "ffmpeg")
     stems = [*FOUR, "instrumental"]
-    write_set(tmp_path / "Mix.wav", stems, frames=500)
-    data = manifest(tmp_path / "Mix.wav", stems, frames=500)
+    write_set(tmp_path / "Mix.wav", stems, frames=2_000)
+    data = manifest(tmp_path / "Mix.wav", stems, frames=2_000)
     data["stems"][-1]["mixdown"] = True
     path = tmp_path / "Mix.stem.mp4"
     stem_mp4.write(from_manifest(data, tmp_path), path)
-    assert path.stat().st_size > 1000
-
-
-def test_extra_stems_go_into_other(tmp_path: Path) -> None:
-    require.program("ffmpeg", "ffmpeg")
-    stems = [*FOUR, "guitar", "piano"]
-    write_set(tmp_path / "Mix.wav", stems, frames=500)
-    path = tmp_path / "Mix.stem.mp4"
-    stem_mp4.write(session(tmp_path / "Mix.wav", stems, frames=500), path)
-    assert path.stat().st_size > 1000
+    assert len(audio_streams(path)) == 5
