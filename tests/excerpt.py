@@ -7,12 +7,10 @@ from functools import cache
 from pathlib import Path
 
 from bridge.evaluate.references import Reference, find_tracks
-from tests.support import require
 
 
 def excerpt_path() -> Path:
     """The Easton Ellises, "Falcon 69", 6 s, a .stem.mp4 in the package stempeg."""
-    require.program("ffmpeg", "ffmpeg")
     found = importlib.util.find_spec("stempeg")  # not imported: the file is all that is wanted
     assert found is not None
     assert found.submodule_search_locations

@@ -1,4 +1,4 @@
-"""The stems of a .stem.mp4, decoded by the user's ffmpeg.
+"""The stems of a .stem.mp4.
 
 Native Instruments' Stem format: an MP4 whose first audio stream is the mix and whose four others
 are the stems; their names are in a JSON box, moov/udta/stem. MUSDB18 is distributed so. The boxes
@@ -8,13 +8,12 @@ are those of ISO/IEC 14496-12 section 4.2.
 from __future__ import annotations
 
 import json
-import shutil
-import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
+from bridge.audio.mp4_input import audio_streams, decoded
 from bridge.errors import BounceError, TruncatedBounce, UnsupportedBounce
 
 if TYPE_CHECKING:
@@ -42,8 +41,8 @@ class StemFile:
     def read(self) -> list[NDArray[np.float32]]:
         """Each stem, (channels, frames) float32.
 
-        Raises BounceError when ffmpeg cannot decode one of them, and TruncatedBounce where it
-        decodes less than the file says: of a file that is cut off it decodes what is there.
+        Raises BounceError when one of them cannot be decoded, and TruncatedBounce where less is
+        there than the file says.
         """
         stems = [self._stream(1 + index) for index in range(len(self.names))]
         for name, stem, claimed in zip(self.names, stems, self.claimed_frames, strict=True):
@@ -55,50 +54,28 @@ class StemFile:
         return stems
 
     def _stream(self, index: int) -> NDArray[np.float32]:
-        made = _run("ffmpeg", self.path, "-map", f"0:a:{index}", "-f", "f32le", "-")
-        audio = np.frombuffer(made, "<f4")
-        whole = len(audio) - len(audio) % self.channels
-        return np.ascontiguousarray(audio[:whole].reshape(-1, self.channels).T, np.float32)
+        nothing = np.zeros((self.channels, 0), np.float32)
+        return np.concatenate([nothing, *decoded(self.path, index)], axis=1)
 
 
 def open_stem_file(path: Path) -> StemFile:
     """What is in a .stem.mp4.
 
     Raises:
-        UnsupportedBounce: ffmpeg is not there, or the streams are not a mix and its stems.
+        UnsupportedBounce: the streams are not a mix and its stems.
         BounceError: it cannot be read.
     """
-    entries = ("-show_entries", "stream=sample_rate,channels,duration", "-select_streams", "a")
-    streams = json.loads(_run("ffprobe", path, *entries, "-of", "json")).get("streams", [])
-    kinds = [(int(stream["sample_rate"]), int(stream["channels"])) for stream in streams]
+    streams = audio_streams(path)
+    kinds = {(stream.rate_hz, stream.channels) for stream in streams}
     names = _names(path) or MUSDB_STEMS
-    if len(kinds) != 1 + len(names) or len(set(kinds)) != 1:
+    if len(streams) != 1 + len(names) or len(kinds) != 1:
         raise UnsupportedBounce(
-            f"{path}: {len(kinds)} audio streams; a stem file has a mix and {len(names)} stems "
+            f"{path}: {len(streams)} audio streams; a stem file has a mix and {len(names)} stems "
             "of one rate and channel count"
         )
-    (rate_hz, channels), *_ = kinds
-    claimed = tuple(round(float(s.get("duration", 0)) * rate_hz) for s in streams[1:])
+    ((rate_hz, channels),) = kinds
+    claimed = tuple(stream.frames or 0 for stream in streams[1:])
     return StemFile(path, names, rate_hz, channels, claimed)
-
-
-def _run(program: str, path: Path, *arguments: str) -> bytes:
-    found = shutil.which(program)
-    if found is None:
-        raise UnsupportedBounce(f"{path}: needs {program} to be read; install ffmpeg")
-    # By protocol: a name may begin with a dash or look like an address, and a file may name others.
-    source = ("-protocol_whitelist", "file,pipe", "-i", f"file:{path}")
-    quiet = ("-v", "error", *(("-nostdin",) if program == "ffmpeg" else ()))
-    ended = subprocess.run(
-        [found, *quiet, *source, *arguments],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        check=False,
-    )
-    if ended.returncode:
-        said = ended.stderr.decode("utf-8", "replace").strip().splitlines() or ["no reason given"]
-        raise BounceError(f"{path}: {program} cannot read it ({said[-1]}); is it whole?")
-    return ended.stdout
 
 
 def _names(path: Path) -> tuple[str, ...] | None:

@@ -333,7 +333,7 @@ def test_a_stem_file_that_is_damaged(tmp_path: Path) -> None:
     path = tmp_path / "x.stem.mp4"
     for content in (
         b"",
-        whole[:400_000],  # all the headers, half the audio: ffmpeg decodes that without a word
+        whole[:400_000],  # all the headers, half the audio
         whole[:5000],
         b"RIFF" + whole[:100],
         whole.replace(b'"stems"', b'"stemz"'),
@@ -347,15 +347,7 @@ def test_a_stem_file_that_is_damaged(tmp_path: Path) -> None:
 def test_a_playlist_in_disguise_reads_no_address(tmp_path: Path) -> None:
     path = tmp_path / "x.stem.mp4"
     path.write_text("#EXTM3U\n#EXTINF:1,\nhttp://127.0.0.1:9/secret.ts\n")
-    require.ffprobe()
-    with pytest.raises(BounceError, match=r"cannot read it|audio streams"):
-        open_stem_file(path)
-
-
-def test_stem_files_need_ffmpeg(monkeypatch: pytest.MonkeyPatch) -> None:
-    path = excerpt_path()
-    monkeypatch.setenv("PATH", "")
-    with pytest.raises(UnsupportedBounce, match="needs ffprobe to be read; install ffmpeg"):
+    with pytest.raises(BounceError, match="cannot be decoded"):
         open_stem_file(path)
 
 
