@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,9 +31,7 @@ def programs(settings: Settings, model: str) -> Iterator[Finding]:
     yield _weights(settings, model)
     yield _package("pedalboard")
     yield _package("soundfile")
-    found = shutil.which("ffmpeg")
-    missing = "not found (stems in M4A need it, and .stem.mp4 files)"
-    yield Finding("ffmpeg", found or missing)
+    yield _package("av")
 
 
 def memory(model: str) -> Iterator[Finding]:

@@ -336,7 +336,7 @@ def test_doctor_examines_what_the_bridge_needs(inside: Inside) -> None:
     result = inside("doctor")
     assert (result.code, result.err) == (0, "")
     checks = {line.split()[1] for line in result.out.splitlines() if line[:4] in {" ok ", " -- "}}
-    assert checks >= {"stembridge", "torch", "weights", "events", "stems", "ffmpeg", "ledger"}
+    assert checks >= {"stembridge", "torch", "weights", "events", "stems", "av", "ledger"}
     if sys.platform.startswith("linux"):
         assert "inotify" in result.out
     assert re.search(r"state_dir +\S+ +environment \(STEMBRIDGE_STATE_DIR\)", result.out)

@@ -42,7 +42,7 @@ def test_every_check_has_its_line(settings: Settings, tmp_path: Path) -> None:
     names = {finding.name for finding in findings}
     assert names >= {
         *("stembridge", "folder", "events", "torch", "weights", "pedalboard", "soundfile"),
-        *("ffmpeg", "cores", "memory", "ledger", "weights cache", "stems", "file names", "clock"),
+        *("av", "cores", "memory", "ledger", "weights cache", "stems", "file names", "clock"),
         *("preset", "your presets", "plugins"),
     }
     if os.name == "posix":
