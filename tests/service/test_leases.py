@@ -126,7 +126,7 @@ SERVE_AND_HANG = """
 import sys, time
 from pathlib import Path
 from bridge.ledger.store import Ledger
-from tests.service.test_ledger import FOLDER, RECIPE
+from tests.service.ledger_values import FOLDER, RECIPE
 ledger = Ledger(Path(sys.argv[1]))
 service = ledger.services.begin(FOLDER, RECIPE)
 print(ledger.claim_next(FOLDER, service.token, RECIPE).id, flush=True)

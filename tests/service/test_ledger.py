@@ -342,7 +342,7 @@ CLAIM_ALL = """
 import sys, time
 from pathlib import Path
 from bridge.ledger.store import Ledger
-from tests.service.test_ledger import RECIPE
+from tests.service.ledger_values import RECIPE
 ledger = Ledger(Path(sys.argv[1]))
 print("ready", flush=True)
 sys.stdin.read()
@@ -355,7 +355,7 @@ CLAIM_ONE_AND_HANG = """
 import sys, time
 from pathlib import Path
 from bridge.ledger.store import Ledger
-from tests.service.test_ledger import RECIPE
+from tests.service.ledger_values import RECIPE
 ledger = Ledger(Path(sys.argv[1]))
 service = ledger.services.begin(Path(sys.argv[2]), RECIPE)
 print(ledger.claim_next(Path(sys.argv[2]), service.token, RECIPE).source_path, flush=True)

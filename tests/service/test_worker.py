@@ -27,11 +27,11 @@ from bridge.errors import (
     WorkerLost,
 )
 from bridge.publish import MANIFEST, STAGING
-from bridge.service import Engine
 from bridge.worker.client import Worker
 from bridge.worker.model_order import ModelOrder
 from bridge.worker.order import Order
 from tests.bounces import BAD, RATE_HZ, render
+from tests.service.studio_engine import convert, engine
 from tests.support import ROOT
 from tests.waiting import wait_until
 from tests.watch_service import Studio
@@ -51,17 +51,6 @@ def own() -> Iterator[Worker]:
     worker = Worker()
     yield worker
     worker.stop()
-
-
-def engine(studio: Studio, worker: Worker, preset: Preset | None = None, **changes: Any) -> Engine:
-    settings = studio.settings.model_copy(update=changes)
-    return Engine(settings, preset or presets.load("stems"), str(studio.model), worker)
-
-
-def convert(made: Engine, bounce: Path, listener: Callable[[str, float], None]) -> Path:
-    """The stems of a bounce, beside it; the path of their manifest."""
-    out = bounce.parent / "out"
-    return made.convert(bounce, out / bounce.stem, out, listener)[1]
 
 
 def silent(stage: str, share: float) -> None:
@@ -311,8 +300,9 @@ def test_signals_are_the_business_of_the_service(studio: Studio, own: Worker, na
 PARENT = """
 import sys
 from pathlib import Path
-from tests.service.test_worker import *
-import tests.service.conftest
+from bridge.worker.client import Worker
+from tests.service.studio_engine import convert, engine
+from tests.watch_service import Studio
 
 studio = Studio(Path(sys.argv[1]), Path(sys.argv[2]), Worker())
 made = engine(studio, studio.worker)

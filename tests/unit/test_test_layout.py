@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from typing import TYPE_CHECKING
 
 from tests.support import ROOT
@@ -25,6 +26,11 @@ def imported_from_tests(source: str) -> Iterator[str]:
         yield from (name for name in names if name.split(".")[0] == "tests")
 
 
+def imported_by_children(source: str) -> list[str]:
+    """The same, of the programs that a module holds as text, for processes of their own."""
+    return re.findall(r"^\s*(?:from|import) (tests\.[\w.]+)", source, re.MULTILINE)
+
+
 def is_test_module(name: str) -> bool:
     """Whether a dotted name leads to a module that pytest collects, or to a conftest."""
     modules = [part for part in name.split(".")[1:] if part.startswith("test_")]
@@ -37,7 +43,8 @@ def test_nothing_is_imported_from_a_test_module_or_a_conftest() -> None:
     broken = {
         f"{path.relative_to(ROOT)}: {name}"
         for path in TESTS.rglob("*.py")
-        for name in imported_from_tests(path.read_text(encoding="utf-8"))
+        for source in [path.read_text(encoding="utf-8")]
+        for name in (*imported_from_tests(source), *imported_by_children(source))
         if is_test_module(name)
     }
     assert not broken
@@ -49,3 +56,5 @@ def test_an_import_from_a_test_module_is_found() -> None:
     assert all(is_test_module(name) for name in imported_from_tests(late + whole))
     assert len([*imported_from_tests(late + whole)]) == 3
     assert not is_test_module("tests.support.require")
+    child = 'CODE = """\n' + late.replace("    ", "") + '"""'
+    assert [*map(is_test_module, imported_by_children(child))] == [True]

@@ -1,0 +1,28 @@
+"""An engine with the settings of a studio, and one bounce through it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from bridge.chain import preset as presets
+from bridge.service import Engine
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from bridge.chain.preset import Preset
+    from bridge.worker.client import Worker
+    from tests.watch_service import Studio
+
+
+def engine(studio: Studio, worker: Worker, preset: Preset | None = None, **changes: Any) -> Engine:
+    """An engine; `changes` are settings other than those of the studio."""
+    settings = studio.settings.model_copy(update=changes)
+    return Engine(settings, preset or presets.load("stems"), str(studio.model), worker)
+
+
+def convert(made: Engine, bounce: Path, listener: Callable[[str, float], None]) -> Path:
+    """The stems of a bounce, beside it; the path of their manifest."""
+    out = bounce.parent / "out"
+    return made.convert(bounce, out / bounce.stem, out, listener)[1]
