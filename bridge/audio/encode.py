@@ -223,7 +223,7 @@ _LOSSLESS = {
     "DWVW_24": "PCM_24",
     "DPCM_16": "PCM_16",
 }
-_HIGH_QUALITY = ("MPEG_LAYER", "VORBIS", "OPUS")
+_HIGH_QUALITY = ("MPEG_LAYER", "VORBIS", "OPUS", "AAC", "AC3", "EAC3", "WMA", "WAVPACK_HYBRID")
 
 
 def _chunk(chunk_id: bytes, data: bytes) -> bytes:

@@ -26,11 +26,13 @@ _MAGIC = {
     b"riff": "W64",
     b"Crea": "VOC",
     b"NIST": "NIST",
+    b"#!AM": "AMR",
+    b"wvpk": "WAVPACK",
 }
+# Types of a first box; older QuickTime files have no `ftyp`.
+_MP4 = {b"ftyp", b"moov", b"mdat", b"wide", b"pnot", b"skip", b"free"}
 _FORMS = {b"AIFF": "AIFF", b"AIFC": "AIFF", b"8SVX": "SVX", b"16SV": "SVX"}
 _UNREAD = {
-    b"ftyp": "an MP4/M4A",
-    b"wvpk": "a WavPack",
     b"MAC ": "a Monkey's Audio",
     b"\x30\x26\xb2\x75": "a Windows Media",
     b"\x1a\x45\xdf\xa3": "a Matroska/WebM",
@@ -38,7 +40,7 @@ _UNREAD = {
     b"FRM8": "a DSD",
 }
 _XING_SLACK_BYTES = 3000  # encoders disagree on counting the header frame: two of the largest
-_OGG_PAGE_BYTES = 65307  # RFC 3533 section 6: the largest page
+_MAX_ZERO_BYTES = 16 << 20  # in front of a stream; more is a file that was never written
 
 
 @dataclass(frozen=True)
@@ -63,13 +65,19 @@ def sniff(file: BinaryIO) -> Kind:
         )
         start = 10 + size + (10 if head[5] & 0x10 else 0)
         file.seek(start)
-        return Kind("FLAC" if file.read(4) == b"fLaC" else "MP3", start)
+        following = file.read(4)
+        return Kind("FLAC" if following == b"fLaC" else _elementary(following) or "MP3", start)
     if head[:4] in _MAGIC:
         return Kind(_MAGIC[head[:4]], start)
     if head[:4] == b"FORM" and head[8:12] in _FORMS:
         return Kind(_FORMS[head[8:12]], start)
-    if _is_mpeg(head):
-        return Kind("MP3", start)
+    stream = _elementary(head)
+    if stream:
+        return Kind(stream, start)
+    if not head.strip(b"\0"):
+        return _behind_zeros(file)
+    if head[4:8] in _MP4:
+        return Kind("MP4", 0)
     known = _UNREAD.get(head[:4]) or _UNREAD.get(head[4:8])
     if known:
         raise UnsupportedBounce(f"{known} file, which is not read; export WAV, AIFF or FLAC")
@@ -179,18 +187,6 @@ def _check_w64(file: BinaryIO, _start: int, file_bytes: int) -> None:
         raise truncated(claimed, file_bytes)
 
 
-def _check_ogg(file: BinaryIO, _start: int, file_bytes: int) -> None:
-    """The last page must be whole: libsndfile takes what is there for the full length."""
-    file.seek(max(file_bytes - _OGG_PAGE_BYTES, 0))
-    tail = file.read()
-    page = tail[tail.rfind(b"OggS") :]
-    segments = page[27 : 27 + page[26]] if len(page) > 26 else b""
-    if len(page) < 27 or len(segments) < page[26] or len(page) < 27 + page[26] + sum(segments):
-        raise TruncatedBounce(
-            "cut off: its last Ogg page is incomplete; export it again", present_bytes=file_bytes
-        )
-
-
 def _check_mp3(file: BinaryIO, start: int, file_bytes: int) -> None:
     """The Xing header counts the bytes of the stream; without one there is nothing to check."""
     file.seek(start)
@@ -212,9 +208,34 @@ _CHECKS: dict[str, Callable[[BinaryIO, int, int], None]] = {
     "CAF": _check_caf,
     "AU": _check_au,
     "W64": _check_w64,
-    "OGG": _check_ogg,
     "MP3": _check_mp3,
 }
+
+
+def _elementary(head: bytes) -> str | None:
+    """The stream that begins with a frame header of its kind, without a container around it."""
+    if head[:2] == b"\x0b\x77":
+        return "AC3"
+    if head[:1] == b"\xff" and len(head) > 1 and head[1] & 0xF6 == 0xF0:
+        return "AAC"
+    return "MP3" if _is_mpeg(head) else None
+
+
+def _behind_zeros(file: BinaryIO) -> Kind:
+    """The stream behind zeros at the beginning; raises NotAudio for anything else."""
+    file.seek(0)
+    at = 0
+    while at < _MAX_ZERO_BYTES and (piece := file.read(1 << 16)):
+        found = piece.lstrip(b"\0")
+        if found:
+            at += len(piece) - len(found)
+            file.seek(at)
+            stream = _elementary(file.read(4))
+            if stream:
+                return Kind(stream, at)
+            break
+        at += len(piece)
+    raise NotAudio("not audio: begins with zeros; export it again from the DAW")
 
 
 def _is_mpeg(head: bytes) -> bool:

@@ -153,7 +153,7 @@ def _sound_of(run: Run, before_frames: int) -> Iterator[tuple[Form, Block]]:
             yield form, sound
     except _libav_error() as error:
         raise BounceError(
-            f"damaged after frame {before_frames + given:,} ({_word(error)}); "
+            f"damaged after frame {before_frames + given:,} ({word(error)}); "
             "export it again from the DAW"
         ) from error
     counted = None if run.coded_frames is None else run.coded_frames * scale
@@ -184,13 +184,23 @@ def from_packets(
     """
     import av
 
+    context = decoder(codec, extradata, options)
+    for packet in chain((av.Packet(data) for data in packets if data), (None,)):
+        yield from decode(context, packet)
+
+
+def decoder(
+    codec: str, extradata: bytes = b"", options: Mapping[str, str] | None = None
+) -> AudioCodecContext:
+    """One of ffmpeg's decoders, by its name."""
+    import av
+
     context: AudioCodecContext = av.CodecContext.create(codec, "r")  # type: ignore[assignment]
     context.thread_count = 1  # the same bytes each time, and no threads beside those of the model
     context.options = dict(options or {})
     if extradata:
         context.extradata = extradata
-    for packet in chain((av.Packet(data) for data in packets if data), (None,)):
-        yield from decode(context, packet)
+    return context
 
 
 def decode(context: AudioCodecContext, packet: Packet[Any] | None) -> Iterator[AudioFrame]:
@@ -225,6 +235,7 @@ def _libav_error() -> type[Exception]:
     return av.FFmpegError
 
 
-def _word(error: Exception) -> str:
+def word(error: Exception) -> str:
+    """What ffmpeg's libraries say, for a message."""
     reason = getattr(error, "strerror", None) or type(error).__name__
     return " ".join(str(reason).split()).rstrip(". ")

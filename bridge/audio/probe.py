@@ -254,7 +254,7 @@ def _probe_coded(file: BinaryIO, kind: Kind, leniency: Leniency) -> AudioInfo:
     if walk.cut and not (leniency.accept_truncated and walk.cut.present_bytes):
         raise walk.cut
     for run in walk.runs:
-        _check_limits(run.channels, run.rate_hz)
+        _check_limits(run.channels or 1, run.rate_hz)
     source = CodedSource(walk)
     _check_limits(source.channels, source.rate_hz)
     return AudioInfo(

@@ -13,9 +13,9 @@ _SHOWN = 5  # a stream with more holes is described by their number
 
 @dataclass(frozen=True)
 class Gap:
-    """Bytes `start` to `end`. incomplete: a frame that breaks off. zeros: nothing but zeros."""
+    """Bytes `at` to `end`. incomplete: a frame that breaks off. zeros: nothing but zeros."""
 
-    start: int
+    at: int
     end: int
     incomplete: bool = False
     zeros: bool = False
@@ -35,8 +35,8 @@ def gap_warnings(gaps: Sequence[Gap], what: str, *, first: int, last: int) -> tu
     inside = [
         gap
         for gap in gaps
-        if not (gap.zeros and (gap.end <= first or gap.start >= last))
-        and not (gap.incomplete and gap.start >= last)
+        if not (gap.zeros and (gap.end <= first or gap.at >= last))
+        and not (gap.incomplete and gap.at >= last)
     ]
     lines = [_warning(gap, what) for gap in inside[:_SHOWN]]
     if len(inside) > _SHOWN:
@@ -46,6 +46,6 @@ def gap_warnings(gaps: Sequence[Gap], what: str, *, first: int, last: int) -> tu
 
 def _warning(gap: Gap, what: str) -> str:
     if gap.incomplete:
-        return f"an incomplete frame at byte {gap.start:,} was left out: sound may be missing there"
+        return f"an incomplete frame at byte {gap.at:,} was left out: sound may be missing there"
     kind = "zeros" if gap.zeros else f"no {what}"
-    return f"{gap.end - gap.start:,} bytes at byte {gap.start:,} are {kind} and were left out"
+    return f"{gap.end - gap.at:,} bytes at byte {gap.at:,} are {kind} and were left out"

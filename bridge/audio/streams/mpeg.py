@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 
 from bridge.audio import libav
 from bridge.audio.streams.buffer import Buffer
+from bridge.audio.streams.frame_walk import Frame, Syntax, frames_of
 from bridge.audio.streams.gaps import Gap, gap_warnings
 from bridge.audio.streams.run import Run, Walk, check_agreement
-from bridge.audio.streams.tag_blocks import leading, sound_end
-from bridge.errors import BounceError, NotAudio, TruncatedBounce, UnsupportedBounce
+from bridge.audio.streams.tag_blocks import sound_end
+from bridge.errors import BounceError, NoFrames, NotAudio, TruncatedBounce, UnsupportedBounce
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,11 +39,6 @@ _SUBTYPES = {1: "MPEG_LAYER_I", 2: "MPEG_LAYER_II", 3: "MPEG_LAYER_III"}
 _INFO_BYTES = 256  # of a frame: the longest information begins at byte 38 and has 156
 _LAME_BYTES = 24  # of LAME's extension, up to its delays
 
-_CHAIN = 3
-"""Frames that must follow each other before bytes behind a gap are taken for frames: eleven bits of
-sync alone occur by chance in every few kilobytes."""
-
-_MAX_CANDIDATES = 1 << 20  # places of a possible header in gaps; a second of searching
 _DECODER_DELAY_FRAMES = 529  # 528 + 1 of the synthesis filter bank, LAME's "decoder delay"
 
 
@@ -57,14 +53,10 @@ class Header:
     frames: int
     size_bytes: int
 
-    def agrees(self, other: Header) -> bool:
-        """Whether frames of both can be of one stream."""
-        return (self.layer, self.version, self.rate_hz, self.channels) == (
-            other.layer,
-            other.version,
-            other.rate_hz,
-            other.channels,
-        )
+    @property
+    def form(self) -> object:
+        """See `frame_walk.Header`."""
+        return self.layer, self.version, self.rate_hz, self.channels
 
 
 @dataclass(frozen=True)
@@ -79,15 +71,6 @@ class Info:
     size_bytes: int | None
     delay_frames: int | None = None
     padding_frames: int = 0
-
-
-@dataclass(frozen=True)
-class Frame:
-    """A whole frame and its place."""
-
-    at: int
-    header: Header
-    info: Info | None
 
 
 @lru_cache(maxsize=4096)
@@ -110,37 +93,48 @@ def parse(head: bytes) -> Header | None:
     return Header(layer, version, rate_hz, channels, frames, slots * slot_bytes)
 
 
+SYNTAX = Syntax("MPEG audio", b"\xff", 4, parse)
+
+
 def walk(file: BinaryIO, start: int, end: int) -> Walk:
     """All of an MPEG audio stream between two places of a file.
 
     Files that were joined become one run each, as far as their information frames tell them apart.
 
-    Raises NotAudio where no frame is found, UnsupportedBounce for free format and for a stream that
+    Raises NotAudio where no frame is found, NoFrames where no more than an information frame is,
+    UnsupportedBounce for free format, other rates or channels on the way, and a stream that
     consists mostly of something else.
     """
     buffer = Buffer(file, start, end)
     sound = Buffer(file, start, sound_end(buffer))
     runs: list[_Run] = []
     gaps: list[Gap] = []
-    for item in items(sound):
+    for item in frames_of(sound, SYNTAX):
         if isinstance(item, Gap):
             gaps.append(item)
             continue
-        if not runs or item.info or not runs[-1].takes(item, sound):
-            runs.append(_Run(item.at, item.header, item.info))
-        runs[-1].add(item)
-    runs = [run for run in runs if run.count]
+        info = _info(sound, item)
+        if not runs or info or not runs[-1].takes(item, sound):
+            runs.append(_Run(item.at, item.header, info))
+        runs[-1].add(item, info)
     if not runs:
         raise _nothing(buffer.at(start, 4))
+    runs = [run for run in runs if run.count]
+    if not runs:
+        raise NoFrames("an MP3 header without audio; export it again from the DAW")
     cut = _cut(runs, gaps)
-    found = tuple(run.run(sound, whole=cut is None or run is not runs[-1]) for run in runs)
+    found = tuple(
+        run.run(sound, whole=not run.missing and (cut is None or run is not runs[-1]))
+        for run in runs
+    )
     check_agreement(found)
+    warnings = gap_warnings(gaps, "MPEG audio", first=runs[0].start, last=runs[-1].end)
     return Walk(
         runs=found,
         subtype=_SUBTYPES[runs[0].header.layer],
         cut=cut,
         claimed_frames=_claimed_frames(runs) if cut else None,
-        warnings=gap_warnings(gaps, "MPEG audio", first=runs[0].start, last=runs[-1].end),
+        warnings=(*warnings, *_missing(runs if cut is None else runs[:-1])),
     )
 
 
@@ -153,13 +147,14 @@ class _Run:
         self.info = info
         self.count = 0
 
-    def add(self, frame: Frame) -> None:
-        self.end = frame.at + frame.header.size_bytes
-        self.count += frame.info is None
+    def add(self, frame: Frame[Header], info: Info | None) -> None:
+        """Count a frame, if it holds sound."""
+        self.end = frame.end
+        self.count += info is None
 
-    def takes(self, frame: Frame, buffer: Buffer) -> bool:
+    def takes(self, frame: Frame[Header], buffer: Buffer) -> bool:
         """Whether a frame goes on where this run is; else it begins another, joined to it."""
-        if not frame.header.agrees(self.header):
+        if frame.header.form != self.header.form:
             return False
         announced = self.info.frames if self.info else None
         return announced is None or self.count != announced or not _begins(frame, buffer)
@@ -214,7 +209,7 @@ def _nothing(head: bytes) -> BounceError:
     return NotAudio("not audio: no MPEG audio frame in it; export it again from the DAW")
 
 
-def _begins(frame: Frame, buffer: Buffer) -> bool:
+def _begins(frame: Frame[Header], buffer: Buffer) -> bool:
     """Whether a frame needs no bits of those before it, as the first of a file does."""
     head = buffer.at(frame.at, 8)
     at = 4 if head[1] & 1 else 6  # behind a checksum
@@ -228,12 +223,11 @@ def _decoded(codec: str, buffer: Buffer, start: int, end: int) -> Iterator[Audio
 
 def _packets(buffer: Buffer, start: int, end: int) -> Iterator[bytes]:
     """The frames with sound between two places, the first of which is a frame's."""
-    for item in items(Buffer(buffer.file, start, buffer.end), trusted=True):
-        if isinstance(item, Frame):
-            if item.at >= end:
-                return
-            if item.info is None:
-                yield buffer.at(item.at, item.header.size_bytes)
+    for item in frames_of(Buffer(buffer.file, start, buffer.end), SYNTAX, trusted=True):
+        if item.at >= end:
+            return
+        if isinstance(item, Frame) and _info(buffer, item) is None:
+            yield buffer.at(item.at, item.header.size_bytes)
 
 
 def _cut(runs: list[_Run], gaps: list[Gap]) -> TruncatedBounce | None:
@@ -241,17 +235,27 @@ def _cut(runs: list[_Run], gaps: list[Gap]) -> TruncatedBounce | None:
     last = runs[-1]
     advice = "render it again, or take what is there with --accept-truncated"
     present = last.end - runs[0].start
-    if gaps and gaps[-1].incomplete and gaps[-1].start >= last.end:
+    if gaps and gaps[-1].incomplete and gaps[-1].at >= last.end:
         return TruncatedBounce(
             f"cut off: its last MPEG frame is incomplete; {advice}", present_bytes=present
         )
-    if last.missing and not any(last.start <= gap.start < last.end for gap in gaps):
+    if last.missing and not any(last.start <= gap.at < last.end for gap in gaps):
         return TruncatedBounce(
             f"cut off: its header claims {last.count + last.missing:,} MPEG frames, "
             f"{last.count:,} are there; {advice}",
             present_bytes=present,
         )
     return None
+
+
+def _missing(runs: list[_Run]) -> Iterator[str]:
+    """A warning for each run that has less than its information frame announces."""
+    for run in runs:
+        if run.missing:
+            yield (
+                f"{run.missing:,} of {run.count + run.missing:,} MPEG frames that are announced at "
+                f"byte {run.start:,} are missing"
+            )
 
 
 def _claimed_frames(runs: list[_Run]) -> int | None:
@@ -261,86 +265,12 @@ def _claimed_frames(runs: list[_Run]) -> int | None:
     return sum(run.promised_frames for run in runs)
 
 
-def items(buffer: Buffer, *, trusted: bool = False) -> Iterator[Frame | Gap]:
-    """Frames and what lies between them, in the order of the file; tags are left out.
-
-    trusted: the first bytes are known to be a frame.
-    """
-    at = buffer.start
-    known: Header | None = None
-    search = _Search(buffer)
-    while at < buffer.end:
-        header = parse(buffer.at(at, 4))
-        if header is None or not (trusted or (known is not None and header.agrees(known))):
-            tag_bytes = leading(buffer, at)
-            found = at + tag_bytes if tag_bytes else search.next_frame(at)
-            if not tag_bytes and found > at:
-                yield Gap(at, found, zeros=buffer.is_zero(at, found))
-            trusted = not tag_bytes
-            at = found
-            continue
-        trusted = False
-        known = header
-        end = at + header.size_bytes
-        following = end if search.is_followed(end, header) else search.next_frame(at + 1)
-        if following < end or end > buffer.end:
-            yield Gap(at, following, incomplete=True)
-            at, trusted = following, True
-        else:
-            yield Frame(at, header, _info(buffer, at, header))
-            at = end
-
-
-class _Search:
-    """Looks for frames where none is expected, with an end to its patience."""
-
-    def __init__(self, buffer: Buffer) -> None:
-        self._buffer = buffer
-        self._candidates = 0
-
-    def next_frame(self, at: int) -> int:
-        """Where a chain of frames begins from `at` on; the end of the buffer if nowhere.
-
-        Raises UnsupportedBounce when too much has been searched.
-        """
-        buffer = self._buffer
-        place = buffer.find(b"\xff", at)
-        while place is not None:
-            self._candidates += 1
-            if self._candidates > _MAX_CANDIDATES:
-                raise UnsupportedBounce(
-                    "damaged: too little of it is MPEG audio; export it again from the DAW"
-                )
-            if self._is_chain(place):
-                return place
-            place = buffer.find(b"\xff", place + 1)
-        return buffer.end
-
-    def is_followed(self, at: int, header: Header) -> bool:
-        """Whether a frame that ends at `at` is followed by its like, a tag or the end."""
-        following = parse(self._buffer.at(at, 4))
-        if following is not None and following.agrees(header):
-            return True
-        return at == self._buffer.end or leading(self._buffer, at) > 0
-
-    def _is_chain(self, at: int) -> bool:
-        buffer = self._buffer
-        first = header = parse(buffer.at(at, 4))
-        for count in range(_CHAIN):
-            if first is None or header is None or not header.agrees(first):
-                return False
-            at += header.size_bytes
-            if at >= buffer.end or leading(buffer, at):
-                return count > 0 or at <= buffer.end
-            header = parse(buffer.at(at, 4))
-        return True
-
-
-def _info(buffer: Buffer, start: int, header: Header) -> Info | None:
+def _info(buffer: Buffer, frame: Frame[Header]) -> Info | None:
     """The information that a frame carries instead of sound; None for sound."""
+    header = frame.header
     if header.layer != 3:
         return None
-    head = buffer.at(start, min(header.size_bytes, _INFO_BYTES))
+    head = buffer.at(frame.at, min(header.size_bytes, _INFO_BYTES))
     if head[36:40] == b"VBRI" and len(head) >= 54:
         size_bytes, frames = (int.from_bytes(head[n : n + 4], "big") for n in (46, 50))
         return Info(frames or None, size_bytes or None)

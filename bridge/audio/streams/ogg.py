@@ -46,7 +46,7 @@ def walk(file: BinaryIO, start: int, end: int) -> Walk:
         (stream, count) for stream, count in zip(streams, counts, strict=True) if count.decoded
     ]
     last = links[-1].end
-    breaks_off = (gaps and gaps[-1].incomplete and gaps[-1].start >= last) or counts[-1].open_packet
+    breaks_off = (gaps and gaps[-1].incomplete and gaps[-1].at >= last) or counts[-1].open_packet
     cut = _cut("its last Ogg page is incomplete", last - start) if breaks_off else None
     if not found:
         raise cut or NoFrames("a header without audio; render it again")

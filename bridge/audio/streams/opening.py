@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from bridge.audio.chunks import size_bytes
 from bridge.audio.libav import CodedSource
-from bridge.audio.streams import mpeg, ogg
+from bridge.audio.streams import ac3, adts, amr, mp4, mpeg, ogg, wavpack
 from bridge.errors import NoFrames, TruncatedBounce
 
 if TYPE_CHECKING:
@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 _WALKS: dict[str, Callable[[BinaryIO, int, int], Walk]] = {
     "MP3": mpeg.walk,
     "OGG": ogg.walk,
+    "AAC": adts.walk,
+    "AC3": ac3.walk,
+    "AMR": amr.walk,
+    "MP4": mp4.walk,
+    "WAVPACK": wavpack.walk,
 }
 
 CODED = frozenset(_WALKS)

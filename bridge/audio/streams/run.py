@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 class Run:
     """What one decoder decodes from its first packet to its last, and where in it the sound lies.
 
-    rate_hz, channels: as the container states them. All frames here are counted at that rate; a
-    decoder that doubles it (spectral band replication) doubles them all.
+    rate_hz, channels: as the container states them; None where only the decoder can tell. All
+    frames here are counted at that rate; a decoder that doubles it (spectral band replication)
+    doubles them all.
     decode: begins anew with each call.
     coded_frames: what all packets decode to, slack_frames: by how much it may be less; None where
     only the decoder can tell.
@@ -29,7 +30,7 @@ class Run:
     """
 
     rate_hz: int
-    channels: int
+    channels: int | None
     decode: Callable[[], Iterator[AudioFrame]]
     coded_frames: int | None = None
     slack_frames: int = 0

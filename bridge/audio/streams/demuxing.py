@@ -1,0 +1,152 @@
+"""Tracks of sound in a container: which there are, and the packets of one of them decoded.
+
+ffmpeg's libraries take the container apart; our own walks say which packets there have to be.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bridge.audio import libav
+from bridge.audio.streams.subtypes import subtype
+from bridge.audio.text import shown
+from bridge.errors import BounceError, UnsupportedBounce
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from typing import BinaryIO
+
+    from av.audio.codeccontext import AudioCodecContext
+    from av.audio.frame import AudioFrame
+    from av.audio.stream import AudioStream
+    from av.container import InputContainer
+
+# By ffmpeg's name of the format: options, and a word for messages. Edit lists are ours to read.
+_FORMATS: dict[str, tuple[dict[str, str], str]] = {
+    "mov": ({"ignore_editlist": "1"}, "MP4"),
+}
+
+# Decoders other than ffmpeg's first choice: floats instead of 16 bits, and the reference of Opus.
+_DECODERS = {"opus": "libopus", "mp2": "mp2float"}
+_DECODER_OPTIONS = {"request_sample_fmt": "flt", "flags2": "+skip_manual"}
+
+
+@dataclass(frozen=True)
+class Stream:
+    """A track of sound.
+
+    index, id: of it in the container. codec: ffmpeg's name, format: that of its values. extradata:
+    what the decoder needs before the first packet. label: number, language and title, for messages.
+    """
+
+    index: int
+    id: int
+    codec: str
+    format: str
+    rate_hz: int
+    channels: int
+    extradata: bytes
+    label: str
+
+    @property
+    def subtype(self) -> str:
+        """The codec, by soundfile's name where it has one."""
+        return subtype(self.codec, self.format, self.extradata)
+
+
+def streams(file: BinaryIO, container: str) -> tuple[Stream, ...]:
+    """The tracks of sound of an open file. container: ffmpeg's name of its format.
+
+    Raises UnsupportedBounce where ffmpeg's libraries refuse it.
+    """
+    with _opened(file, container) as opened:
+        return tuple(
+            Stream(
+                index=stream.index,
+                id=stream.id,
+                codec=stream.codec_context.name,
+                format=stream.codec_context.format.name if stream.codec_context.format else "",
+                rate_hz=stream.codec_context.sample_rate,
+                channels=stream.codec_context.channels,
+                extradata=stream.codec_context.extradata or b"",
+                label=_label(number, stream.codec_context.name, stream.metadata),
+            )
+            for number, stream in enumerate(opened.streams.audio, 1)
+        )
+
+
+def _label(number: int, codec: str, metadata: Mapping[str, str]) -> str:
+    known = [codec, *(shown(metadata[name]) for name in ("language", "title") if name in metadata)]
+    return f"{number} ({', '.join(word for word in known if word != 'und')})"
+
+
+def others(chosen: Stream, found: Sequence[Stream]) -> tuple[str, ...]:
+    """The warning for tracks of sound beside the one that is taken; empty without."""
+    left = [stream.label for stream in found if stream.index != chosen.index]
+    if not left:
+        return ()
+    return (
+        f"of {len(found)} tracks of sound only {chosen.label} was taken, not {', '.join(left)}",
+    )
+
+
+def decoded(
+    file: BinaryIO, container: str, stream: Stream, packet_bytes: int | None
+) -> Iterator[AudioFrame]:
+    """All that a track decodes to, without regard to delays and edits.
+
+    Args:
+        file: open for reading.
+        container: ffmpeg's name of its format.
+        stream: the track.
+        packet_bytes: how much all of its packets have, by our own count.
+
+    Raises:
+        BounceError: the packets have more or less. av.FFmpegError: one does not decode.
+    """
+    from av.stream import Discard
+
+    read_bytes = 0
+    with _opened(file, container) as opened:
+        chosen = next(one for one in opened.streams.audio if one.index == stream.index)
+        for other in opened.streams:
+            if other.index != stream.index:
+                other.discard = Discard.all  # is not even read
+        context = _decoder(stream, chosen)
+        for packet in opened.demux(chosen):
+            read_bytes += packet.size
+            yield from libav.decode(context, packet if packet.size else None)
+    if packet_bytes is not None and read_bytes != packet_bytes:
+        raise BounceError(
+            f"damaged: its tables count {packet_bytes:,} bytes of sound, {read_bytes:,} could be "
+            "read; export it again"
+        )
+
+
+def _decoder(stream: Stream, chosen: AudioStream) -> AudioCodecContext:
+    from av.codec.context import Flags2
+
+    if stream.codec in _DECODERS:
+        return libav.decoder(_DECODERS[stream.codec], stream.extradata, _DECODER_OPTIONS)
+    context = chosen.codec_context
+    context.thread_count = 1
+    context.flags2 |= int(Flags2.skip_manual)
+    return context
+
+
+@contextmanager
+def _opened(file: BinaryIO, container: str) -> Iterator[InputContainer]:
+    import av
+
+    options, word = _FORMATS[container]
+    file.seek(0)
+    try:
+        opened = av.open(file, "r", format=container, options=options, metadata_errors="ignore")
+    except av.FFmpegError as error:
+        raise UnsupportedBounce(
+            f"this {word} file cannot be read ({libav.word(error)}); export WAV, AIFF or FLAC"
+        ) from error
+    with opened:
+        yield opened

@@ -1,0 +1,120 @@
+"""Streams of frames without a container: every frame header walked, all frames one run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from bridge.audio import libav
+from bridge.audio.streams.buffer import Buffer
+from bridge.audio.streams.frame_walk import Frame, H, Syntax, frames_of
+from bridge.audio.streams.gaps import Gap, gap_warnings
+from bridge.audio.streams.run import Run, Walk, check_agreement
+from bridge.audio.streams.tag_blocks import sound_end
+from bridge.errors import NotAudio, TruncatedBounce
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from typing import BinaryIO
+
+    from av.audio.frame import AudioFrame
+
+
+def walk_frames(
+    file: BinaryIO,
+    start: int,
+    end: int,
+    syntax: Syntax[H],
+    *,
+    codec: str,
+    subtype: str,
+    options: Mapping[str, str] | None = None,
+) -> Walk:
+    """All frames between two places of a file.
+
+    Args:
+        file: open for reading.
+        start, end: of the stream, in bytes.
+        syntax: of its frames. Those with a length of 0 belong to the frame in front of them.
+        codec, options: of ffmpeg's decoder.
+        subtype: its word.
+
+    Raises:
+        NotAudio: no frame is found.
+        UnsupportedBounce: rate or channels change, or most of the stream is something else.
+    """
+    buffer = Buffer(file, start, end)
+    sound = Buffer(file, start, sound_end(buffer))
+    gaps: list[Gap] = []
+    stretches: list[_Stretch] = []
+    for item in frames_of(sound, syntax):
+        if isinstance(item, Gap):
+            gaps.append(item)
+            continue
+        header = item.header
+        if not stretches or header.form != stretches[-1].form:
+            stretches.append(_Stretch(item.at, header.form, header.rate_hz, header.channels))
+        stretches[-1].end = item.end
+        stretches[-1].frames += header.frames
+    if not stretches:
+        raise NotAudio(f"not audio: no {syntax.name} frame in it; export it again from the DAW")
+    runs = tuple(
+        Run(
+            rate_hz=stretch.rate_hz,
+            channels=stretch.channels,
+            decode=partial(_decoded, sound, stretch, syntax, codec, options),
+            coded_frames=stretch.frames,
+            frames=stretch.frames,
+        )
+        for stretch in stretches
+    )
+    check_agreement(runs)
+    last = stretches[-1].end
+    cut = None
+    if gaps and gaps[-1].incomplete and gaps[-1].at >= last:
+        cut = TruncatedBounce(
+            f"cut off: its last {syntax.name} frame is incomplete; render it again, or take what "
+            "is there with --accept-truncated",
+            present_bytes=last - stretches[0].at,
+        )
+    warnings = gap_warnings(gaps, syntax.name, first=stretches[0].at, last=last)
+    return Walk(runs=runs, subtype=subtype, cut=cut, warnings=warnings)
+
+
+@dataclass
+class _Stretch:
+    """Frames of one form, from byte `at` to byte `end`."""
+
+    at: int
+    form: object
+    rate_hz: int
+    channels: int | None
+    end: int = 0
+    frames: int = 0
+
+
+def _decoded(
+    buffer: Buffer,
+    stretch: _Stretch,
+    syntax: Syntax[H],
+    codec: str,
+    options: Mapping[str, str] | None,
+) -> Iterator[AudioFrame]:
+    return libav.from_packets(codec, _packets(buffer, stretch, syntax), options=options)
+
+
+def _packets(buffer: Buffer, stretch: _Stretch, syntax: Syntax[H]) -> Iterator[bytes]:
+    """Frames, each with those of length 0 that belong to it."""
+    held = b""
+    for item in frames_of(Buffer(buffer.file, stretch.at, buffer.end), syntax, trusted=True):
+        if item.at >= stretch.end:
+            break
+        if isinstance(item, Frame):
+            data = buffer.at(item.at, item.header.size_bytes)
+            if held and item.header.frames:
+                yield held
+                held = b""
+            held += data
+    if held:
+        yield held

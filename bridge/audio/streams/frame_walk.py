@@ -1,0 +1,156 @@
+"""A stream of frames that each begin with a sync word and state their own length, walked.
+
+The frames need nothing around them: such a stream can be cut and joined anywhere, and begin or end
+with tags, zeros or anything else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+
+from bridge.audio.streams.gaps import Gap
+from bridge.audio.streams.tag_blocks import leading
+from bridge.errors import UnsupportedBounce
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from bridge.audio.streams.buffer import Buffer
+
+_CHAIN = 3
+"""Frames that must follow each other before bytes behind a gap are taken for frames: the bits of
+one sync word alone occur by chance in every few kilobytes."""
+
+_MAX_CANDIDATES = 1 << 20  # places of a possible header in gaps; a second of searching
+
+
+class Header(Protocol):
+    """A frame header.
+
+    size_bytes: of the whole frame. frames: of sound in it. channels: None where another place says.
+    """
+
+    @property
+    def size_bytes(self) -> int: ...
+    @property
+    def frames(self) -> int: ...
+    @property
+    def rate_hz(self) -> int: ...
+    @property
+    def channels(self) -> int | None: ...
+    @property
+    def form(self) -> object:
+        """Equal for frames that can be of one stream."""
+
+
+H = TypeVar("H", bound=Header)
+
+
+@dataclass(frozen=True)
+class Syntax(Generic[H]):
+    """How a stream's frames look.
+
+    name: for messages. sync: with which bytes each begins. head_bytes: how many `parse` needs; it
+    returns None for what is no header.
+    """
+
+    name: str
+    sync: bytes
+    head_bytes: int
+    parse: Callable[[bytes], H | None]
+
+
+@dataclass(frozen=True)
+class Frame(Generic[H]):
+    """A whole frame and its place in the file."""
+
+    at: int
+    header: H
+
+    @property
+    def end(self) -> int:
+        """Where the next one begins."""
+        return self.at + self.header.size_bytes
+
+
+def frames_of(
+    buffer: Buffer, syntax: Syntax[H], *, trusted: bool = False
+) -> Iterator[Frame[H] | Gap]:
+    """Frames and what lies between them, in the order of the file; tags are left out.
+
+    Args:
+        buffer: the stream.
+        syntax: of its frames.
+        trusted: the first bytes are known to be a frame.
+
+    Raises:
+        UnsupportedBounce: too much has been searched between the frames.
+    """
+    at = buffer.start
+    form: object = None
+    search = _Search(buffer, syntax)
+    while at < buffer.end:
+        header = search.header(at)
+        if header is None or not (trusted or header.form == form):
+            tag_bytes = leading(buffer, at)
+            found = at + tag_bytes if tag_bytes else search.next_frame(at)
+            if not tag_bytes and found > at:
+                yield Gap(at, found, zeros=buffer.is_zero(at, found))
+            trusted = not tag_bytes
+            at = found
+            continue
+        trusted, form = False, header.form
+        end = at + header.size_bytes
+        following = end if search.is_followed(end, header) else search.next_frame(at + 1)
+        if following < end or end > buffer.end:
+            yield Gap(at, following, incomplete=True)
+            at, trusted = following, True
+        else:
+            yield Frame(at, header)
+            at = end
+
+
+class _Search(Generic[H]):
+    """Looks for frames where none is expected, with an end to its patience."""
+
+    def __init__(self, buffer: Buffer, syntax: Syntax[H]) -> None:
+        self._buffer = buffer
+        self._syntax = syntax
+        self._candidates = 0
+
+    def header(self, at: int) -> H | None:
+        """The header at a place, if there is one."""
+        return self._syntax.parse(self._buffer.at(at, self._syntax.head_bytes))
+
+    def next_frame(self, at: int) -> int:
+        """Where a chain of frames begins from `at` on; the end of the buffer if nowhere."""
+        place = self._buffer.find(self._syntax.sync, at)
+        while place is not None:
+            self._candidates += 1
+            if self._candidates > _MAX_CANDIDATES:
+                raise UnsupportedBounce(
+                    f"damaged: too little of it is {self._syntax.name}; export it again"
+                )
+            if self._is_chain(place):
+                return place
+            place = self._buffer.find(self._syntax.sync, place + 1)
+        return self._buffer.end
+
+    def is_followed(self, at: int, header: H) -> bool:
+        """Whether a frame that ends at `at` is followed by its like, a tag or the end."""
+        following = self.header(at)
+        if following is not None and following.form == header.form:
+            return True
+        return at == self._buffer.end or leading(self._buffer, at) > 0
+
+    def _is_chain(self, at: int) -> bool:
+        first = header = self.header(at)
+        for count in range(_CHAIN):
+            if first is None or header is None or header.form != first.form:
+                return False
+            at += header.size_bytes
+            if at >= self._buffer.end or leading(self._buffer, at):
+                return count > 0 or at <= self._buffer.end
+            header = self.header(at)
+        return True

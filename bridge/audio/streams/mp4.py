@@ -1,0 +1,155 @@
+"""MP4, M4A and QuickTime: the sample tables count the sound, the edit list says what is heard."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import partial
+from typing import TYPE_CHECKING
+
+from bridge.audio.streams import demuxing, mp4_boxes
+from bridge.audio.streams.buffer import Buffer
+from bridge.audio.streams.run import Run, Walk
+from bridge.errors import NoFrames, TruncatedBounce, UnsupportedBounce
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import BinaryIO
+
+    from bridge.audio.streams.mp4_boxes import Box, Edit, Movie, Track
+
+_PROTECTED = {b"enca", b"drms"}
+_ADVICE = "export it again, or take what is there with --accept-truncated"
+
+
+def walk(file: BinaryIO, start: int, end: int) -> Walk:
+    """The first enabled track with sound.
+
+    Raises UnsupportedBounce (no sound, protected, edits that are not read), NoFrames, and
+    TruncatedBounce without `moov`.
+    """
+    buffer = Buffer(file, start, end)
+    movie, broken = _movie(buffer)
+    tracks = [track for track in movie.tracks if track.kind == b"soun"]
+    if not tracks:
+        raise UnsupportedBounce("a video without sound; export its sound as WAV")
+    track = next((track for track in tracks if track.enabled), tracks[0])
+    if track.coding in _PROTECTED:
+        raise UnsupportedBounce("protected against copying; export WAV, AIFF or FLAC")
+    if not track.duration or not track.timescale:
+        raise NoFrames("a header without audio; render it again")
+    found = demuxing.streams(file, "mov")
+    stream = next((one for one in found if one.id == track.id), None)
+    if stream is None or not stream.rate_hz:
+        raise UnsupportedBounce("this MP4 has sound of an unknown kind; export WAV, AIFF or FLAC")
+    place = _place(track, movie, stream.rate_hz)
+    longest = -(-track.longest * stream.rate_hz // track.timescale)
+    run = Run(
+        rate_hz=stream.rate_hz,
+        channels=stream.channels,
+        decode=partial(demuxing.decoded, file, "mov", stream, track.size_bytes),
+        # The last packet may be stated as long as the sound in it.
+        coded_frames=_frames(track.duration, track.timescale, stream.rate_hz) + longest,
+        slack_frames=longest,
+        skip_frames=place.skip,
+        frames=place.frames,
+        lead_frames=place.lead,
+    )
+    cut = None
+    if broken is not None or track.end > end:
+        cut = TruncatedBounce(
+            f"cut off: its sound ends at byte {max(track.end, broken.end if broken else 0):,}, the "
+            f"file at byte {end:,}; {_ADVICE}",
+            present_bytes=end - start,
+        )
+    return Walk(
+        runs=(run,),
+        subtype=stream.subtype,
+        cut=cut,
+        claimed_frames=run.sound_frames if cut else None,
+        warnings=demuxing.others(stream, found),
+    )
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where the sound lies in what is decoded, and the silence in front of it, in frames."""
+
+    skip: int
+    frames: int
+    lead: int = 0
+
+
+def _place(track: Track, movie: Movie, rate_hz: int) -> _Place:
+    """By the edit list; without one by iTunSMPB; else all of it."""
+    total = _frames(track.duration, track.timescale, rate_hz)
+    gapless = _gapless(track, movie, rate_hz)
+    edits = [edit for edit in track.edits if edit.duration or edit.media_time is not None]
+    lead = 0
+    while edits and edits[0].media_time is None:
+        lead += _frames(edits.pop(0).duration, movie.timescale or 1, rate_hz)
+    if not edits:
+        skip, length = gapless or (0, total)
+        return _Place(skip, min(length, max(total - skip, 0)), lead)
+    skip = _frames(_one_piece(edits, track, movie), track.timescale, rate_hz)
+    duration = sum(edit.duration for edit in edits)
+    stated = _frames(duration, movie.timescale or 1, rate_hz) if duration else total
+    rest = max(total - skip, 0)
+    # Movies often count milliseconds: within one of them, what counts frames is believed.
+    tick = -(-rate_hz // (movie.timescale or 1))
+    exact = gapless[1] if gapless and gapless[0] == skip else rest
+    close = next((one for one in (exact, rest) if abs(one - stated) <= tick), stated)
+    return _Place(skip, min(close, rest), lead)
+
+
+def _one_piece(edits: Sequence[Edit], track: Track, movie: Movie) -> int:
+    """Where in the track the sound begins; raises UnsupportedBounce for more than one piece."""
+    first = edits[0].media_time or 0
+    expected = first
+    for edit in edits:
+        if edit.rate != 1:
+            raise UnsupportedBounce(
+                "its edit list changes the speed of its sound, which is not read; export WAV"
+            )
+        near = Fraction(2 * track.timescale, movie.timescale or 1)  # both are rounded
+        if edit.media_time is None or abs(edit.media_time - expected) > near:
+            raise UnsupportedBounce(
+                f"its edit list puts its sound together from {len(edits)} pieces, which is not "
+                "read; export WAV"
+            )
+        expected += _frames(edit.duration, movie.timescale or 1, track.timescale)
+    return first
+
+
+def _gapless(track: Track, movie: Movie, rate_hz: int) -> tuple[int, int] | None:
+    """Delay and length by iTunSMPB, if they and its padding come to what the track has."""
+    if movie.gapless is None:
+        return None
+    delay, padding, length = movie.gapless
+    packets = sum(count for count, _ in track.durations)
+    whole = _frames(packets * track.longest, track.timescale, rate_hz)
+    return (delay, length) if length and delay + length + padding == whole else None
+
+
+def _frames(duration: int, timescale: int, rate_hz: int) -> int:
+    """A duration in frames."""
+    return round(Fraction(duration * rate_hz, timescale))
+
+
+def _movie(buffer: Buffer) -> tuple[Movie, Box | None]:
+    """All tracks with their fragments; and the box that ends behind the file, if one does."""
+    movie: Movie | None = None
+    broken = None
+    for box in mp4_boxes.boxes(buffer, buffer.start, buffer.end):
+        if box.end > buffer.end:
+            broken = box
+        elif box.type == b"moov":
+            movie = mp4_boxes.read_movie(buffer, box)
+        elif box.type == b"moof" and movie is not None:
+            mp4_boxes.add_fragment(buffer, box, movie)
+    if movie is None:
+        raise TruncatedBounce(
+            "cut off or not finished: it has no moov box, in which an MP4 says where its sound "
+            "lies; export it again"
+        )
+    return movie, broken

@@ -1,0 +1,208 @@
+"""WavPack: every block walked (David Bryant, "WavPack 4 & 5 Binary File / Block Format")."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from bridge.audio import libav
+from bridge.audio.streams.buffer import Buffer
+from bridge.audio.streams.gaps import Gap, gap_warnings
+from bridge.audio.streams.run import Run, Walk
+from bridge.audio.streams.tag_blocks import leading, sound_end
+from bridge.errors import BounceError, NotAudio, TruncatedBounce, UnsupportedBounce
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import BinaryIO
+
+    from av.audio.frame import AudioFrame
+
+_HEAD_BYTES = 32
+_MAX_BLOCK_BYTES = 1 << 20  # the reference decoder takes no larger ones
+_UNKNOWN = 0xFFFFFFFF
+_RATES_HZ = (
+    *(6_000, 8_000, 9_600, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000),
+    *(64_000, 88_200, 96_000, 192_000),
+)
+_MONO, _HYBRID, _FLOAT, _FIRST, _DSD = 1 << 2, 1 << 3, 1 << 7, 1 << 11, 1 << 31
+_RATE_ID, _ODD, _LARGE, _ID = 0x27, 0x40, 0x80, 0x3F  # of metadata sub-blocks
+_SUBTYPES = ("PCM_S8", "PCM_16", "PCM_24", "PCM_32")
+_OPTIONS = {"err_detect": "crccheck+explode"}  # each block has a checksum of its sound
+
+
+@dataclass(frozen=True)
+class _Block:
+    """A block: sound of one or two channels, or only metadata."""
+
+    at: int
+    size_bytes: int
+    total_frames: int | None
+    index: int
+    frames: int
+    flags: int
+
+    @property
+    def end(self) -> int:
+        """Where the next one begins."""
+        return self.at + self.size_bytes
+
+    @property
+    def channels(self) -> int:
+        """In this block."""
+        return 1 if self.flags & _MONO else 2
+
+    @property
+    def is_first(self) -> bool:
+        """Whether the frames begin with it, and not further channels of the block before."""
+        return bool(self.flags & _FIRST)
+
+
+def walk(file: BinaryIO, start: int, end: int) -> Walk:
+    """All blocks between two places of a file.
+
+    Raises NotAudio, UnsupportedBounce (DSD), and BounceError where a block is missing.
+    """
+    buffer = Buffer(file, start, end)
+    sound = Buffer(file, start, sound_end(buffer))
+    gaps: list[Gap] = []
+    first: _Block | None = None
+    channels = frames = last = 0
+    for item in _blocks(sound):
+        if isinstance(item, Gap):
+            gaps.append(item)
+            continue
+        first = first or item
+        if item.is_first:
+            _check(item, first, frames)
+            frames += item.frames
+        channels += item.channels if item.index == first.index else 0
+        last = item.end
+    if first is None:
+        raise NotAudio("not audio: no WavPack block in it; export it again")
+    run = Run(
+        rate_hz=_rate_hz(sound, first),
+        channels=channels,
+        decode=partial(_decoded, sound),
+        coded_frames=frames,
+        frames=frames,
+    )
+    claimed = first.total_frames
+    cut = _cut(gaps, frames, claimed, last - start)
+    return Walk(
+        runs=(run,),
+        subtype=_subtype(first.flags),
+        cut=cut,
+        claimed_frames=claimed if cut else None,
+        warnings=gap_warnings(gaps, "WavPack", first=first.at, last=last),
+    )
+
+
+def _check(block: _Block, first: _Block, frames: int) -> None:
+    """Raise for sound that is not read, and for blocks that are missing."""
+    if block.flags & _DSD:
+        raise UnsupportedBounce("a WavPack of DSD, which is not read; export WAV, AIFF or FLAC")
+    if block.index - first.index != frames:
+        raise BounceError(
+            f"damaged: WavPack blocks are missing at frame {frames:,}; export it again"
+        )
+
+
+def _cut(
+    gaps: list[Gap], frames: int, claimed: int | None, present_bytes: int
+) -> TruncatedBounce | None:
+    incomplete = bool(gaps) and gaps[-1].incomplete
+    if not incomplete and (claimed is None or claimed <= frames):
+        return None
+    reason = "its last WavPack block is incomplete"
+    if claimed is not None:
+        reason = f"its header claims {claimed:,} frames, {frames:,} are there"
+    return TruncatedBounce(
+        f"cut off: {reason}; export it again, or take what is there with --accept-truncated",
+        present_bytes=present_bytes,
+    )
+
+
+def _subtype(flags: int) -> str:
+    """As soundfile names that of a FLAC; of a hybrid file, in which sound is missing, its own."""
+    if flags & _HYBRID:
+        return "WAVPACK_HYBRID"
+    return "FLOAT" if flags & _FLOAT else _SUBTYPES[flags & 3]
+
+
+def _blocks(buffer: Buffer) -> Iterator[_Block | Gap]:
+    """Blocks with sound and what lies between them, in the order of the file."""
+    at = buffer.start
+    while at < buffer.end:
+        block = _block(buffer, at)
+        if block is not None and block.end <= buffer.end:
+            if block.frames:
+                yield block
+            at = block.end
+            continue
+        tag_bytes = leading(buffer, at)
+        if tag_bytes:
+            at += tag_bytes
+            continue
+        found = buffer.find(b"wvpk", at + 1)
+        end = buffer.end if found is None else found
+        yield Gap(at, end, incomplete=block is not None, zeros=buffer.is_zero(at, end))
+        at = end
+
+
+def _block(buffer: Buffer, at: int) -> _Block | None:
+    head = buffer.at(at, _HEAD_BYTES)
+    if len(head) < _HEAD_BYTES or head[:4] != b"wvpk":
+        return None
+    size, _, index_high, total_high, total, index, frames, flags = struct.unpack(
+        "<IHBBIIII", head[4:28]
+    )
+    if size > _MAX_BLOCK_BYTES:
+        return None
+    unknown = total == _UNKNOWN
+    return _Block(
+        at=at,
+        size_bytes=8 + size,
+        total_frames=None if unknown else (total_high << 32) + total - total_high,
+        index=index_high << 32 | index,
+        frames=frames,
+        flags=flags,
+    )
+
+
+def _rate_hz(buffer: Buffer, block: _Block) -> int:
+    """Of the flags, or of the sub-block that states another. Raises NotAudio without it."""
+    code = block.flags >> 23 & 15
+    if code < len(_RATES_HZ):
+        return _RATES_HZ[code]
+    at = block.at + _HEAD_BYTES
+    while at < block.end:
+        head = buffer.at(at, 4)
+        large = bool(head[0] & _LARGE)
+        size = 2 * int.from_bytes(head[1:4] if large else head[1:2], "little")
+        at += 4 if large else 2
+        if head[0] & _ID == _RATE_ID:
+            size -= bool(head[0] & _ODD)
+            return int.from_bytes(buffer.at(at, size), "little")
+        at += size
+    raise NotAudio("damaged: a WavPack without its rate; export it again")
+
+
+def _decoded(buffer: Buffer) -> Iterator[AudioFrame]:
+    return libav.from_packets("wavpack", _packets(buffer), options=_OPTIONS)
+
+
+def _packets(buffer: Buffer) -> Iterator[bytes]:
+    """All channels of the same frames together."""
+    held = b""
+    for item in _blocks(buffer):
+        if isinstance(item, Gap):
+            continue
+        if item.is_first and held:
+            yield held
+            held = b""
+        held += buffer.at(item.at, item.size_bytes)
+    if held:
+        yield held
