@@ -28,14 +28,14 @@ _MAGIC = {
     b"NIST": "NIST",
     b"#!AM": "AMR",
     b"wvpk": "WAVPACK",
+    b"\x1a\x45\xdf\xa3": "MATROSKA",
+    b"\x30\x26\xb2\x75": "ASF",
 }
 # Types of a first box; older QuickTime files have no `ftyp`.
 _MP4 = {b"ftyp", b"moov", b"mdat", b"wide", b"pnot", b"skip", b"free"}
 _FORMS = {b"AIFF": "AIFF", b"AIFC": "AIFF", b"8SVX": "SVX", b"16SV": "SVX"}
 _UNREAD = {
     b"MAC ": "a Monkey's Audio",
-    b"\x30\x26\xb2\x75": "a Windows Media",
-    b"\x1a\x45\xdf\xa3": "a Matroska/WebM",
     b"DSD ": "a DSD",
     b"FRM8": "a DSD",
 }

@@ -138,6 +138,7 @@ def _sound_of(run: Run, before_frames: int) -> Iterator[tuple[Form, Block]]:
     """
     decoded = given = 0
     scale = 1
+    end = _End()
     try:
         for frame in run.decode():
             form = Form(frame.sample_rate, tuple(one.name for one in frame.layout.channels))
@@ -149,6 +150,7 @@ def _sound_of(run: Run, before_frames: int) -> Iterator[tuple[Form, Block]]:
             left = None if run.frames is None else run.frames * scale - given
             decoded += block.shape[1]
             sound = block[:, skipped : None if left is None else skipped + left]
+            sound = end.kept_back(sound, run.tail_frames * scale)
             given += sound.shape[1]
             yield form, sound
     except _libav_error() as error:
@@ -162,6 +164,22 @@ def _sound_of(run: Run, before_frames: int) -> Iterator[tuple[Form, Block]]:
             f"damaged: {counted:,} frames were counted in it, {decoded:,} could be decoded; "
             "export it again from the DAW"
         )
+
+
+class _End:
+    """Keeps back the last frames, which are no sound."""
+
+    def __init__(self) -> None:
+        self._kept: Block | None = None
+
+    def kept_back(self, block: Block, frames: int) -> Block:
+        """What can be passed on, now that this block has come."""
+        if not frames:
+            return block
+        joined = block if self._kept is None else np.concatenate((self._kept, block), axis=1)
+        passed = max(joined.shape[1] - frames, 0)
+        self._kept = joined[:, passed:]
+        return joined[:, :passed]
 
 
 def from_packets(

@@ -268,6 +268,7 @@ def _probe_coded(file: BinaryIO, kind: Kind, leniency: Leniency) -> AudioInfo:
         time_reference=None,
         open_end=walk.cut is not None,
         claimed_frames=walk.claimed_frames,
+        count=walk.count,
         warnings=walk.warnings,
     )
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bridge.audio import libav
+from bridge.audio.streams.ogg_codecs import Opus
 from bridge.audio.streams.subtypes import subtype
 from bridge.audio.text import shown
 from bridge.errors import BounceError, UnsupportedBounce
@@ -20,17 +21,42 @@ if TYPE_CHECKING:
 
     from av.audio.codeccontext import AudioCodecContext
     from av.audio.frame import AudioFrame
-    from av.audio.stream import AudioStream
     from av.container import InputContainer
 
 # By ffmpeg's name of the format: options, and a word for messages. Edit lists are ours to read.
 _FORMATS: dict[str, tuple[dict[str, str], str]] = {
+    "asf": ({}, "Windows Media"),
+    "matroska": ({}, "Matroska"),
     "mov": ({"ignore_editlist": "1"}, "MP4"),
 }
 
-# Decoders other than ffmpeg's first choice: floats instead of 16 bits, and the reference of Opus.
-_DECODERS = {"opus": "libopus", "mp2": "mp2float"}
-_DECODER_OPTIONS = {"request_sample_fmt": "flt", "flags2": "+skip_manual"}
+# Other decoders than ffmpeg's first choice: floats instead of 16 bits, the reference of Opus; and
+# Vorbis without its first packet, which only prepares the second.
+_DECODERS: dict[str, tuple[str, Mapping[str, str]]] = {
+    "opus": ("libopus", Opus.options),
+    "mp2": ("mp2float", {}),
+    "vorbis": ("vorbis", {}),
+}
+
+
+@dataclass(frozen=True)
+class Packets:
+    """All packets of a track by our own count: their bytes, and how many; None: not counted."""
+
+    size_bytes: int | None
+    count: int | None = None
+
+    def check(self, size_bytes: int, count: int) -> None:
+        """Raise BounceError where others came out of the container."""
+        for what, counted, read in (
+            ("bytes", self.size_bytes, size_bytes),
+            ("packets", self.count, count),
+        ):
+            if counted is not None and counted != read:
+                raise BounceError(
+                    f"damaged: {counted:,} {what} of sound were counted in it, {read:,} could be "
+                    "read; export it again"
+                )
 
 
 @dataclass(frozen=True)
@@ -93,7 +119,7 @@ def others(chosen: Stream, found: Sequence[Stream]) -> tuple[str, ...]:
 
 
 def decoded(
-    file: BinaryIO, container: str, stream: Stream, packet_bytes: int | None
+    file: BinaryIO, container: str, stream: Stream, expected: Packets
 ) -> Iterator[AudioFrame]:
     """All that a track decodes to, without regard to delays and edits.
 
@@ -101,36 +127,42 @@ def decoded(
         file: open for reading.
         container: ffmpeg's name of its format.
         stream: the track.
-        packet_bytes: how much all of its packets have, by our own count.
+        expected: its packets by our own count.
 
     Raises:
-        BounceError: the packets have more or less. av.FFmpegError: one does not decode.
+        BounceError: they are others. av.FFmpegError: one does not decode.
     """
+    import av
     from av.stream import Discard
 
-    read_bytes = 0
+    size_bytes = count = 0
     with _opened(file, container) as opened:
         chosen = next(one for one in opened.streams.audio if one.index == stream.index)
         for other in opened.streams:
             if other.index != stream.index:
                 other.discard = Discard.all  # is not even read
-        context = _decoder(stream, chosen)
+        own = _own_decoder(stream)
+        context = own or _set(chosen.codec_context)
         for packet in opened.demux(chosen):
-            read_bytes += packet.size
-            yield from libav.decode(context, packet if packet.size else None)
-    if packet_bytes is not None and read_bytes != packet_bytes:
-        raise BounceError(
-            f"damaged: its tables count {packet_bytes:,} bytes of sound, {read_bytes:,} could be "
-            "read; export it again"
-        )
+            size_bytes += packet.size
+            count += packet.size > 0
+            # Its side data would have the decoder leave frames out.
+            plain = av.Packet(bytes(packet)) if own and packet.size else packet
+            yield from libav.decode(context, plain if packet.size else None)
+    expected.check(size_bytes, count)
 
 
-def _decoder(stream: Stream, chosen: AudioStream) -> AudioCodecContext:
+def _own_decoder(stream: Stream) -> AudioCodecContext | None:
+    """A decoder of our choice; None for that of ffmpeg's."""
+    if stream.codec not in _DECODERS:
+        return None
+    name, options = _DECODERS[stream.codec]
+    return libav.decoder(name, stream.extradata, options)
+
+
+def _set(context: AudioCodecContext) -> AudioCodecContext:
     from av.codec.context import Flags2
 
-    if stream.codec in _DECODERS:
-        return libav.decoder(_DECODERS[stream.codec], stream.extradata, _DECODER_OPTIONS)
-    context = chosen.codec_context
     context.thread_count = 1
     context.flags2 |= int(Flags2.skip_manual)
     return context

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from bridge.audio.streams import demuxing, mp4_boxes
 from bridge.audio.streams.buffer import Buffer
+from bridge.audio.streams.demuxing import Packets
 from bridge.audio.streams.run import Run, Walk
 from bridge.errors import NoFrames, TruncatedBounce, UnsupportedBounce
 
@@ -47,7 +48,7 @@ def walk(file: BinaryIO, start: int, end: int) -> Walk:
     run = Run(
         rate_hz=stream.rate_hz,
         channels=stream.channels,
-        decode=partial(demuxing.decoded, file, "mov", stream, track.size_bytes),
+        decode=partial(demuxing.decoded, file, "mov", stream, Packets(track.size_bytes)),
         # The last packet may be stated as long as the sound in it.
         coded_frames=_frames(track.duration, track.timescale, stream.rate_hz) + longest,
         slack_frames=longest,

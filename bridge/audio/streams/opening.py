@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from bridge.audio.chunks import size_bytes
 from bridge.audio.libav import CodedSource
-from bridge.audio.streams import ac3, adts, amr, mp4, mpeg, ogg, wavpack
+from bridge.audio.streams import ac3, adts, amr, asf, matroska, mp4, mpeg, ogg, wavpack
 from bridge.errors import NoFrames, TruncatedBounce
 
 if TYPE_CHECKING:
@@ -21,6 +21,8 @@ _WALKS: dict[str, Callable[[BinaryIO, int, int], Walk]] = {
     "AAC": adts.walk,
     "AC3": ac3.walk,
     "AMR": amr.walk,
+    "ASF": asf.walk,
+    "MATROSKA": matroska.walk,
     "MP4": mp4.walk,
     "WAVPACK": wavpack.walk,
 }

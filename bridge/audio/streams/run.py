@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from av.audio.frame import AudioFrame
 
+    from bridge.audio.length import Count
     from bridge.errors import TruncatedBounce
 
 
@@ -26,7 +27,8 @@ class Run:
     coded_frames: what all packets decode to, slack_frames: by how much it may be less; None where
     only the decoder can tell.
     skip_frames: how many of them come before the sound (encoder delay, pre-skip).
-    frames: length of the sound; None for all that follows. lead_frames: silence in front of it.
+    frames: length of the sound; None for all that follows, but for tail_frames at the end.
+    lead_frames: silence in front of it.
     """
 
     rate_hz: int
@@ -36,6 +38,7 @@ class Run:
     slack_frames: int = 0
     skip_frames: int = 0
     frames: int | None = None
+    tail_frames: int = 0
     lead_frames: int = 0
 
     @property
@@ -52,6 +55,7 @@ class Walk:
     subtype: the codec, by soundfile's name where it has one.
     cut: why sound is missing at the end; claimed_frames: how much there should be then, where the
     file states it.
+    count: the length by the container, where the runs have none that is exact.
     warnings: what of the file is not in the runs.
     """
 
@@ -59,6 +63,7 @@ class Walk:
     subtype: str
     cut: TruncatedBounce | None = None
     claimed_frames: int | None = None
+    count: Count | None = None
     warnings: tuple[str, ...] = ()
 
 
