@@ -6,7 +6,11 @@ import sys
 
 
 def main() -> None:
-    """Runs the command line; first of all the worker, if the command is going to need it."""
+    """Run the command line; before it the worker, if the command is going to need it."""
+    from bridge import streams
+
+    streams.guard()  # first: a file opened before could get the number of a closed stream
+
     from bridge.worker import early
 
     early.start(sys.argv[1:])

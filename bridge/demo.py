@@ -24,6 +24,7 @@ from bridge.audio.bext import Bext
 from bridge.audio.chunks import Chunk
 from bridge.audio.encode import StemWriter
 from bridge.audio.probe import probe
+from bridge.audio.sound_path import sound_path
 from bridge.errors import ServiceError, from_separation
 from bridge.publish import MANIFEST
 from separator.errors import SeparatorError
@@ -109,25 +110,25 @@ def run(
 @contextmanager
 def _service(
     folder: Path, state: Path, cache: Path, say: Callable[[str], None]
-) -> Iterator[subprocess.Popen[str]]:
+) -> Iterator[subprocess.Popen[bytes]]:
     """`stembridge watch` in a process of its own, ready to take bounces."""
     log = folder.parent / LOG
     environment = {
         **os.environ,
         "STEMBRIDGE_STATE_DIR": str(state),
         "STEMBRIDGE_CACHE_DIR": str(cache),
+        "PYTHONIOENCODING": "utf-8",  # of its log, which is read here
     }
     say(f"starting the watch service on {folder} (its output: {log})")
-    with log.open("w") as output:
+    with log.open("wb") as output:
         service = subprocess.Popen(
             [sys.executable, "-m", "bridge", "watch", str(folder)],
             env=environment,
             stdout=output,
             stderr=subprocess.STDOUT,
-            text=True,
         )
         try:
-            _wait(lambda: "watching " in log.read_text(), service, "the watch service")
+            _wait(lambda: "watching " in _printed(log), service, "the watch service")
             yield service
         finally:
             service.send_signal(signal.SIGINT)
@@ -137,7 +138,7 @@ def _service(
                 service.kill()
 
 
-def _wait(arrived: Callable[[], bool], service: subprocess.Popen[str], what: str) -> None:
+def _wait(arrived: Callable[[], bool], service: subprocess.Popen[bytes], what: str) -> None:
     deadline = time.monotonic() + PATIENCE_S
     while not arrived():
         if service.poll() is not None:
@@ -147,11 +148,16 @@ def _wait(arrived: Callable[[], bool], service: subprocess.Popen[str], what: str
         time.sleep(0.05)
 
 
+def _printed(log: Path) -> str:
+    """What the service has printed; a name may end in the middle of a character for a moment."""
+    return log.read_text(encoding="utf-8", errors="replace")
+
+
 def _published(manifest: Path, log: Path) -> bool:
     """Whether the stems are there. Raises ServiceError with the service's reason if it failed."""
     if manifest.exists():
         return True
-    for line in log.read_text(encoding="utf-8").splitlines():
+    for line in _printed(log).splitlines():
         _, failed, reason = line.partition(" FAILED ")
         if failed:
             raise ServiceError(f"the service gave no stems: {reason}")
@@ -160,7 +166,7 @@ def _published(manifest: Path, log: Path) -> bool:
 
 def _render(music: Path, bounce: Path) -> None:
     """What a DAW does: writes a BWF with a time reference into the folder."""
-    wave, rate_hz = soundfile.read(music, dtype="float32", always_2d=True)
+    wave, rate_hz = soundfile.read(sound_path(music), dtype="float32", always_2d=True)
     audio: NDArray[np.float32] = soxr.resample(wave, rate_hz, RATE_HZ, quality="VHQ")
     audio = np.clip(audio, -1.0, 1.0 - LSB)  # the music peaks above full scale here and there
     bext = Bext(
@@ -190,10 +196,10 @@ def _render(music: Path, bounce: Path) -> None:
 
 def _check(bounce: Path, before: bytes, manifest_path: Path) -> Outcome:
     manifest: dict[str, Any] = json.loads(manifest_path.read_text(encoding="utf-8"))
-    mixture, rate_hz = soundfile.read(bounce, dtype="float64", always_2d=True)
+    mixture, rate_hz = soundfile.read(sound_path(bounce), dtype="float64", always_2d=True)
     paths = [manifest_path.parent / stem["path"] for stem in manifest["stems"]]
-    headers = [soundfile.info(path) for path in paths]
-    waves = [soundfile.read(path, dtype="float64", always_2d=True)[0] for path in paths]
+    headers = [soundfile.info(sound_path(path)) for path in paths]
+    waves = [soundfile.read(sound_path(path), dtype="float64", always_2d=True)[0] for path in paths]
     positions = [probe(path).time_reference for path in paths]
     gain = 10 ** (manifest["gain_db"] / 20)
     null = float(np.abs(sum(waves) - gain * mixture).max())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -73,6 +74,14 @@ def disk_errors(place: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise refusal(error, place) from error
+    except UnicodeEncodeError as error:
+        encoding = sys.getfilesystemencoding()
+        if encoding == "utf-8":
+            raise
+        raise OutputError(
+            f"cannot write {place}: {encoding}, the encoding of the locale, lacks a character of "
+            "that name; set a UTF-8 locale, then `stembridge retry`"
+        ) from error
 
 
 def job_bytes(

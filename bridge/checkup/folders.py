@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
+import sys
 import tempfile
 import unicodedata
 from contextlib import closing, contextmanager
@@ -98,6 +99,11 @@ def names(folder: Path) -> Iterator[Finding]:
             habits = tuple(_habits(trial))
     except OSError:
         return  # not writable, as was told
+    except UnicodeEncodeError:  # a file name that the locale cannot say
+        encoding = sys.getfilesystemencoding()
+        text = f"the locale's encoding is {encoding}, without accents: set a UTF-8 locale"
+        yield Finding("names", text, warn=True)
+        return
     longest_bytes = _longest_name_bytes(nearest)
     short = longest_bytes < COMMON_NAME_BYTES
     advice = ": keep the names of bounces short" if short else ""

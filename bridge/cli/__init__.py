@@ -54,7 +54,9 @@ app.command("demo")(demo.demo)
 
 def _version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"stembridge {__version__}")
+        from bridge.cli.show import result
+
+        result(f"stembridge {__version__}")
         raise typer.Exit
 
 
@@ -69,21 +71,31 @@ def _options(
 
 
 def main() -> None:
-    """Runs the command; an error that we raise on purpose is one line and an exit code."""
-    from bridge.cli.arguments import expanded
-    from bridge.cli.show import plain
-    from bridge.errors import StembridgeError, UsageError, from_separation
-    from separator.errors import SeparatorError
+    """Run the command and end the program; an error raised on purpose is one line and a code."""
+    from bridge import streams
 
     # Imports make 170,000 objects that stay; looking for garbage among them costs a tenth more.
     gc.set_threshold(GARBAGE_OBJECTS, 50, 50)
     atexit.register(gc.freeze)  # at the end the system takes all back, cycles or not
+    sys.exit(streams.finish(_run()))
+
+
+def _run() -> int:
+    """The exit code of the command."""
+    from bridge.cli.arguments import expanded
+    from bridge.cli.show import note, plain
+    from bridge.errors import StembridgeError, UsageError, from_separation
+    from separator.errors import SeparatorError
+
     try:
         app(expanded(sys.argv[1:]), prog_name="stembridge")
+    except SystemExit as ended:  # typer ends so, whether all went well or not
+        return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
     except (StembridgeError, SeparatorError) as raised:
         error = raised if isinstance(raised, StembridgeError) else from_separation(raised)
-        print(plain(f"stembridge: {error}"), file=sys.stderr)
-        sys.exit(UsageError.exit_code if isinstance(error, UsageError) else 1)
+        note(plain(f"stembridge: {error}"))
+        return UsageError.exit_code if isinstance(error, UsageError) else 1
     except KeyboardInterrupt:
-        print("stembridge: stopped", file=sys.stderr)
-        sys.exit(130)  # 128 + SIGINT, as shells expect
+        note("stembridge: stopped")
+        return 130  # 128 + SIGINT, as shells expect
+    return 0

@@ -79,12 +79,15 @@ def batch(
     They lie in FOLDER/Stems (or DIR), in the same sub-folders. What is done already is left as it
     is, so the same command goes on where it was interrupted, and takes up what was exported since.
     """
+    from bridge import streams
     from bridge.batch.rules import parse
     from bridge.batch.run import Batch
     from bridge.batch.sessions import check_formats
     from bridge.batch.tables import check_summary
     from bridge.places import OUTPUT_FOLDER
 
+    if not dry_run:
+        streams.keep_exit_code()
     formats = options.listed(session)
     check_formats(formats)
     for file in summary or ():

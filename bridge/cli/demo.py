@@ -22,7 +22,7 @@ def demo(
     """
     import tempfile
 
-    from bridge.cli.show import Fetching, note, table
+    from bridge.cli.show import Fetching, note, plain, result, table
     from bridge.demo import run
 
     scratch = folder or Path(tempfile.mkdtemp(prefix="stembridge-demo-"))
@@ -37,6 +37,7 @@ def demo(
         ("", "promise", "measured"),
         (("ok" if p.kept else "!!", p.text, p.measured) for p in outcome.promises),
     )
-    typer.echo(f"The bounce and its stems are in {scratch}: listen to them, delete it when done.")
+    where = plain(str(scratch))
+    result(f"The bounce and its stems are in {where}: listen to them, delete it when done.")
     if not all(promise.kept for promise in outcome.promises):
         raise typer.Exit(1)

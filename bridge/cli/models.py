@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -27,13 +26,13 @@ WIDE = 160  # columns of a terminal from which on everything fits into one table
 @app.command("list")
 def list_models(as_json: Json = False) -> None:
     """Every model of the catalog."""
-    from bridge.cli.show import console
+    from bridge.cli.show import console, json_result
     from separator.weights import catalog
 
     store = _store()
     entries = catalog.models()
     if as_json:
-        typer.echo(json.dumps([_facts(store, entry) for entry in entries], indent=2))
+        json_result([_facts(store, entry) for entry in entries])
     elif (out := console()).is_terminal and out.width < WIDE:
         _narrow(store, entries)
     else:
@@ -52,7 +51,7 @@ def _wide(store: Store, entries: Iterable[ModelEntry]) -> None:
 
 def _narrow(store: Store, entries: Sequence[ModelEntry]) -> None:
     """For 80 columns: the stems, of which there are few sets, by their number."""
-    from bridge.cli.show import table
+    from bridge.cli.show import result, table
 
     table(
         None,
@@ -61,8 +60,8 @@ def _narrow(store: Store, entries: Sequence[ModelEntry]) -> None:
     )
     sets = {len(entry.stems): ", ".join(entry.stems) for entry in entries}
     for count, names in sorted(sets.items()):
-        typer.echo(f"{count} stems: {names}")
-    typer.echo("`stembridge models info NAME` tells more.")
+        result(f"{count} stems: {names}")
+    result("`stembridge models info NAME` tells more.")
 
 
 def _row(store: Store, entry: ModelEntry, stems: str) -> tuple[str, ...]:
@@ -90,6 +89,7 @@ def _facts(store: Store, entry: ModelEntry) -> dict[str, Any]:
 @app.command()
 def info(name: Name) -> None:
     """All about one model: stems, networks, licence, addresses, checksums."""
+    from bridge.cli.show import result
     from separator.version import model_version
     from separator.weights import catalog
 
@@ -109,9 +109,9 @@ def info(name: Name) -> None:
     rows += [("settings", settings)] if settings else []
     for number, member in enumerate(entry.members, 1):
         rows += _about(store, entry, member, number)
-    typer.echo(f"{entry.name}: {entry.note}")
+    result(f"{entry.name}: {entry.note}")
     for key, text in rows:
-        typer.echo(f"  {key:<10} {text}")
+        result(f"  {key:<10} {text}")
 
 
 def _about(
@@ -139,14 +139,14 @@ def _sum(source: Source) -> str:
 @app.command()
 def pull(name: Name) -> None:
     """Fetch and verify a model's weights now, for later use without a network."""
-    from bridge.cli.show import Fetching, note
+    from bridge.cli.show import Fetching, note, plain, result
     from separator.weights import catalog
 
     entry = catalog.find(name)
     store, fetching = _store(), Fetching()
     for weights_id in entry.weights_ids:
         folder = store.ensure(weights_id, progress=fetching, announce=note)
-        typer.echo(f"{name}: {folder}")
+        result(plain(f"{name}: {folder}"))
 
 
 @app.command("import")
@@ -158,7 +158,7 @@ def import_files(
     ],
 ) -> None:
     """Take weights from files that you have already, for a machine without a network."""
-    from bridge.cli.show import note, plain
+    from bridge.cli.show import note, plain, result
     from separator.weights import catalog
 
     entry = catalog.find(name)
@@ -166,10 +166,10 @@ def import_files(
     for file in files:
         new = store.add(name, file, announce=note)
         text = f"imported {', '.join(new)}" if new else "is in the cache already"
-        typer.echo(plain(f"{file}: {text}"))
+        result(plain(f"{file}: {text}"))
     missing = [item for item in entry.weights_ids if not store.cached(item)]
     if missing:
-        typer.echo(f"{name}: still missing: {', '.join(missing)}; see `models info {name}`")
+        result(f"{name}: still missing: {', '.join(missing)}; see `models info {name}`")
 
 
 def _store() -> Store:

@@ -17,7 +17,7 @@ Name = Annotated[str, typer.Argument(metavar="NAME|FILE", help="A preset's name 
 def list_presets() -> None:
     """Every preset: the shipped ones and your own."""
     from bridge.chain import preset as presets
-    from bridge.cli.show import note, table
+    from bridge.cli.show import note, plain, table
     from bridge.errors import PresetError
 
     folders = options.settings().plugin_folders
@@ -30,7 +30,7 @@ def list_presets() -> None:
             broken.append(str(error))
     table(None, ("preset", "what it gives", "folder"), rows)
     for reason in broken:
-        note(reason)
+        note(plain(reason))
     if broken:
         raise typer.Exit(1)
 
@@ -39,10 +39,11 @@ def list_presets() -> None:
 def show(name: Name) -> None:
     """Print a preset's file: copy it, change it, use it."""
     from bridge.chain import preset as presets
+    from bridge.cli.show import copy_result
 
     folders = options.settings().plugin_folders
     preset = presets.load(name, plugin_folders=folders)
-    typer.echo(preset.path.read_text(encoding="utf-8"), nl=False)
+    copy_result(preset.path.read_bytes())
 
 
 @app.command()
@@ -54,7 +55,7 @@ def check(
     from bridge.chain import inspection
     from bridge.chain import preset as presets
     from bridge.chain.language import given_variables
-    from bridge.cli.show import note
+    from bridge.cli.show import note, plain, result
     from bridge.errors import PluginError, PresetError
 
     folders = options.settings().plugin_folders
@@ -66,13 +67,13 @@ def check(
             inspection.check(preset, variables=values)
         except PluginError as error:
             failed = True
-            note(f"{name}: {error}")
+            note(plain(f"{name}: {error}"))
         except PresetError as error:
             failed = True
             for problem in error.problems:
-                note(problem)
+                note(plain(problem))
         else:
-            typer.echo(f"{preset.path}: fine ({preset.summary})")
+            result(plain(f"{preset.path}: fine ({preset.summary})"))
     if failed:
         raise typer.Exit(2)
 
@@ -80,11 +81,10 @@ def check(
 @app.command()
 def schema() -> None:
     """Print the JSON Schema of presets; an editor completes and checks with it."""
-    import json
-
     from bridge.chain import editors
+    from bridge.cli.show import json_result
 
-    typer.echo(json.dumps(editors.schema(), indent=2))
+    json_result(editors.schema())
 
 
 @app.command()
@@ -98,5 +98,6 @@ def new(
     """Write a commented preset into your own presets folder, ready to be changed."""
     from bridge.chain import preset as presets
     from bridge.chain import template
+    from bridge.cli.show import result
 
-    typer.echo(str(template.write(name, parent, presets.folders()[0])))
+    result(str(template.write(name, parent, presets.folders()[0])))

@@ -23,7 +23,7 @@ def reload(
     Each one says what has changed, or what is wrong and that it goes on as before. What it was told
     on its own command line stays in force.
     """
-    from bridge.cli.show import plain
+    from bridge.cli.show import note, plain, result
     from bridge.ledger.store import Ledger
 
     path = options.settings().ledger_path
@@ -36,12 +36,10 @@ def reload(
             _hang_up(service.process)  # and at once, where that can be
     if not services:
         where = "" if folder is None else f" on {plain(str(folder))}"
-        typer.echo(
-            f"no service is running{where}: the next one reads its settings anyway", err=True
-        )
+        note(f"no service is running{where}: the next one reads its settings anyway")
         raise typer.Exit(1)
     for service in services:
-        typer.echo(plain(f"asked the service on {service.folder} (process {service.process.pid})"))
+        result(plain(f"asked the service on {service.folder} (process {service.process.pid})"))
 
 
 def _hang_up(process: Process) -> None:

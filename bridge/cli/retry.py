@@ -17,6 +17,7 @@ def retry(
     ] = None,
 ) -> None:
     """Put failed bounces back into the queue; the watch service takes them up."""
+    from bridge.cli.show import result
     from bridge.ledger.store import Ledger
 
     path = options.settings().ledger_path
@@ -24,4 +25,4 @@ def retry(
     if path.exists():
         paths = [bounce.absolute() for bounce in bounces] if bounces else None
         count = Ledger(path).retry(paths=paths)
-    typer.echo(f"{count} back in the queue" if count else "nothing to retry: no bounce has failed")
+    result(f"{count} back in the queue" if count else "nothing to retry: no bounce has failed")

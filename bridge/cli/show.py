@@ -5,6 +5,8 @@ On a terminal there are bars and tables that fit it; elsewhere there are plain l
 
 from __future__ import annotations
 
+import codecs
+import json
 import sys
 import time
 import unicodedata
@@ -61,6 +63,21 @@ def plain(text: str) -> str:
 def result(text: str) -> None:
     """A line for the user or a program, on standard output; bytes that are no text as \\udc.."""
     print(text.encode("utf-8", "backslashreplace").decode())
+
+
+def json_result(data: object) -> None:
+    """Data as indented JSON on standard output, ASCII where the stream is not UTF-8."""
+    encoding = codecs.lookup(sys.stdout.encoding or "ascii").name
+    result(json.dumps(data, indent=2, ensure_ascii=encoding != "utf-8"))
+
+
+def copy_result(data: bytes) -> None:
+    """A text file in UTF-8 on standard output; byte for byte unless that is a terminal."""
+    if sys.stdout.isatty():
+        print(data.decode("utf-8"), end="")
+        return
+    sys.stdout.flush()
+    sys.stdout.buffer.write(data)
 
 
 def table(title: str | None, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

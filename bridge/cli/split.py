@@ -27,11 +27,11 @@ def split(
     ] = False,
 ) -> None:
     """Make stems of FILEs now, into Stems/<bounce>/ beside each of them (or into DIR)."""
-    import json
-
+    from bridge import streams
     from bridge.cli.interrupts import deferred, raising
-    from bridge.cli.show import result
+    from bridge.cli.show import json_result
 
+    streams.keep_exit_code()
     with (
         deferred() as stop,
         asked.engine(session=session) as engine,
@@ -40,7 +40,7 @@ def split(
         engine.load(look)
         outcomes = [_one(engine, file, out, look, quiet=as_json) for file in files]
     if as_json:
-        result(json.dumps(outcomes, indent=2, ensure_ascii=False))
+        json_result(outcomes)
     if any("error" in outcome for outcome in outcomes):
         raise typer.Exit(1)
 

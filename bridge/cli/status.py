@@ -28,9 +28,7 @@ def status(
     """Show what became of every bounce (done, failed with its reason, pending, running), and which
     services are running.
     """
-    import json
-
-    from bridge.cli.show import plain, result, table
+    from bridge.cli.show import json_result, plain, result, table
     from bridge.ledger.states import State
     from bridge.ledger.store import Ledger
 
@@ -44,17 +42,17 @@ def status(
         jobs, counts = ledger.jobs(where, limit=limit), ledger.counts(where)
         services = ledger.services.living(where)
     if as_json:
-        result(json.dumps(_report(jobs, counts, services), indent=2, ensure_ascii=False))
+        json_result(_report(jobs, counts, services))
         return
     if not path.exists():
-        typer.echo("nothing has been watched yet: `stembridge watch FOLDER` begins")
+        result("nothing has been watched yet: `stembridge watch FOLDER` begins")
         return
     table(
         None, ("bounce", "state", "when", "stems or reason"), (_row(job) for job in reversed(jobs))
     )
     for service in services:
-        typer.echo(plain(_line(service)))
-    typer.echo(", ".join(f"{count} {state.value}" for state, count in counts.items() if count))
+        result(plain(_line(service)))
+    result(", ".join(f"{count} {state.value}" for state, count in counts.items() if count))
 
 
 def _row(job: Job) -> tuple[str, str, str, str]:

@@ -41,6 +41,7 @@ def watch(
     """
     from contextlib import nullcontext
 
+    from bridge import streams
     from bridge.audience import Everyone
     from bridge.cli.interrupts import INTERRUPTED, deferred, hangups, raising
     from bridge.cli.show import Lines
@@ -50,6 +51,7 @@ def watch(
     from bridge.osc.control import listening
     from bridge.watch import LEDGER_PATIENCE_S, Watch
 
+    streams.keep_exit_code()
     with (
         deferred() as stop,  # the running job goes back into the queue
         asked.engine(session=session) as engine,

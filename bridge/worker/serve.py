@@ -19,6 +19,7 @@ import traceback
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, NoReturn
 
+from bridge import streams
 from bridge.errors import StembridgeError, from_separation
 from bridge.worker.child import GRACE_S
 from bridge.worker.imports import FIRST, import_all, warm_up
@@ -56,6 +57,7 @@ OOM_SCORE = 500
 def main() -> NoReturn:
     """The whole life of the process; ends it."""
     over = threading.Event()
+    streams.guard()  # what a library prints must not fail the job
     _settle_in(over)
     line = Line()
     orders: queue.SimpleQueue[Message | None] = queue.SimpleQueue()

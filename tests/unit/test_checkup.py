@@ -24,6 +24,14 @@ if TYPE_CHECKING:
     from bridge.config import Settings
 
 
+def test_a_locale_without_accents_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: Path) -> list[str]:
+        raise UnicodeEncodeError("ascii", "é", 0, 1, "no")
+
+    monkeypatch.setattr(folders, "_habits", refuse)
+    assert "set a UTF-8 locale" in warning(folders.names(tmp_path), "names")
+
+
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     nothing = {"STEMBRIDGE_CONFIG": str(tmp_path / "no such file.yaml")}

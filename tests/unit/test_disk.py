@@ -42,6 +42,18 @@ def test_the_file_that_was_refused_is_named() -> None:
     assert "/out/.stembridge (Read-only" in str(refusal(error, Path("/out")))
 
 
+def test_a_name_that_the_locale_cannot_say_is_a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
+    def write() -> None:
+        with disk_errors(Path("/out/chœur")):
+            "chœur".encode("iso8859-1")
+
+    with pytest.raises(UnicodeEncodeError):  # else it is a defect
+        write()
+    monkeypatch.setattr("sys.getfilesystemencoding", lambda: "iso8859-1")
+    with pytest.raises(OutputError, match="iso8859-1, the encoding of the locale"):
+        write()
+
+
 @given(
     st.integers(1, 10**9), st.integers(1, 8), st.integers(1, 6), st.integers(1, 6), st.booleans()
 )
