@@ -25,11 +25,13 @@ from bridge.ledger.states import State
 from bridge.pause import Pause, Stopped
 from bridge.places import OUTPUT_FOLDER
 from bridge.reload import changes
+from bridge.service_threads import ServiceThreads
 from bridge.upkeep import Upkeep
 from bridge.work import Block, Tally, Work
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from bridge.audience import Audience
@@ -86,6 +88,7 @@ class Watch:
         self._stop = threading.Event()
         self._once, self._patient = False, True
         self._pause = Pause(audience, self._ended)
+        self._threads = ServiceThreads(audience, self._end)
         settings = engine.settings
         poll = poll or settings.poll
         self._intake = Intake(
@@ -120,7 +123,12 @@ class Watch:
         with self._serving() as service, self._intake_running(), suppress(Stopped):
             self._work(service, tally)
         tally.blocked = tally.blocked or self._pause.gave_up
+        tally.died = self._threads.death
         return tally
+
+    def vital(self, name: str) -> AbstractContextManager[None]:
+        """Around the body of a thread without which the service must not go on."""
+        return self._threads.vital(name)
 
     def ask(self, path: Path, preset: str | None = None) -> Job:
         """A job for a file, wherever it lies; see `asking.ask`. For any thread."""
@@ -143,7 +151,12 @@ class Watch:
             reload=self.reload.set,
             taken=self._taken_over,
         )
-        thread = threading.Thread(target=upkeep.run, args=(self._over,), name="upkeep", daemon=True)
+
+        def body() -> None:
+            with self.vital("upkeep"):
+                upkeep.run(self._over)
+
+        thread = threading.Thread(target=body, name="upkeep", daemon=True)
         try:
             self._tidy()
             thread.start()
@@ -194,15 +207,10 @@ class Watch:
                 wait(loops)
                 for own in tallies:
                     tally.add(own)
-        for loop in loops:
-            loop.result()
 
     def _help(self, service: Service, tally: Tally, beside: Beside) -> None:
-        try:
+        with self.vital("work"):
             self._loop(service, tally, beside)
-        except BaseException:
-            self._over.set()
-            raise
 
     def _loop(self, service: Service, tally: Tally, beside: Beside | None = None) -> None:
         """beside: of a further engine, which leaves settings to the first."""
@@ -242,7 +250,11 @@ class Watch:
         return False
 
     def _ended(self) -> bool:
-        return self._stop.is_set() or self._over.is_set()
+        return self._stop.is_set() or self._over.is_set() or self._threads.death is not None
+
+    def _end(self) -> None:
+        self._over.set()
+        self._wake.set()
 
     def _taken_over(self, job: Job) -> None:
         if job.state is State.PENDING:
@@ -277,15 +289,8 @@ class Watch:
             raise Stopped
 
     def _run_intake(self) -> None:
-        try:
+        with self.vital("intake"):
             self._intake.run(self._over)
-        except Stopped:
-            pass
-        except Exception as error:  # the service must not go on blind
-            self._audience.event("intake", f"the intake stopped: {error}; restart the service")
-            raise
-        finally:
-            self._over.set()
 
     def _known(self, path: Path, size: int, mtime_ns: int) -> bool:
         recipe = self._beside.recipe_for(path)

@@ -40,12 +40,17 @@ if TYPE_CHECKING:
 
 @dataclass
 class Tally:
-    """What one run of the service did; blocked: why it ended with jobs left, None otherwise."""
+    """What one run of the service did.
+
+    blocked: why it ended with jobs left, None otherwise. died: which of its threads died and ended
+    it, None otherwise.
+    """
 
     done: int = 0
     failed: int = 0
     skipped: int = 0
     blocked: str | None = None
+    died: str | None = None
 
     def add(self, other: Tally) -> None:
         """Counts in what another one has counted."""

@@ -103,13 +103,13 @@ def batch(
             _foretell(work, plan, jobs)
             _note_not_read(work, plan)
             return
-        lines, stopped = _work(work, plan, asked, jobs) if plan.to_do else ({}, False)
+        lines, stopped, died = _work(work, plan, asked, jobs) if plan.to_do else ({}, False, None)
         found = work.outcomes(plan, lines)
     _tell(found, has_worked=bool(plan.to_do))
     _note_not_read(work, plan)
     _summarise(work, plan, found, summary or ())
     has_sessions = stopped or _sessions(work, found, formats)
-    _exit(stopped=stopped, is_good=is_whole and has_sessions, found=found)
+    _exit(stopped=stopped, is_good=is_whole and has_sessions and died is None, found=found)
 
 
 def _exit(*, stopped: bool, is_good: bool, found: Sequence[Outcome]) -> None:
@@ -190,8 +190,12 @@ def _row(item: Item, length_s: float) -> tuple[str, ...]:
 
 def _work(
     work: Batch, plan: Plan, asked: options.Asked, jobs: int
-) -> tuple[Mapping[Path, Line], bool]:
-    """Does what is to do; returns what was told of each bounce, and whether it was interrupted."""
+) -> tuple[Mapping[Path, Line], bool, str | None]:
+    """Does what is to do.
+
+    Returns what was told of each bounce, whether it was interrupted, and which thread died if one
+    did.
+    """
     from bridge.audience import Everyone
     from bridge.batch.progress import Progress
     from bridge.batch.run import helpers
@@ -226,8 +230,8 @@ def _work(
             audience.event("began", about, **facts)
             tally = work.run(plan, audience, stop, more)
         counts = f"{tally.done} done, {tally.skipped} unchanged, {tally.failed} failed"
-        log.event("ended", counts)
-        return progress.stands(), stop.is_set()
+        log.event("ended", f"{counts}; {tally.died}" if tally.died else counts)
+        return progress.stands(), stop.is_set(), tally.died
 
 
 def _tell(found: Sequence[Outcome], *, has_worked: bool) -> None:

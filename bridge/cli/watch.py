@@ -90,7 +90,11 @@ def watch(
     if tally.blocked is not None:
         waiting = ledger.counts(service.folder)[State.PENDING]
         counts = f"{counts}, {waiting} left pending: {tally.blocked}"
+    if tally.died is not None:
+        counts = f"{counts}; {tally.died}"
     audience.event("ended", counts)
+    if tally.died is not None:
+        raise typer.Exit(1)
     if stop.is_set():
         raise typer.Exit(INTERRUPTED)
     if tally.failed or tally.blocked is not None:

@@ -22,6 +22,7 @@ from bridge.publish import MANIFEST
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
     from typing import Protocol
 
@@ -39,6 +40,9 @@ if TYPE_CHECKING:
 
         def standing(self) -> tuple[dict[State, int], str | None]:
             """See `Watch.standing`."""
+
+        def vital(self, name: str) -> AbstractContextManager[None]:
+            """See `Watch.vital`."""
 
 
 # A share that moved by less is not worth a packet.
@@ -81,13 +85,8 @@ class Control:
         over = threading.Event()
 
         def run() -> None:
-            while not over.is_set():
-                packet = self._port.receive()
-                if packet is None:
-                    continue
-                found, sender = packet
-                for address, arguments in found:
-                    self._take(service, address, arguments, sender)
+            with service.vital("osc"):
+                self._listen(service, over)
 
         thread = threading.Thread(target=run, name="osc", daemon=True)
         thread.start()
@@ -96,6 +95,16 @@ class Control:
         finally:
             over.set()
             thread.join()
+
+    def _listen(self, service: Asked, over: threading.Event) -> None:
+        """Takes what arrives until `over` is set."""
+        while not over.is_set():
+            packet = self._port.receive()
+            if packet is None:
+                continue
+            found, sender = packet
+            for address, arguments in found:
+                self._take(service, address, arguments, sender)
 
     def close(self) -> None:
         """Gives the port back."""

@@ -193,13 +193,15 @@ class _Tail:
 
 def _read_lines(pipe: IO[bytes], messages: queue.SimpleQueue[Message | Garbage | Ended]) -> None:
     """Until the pipe ends. Takes nothing that would keep the child alive."""
-    with pipe, contextlib.suppress(OSError, ValueError):
-        while line := pipe.readline(LINE_BYTES):
-            try:
-                messages.put(decode(line))
-            except Garbage as error:
-                messages.put(error)
-    messages.put(Ended())
+    try:
+        with pipe, contextlib.suppress(OSError, ValueError):
+            while line := pipe.readline(LINE_BYTES):
+                try:
+                    messages.put(decode(line))
+                except Garbage as error:
+                    messages.put(error)
+    finally:
+        messages.put(Ended())  # also when this thread dies: nobody else would end the waiting
 
 
 def _read_tail(pipe: IO[bytes], tail: _Tail) -> None:

@@ -29,7 +29,6 @@ from bridge.worker.messages import (
     Done,
     Failed,
     Fetching,
-    Garbage,
     Load,
     Loaded,
     Message,
@@ -185,7 +184,7 @@ def _take_orders(
     pipe: IO[bytes], orders: queue.SimpleQueue[Message | None], over: threading.Event
 ) -> None:
     """Until the line closes: the parent has ended, or wants us to end."""
-    with contextlib.suppress(OSError, Garbage):
+    with contextlib.suppress(Exception):  # whatever ends this thread ends the process
         for text in pipe:
             orders.put(decode(text))
     over.set()
