@@ -7,17 +7,18 @@ the setting's name in capitals after STEMBRIDGE_, such as STEMBRIDGE_PRESET.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import platformdirs
-import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from bridge import endpoint
+from bridge import endpoint, plain_yaml
 from bridge.endpoint import OFF
 from bridge.errors import ConfigError
+from bridge.plain_yaml import YamlProblems
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,9 +45,16 @@ def _folders(value: object) -> object:
     folders = value.split(os.pathsep) if isinstance(value, str) else value
     if not isinstance(folders, list | tuple):
         return folders  # told as what it is
-    return tuple(Path(folder).expanduser().absolute() for folder in folders if folder)
+    return tuple(_folder(folder) for folder in folders if folder)
 
 
+def _folder(value: object) -> object:
+    """A folder, with `~` worked out; what cannot be one is left to be told as what it is."""
+    return Path(value).expanduser().absolute() if isinstance(value, str | Path) else value
+
+
+_Folder = Annotated[Path, BeforeValidator(_folder)]
+_Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 _Endpoint = Annotated[str, BeforeValidator(endpoint.setting)]
 
 
@@ -60,17 +68,17 @@ class Settings(BaseModel):
     device: str = Field("auto", description="auto, cpu, cuda or mps")
     precision: str = Field("auto", description="auto, float32 or bfloat16")
     poll: bool = Field(False, description="look at the folder regularly; ask for no events")
-    rescan_s: float = Field(30.0, gt=0, description="seconds between full looks at a folder")
-    poll_s: float = Field(1.0, gt=0, description="the same, when polling")
+    rescan_s: _Seconds = Field(30.0, description="seconds between full looks at a folder")
+    poll_s: _Seconds = Field(1.0, description="the same, when polling")
     # One segment of the heaviest model takes well under a minute on a slow laptop.
-    stall_s: float = Field(300.0, gt=0, description="seconds of silence before a job is given up")
+    stall_s: _Seconds = Field(300.0, description="seconds of silence before a job is given up")
     plugin_folders: Annotated[tuple[Path, ...], BeforeValidator(_folders)] = Field(
         (), description="more folders with plugins, beside the system's"
     )
     osc: _Endpoint = Field(OFF, description="port that listens for OSC, such as 9000")
     osc_reply: _Endpoint = Field(OFF, description="port that hears of every bounce by OSC")
-    state_dir: Path = Field(default_factory=_state_dir, description="ledger and log")
-    cache_dir: Path = Field(default_factory=_cache_dir, description="model weights")
+    state_dir: _Folder = Field(default_factory=_state_dir, description="ledger and log")
+    cache_dir: _Folder = Field(default_factory=_cache_dir, description="model weights")
 
     @property
     def ledger_path(self) -> Path:
@@ -106,8 +114,9 @@ def resolve(
     """
     environment = os.environ if environment is None else environment
     file = config_file(environment)
-    layers: list[tuple[Origin, dict[str, Any]]] = [
-        ("file", _read_file(file)),
+    content, lines = _read_file(file)
+    layers: list[tuple[Origin, Mapping[str, Any]]] = [
+        ("file", content),
         ("environment", _from_environment(environment)),
         ("command line", {k: v for k, v in (flags or {}).items() if v is not None}),
     ]
@@ -119,7 +128,8 @@ def resolve(
     try:
         settings = Settings(**values)
     except ValidationError as error:
-        raise ConfigError("; ".join(_explain(p, origins, file) for p in error.errors())) from None
+        places = _Places(file, lines, origins)
+        raise ConfigError("; ".join(_explain(p, places) for p in error.errors())) from None
     return Resolved(settings, origins, file)
 
 
@@ -153,18 +163,25 @@ def config_file(environment: Mapping[str, str]) -> Path:
     return Path(named) if named else Path(platformdirs.user_config_dir(APP)) / "config.yaml"
 
 
-def _read_file(file: Path) -> dict[str, Any]:
+def _read_file(file: Path) -> tuple[Mapping[str, Any], Mapping[str, int]]:
+    """The settings in a file, and the line of each; none where there is no file."""
     try:
-        data = yaml.safe_load(file.read_text(encoding="utf-8"))
+        found = plain_yaml.load(plain_yaml.decode(file.read_bytes()))
     except FileNotFoundError:
-        return {}
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"{file}: cannot be read as YAML ({error})") from None
-    if data is None:
-        return {}
-    if not isinstance(data, dict):
+        return {}, {}
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise ConfigError(
+            f"{file}: cannot be read ({reason}); check path and permissions"
+        ) from None
+    except YamlProblems as error:
+        problems = (f"{file}:{line}: {text}" for line, text in error.problems)
+        raise ConfigError("; ".join(problems)) from None
+    if found.is_empty:
+        return {}, {}
+    if not isinstance(found.data, dict):
         raise ConfigError(f"{file}: expected lines like 'preset: mix-ready'")
-    return {str(name): value for name, value in data.items()}
+    return found.data, {str(place[0]): line for place, line in found.lines.items() if place}
 
 
 def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
@@ -172,13 +189,61 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
     return {name: environment[key] for key, name in names.items() if environment.get(key)}
 
 
-def _explain(problem: Any, origins: Mapping[str, Origin], file: Path) -> str:
+@dataclass(frozen=True)
+class _Places:
+    """Where settings come from."""
+
+    file: Path
+    lines: Mapping[str, int]
+    origins: Mapping[str, Origin] = field(default_factory=dict)
+
+    def of(self, name: str) -> str:
+        """File and line, variable, or the command line."""
+        origin = self.origins.get(name, "file")
+        if origin == "environment":
+            return variable(name)
+        line = f":{self.lines[name]}" if name in self.lines else ""
+        return f"{self.file}{line}" if origin == "file" else origin
+
+
+# What is needed instead, by pydantic's name of the problem.
+_NEEDED = {
+    "string_type": "text",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "finite_number": "a number",
+    "greater_than": "a number above 0",
+    "tuple_type": "a list of folders",
+    "path_type": "the path of a folder",
+}
+
+
+def _explain(problem: Any, places: _Places) -> str:
+    """One problem in one line, with the place that holds it and what to write."""
     name = str(problem["loc"][0]) if problem["loc"] else "settings"
-    origin = origins.get(name, "file")
-    where = {"file": str(file), "environment": variable(name)}.get(origin, origin)
+    where, value = places.of(name), problem["input"]
     if problem["type"] == "extra_forbidden":
+        near = get_close_matches(name, Settings.model_fields, n=1)
         known = ", ".join(Settings.model_fields)
-        return f"{where}: there is no setting {name!r}; the settings are {known}"
-    ours = problem["type"] == "value_error"  # in words of ours, which stay as they are
-    text = str(problem["ctx"]["error"]) if ours else problem["msg"].lower()
-    return f"{where}: {name}: {text}, not {problem['input']!r}"
+        advice = f"did you mean {near[0]!r}?" if near else f"the settings are {known}"
+        return f"{where}: there is no setting {name!r}; {advice}"
+    if problem["type"] == "value_error":  # in words of ours, which stay as they are
+        return f"{where}: {name}: {problem['ctx']['error']}, not {_written(value)}"
+    if value is None:
+        return f"{where}: {name} is empty; write a value, or remove the line"
+    needed = _NEEDED.get(problem["type"])
+    text = f"{needed} is needed" if needed else problem["msg"].lower()
+    quotes = (
+        "; put it in quotes" if needed == "text" and isinstance(value, bool | int | float) else ""
+    )
+    return f"{where}: {name}: {text}, not {_written(value)}{quotes}"
+
+
+def _written(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, dict | tuple | list):
+        return "a mapping" if isinstance(value, dict) else "a list"
+    return repr(value)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 LOOPBACK = "127.0.0.1"
 OFF = "off"
+_EXPECTED = "expected PORT, HOST:PORT or [IPV6]:PORT, as in 9000"
 _HIGHEST_PORT = 65_535  # RFC 768: ports have 16 bits
 
 
@@ -41,15 +42,17 @@ def parse(text: str) -> Endpoint:
     # isdecimal takes digits of every script, int too; a port that looks odd is a slip all the same.
     good_port = port.isascii() and port.isdecimal() and int(port) <= _HIGHEST_PORT
     if not good_port or (colon and not bare) or (":" in bare and bare == host):
-        raise ValueError("expected PORT, HOST:PORT or [IPV6]:PORT, as in 9000")
+        raise ValueError(_EXPECTED)
     return Endpoint(bare or LOOPBACK, int(port))
 
 
-def setting(value: object) -> object:
+def setting(value: object) -> str:
     """A setting as it is kept: `off`, or an endpoint in its one spelling. Raises ValueError."""
-    # YAML reads a bare port as a number, and `off` as false.
-    if value is None or value is False or value == OFF:
+    if value is None or value is False:
         return OFF
+    if isinstance(value, str) and value.strip().lower() in {OFF, "no", "none"}:
+        return OFF
+    # YAML reads a bare port as a number.
     if isinstance(value, bool) or not isinstance(value, int | str):
-        return value  # told as what it is
+        raise ValueError(_EXPECTED)
     return str(parse(str(value)))

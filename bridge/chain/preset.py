@@ -158,15 +158,19 @@ def model_at(place: tuple[str, ...]) -> type[BaseModel] | None:
     return EFFECTS.get(place[-1]) if chained else _MODELS.get(place[0])
 
 
+def _has_number(composed: language.Composed) -> bool:
+    """Whether its schema is a number: then it may be one of a newer version."""
+    data = composed.data
+    return isinstance(data, dict) and isinstance(data.get("schema"), int | float)
+
+
 def _problems(error: ValidationError, composed: language.Composed) -> list[str]:
     """All problems of a file in the order of its lines; of a foreign schema only that."""
     found = [(detail["loc"], explain(detail, model_at, EFFECTS)) for detail in error.errors()]
-    foreign = [
-        (place, text) for place, text in found if place == ("schema",) and "missing" not in text
-    ]
-    if foreign:
+    foreign = [text for place, text in found if place == ("schema",) and "missing" not in text]
+    if foreign and _has_number(composed):
         text = (
-            f"{foreign[0][1]}; this version reads schema 1 and 2, a newer preset needs a newer "
+            f"{foreign[0]}; this version reads schema 1 and 2, a newer preset needs a newer "
             "stembridge"
         )
         return [composed.problem(("schema",), text)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from bridge.chain.effect import plain_field, unit
@@ -23,6 +24,12 @@ _SHAPE_ERRORS = {
     "union_tag_not_found": "an item of '{name}' must be `name` or "
     "`{{name: {{parameter: value}}}}`; mind the indentation",
 }
+
+# https://yaml.org/type/bool.html, without regard to letter case; in quotes, true is text as well.
+_YES_WORDS = frozenset({"y", "yes", "on", "true"})
+_NO_WORDS = frozenset({"n", "no", "off", "false", "none"})
+_NUMBER = re.compile(r"[-+]?\d+(\.\d*)?")
+_DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+")
 
 # Errors that are answered with what the field allows.
 _VALUE_ERRORS = {
@@ -56,9 +63,9 @@ def explain(
         return f"unknown effect '{tag}'; {suggestion(tag, effects)}"
     if not place:
         return "a preset has keys with values; start it with `schema: 1`"
-    if kind in _SHAPE_ERRORS:
-        return _SHAPE_ERRORS[kind].format(name=name, value="1" if name == "schema" else "...")
     model = model_at(place[:-1])
+    if kind in _SHAPE_ERRORS:
+        return _wrong_shape(kind, name, error["input"], model)
     if kind in _VALUE_ERRORS and model is not None:
         return _bad_value(name, error["input"], _field(model, name))
     return error["msg"]
@@ -69,7 +76,16 @@ def _unknown_key(name: str, owner: tuple[str, ...], model: type[BaseModel] | Non
     keys.sort(key=lambda key: key == "when")  # what every effect has comes last
     keys += [] if owner else ["extends", "variables"]
     where = f" of '{owner[-1]}'" if owner else ""
+    if name.isdecimal():
+        return f"unknown key '{name}'{where}; remove it (in a number, write a point: 1.5)"
     return f"unknown key '{name}'{where}; {suggestion(name, keys)}"
+
+
+def _wrong_shape(kind: str, name: str, value: object, owner: type[BaseModel] | None) -> str:
+    fields = owner.model_fields if owner else {}
+    if kind != "missing" and _is_no(value) and name in fields and fields[name].default is None:
+        return f"'{name}' is {shown(value)}; leave the line out to have none"
+    return _SHAPE_ERRORS[kind].format(name=name, value="1" if name == "schema" else "...")
 
 
 def _field(model: type[BaseModel], name: str) -> dict[str, Any]:
@@ -90,10 +106,39 @@ def _bad_value(name: str, value: object, field: Mapping[str, Any]) -> str:
     options = [
         str(option) for option in field.get("enum", [field["const"]] if "const" in field else [])
     ]
+    if isinstance(value, str) and value in options:
+        return f"{is_now}, which is text; leave the quotes away"
+    no = next((option for option in ("off", "none") if option in options), None)
+    if no and _is_no(value):
+        return f"{is_now}; did you mean '{no}'?"
     near = nearest(value, options) if isinstance(value, str) else None
     if near:
         return f"{is_now}; did you mean '{near}'?"
-    return f"{is_now}; allowed is {_allowed(name, options, field)}"
+    hint = _hint(value, field, options)
+    return f"{is_now}; allowed is {_allowed(name, options, field)}{hint and f'; {hint}'}"
+
+
+def _hint(value: object, field: Mapping[str, Any], options: list[str]) -> str:
+    """What to write in place of a value of the wrong type, where that can be guessed; else ""."""
+    if field.get("type") == "boolean":
+        return "write false" if _is_no(value) else "write true" if _is_yes(value) else ""
+    if "minimum" in field:
+        if isinstance(value, str) and _DECIMAL_COMMA.fullmatch(value):
+            return f"write {value.replace(',', '.')}"
+        return (
+            "leave the quotes away" if isinstance(value, str) and _NUMBER.fullmatch(value) else ""
+        )
+    is_text = isinstance(value, str) or value is None or isinstance(value, dict | tuple)
+    return "" if is_text or options else "put it in quotes"
+
+
+def _is_no(value: object) -> bool:
+    """Whether a value is one of the words of YAML 1.1 for false, or false itself."""
+    return value is False or (isinstance(value, str) and value.lower() in _NO_WORDS)
+
+
+def _is_yes(value: object) -> bool:
+    return isinstance(value, str) and value.lower() in _YES_WORDS
 
 
 def _allowed(name: str, options: list[str], field: Mapping[str, Any]) -> str:

@@ -66,7 +66,8 @@ def _stem_choice(value: object) -> Literal["all"] | tuple[str, ...]:
             raise wrong(f"'stems' names '{doubled[0]}' twice; remove one")
         return value
     raise wrong(
-        "'stems' must be all or a list of stem names; write `stems: all` or `stems: [vocals]`"
+        "'stems' must be all or a list of stem names; write `stems: all`, `stems: [vocals]`, or "
+        "`stems: []` for none"
     )
 
 

@@ -85,15 +85,26 @@ def test_an_empty_variable_is_not_set(tmp_path: Path) -> None:
 
 
 FILE_PROBLEMS = {
-    "presset: karaoke": "there is no setting 'presset'; the settings are preset,",
-    "rescan_s: soon": "rescan_s: ",
-    "poll_s: -1": "poll_s: ",
-    "poll: perhaps": "poll: ",
-    "preset: [a]": "preset: ",
+    "presset: karaoke": ":1: there is no setting 'presset'; did you mean 'preset'?",
+    "colour: blue": ":1: there is no setting 'colour'; the settings are preset, ",
+    "rescan_s: soon": ":1: rescan_s: a number is needed, not 'soon'",
+    "rescan_s: 1:30": ":1: rescan_s: a number is needed, not '1:30'",
+    "rescan_s: .inf": ":1: rescan_s: a number is needed, not inf",
+    "poll_s: -1": ":1: poll_s: a number above 0 is needed, not -1",
+    "poll: perhaps": ":1: poll: true or false is needed, not 'perhaps'",
+    "preset: [a]": ":1: preset: text is needed, not a list",
+    "preset: false": ":1: preset: text is needed, not false; put it in quotes",
+    "\npreset: 2024": ":2: preset: text is needed, not 2024; put it in quotes",
+    "preset:": ":1: preset is empty; write a value, or remove the line",
+    "plugin_folders: 3": ":1: plugin_folders: a list of folders is needed, not 3",
+    "plugin_folders: [3]": ":1: plugin_folders: the path of a folder is needed, not 3",
+    "state_dir: [a]": ":1: state_dir: the path of a folder is needed, not a list",
     "- karaoke": "expected lines like",
     "just words": "expected lines like",
-    "preset: [": "cannot be read as YAML",
-    "3: x": "there is no setting '3'",
+    "preset: [": ":1: not valid YAML",
+    "preset: a\npreset: b": ":2: key 'preset' stands twice (also in line 1); remove one",
+    "preset:\n\t- a": ":2: a tab cannot indent YAML; use spaces",
+    "3: x": ":1: there is no setting '3'",
 }
 
 
@@ -127,12 +138,47 @@ def test_the_place_that_counts_is_blamed_not_the_one_below(tmp_path: Path) -> No
         resolve({}, environment(path, rescan_s="-5"))
 
 
-@pytest.mark.parametrize("make", [lambda p: p.mkdir(), lambda p: p.write_bytes(b"preset: \xff")])
-def test_a_file_that_cannot_be_read_is_an_error(tmp_path: Path, make: Any) -> None:
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (lambda p: p.mkdir(), "config.yaml: cannot be read ("),
+        (lambda p: p.write_bytes(b"preset: \xff"), "config.yaml:1: not UTF-8 text; save"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_an_error(tmp_path: Path, make: Any, reason: str) -> None:
     path = tmp_path / "config.yaml"
     make(path)
-    with pytest.raises(ConfigError, match="cannot be read"):
+    with pytest.raises(ConfigError) as raised:
         resolve({}, environment(path))
+    assert reason in str(raised.value)
+
+
+@pytest.mark.parametrize("word", ["true", "yes", "On", "y", "off", "No", "'false'", "0"])
+def test_a_switch_takes_every_word_for_yes_and_no(tmp_path: Path, word: str) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(f"poll: {word}\n")
+    expected = word in {"true", "yes", "On", "y"}
+    assert resolve({}, environment(path)).settings.poll is expected
+    assert resolve({}, environment(path, poll=word.strip("'"))).settings.poll is expected
+
+
+def test_the_file_may_be_of_notepad_and_use_merge_keys(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_bytes("# settings\r\nrescan_s:\t010\r\n".encode("utf-16"))
+    assert resolve({}, environment(path)).settings.rescan_s == 10.0
+    path.write_text("<<: {preset: karaoke, poll_s: 2}\npoll_s: 3\n")
+    found = resolve({}, environment(path))
+    assert (found.settings.preset, found.settings.poll_s) == ("karaoke", 3.0)
+    assert found.origins["preset"] == "file"
+
+
+def test_a_tilde_stands_for_the_home_folder(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text("state_dir: ~/state\nplugin_folders: ['~/plugins']\n")
+    found = resolve({}, environment(path, cache_dir="~/cache")).settings
+    home = Path.home()
+    assert (found.state_dir, found.cache_dir) == (home / "state", home / "cache")
+    assert found.plugin_folders == (home / "plugins",)
 
 
 def test_where_the_file_is() -> None:

@@ -59,7 +59,10 @@ def test_any_text_is_an_endpoint_or_a_value_error(text: str) -> None:
         ("osc: 9000", "127.0.0.1:9000"),
         ("osc: '9000'", "127.0.0.1:9000"),
         ("osc: 0.0.0.0:9000", "0.0.0.0:9000"),
-        ("osc: off", "off"),  # false, to YAML
+        ("osc: off", "off"),
+        ("osc: Off", "off"),
+        ("osc: false", "off"),
+        ("osc: None", "off"),
         ("osc: 'off'", "off"),
         ("osc:", "off"),
         ("", "off"),
@@ -77,7 +80,7 @@ def test_a_wrong_setting_is_told_with_its_place(tmp_path: Path, line: str) -> No
     file.write_text(line)
     with pytest.raises(ConfigError) as caught:
         resolve({}, {"STEMBRIDGE_CONFIG": str(file)})
-    assert str(caught.value).startswith(f"{file}: osc: ")
+    assert str(caught.value).startswith(f"{file}:1: osc: expected PORT, ")
 
 
 def test_the_environment_and_the_command_line() -> None:

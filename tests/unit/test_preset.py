@@ -111,7 +111,7 @@ PROBLEMS: dict[str, list[str]] = {
         "6: character U+D800 is not allowed, not even escaped; remove it",
     ],
     "deep": [
-        "3: nested deeper than 16 levels; a preset needs 4",
+        "3: nested deeper than 16 levels; check the brackets",
     ],
     "duplicate_key": [
         "5: key 'headroom' stands twice (also in line 3); remove one",
@@ -142,7 +142,7 @@ PROBLEMS: dict[str, list[str]] = {
         "5: gain true is not allowed; write -96 to 24 (dB) or off",
     ],
     "bounce": [
-        "4: 'repair' is 'yes'; allowed is true or false",
+        "4: 'repair' is 'yes'; allowed is true or false; write true",
         "5: unknown key 'accept_trunkated' of 'bounce'; did you mean 'accept_truncated'?",
     ],
     "mixdown_newline": [
@@ -181,7 +181,7 @@ PROBLEMS: dict[str, list[str]] = {
         "5: 'gain_db' is inf; allowed is a number, -60 to 24 dB",
     ],
     "number_as_text": [
-        "4: 'gain_db' is '3'; allowed is a number, -60 to 24 dB",
+        "4: 'gain_db' is '3'; allowed is a number, -60 to 24 dB; leave the quotes away",
     ],
     "open_bracket": [
         (
@@ -206,7 +206,7 @@ PROBLEMS: dict[str, list[str]] = {
     ],
     "session": [
         "5: unknown session 'repaer'; did you mean 'reaper'?",
-        "6: 'session' is 3; allowed is text",
+        "6: 'session' is 3; allowed is text; put it in quotes",
     ],
     "session_as_text": [
         "3: 'session' must be a list; write `session: [...]` or one `- item` a line",
@@ -221,7 +221,10 @@ PROBLEMS: dict[str, list[str]] = {
         "7: unknown key 'limitr'; did you mean 'limiter'?",
     ],
     "stems_as_text": [
-        "3: 'stems' must be all or a list of stem names; write `stems: all` or `stems: [vocals]`",
+        (
+            "3: 'stems' must be all or a list of stem names; write `stems: all`, "
+            "`stems: [vocals]`, or `stems: []` for none"
+        ),
     ],
     "stems_twice": [
         "3: 'stems' names 'vocals' twice; remove one",
@@ -242,7 +245,7 @@ PROBLEMS: dict[str, list[str]] = {
         "2: tag '!shout' is not allowed; write the plain value",
     ],
     "too_many": [
-        "1997: more than 2000 keys and values, so not a preset; check the path",
+        "1997: more than 2000 keys and values, so another file; check the path",
     ],
     "two_documents": [
         "3: a second document starts here; keep one per file and remove `---`",
@@ -266,7 +269,85 @@ PROBLEMS: dict[str, list[str]] = {
         "3: 'subtype' is 'MP3'; allowed is same or PCM_16 or PCM_24 or FLOAT",
     ],
     "yes_for_true": [
-        "4: 'true_peak' is 'yes'; allowed is true or false",
+        "4: 'true_peak' is 'yes'; allowed is true or false; write true",
+    ],
+    "after_the_end": [
+        "4: what follows `...` is a second document; remove it",
+    ],
+    "backslash": [
+        "3: a backslash in double quotes is an escape; use single quotes",
+    ],
+    "colon_in_text": [
+        (
+            "2: a `: ` is not expected here; put text that holds one in quotes, and a space after "
+            "the colon of every key"
+        ),
+    ],
+    "decimal_comma": [
+        "4: unknown key '5' of 'delay'; remove it (in a number, write a point: 1.5)",
+    ],
+    "merge_of_itself": [
+        "4: an alias contains itself; write the values out",
+    ],
+    "merge_of_text": [
+        "4: `<<` takes a mapping, or a list of mappings; write `<<: *name`",
+    ],
+    "merge_twice": [
+        "8: `<<` stands twice; write one, as in `<<: [*a, *b]`",
+    ],
+    "merge_unknown_key": [
+        (
+            "4: unknown key 'wet' of 'compressor'; "
+            "known: threshold_db, ratio, attack_ms, release_ms, makeup_db, when"
+        ),
+        "4: unknown key 'ratio' of 'gain'; known: gain_db, when",
+        "4: unknown key 'wet' of 'gain'; known: gain_db, when",
+    ],
+    "missing_space": [
+        "1: a space is missing after the colon; add it",
+    ],
+    "no_anchor": [
+        "2: text cannot begin with *; put it in quotes",
+    ],
+    "no_break_indent": [
+        "4: character U+00A0 looks like a space; type a plain space in its place",
+    ],
+    "no_break_space": [
+        "3: character U+00A0 looks like a space; type a plain space in its place",
+    ],
+    "numbers_as_text": [
+        "5: 'time_ms' is '1:30'; allowed is a number, 1 to 5000 ms",
+        "6: 'feedback_percent' is '1,5'; allowed is a number, 0 to 95 %; write 1.5",
+        "7: 'mix_percent' is '15'; allowed is a number, 0 to 100 %; leave the quotes away",
+        "8: 'cutoff_hz' is '0x50'; allowed is a number, 1 to 20000 Hz",
+    ],
+    "odd_beginning": [
+        "2: text cannot begin with @; put it in quotes",
+    ],
+    "off_in_capitals": [
+        "3: 'residual' is 'Off'; did you mean 'off'?",
+        "5: gain 'OFF' is not allowed; write -96 to 24 (dB) or off",
+        "7: 'mode' is 'None'; did you mean 'none'?",
+        "8: 'limiter' is 'No'; leave the line out to have none",
+    ],
+    "only_a_dash": [
+        "1: the file is empty; start it with `schema: 1`",
+    ],
+    "open_quote": [
+        "3: the quote that begins here is not closed; close it",
+    ],
+    "text_as_number": [
+        "1: 'schema' is '1', which is text; leave the quotes away",
+        "2: 'summary' is 2024; allowed is text; put it in quotes",
+    ],
+    "truth_values": [
+        "4: 'true_peak' is 'On'; allowed is true or false; write true",
+        "6: 'repair' is 'true'; allowed is true or false; write true",
+        "7: 'accept_truncated' is 'n'; allowed is true or false; write false",
+        "9: 'wiener' is 1; allowed is true or false",
+    ],
+    "utf16_without_mark": [
+        "1: not a text file; check the path, or save the file as UTF-8",
     ],
 }
 
@@ -319,9 +400,17 @@ def test_a_file_of_exactly_the_limit_is_read(tmp_path: Path) -> None:
 
 def test_a_missing_file_and_a_folder_are_said_to_be_no_preset(tmp_path: Path) -> None:
     (tmp_path / "folder.yaml").mkdir()
-    for name in ("gone.yaml", "folder.yaml"):
-        with pytest.raises(PresetError, match="there is no such file"):
+    for name, reason in (("gone.yaml", "there is no such file"), ("folder.yaml", "is a folder")):
+        with pytest.raises(PresetError, match=reason):
             preset.load(tmp_path / name)
+
+
+def test_hidden_files_are_no_presets_and_letter_case_of_the_ending_is_free(tmp_path: Path) -> None:
+    for name in ("mine.yaml", "._mine.yaml", ".hidden.yml", "~$mine.yaml", "Loud.YAML", "a.yaaml"):
+        (tmp_path / name).write_text(HEAD)
+    assert [*preset.find([tmp_path])] == ["Loud", "mine"]
+    assert preset.load("Loud", [tmp_path]).path == tmp_path / "Loud.YAML"
+    assert preset.load(str(tmp_path / "Loud.YAML")).name == "Loud"
 
 
 def test_a_byte_order_mark_is_no_part_of_the_first_key(tmp_path: Path) -> None:
