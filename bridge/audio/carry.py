@@ -4,26 +4,31 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, BinaryIO
 
-from bridge.audio.chunks import CONTAINERS, read_layout, reading
-from bridge.audio.containers import aiff, caf, flac, riff, tagged, w64
-from bridge.audio.containers.pieces import read
-from bridge.audio.headers import Kind, sniff
+from bridge.audio.chunks import CONTAINERS, reading
+from bridge.audio.containers import aiff, caf, flac, front, riff, tagged, w64
+from bridge.audio.headers import sniff
 from bridge.audio.metadata import Metadata
-from bridge.audio.reader import open_container
+from bridge.audio.views import size_bytes, view
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
-_READERS: dict[str, Callable[[BinaryIO, Kind, str], Metadata]] = {
-    "AIFF": lambda file, _, line: aiff.of_file(file, line),
-    "SVX": lambda file, _, line: aiff.of_file(file, line),
-    "CAF": lambda file, _, line: caf.of_file(file, line),
-    "W64": lambda file, _, line: w64.of_file(file, line),
-    "FLAC": lambda file, kind, line: flac.of_file(file, kind.start, line),
-    "MP3": lambda file, kind, line: tagged.of_mp3(file, kind.start, line),
-    "OGG": lambda file, _, line: tagged.of_ogg(file, line),
-    "AU": lambda file, _, line: tagged.of_au(file, line),
+    from bridge.audio.containers.pieces import Piece
+
+# Of a file from where its sound file begins.
+_READERS: dict[str, Callable[[BinaryIO, str], Metadata]] = {
+    "CAF": caf.of_file,
+    "FLAC": flac.of_file,
+    "OGG": tagged.of_ogg,
+    "AU": tagged.of_au,
+}
+# These have a place for an ID3 tag, also for one in front of them.
+_WITH_ID3: dict[str, Callable[[BinaryIO, str, Sequence[Piece]], Metadata]] = {
+    **dict.fromkeys(CONTAINERS.values(), riff.of_file),
+    "AIFF": aiff.of_file,
+    "SVX": aiff.of_file,
+    "W64": w64.of_file,
 }
 
 
@@ -37,12 +42,12 @@ def carried(path: Path, history_line: str) -> Metadata:
     """
     with reading(path) as file:
         kind = sniff(file)
-        if kind.container in CONTAINERS.values():
-            layout = read_layout(path)
-            pieces = read(file, layout.chunks, riff.STRUCTURAL)
-            return riff.gather(pieces, layout.byte_order, history_line)
+        if kind.container == "MP3":  # the tag in front of it is its own
+            return tagged.of_mp3(file, kind.start, history_line)
+        sound_file = view(file, kind.start, size_bytes(file))
+        before = front.tags(file, kind.start)
+        if kind.container in _WITH_ID3:
+            return _WITH_ID3[kind.container](sound_file, history_line, before)
         reader = _READERS.get(kind.container)
-        if reader:
-            return reader(file, kind, history_line)
-    with open_container(path, kind.container) as source:
-        return Metadata(not_carried=tuple(f"tag {name}" for name in source.tags()))
+        found = reader(sound_file, history_line) if reader else Metadata()
+        return found.without(*(front.name(piece) for piece in before))

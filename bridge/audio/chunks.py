@@ -13,9 +13,12 @@ import os
 import stat
 import struct
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
+from bridge.audio.signatures import HEAD_BYTES, begins_file, find_file
+from bridge.audio.unknown_sizes import is_unknown, is_unknown_64
+from bridge.audio.views import size_bytes
 from bridge.errors import (
     BounceChanged,
     EmptyBounce,
@@ -33,9 +36,7 @@ if TYPE_CHECKING:
 
 CONTAINERS = {b"RIFF": "WAV", b"RIFX": "RIFX", b"RF64": "RF64", b"BW64": "BW64"}
 
-UNKNOWN_BYTES = 0xFFFFFFFF
-"""RF64: the size is in ds64. RIFF: a writer into a pipe never knew, and the audio is the rest."""
-
+_IN_DS64 = 0xFFFFFFFF  # the size of an RF64 that stands in its ds64 chunk
 MAX_CHUNKS = 1024  # real files have fewer than 30; a crafted one could have millions
 MAX_CHUNK_BYTES = 16 << 20  # of metadata held in memory; real iXML is kilobytes
 _WRAP = 1 << 32
@@ -45,7 +46,11 @@ _FLOAT = {4: "FLOAT", 8: "DOUBLE"}
 _G711 = {6: "ALAW", 7: "ULAW"}
 _EXTENSIBLE = 0xFFFE
 # Writers that forget the pad byte of an odd chunk put the next id one byte early.
-_AFTER_ODD = {b"data", b"fmt ", b"LIST", b"bext", b"iXML", b"cue ", b"smpl", b"fact", b"JUNK"}
+_AFTER_ODD = {
+    *(b"data", b"fmt ", b"LIST", b"bext", b"iXML", b"cue ", b"smpl", b"fact", b"JUNK"),
+    *(b"RIFF", b"RIFX", b"RF64", b"BW64", b"FORM", b"COMM", b"SSND", b"MARK", b"slnt"),
+}
+_SOUND = {b"data", b"SSND", b"BODY"}
 
 
 @dataclass(frozen=True)
@@ -110,7 +115,11 @@ class Fmt:
 
 @dataclass(frozen=True)
 class WavLayout:
-    """What the header of a RIFF-like file says and where its parts lie, in bytes."""
+    """What the header of a RIFF-like file says and where its parts lie, in bytes.
+
+    data_offset and data_bytes are those of the first data chunk; end is that of the chunk list.
+    open_ended: the writer did not know the length of the audio, which is the rest of the file.
+    """
 
     container: str
     claimed_bytes: int
@@ -119,19 +128,13 @@ class WavLayout:
     data_offset: int
     data_bytes: int
     chunks: tuple[ChunkRef, ...]
+    end: int = 0
+    open_ended: bool = False
 
     @property
     def byte_order(self) -> ByteOrder:
         """Order of the numbers in the header, the metadata and the audio."""
         return "big" if self.container == "RIFX" else "little"
-
-    def present(self) -> WavLayout:
-        """This layout with its audio as far as the file holds it.
-
-        That is all that follows the header where its writer never filled in the size.
-        """
-        present_bytes = max(self.file_bytes - self.data_offset, 0)
-        return replace(self, data_bytes=min(self.data_bytes or present_bytes, present_bytes))
 
     def find(self, chunk_id: bytes) -> ChunkRef | None:
         """The first chunk of that id."""
@@ -171,47 +174,124 @@ def open_binary(path: Path, buffering: int = -1) -> BinaryIO:
     return open(path, "rb", buffering, opener=without_waiting)
 
 
-def size_bytes(file: BinaryIO) -> int:
-    """Size of an open file, now."""
-    return os.fstat(file.fileno()).st_size
-
-
 def read_layout(path: Path) -> WavLayout:
-    """The chunk list of a RIFF, RIFX, RF64 or BW64 file.
-
-    Sizes are returned as claimed: that the audio is really there is the caller's check. Raises
-    EmptyBounce, NotAudio (no such header, no `fmt `, a chunk list that leads nowhere),
-    TruncatedBounce and NoFrames (no `data`), UnsupportedBounce (too many chunks), BounceChanged.
-    """
+    """See `layout_of`. Raises also EmptyBounce and BounceChanged."""
     with reading(path) as file:
-        file_bytes = size_bytes(file)
-        magic, claimed, form = struct.unpack("<4sI4s", file.read(12).ljust(12, b"\0"))
-        if magic not in CONTAINERS or form != b"WAVE":
-            raise NotAudio("not a WAV file: no RIFF/WAVE header; export it again from the DAW")
-        order = ">" if magic == b"RIFX" else "<"
-        if order == ">":
-            claimed = int.from_bytes(struct.pack("<I", claimed), "big")
-        long_riff, long_data = (None, None) if magic in {b"RIFF", b"RIFX"} else _ds64(file)
-        if claimed == UNKNOWN_BYTES and long_riff is not None:
-            claimed = long_riff
-        wrapped = _wrapped_bytes(claimed, file_bytes) if long_data is None else 0
+        return layout_of(file)
 
-        def data_bytes(offset: int, size: int) -> int:
-            if long_data is not None and size in {0, UNKNOWN_BYTES}:
-                return long_data
-            if size == UNKNOWN_BYTES:
-                return file_bytes - offset
-            return size + wrapped
 
-        refs = walk(file, 12, file_bytes, order, data_bytes)
-        by_id = {ref.id: ref for ref in reversed(refs)}
-        short = claimed + 8 > file_bytes
-        data = by_id.get(b"data") or _no_data(refs, file_bytes, short)
-        if b"fmt " not in by_id:
-            raise NotAudio("damaged: a WAV without fmt chunk; export it again from the DAW")
-        fmt = parse_fmt(read_chunk(file, by_id[b"fmt "]), order)
-    container = CONTAINERS[magic]
-    return WavLayout(container, claimed, file_bytes, fmt, data.offset, data.size_bytes, refs)
+def layout_of(file: BinaryIO) -> WavLayout:
+    """The chunk list of an open RIFF, RIFX, RF64 or BW64 file.
+
+    Sizes are returned as claimed: that the audio is really there is the caller's check. Only where
+    a writer did not know the length of the audio is it that up to the end of the file.
+
+    Raises NotAudio (no such header, no `fmt `, a chunk list that leads nowhere), TruncatedBounce
+    and NoFrames (no `data`), UnsupportedBounce (too many chunks).
+    """
+    file_bytes = size_bytes(file)
+    file.seek(0)
+    magic, claimed, form = struct.unpack("<4sI4s", file.read(12).ljust(12, b"\0"))
+    if magic not in CONTAINERS or form != b"WAVE":
+        raise NotAudio("not a WAV file: no RIFF/WAVE header; export it again from the DAW")
+    order = ">" if magic == b"RIFX" else "<"
+    if order == ">":
+        claimed = int.from_bytes(struct.pack("<I", claimed), "big")
+    long_riff, long_data = (None, None) if magic in {b"RIFF", b"RIFX"} else _ds64(file)
+    if claimed == _IN_DS64 and long_riff is not None:
+        claimed = long_riff
+    sizes = _DataSizes(file, magic, claimed, file_bytes, long_data, _block_bytes(file, order))
+    refs, end = chunk_list(file, 12, file_bytes, order, sizes.true_bytes)
+    by_id = {ref.id: ref for ref in reversed(refs)}
+    short = claimed + 8 > file_bytes
+    data = by_id.get(b"data") or _in_wave_list(file, refs, order)
+    data = data or _no_data(refs, file_bytes, short)
+    if b"fmt " not in by_id:
+        raise NotAudio("damaged: a WAV without fmt chunk; export it again from the DAW")
+    fmt = parse_fmt(read_chunk(file, by_id[b"fmt "]), order)
+    return WavLayout(
+        container=CONTAINERS[magic],
+        claimed_bytes=claimed,
+        file_bytes=file_bytes,
+        fmt=fmt,
+        data_offset=data.offset,
+        data_bytes=data.size_bytes,
+        chunks=refs,
+        end=end,
+        open_ended=sizes.unknown,
+    )
+
+
+def _block_bytes(file: BinaryIO, order: str) -> int:
+    """Block size of the first `fmt ` chunk; 1 where none is found."""
+    refs, _ = chunk_list(file, 12, size_bytes(file), order)
+    ref = next((ref for ref in refs if ref.id == b"fmt "), None)
+    data = read_chunk(file, ref) if ref else b""
+    return int(struct.unpack(order + "H", data[12:14])[0]) if len(data) >= 14 else 1
+
+
+@dataclass
+class _DataSizes:
+    """The true sizes of the `data` chunks of one file, of what its header claims."""
+
+    file: BinaryIO
+    magic: bytes
+    riff_bytes: int
+    file_bytes: int
+    long_bytes: int | None
+    block_bytes: int
+    seen: int = 0
+    unknown: bool = False
+
+    def true_bytes(self, offset: int, size_bytes: int) -> int:
+        """Size of the data that begin at `offset` and claim `size_bytes`."""
+        self.seen += 1
+        if self.long_bytes is not None and self.seen == 1 and size_bytes in {0, _IN_DS64}:
+            if not is_unknown_64(self.long_bytes):
+                return self.long_bytes
+            size_bytes = _IN_DS64
+        if self._is_unknown(offset, size_bytes):
+            self.unknown = True
+            return find_file(self.file, self.magic, offset, self.file_bytes) - offset
+        if self.long_bytes is not None:
+            return size_bytes
+        return size_bytes + _wrapped_bytes(self.riff_bytes, self.file_bytes)
+
+    def _is_unknown(self, offset: int, size_bytes: int) -> bool:
+        end = offset + size_bytes
+        with_riff = is_unknown(self.riff_bytes) and end == self.riff_bytes + 8
+        if not with_riff and not is_unknown(size_bytes, self.block_bytes):
+            return False
+        if end > self.file_bytes:
+            return True
+        # A file may be longer than the size that stands for "unknown": then no chunk follows there.
+        head = _bytes_at(self.file, end, 8)
+        order = "big" if self.magic == b"RIFX" else "little"
+        following = int.from_bytes(head[4:], "big" if order == "big" else "little")
+        return not _is_id(head[:4]) or end + 8 + following > self.file_bytes + 1
+
+
+def _in_wave_list(file: BinaryIO, refs: tuple[ChunkRef, ...], order: str) -> ChunkRef | None:
+    """The first `data` chunk within a wave list."""
+    return next((ref for ref in wave_lists(file, refs, order) if ref.id == b"data"), None)
+
+
+def wave_lists(file: BinaryIO, refs: tuple[ChunkRef, ...], order: str) -> tuple[ChunkRef, ...]:
+    """The `data` and `slnt` chunks of a file in their order, also those within a LIST `wavl`."""
+    found: list[ChunkRef] = []
+    for ref in refs:
+        if ref.id == b"data":
+            found.append(ref)
+        elif ref.id == b"LIST" and _bytes_at(file, ref.offset, 4) == b"wavl":
+            end = min(ref.offset + ref.size_bytes, size_bytes(file))
+            inside, _ = chunk_list(file, ref.offset + 4, end, order)
+            found += [part for part in inside if part.id in {b"data", b"slnt"}]
+    return tuple(found)
+
+
+def _bytes_at(file: BinaryIO, at: int, count: int) -> bytes:
+    file.seek(at)
+    return file.read(count)
 
 
 def _ds64(file: BinaryIO) -> tuple[int | None, int | None]:
@@ -238,36 +318,54 @@ def _no_data(refs: tuple[ChunkRef, ...], file_bytes: int, short: bool) -> ChunkR
     raise NoFrames("a WAV without audio (no data chunk); render it again")
 
 
-def walk(
+def walk(file: BinaryIO, start: int, file_bytes: int, order: str) -> tuple[ChunkRef, ...]:
+    """The chunks of `chunk_list` with their claimed sizes."""
+    return chunk_list(file, start, file_bytes, order)[0]
+
+
+def chunk_list(
     file: BinaryIO,
     start: int,
-    file_bytes: int,
+    end: int,
     order: str,
-    data_bytes: Callable[[int, int], int] = lambda _offset, size: size,
-) -> tuple[ChunkRef, ...]:
+    sound_bytes: Callable[[int, int], int] = lambda _offset, size: size,
+) -> tuple[tuple[ChunkRef, ...], int]:
     """Every chunk from byte `start` on; also beyond the size that the file claims for itself.
 
-    Ends at the file's end or where no chunk id (printable ASCII) follows. `order` is "<" or ">";
-    `data_bytes(offset, size)` gives the true size of the `data` chunk. Raises UnsupportedBounce
-    above MAX_CHUNKS.
+    Args:
+        file: open for reading.
+        start: where the first chunk begins.
+        end: of the file, or of the list within it.
+        order: "<" or ">", of the sizes.
+        sound_bytes: gives the true size of a chunk of sound, from its offset and its claimed size.
+
+    Returns:
+        The chunks, and where they end: at the end of the file, where no chunk id (printable ASCII)
+        follows, or where another sound file begins.
+
+    Raises:
+        UnsupportedBounce: more than MAX_CHUNKS.
     """
     refs: list[ChunkRef] = []
     at = start
-    while at + 8 <= file_bytes:
-        file.seek(at)
-        chunk_id, size = struct.unpack(order + "4sI", file.read(8).ljust(8, b"\0"))
-        if not all(0x20 <= byte < 0x7F for byte in chunk_id):
+    while at + 8 <= end:
+        head = _bytes_at(file, at, HEAD_BYTES)
+        chunk_id, size = struct.unpack(order + "4sI", head[:8].ljust(8, b"\0"))
+        if not _is_id(chunk_id) or begins_file(head):
             break
         if len(refs) == MAX_CHUNKS:
             raise UnsupportedBounce(f"more than {MAX_CHUNKS} chunks; export it again from the DAW")
-        if chunk_id == b"data":
-            size = data_bytes(at + 8, size)
+        if chunk_id in _SOUND:
+            size = sound_bytes(at + 8, size)
         refs.append(ChunkRef(chunk_id, at + 8, size))
         at += 8 + size
-        if size % 2 and at < file_bytes:
-            file.seek(at)
-            at += 0 if file.read(4) in _AFTER_ODD else 1
-    return tuple(refs)
+        if size % 2 and at < end:
+            at += 0 if _bytes_at(file, at, 4) in _AFTER_ODD else 1
+    return tuple(refs), min(at, end)
+
+
+def _is_id(name: bytes) -> bool:
+    return len(name) == 4 and all(0x20 <= byte < 0x7F for byte in name)
 
 
 def read_chunk(file: BinaryIO, ref: ChunkRef) -> bytes:

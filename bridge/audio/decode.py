@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
-from bridge.audio.chunks import CONTAINERS, read_layout, reading, size_bytes
-from bridge.audio.containers import w64
+from bridge.audio.chunks import reading
+from bridge.audio.extents.locate import LOCATED, locate
 from bridge.audio.headers import sniff
 from bridge.audio.leniency import STRICT, Leniency
-from bridge.audio.probe import AudioInfo, check_length, frames_of
-from bridge.audio.reader import Source, open_container, open_raw
+from bridge.audio.part_reader import open_part
+from bridge.audio.probe import AudioInfo, check_length
 from bridge.audio.repair import BRIDGED_S, Repair
-from bridge.audio.streams.opening import CODED, open_coded
+from bridge.audio.streams.opening import open_coded
+from bridge.audio.views import size_bytes
 from bridge.errors import (
     BounceChanged,
     BounceError,
@@ -27,11 +28,12 @@ from bridge.errors import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from bridge.audio.chunks import WavLayout
+    from bridge.audio.reader import Source
 
 BLOCK_FRAMES = 65_536
 """1.5 s at 44.1 kHz: large against the cost of a call, 16 MiB at 64 channels."""
@@ -45,10 +47,10 @@ class Decoder:
 
     Yields (channels, up to block_frames) float32. PCM of 8, 16 and 24 bits is value / 2**(bits-1),
     exactly; FLOAT comes as it is, also beyond ±1; 32-bit integers and doubles are rounded to
-    float32. With `leniency.repair`, NaN and Inf are replaced, and `repaired_values` counts them
-    after each pass. Raises while iterating: NonFiniteBounce (the first NaN or Inf), TruncatedBounce
-    (fewer frames than the header says, known after the last block), BounceError (a damaged stream),
-    NoFrames, BounceChanged (not the file that was probed, gone, or cannot be read now).
+    float32. With `leniency.repair`, NaN and Inf are replaced and counted. Raises while
+    iterating: NonFiniteBounce (the first of them), TruncatedBounce (fewer frames than the header
+    says, known after the last block), BounceError (a damaged stream), NoFrames, BounceChanged (not
+    the file that was probed, gone, or cannot be read now).
     """
 
     def __init__(
@@ -76,21 +78,41 @@ class Decoder:
     def _decoded(self) -> Iterator[NDArray[np.float32]]:
         """The audio as it is in the file, NaN and Inf included."""
         done_frames = 0
-        with _opened(self.path, self.info) as source:
-            while (block := self._read(source)).shape[1]:
+        for info in self.info.parts or (self.info,):
+            for block in self._part(info):
                 done_frames += block.shape[1]
                 yield block
-            if source.located and done_frames != self.info.frames:
-                raise _changed()  # it was all there when the file was opened
         self._check_count(done_frames)
 
-    def _read(self, source: Source) -> NDArray[np.float32]:
-        if not self.info.open_end or source.located:
-            return source.read(self.block_frames)
+    def _part(self, info: AudioInfo) -> Iterator[NDArray[np.float32]]:
+        """The audio of one of the files that a bounce may be joined of."""
+        done_frames = 0
+        end = _length(info)
+        with _opened(self.path, info) as source:
+            while (block := self._read(source, info, end and end - done_frames)).shape[1]:
+                done_frames += block.shape[1]
+                yield block
+            if source.located and done_frames != info.frames:
+                raise _changed()  # it was all there when the file was opened
+
+    def _read(
+        self, source: Source, info: AudioInfo, left_frames: int | None
+    ) -> NDArray[np.float32]:
+        """The next block, and no more than is left where that is known.
+
+        A decoder that is asked for more stumbles over tags behind the sound.
+        """
+        frames = self.block_frames
+        if left_frames is not None:
+            frames = min(frames, left_frames)
+        if not frames:
+            return np.zeros((info.channels, 0), np.float32)
+        if not info.open_end or source.located:
+            return source.read(frames)
         try:
-            return source.read(min(self.block_frames, _OPEN_END_BLOCK_FRAMES))
+            return source.read(min(frames, _OPEN_END_BLOCK_FRAMES))
         except BounceError:
-            return np.zeros((self.info.channels, 0), np.float32)
+            return np.zeros((info.channels, 0), np.float32)
 
     def _check_count(self, frames: int) -> None:
         expected = self.info.frames
@@ -118,7 +140,7 @@ class Survey:
     """What one pass over a bounce found; `peak` is linear, 1.0 is full scale.
 
     `truncated`: it ends too early, which is accepted; `claimed_frames` is what its header promises
-    then, None where it does not tell. `repaired_values`: how many were NaN or Inf. `warnings`: what
+    then, None where it does not tell. `repaired_values`: how many no sound has. `warnings`: what
     else the report has to say of its sound.
     """
 
@@ -136,8 +158,8 @@ class Survey:
             yield f"cut off: its header promises {claim}, {self.frames:,} frames were there"
         if self.repaired_values:
             yield (
-                f"repaired: values that were NaN or Inf: {self.repaired_values:,}; gaps of up to "
-                f"{1000 * BRIDGED_S:g} ms were bridged, longer ones are silent"
+                f"repaired: values that were NaN or Inf: {self.repaired_values:,}; "
+                f"gaps of up to {1000 * BRIDGED_S:g} ms were bridged, longer ones are silent"
             )
         yield from self.warnings
 
@@ -178,33 +200,39 @@ def survey(decoder: Decoder, report: Callable[[float], None] = lambda _: None) -
 
 @contextmanager
 def _opened(path: Path, info: AudioInfo) -> Iterator[Source]:
-    with reading(path) as file:
-        opening: AbstractContextManager[Source]
-        layout = _layout(path, info)
-        if layout and info.open_end:
-            layout = layout.present()
-        if layout and layout.fmt.subtype:
-            # The data chunk was held against the file's size when it was probed.
-            whole = layout.data_offset + layout.data_bytes <= size_bytes(file)
-            if not whole or frames_of(layout) != info.frames:
-                raise _changed()
-            opening = open_raw(file, layout)
-        elif info.container in CODED:
-            opening = nullcontext(open_coded(file, sniff(file)))
-        else:
-            opening = open_container(path, info.container)
-        with opening as source:
-            now = (source.subtype, source.channels, source.rate_hz)
-            if now != (info.subtype, info.channels, info.rate_hz):
-                raise _changed()
-            yield source
+    with reading(path) as file, _opening(path, file, info) as source:
+        now = (source.subtype, source.channels, source.rate_hz)
+        if now != (info.subtype, info.channels, info.rate_hz):
+            raise _changed()
+        yield source
 
 
-def _layout(path: Path, info: AudioInfo) -> WavLayout | None:
-    """Where the audio lies, of the containers that say so."""
-    if info.container == "W64":
-        return w64.layout(path)
-    return read_layout(path) if info.container in CONTAINERS.values() else None
+def _opening(path: Path, file: BinaryIO, info: AudioInfo) -> AbstractContextManager[Source]:
+    part = info.part
+    if part is None:
+        return nullcontext(open_coded(file, sniff(file)))
+    if part.end > size_bytes(file):
+        raise _changed()
+    if part.container not in LOCATED:
+        return open_part(path, file, part, None)
+    sound = locate(part.of(file), part.container)
+    if info.open_end:
+        sound = sound.present()
+    # The sound was held against the file's size when it was probed.
+    elif sound.present().claimed_bytes != sound.claimed_bytes:
+        raise _changed()
+    if sound.subtype and sound.frames != info.frames:
+        raise _changed()
+    return open_part(path, file, part, sound)
+
+
+def _length(info: AudioInfo) -> int | None:
+    """Where the sound of a part ends; None where only its decoder knows."""
+    if info.part is None:
+        return None
+    if info.frames is not None:
+        return info.frames
+    return info.count.frames if info.count else None
 
 
 def _changed() -> BounceChanged:

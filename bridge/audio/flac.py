@@ -6,8 +6,11 @@ stream that changes its rate as if it did not: both show in the frame headers al
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO
+
+from bridge.audio.signatures import find_file
+from bridge.audio.views import size_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,12 +58,15 @@ class Scan:
     """The unbroken run of frames from the first on.
 
     `change` names what does not stay the same. `resumes`: more frames follow a gap, or may follow
-    where the search ended, so that the file is not merely cut off.
+    where the search ended, so that the file is not merely cut off. `last_offset`: where the last
+    block begins, which has `last_frames`.
     """
 
     frames: int
     change: str | None
     resumes: bool = False
+    last_offset: int = field(default=0, compare=False)
+    last_frames: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True)
@@ -115,10 +121,10 @@ def scan(file: BinaryIO, head: FlacHead) -> Scan:
     that look like a header do not. The run ends where a number is missing: what lies there is
     for the decoder to judge.
     """
-    frames = expected = 0
+    frames = expected = last_offset = last_frames = 0
     resumes = False
     first: FrameHeader | None = None
-    for count, (by_frames, data) in enumerate(_candidates(file, head.audio_offset)):
+    for count, (offset, by_frames, data) in enumerate(_candidates(file, head.audio_offset)):
         if count >= MAX_HEADERS:
             resumes = True
             break
@@ -131,9 +137,26 @@ def scan(file: BinaryIO, head: FlacHead) -> Scan:
         change = _change(first, header)
         if change:
             return Scan(frames, change)
+        last_offset, last_frames = offset, header.block_frames
         frames += header.block_frames
         expected = frames if by_frames else expected + 1
-    return Scan(frames, None, resumes)
+    return Scan(frames, None, resumes, last_offset, last_frames)
+
+
+def end_of(file: BinaryIO) -> int:
+    """Where the stream that an open file begins with ends at the latest: at another, or with it."""
+    head, file_bytes = read_head(file, 0), size_bytes(file)
+    return find_file(file, b"fLaC", head.audio_offset, file_bytes) if head else file_bytes
+
+
+def last_end(head: FlacHead, found: Scan) -> int:
+    """The byte at which the last block ends at the latest: where none of its values is predicted.
+
+    Section 9.2: a subframe that is not compressed has some bytes of header before its values, which
+    have one bit more in a channel that holds a difference.
+    """
+    values_bytes = (head.bits + 1) * (found.last_frames + 1) // 8
+    return found.last_offset + _HEADER_BYTES + head.channels * (values_bytes + 8) + 2
 
 
 def _is_later(
@@ -146,9 +169,10 @@ def _is_later(
     return within and _change(first, header) is None
 
 
-def _candidates(file: BinaryIO, start: int) -> Iterator[tuple[bool, bytes]]:
-    """Wherever the first frame's sync code occurs: whether frames are counted, 16 bytes."""
+def _candidates(file: BinaryIO, start: int) -> Iterator[tuple[int, bool, bytes]]:
+    """Where the first frame's sync code occurs: the byte, whether frames are counted, 16 bytes."""
     file.seek(start)
+    begin = start
     piece = file.read(_PIECE_BYTES)
     sync = piece[:2]
     if sync not in {b"\xff\xf8", b"\xff\xf9"}:  # section 9.1: 15 bits, then the blocking strategy
@@ -160,8 +184,9 @@ def _candidates(file: BinaryIO, start: int) -> Iterator[tuple[bool, bytes]]:
         end = len(piece) - _HEADER_BYTES if more else len(piece)
         at = piece.find(sync)
         while 0 <= at < end:
-            yield sync[1] & 1 == 1, piece[at : at + _HEADER_BYTES]
+            yield begin + at, sync[1] & 1 == 1, piece[at : at + _HEADER_BYTES]
             at = piece.find(sync, at + 1)
+        begin += max(end, 0)
         piece = piece[max(end, 0) :] + following
 
 

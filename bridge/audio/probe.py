@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, BinaryIO
 
 from bridge.audio import bext, flac
-from bridge.audio.chunks import CONTAINERS, WavLayout, read_chunk, read_layout, reading, size_bytes
-from bridge.audio.containers import w64
-from bridge.audio.headers import Kind, check_sizes, sniff, truncated, unfinished
+from bridge.audio.chunks import CONTAINERS, WavLayout, layout_of, read_chunk, reading
+from bridge.audio.extents.coded import Length, length_of, misstated
+from bridge.audio.extents.locate import locate
+from bridge.audio.extents.model import check, unread_tail
+from bridge.audio.headers import Kind, check_sizes, sniff
 from bridge.audio.layouts import channel_mask, flac_mask
+from bridge.audio.length import Count
 from bridge.audio.leniency import STRICT, Leniency
 from bridge.audio.libav import CodedSource
-from bridge.audio.reader import SndfileSource, open_container
+from bridge.audio.outer import unread_bytes
+from bridge.audio.part_reader import open_part, stream_of
+from bridge.audio.parts import READ_IN_PARTS, Part, behind, parts_of
+from bridge.audio.streams.buffer import Buffer
 from bridge.audio.streams.opening import CODED, walked
+from bridge.audio.views import size_bytes
 from bridge.errors import (
     NoFrames,
     NotAudio,
@@ -24,10 +30,10 @@ from bridge.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from bridge.audio.length import Count
+    from bridge.audio.extents.model import SoundData
 
 MAX_CHANNELS = 64
 """Above any speaker layout or stem format in use; a 619-byte file can claim thousands."""
@@ -38,26 +44,12 @@ MIN_RATE_HZ, MAX_RATE_HZ = 8_000, 192_000
 MINIMUM_S = 0.025
 """About one hop of 1024 frames at 44.1 kHz: a shorter bounce has no spectrum to separate."""
 
+MAX_FLAC_BITS = 24
+"""Above, libsndfile has no decoder."""
+
 MOST_FRAMES_PER_BYTE = 6_000
 """What the densest codecs come to: FLAC puts 65,535 equal frames into 11 bytes (RFC 9639
 section 9), Opus 5,760 into one. A header that claims more is lying, whatever the codec."""
-
-# Of one value, where the codec has one per frame and channel; by soundfile's names.
-_VALUE_BYTES = {
-    "PCM_S8": 1,
-    "PCM_U8": 1,
-    "PCM_16": 2,
-    "PCM_24": 3,
-    "PCM_32": 4,
-    "FLOAT": 4,
-    "DOUBLE": 8,
-    "ALAW": 1,
-    "ULAW": 1,
-}
-
-# libsndfile claims 2**63 - 1 frames for a FLAC or AU of unknown length; 2**48 frames are
-# 46 years at 192 kHz.
-_NONSENSE_FRAMES = 1 << 48
 
 
 @dataclass(frozen=True)
@@ -69,7 +61,8 @@ class AudioInfo:
     of the first frame in frames since midnight, None where the file has none. `open_end`: audio
     may be missing at the end, which is accepted; `claimed_frames` is then what the header promises,
     None where it does not tell. `count` is the length by the container, where `frames` is None and
-    the two are to be compared after decoding. `warnings` go into the report.
+    the two are to be compared after decoding. `warnings` go into the report. `part`: where the
+    sound file lies in the file, if that is known; `parts`: each of several that were joined.
     """
 
     container: str
@@ -84,6 +77,8 @@ class AudioInfo:
     claimed_frames: int | None = None
     count: Count | None = None
     warnings: tuple[str, ...] = ()
+    part: Part | None = None
+    parts: tuple[AudioInfo, ...] = ()
 
 
 def probe(path: Path, leniency: Leniency = STRICT) -> AudioInfo:
@@ -96,8 +91,10 @@ def probe(path: Path, leniency: Leniency = STRICT) -> AudioInfo:
     """
     with reading(path) as file:
         kind = sniff(file)
-        riff = kind.container in CONTAINERS.values()
-        info = _probe_riff(path, leniency) if riff else _probe_other(path, file, kind, leniency)
+        if kind.container in READ_IN_PARTS:
+            info = _probe_parts(path, file, kind, leniency)
+        else:
+            info = _probe_other(file, kind, leniency)
         info = _believable(info, size_bytes(file), leniency)
     if info.frames is not None:
         check_length(info.frames, info.rate_hz)
@@ -139,37 +136,114 @@ def _check_limits(channels: int, rate_hz: int) -> None:
         )
 
 
-def _probe_riff(path: Path, leniency: Leniency) -> AudioInfo:
-    layout = read_layout(path)
-    fmt = layout.fmt
-    _check_limits(fmt.channels, fmt.rate_hz)
-    check_codec(layout)
-    cut = _accepted(lambda: _check_data(layout), leniency)
-    claimed = frames_of(layout) if cut and cut.claimed_bytes and fmt.subtype else None
-    layout = layout.present()
-    frames: int | None
-    if fmt.subtype:
-        subtype, frames = fmt.subtype, frames_of(layout)
-    else:
-        with open_container(path, layout.container) as source:
-            subtype, frames = source.subtype, source.claimed_frames
-    ref = layout.find(b"bext")
-    time_reference = None
-    if ref:
-        with reading(path) as file:
-            time_reference = bext.parse(read_chunk(file, ref), layout.byte_order).time_reference
-    return AudioInfo(
-        container=layout.container,
-        frames=frames,
-        rate_hz=fmt.rate_hz,
-        channels=fmt.channels,
-        subtype=subtype,
-        channel_mask=fmt.channel_mask,
-        extensible=fmt.extensible,
-        time_reference=time_reference,
-        open_end=cut is not None,
+def _probe_parts(path: Path, file: BinaryIO, kind: Kind, leniency: Leniency) -> AudioInfo:
+    """Files of which several may have been joined into one; only the last may be cut off."""
+    found = parts_of(file, kind)
+    infos: list[AudioInfo] = []
+    empty: NoFrames | None = None
+    for part in found.parts:
+        known = leniency if part is found.parts[-1] else STRICT
+        probe_part = _probe_flac if part.container == "FLAC" else _probe_located
+        try:
+            infos.append(probe_part(path, file, part, known))
+        except NoFrames as error:
+            empty = empty or error
+    if not infos:
+        raise empty or NoFrames("a header without audio; render it again")
+    if infos[-1].open_end:  # what lies behind the end of its chunks is its sound
+        found = replace(found, unread_bytes=0)
+    return _joined(infos, found.warnings)
+
+
+def _joined(infos: Sequence[AudioInfo], warnings: Sequence[str]) -> AudioInfo:
+    """One bounce of the parts of a file. Raises UnsupportedBounce where they differ in form."""
+    first, last = infos[0], infos[-1]
+    warnings = (*(text for info in infos for text in info.warnings), *warnings)
+    if len(infos) == 1:
+        return replace(first, warnings=warnings)
+    forms = [(info.rate_hz, info.channels, info.subtype) for info in infos]
+    if other := next((form for form in forms if form != forms[0]), None):
+        before, now = (
+            f"{hz:,} Hz, {count} channels, {kind}" for hz, count, kind in (forms[0], other)
+        )
+        raise UnsupportedBounce(
+            f"files that were joined into one and differ ({before}; {now}); split them"
+        )
+    lengths = [info.count.frames if info.count else info.frames for info in infos]
+    frames = [length for length in lengths if length is not None]
+    known = len(frames) == len(infos)
+    claimed = None
+    if last.claimed_frames is not None and known:
+        claimed = sum(frames[:-1]) + last.claimed_frames
+    exact = known and all(info.frames is not None for info in infos)
+    return replace(
+        first,
+        frames=sum(frames) if exact else None,
+        open_end=last.open_end,
         claimed_frames=claimed,
+        count=Count(sum(frames), 0, "headers") if known and not exact else None,
+        warnings=warnings,
+        parts=tuple(infos),
     )
+
+
+def _probe_located(path: Path, file: BinaryIO, part: Part, leniency: Leniency) -> AudioInfo:
+    """A container of which it is known in which bytes its sound lies."""
+    shown = part.of(file)
+    sound = locate(shown, part.container)
+    _check_limits(sound.channels, sound.rate_hz)
+    layout = layout_of(shown) if part.container in CONTAINERS.values() else None
+    if layout:
+        check_codec(layout)
+    cut = _accepted(lambda: check(sound), leniency)
+    claimed = sound.frames if cut and cut.claimed_bytes and sound.subtype else None
+    info = _probe_sound(path, file, part, sound.present(), leniency)
+    fmt = layout.fmt if layout else None
+    mask = fmt.channel_mask if fmt else channel_mask(shown, part.container, sound.channels)
+    return replace(
+        info,
+        container=part.container,
+        channel_mask=mask if info.channels == sound.channels else None,
+        extensible=bool(fmt and fmt.extensible),
+        time_reference=_time_reference(shown, layout) if layout else None,
+        open_end=info.open_end or cut is not None,
+        frames=info.frames if sound.subtype or not cut else None,
+        claimed_frames=claimed or info.claimed_frames,
+        warnings=(*sound.warnings, *(() if cut else info.warnings)),
+        part=part,
+    )
+
+
+def _probe_sound(
+    path: Path, file: BinaryIO, part: Part, sound: SoundData, leniency: Leniency
+) -> AudioInfo:
+    """The length of sound that was located, as its codec has it."""
+    shown = part.of(file)
+    if sound.stream in CODED:
+        info = _probe_coded(stream_of(shown, sound), Kind(sound.stream, 0), leniency)
+        return replace(info, warnings=(*info.warnings, *misstated(sound, info.frames)))
+    if sound.subtype:
+        odd = (*unread_tail(shown, sound), *misstated(sound, sound.frames))
+        subtype, length = sound.subtype, Length(sound.frames, odd)
+    else:
+        with open_part(path, file, part, sound) as source:
+            subtype, length = source.subtype, length_of(sound, source.claimed_frames or 0)
+    return AudioInfo(
+        container=part.container,
+        frames=length.frames,
+        rate_hz=sound.rate_hz,
+        channels=sound.channels,
+        subtype=subtype,
+        channel_mask=None,
+        extensible=False,
+        time_reference=None,
+        warnings=length.warnings,
+    )
+
+
+def _time_reference(file: BinaryIO, layout: WavLayout) -> int | None:
+    ref = layout.find(b"bext")
+    return bext.parse(read_chunk(file, ref), layout.byte_order).time_reference if ref else None
 
 
 def _accepted(check: Callable[[], None], leniency: Leniency) -> TruncatedBounce | None:
@@ -200,52 +274,9 @@ def check_codec(layout: WavLayout) -> None:
         )
 
 
-def _check_data(layout: WavLayout) -> None:
-    present = layout.file_bytes - layout.data_offset
-    if not layout.data_bytes:
-        if present > 0 and layout.claimed_bytes + 8 < layout.file_bytes:
-            raise unfinished(present)
-        raise NoFrames("a header without audio; render it again")
-    if layout.data_bytes > present:
-        raise truncated(layout.data_bytes, max(present, 0))
-
-
-def frames_of(layout: WavLayout) -> int:
-    """Whole frames in the data chunk of a codec with one value per frame and channel."""
-    return layout.data_bytes // (layout.fmt.value_bytes * layout.fmt.channels)
-
-
-def _probe_other(path: Path, file: BinaryIO, kind: Kind, leniency: Leniency) -> AudioInfo:
-    file_bytes = size_bytes(file)
-    cut = _accepted(lambda: check_sizes(file, kind, file_bytes), leniency)
-    if kind.container == "FLAC":
-        return _probe_flac(path, file, kind, leniency)
-    if kind.container in CODED:
-        return _probe_coded(file, kind, leniency)
-    with _opened(path, kind.container, cut) as source:
-        _check_limits(source.channels, source.rate_hz)
-        frames: int | None = source.claimed_frames
-        if not 0 <= source.claimed_frames < _NONSENSE_FRAMES:
-            frames = None
-        layout = w64.layout(path) if kind.container == "W64" else None
-        if layout:
-            frames = frames_of(layout.present())
-        value_bytes = _VALUE_BYTES.get(source.subtype)
-        claimed = None
-        if cut and cut.claimed_bytes and value_bytes:
-            claimed = cut.claimed_bytes // (value_bytes * source.channels)
-        return AudioInfo(
-            container=kind.container,
-            frames=frames if layout or not cut else None,
-            rate_hz=source.rate_hz,
-            channels=source.channels,
-            subtype=source.subtype,
-            channel_mask=channel_mask(file, kind.container, source.channels),
-            extensible=False,
-            time_reference=None,
-            open_end=cut is not None,
-            claimed_frames=claimed,
-        )
+def _probe_other(file: BinaryIO, kind: Kind, leniency: Leniency) -> AudioInfo:
+    _accepted(lambda: check_sizes(file, kind, size_bytes(file)), leniency)
+    return _probe_coded(file, kind, leniency)
 
 
 def _probe_coded(file: BinaryIO, kind: Kind, leniency: Leniency) -> AudioInfo:
@@ -273,40 +304,39 @@ def _probe_coded(file: BinaryIO, kind: Kind, leniency: Leniency) -> AudioInfo:
     )
 
 
-@contextmanager
-def _opened(path: Path, container: str, cut: TruncatedBounce | None) -> Iterator[SndfileSource]:
-    """See `open_container`; what it cannot do with the rest of a cut file, the cut explains."""
-    with ExitStack() as stack:
-        try:
-            source = stack.enter_context(open_container(path, container))
-        except UnsupportedBounce as error:
-            raise cut or error from error
-        yield source
-
-
-def _probe_flac(path: Path, file: BinaryIO, kind: Kind, leniency: Leniency) -> AudioInfo:
-    head = flac.read_head(file, kind.start)
+def _probe_flac(path: Path, file: BinaryIO, part: Part, leniency: Leniency) -> AudioInfo:
+    shown = part.of(file)
+    head = flac.read_head(shown, 0)
     if head is None:
         raise NotAudio("damaged: a FLAC without STREAMINFO; export it again from the DAW")
     _check_limits(head.channels, head.rate_hz)
-    found = _scanned(file, head)
-    _accepted(lambda: _check_flac_end(file, found, head), leniency)
+    if head.bits > MAX_FLAC_BITS:
+        raise UnsupportedBounce(
+            f"a FLAC of {head.bits} bits, which is not read; export FLAC of 24 bits, or WAV"
+        )
+    found = _scanned(shown, head)
+    _accepted(lambda: _check_flac_end(shown, found, head), leniency)
     # A FLAC does not state its bytes: whether the last frame is whole is known when it is decoded.
     # What is damaged in the middle is not merely cut off.
     open_end = leniency.accept_truncated and head.frames is not None and not found.resumes
-    with open_container(path, kind.container) as source:
+    counted = found.frames if not found.resumes and found.frames else None
+    unread = unread_bytes(Buffer(shown, 0, size_bytes(shown)), flac.last_end(head, found))
+    with open_part(path, file, part, None) as source:
         _check_limits(source.channels, source.rate_hz)
         return AudioInfo(
-            container=kind.container,
+            container=part.container,
             frames=None if open_end else head.frames,
             rate_hz=source.rate_hz,
             channels=source.channels,
             subtype=source.subtype,
-            channel_mask=flac_mask(file, kind.start, source.channels),
+            channel_mask=flac_mask(shown, 0, source.channels),
             extensible=False,
             time_reference=None,
             open_end=open_end,
             claimed_frames=head.frames if open_end else None,
+            count=Count(counted, 0, "frame headers") if counted else None,
+            warnings=behind(unread) if counted else (),
+            part=part,
         )
 
 

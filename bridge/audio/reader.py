@@ -1,7 +1,7 @@
 """libsndfile behind one narrow door: forward-only, on a file that we opened ourselves.
 
-- The audio of a WAV is decoded from the place that our own header check found, so that no
-  second, more trusting reader of WAV headers has a say.
+- Sound with one value per frame and channel is decoded from the place that our own header check
+  found (`bridge.audio.extents`), so that no second, more trusting reader of headers has a say.
 - Forward only: soundfile seeks after every read, which a FLAC of unknown length cannot.
 """
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from bridge.audio.chunks import WavLayout
+    from bridge.audio.extents.model import SoundData
 
 
 class Window(io.RawIOBase):
@@ -135,22 +135,6 @@ class SndfileSource:
 
 
 @contextmanager
-def open_raw(file: BinaryIO, layout: WavLayout) -> Iterator[SndfileSource]:
-    """The audio of a WAV with one value per frame and channel, decoded where our check found it."""
-    window = Window(file, layout.data_offset, layout.data_bytes)
-    with _Forward(
-        window,
-        "r",
-        format="RAW",
-        subtype=layout.fmt.subtype,
-        endian=layout.byte_order.upper(),
-        samplerate=layout.fmt.rate_hz,
-        channels=layout.fmt.channels,
-    ) as opened:
-        yield SndfileSource(opened, window)
-
-
-@contextmanager
 def open_container(path: Path, name: str) -> Iterator[SndfileSource]:
     """Any other sound file, its header read by libsndfile.
 
@@ -167,6 +151,37 @@ def open_container(path: Path, name: str) -> Iterator[SndfileSource]:
             ) from error
         with opened:
             yield SndfileSource(opened, None)
+
+
+@contextmanager
+def open_view(file: BinaryIO, size_bytes: int, name: str) -> Iterator[SndfileSource]:
+    """As `open_container`, for a sound file that lies within another: what `file` shows of it."""
+    window = Window(file, 0, size_bytes)
+    try:
+        opened = _Forward(window, "r")
+    except soundfile.LibsndfileError as error:
+        raise UnsupportedBounce(
+            f"this {name} file cannot be decoded ({_word(error)}); export WAV, AIFF or FLAC"
+        ) from error
+    with opened:
+        source = SndfileSource(opened, window)
+        source.located = False
+        yield source
+
+
+@contextmanager
+def open_pcm(window: Window, sound: SoundData) -> Iterator[SndfileSource]:
+    """The values in a window, one per frame and channel, of the form that `sound` describes."""
+    with _Forward(
+        window,
+        "r",
+        format="RAW",
+        subtype=sound.subtype,
+        endian=sound.byte_order.upper(),
+        samplerate=sound.rate_hz,
+        channels=sound.channels,
+    ) as opened:
+        yield SndfileSource(opened, window)
 
 
 def _word(error: soundfile.LibsndfileError) -> str:

@@ -94,7 +94,6 @@ def _format(target: Target) -> tuple[str, ...]:
         rates,
         f"up to {target.max_channels}",
         bitrate,
-        target.needs or "",
     )
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from bridge.audio.carry import carried
 from bridge.audio.chunks import MAX_CHUNK_BYTES, MAX_CHUNKS, read_chunk, read_layout
 from bridge.audio.decode import Decoder, survey
+from bridge.audio.extents.locate import locate
 from bridge.audio.leniency import Leniency
 from bridge.audio.probe import MAX_CHANNELS, MAX_RATE_HZ, MIN_RATE_HZ, MOST_FRAMES_PER_BYTE
 from bridge.audio.probe import probe as probe_file
@@ -62,8 +63,8 @@ def chunks(data: bytes) -> None:
     with contextlib.suppress(BounceError):
         layout = read_layout(path)
         assert len(layout.chunks) <= MAX_CHUNKS
-        assert 0 <= layout.present().data_bytes <= len(data)
         with path.open("rb") as file:
+            assert 0 <= locate(file, layout.container).present().claimed_bytes <= len(data)
             for ref in layout.chunks:
                 assert len(read_chunk(file, ref)) <= min(len(data), MAX_CHUNK_BYTES)
     with contextlib.suppress(BounceError):

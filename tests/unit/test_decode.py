@@ -16,10 +16,12 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridge.audio.chunks import open_binary, read_layout
+from bridge.audio.chunks import open_binary
 from bridge.audio.decode import Decoder, Survey, survey
+from bridge.audio.extents.locate import locate
+from bridge.audio.extents.stream import open_stream
 from bridge.audio.probe import probe
-from bridge.audio.reader import Window, open_container, open_raw
+from bridge.audio.reader import Window, open_container
 from bridge.errors import (
     BounceChanged,
     BounceError,
@@ -264,9 +266,10 @@ def test_read_error_is_not_taken_for_the_end() -> None:
 
 def test_read_error_comes_out_of_the_decoder(tmp_path: Path) -> None:
     path = write(tmp_path, wav(9000))
-    layout = read_layout(path)
+    with path.open("rb") as file:
+        sound = locate(file, "WAV")
     with (
-        open_raw(BrokenDisk(path.read_bytes()), layout) as source,
+        open_stream(BrokenDisk(path.read_bytes()), sound) as source,
         pytest.raises(OSError, match="Input/output error"),
     ):
         source.read(1000)

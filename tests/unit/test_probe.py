@@ -90,7 +90,12 @@ BAD = {
         UnsupportedBounce,
         "24-bit values in 4 bytes each",
     ),
-    "MP3 in WAV": (riff(fmt(bits=0, tag=0x55), DATA), UnsupportedBounce, "this WAV file cannot"),
+    "MP3 in WAV": (riff(fmt(bits=0, tag=0x55), DATA), NotAudio, "no MPEG audio frame"),
+    "WMA in WAV": (
+        riff(fmt(bits=0, tag=0x161), DATA),
+        UnsupportedBounce,
+        "a WAV file with Windows Media Audio in it",
+    ),
     "many chunks": (riff(*[chunk(b"JUNK", b"")] * 1025), UnsupportedBounce, "more than 1024"),
     "FLAC without info": (b"fLaC\x84\0\0\0" + bytes(99), NotAudio, "without STREAMINFO"),
     "AU cut off": (b".snd" + struct.pack(">5I", 24, 9000, 3, 48000, 1), TruncatedBounce, "9,000"),

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import re
 import struct
+from itertools import chain
 from typing import TYPE_CHECKING, BinaryIO
 
 from bridge.audio import bext, cues, id3, ixml, tags
-from bridge.audio.chunks import Chunk, size_bytes, walk
+from bridge.audio.chunks import Chunk, walk
+from bridge.audio.containers.front import joined
 from bridge.audio.containers.pieces import Piece, Room, read
 from bridge.audio.metadata import Mark, Metadata
 from bridge.audio.text import shown, text_of
+from bridge.audio.views import size_bytes
 from bridge.audio.wav_chunks import translated
 
 if TYPE_CHECKING:
@@ -30,10 +33,11 @@ _TIMESTAMP = re.compile(r"Timestamp: (\d{1,20})")
 _NO_LOOP = 0
 
 
-def of_file(file: BinaryIO, history: str) -> Metadata:
-    """The metadata of an open AIFF."""
+def of_file(file: BinaryIO, history: str, front: Sequence[Piece] = ()) -> Metadata:
+    """The metadata of an open AIFF; `front`: tags in front of it."""
     refs = walk(file, 12, size_bytes(file), ">")
-    return gather(read(file, refs, STRUCTURAL), history)
+    more, left = joined(refs, front)
+    return gather(chain(read(file, refs, STRUCTURAL), more), history).without(*left)
 
 
 def gather(pieces: Iterable[Piece], history: str) -> Metadata:

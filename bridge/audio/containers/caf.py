@@ -10,10 +10,12 @@ import struct
 from typing import TYPE_CHECKING, BinaryIO
 
 from bridge.audio import cues, tags
-from bridge.audio.chunks import MAX_CHUNKS, ChunkRef, size_bytes
+from bridge.audio.chunks import MAX_CHUNKS, ChunkRef
 from bridge.audio.containers.pieces import Room, read
 from bridge.audio.metadata import Mark, Metadata
+from bridge.audio.signatures import HEAD_BYTES, begins_file
 from bridge.audio.text import shown, text_of
+from bridge.audio.views import size_bytes
 from bridge.audio.wav_chunks import translated
 
 if TYPE_CHECKING:
@@ -40,19 +42,33 @@ _NAMES = {
 _FALSE_FOR_STEMS = ("APPROXIMATE DURATION", "NOMINAL BIT RATE", "CHANNEL LAYOUT")
 
 
-def refs(file: BinaryIO) -> tuple[ChunkRef, ...]:
-    """Every chunk up to the audio, and those behind it where its size is known."""
+def chunk_list(file: BinaryIO) -> tuple[tuple[ChunkRef, ...], int]:
+    """Every chunk up to the sound, and those behind it where its size is known; and their end.
+
+    A data chunk of size -1 is the rest of the file: it is the last, with that size.
+    """
     file_bytes = size_bytes(file)
     found: list[ChunkRef] = []
     at = 8
     while at + 12 <= file_bytes and len(found) < MAX_CHUNKS:
         file.seek(at)
-        chunk_id, size = struct.unpack(">4sq", file.read(12).ljust(12, b"\0"))
-        if size < 0:  # the audio, and the rest of the file
+        head = file.read(HEAD_BYTES)
+        chunk_id, size = struct.unpack(">4sq", head[:12].ljust(12, b"\0"))
+        if not all(0x20 <= byte < 0x7F for byte in chunk_id) or begins_file(head):
+            break
+        if size < 0:
+            if chunk_id == b"data":
+                found.append(ChunkRef(chunk_id, at + 12, size))
+                at = file_bytes
             break
         found.append(ChunkRef(chunk_id, at + 12, size))
         at += 12 + size
-    return tuple(found)
+    return tuple(found), min(at, file_bytes)
+
+
+def refs(file: BinaryIO) -> tuple[ChunkRef, ...]:
+    """The chunks whose size is known."""
+    return tuple(ref for ref in chunk_list(file)[0] if ref.size_bytes >= 0)
 
 
 def of_file(file: BinaryIO, history: str) -> Metadata:

@@ -36,11 +36,11 @@ _RIFF, _AIFF = b"riff", b"aiff"
 _FROM_WAV = {b"bext", b"iXML", b"smpl", b"inst", b"acid", b"axml", b"chna", b"dbmd", b"_PMX"}
 
 
-def of_file(file: BinaryIO, start: int, history: str) -> Metadata:
-    """The metadata of an open FLAC whose stream begins at byte `start`."""
+def of_file(file: BinaryIO, history: str) -> Metadata:
+    """The metadata of an open FLAC."""
     room = Room()
     bodies: dict[int, list[bytes]] = {}
-    for block in flac.blocks(file, start) or ():
+    for block in flac.blocks(file, 0) or ():
         if block.type in _STRUCTURAL:
             continue
         name = _NAMES.get(block.type, f"FLAC block {block.type}")
@@ -50,7 +50,7 @@ def of_file(file: BinaryIO, start: int, history: str) -> Metadata:
             room.left.append(name)
         elif room.takes(piece):
             bodies.setdefault(block.type, []).append(piece.data)
-    head = flac.read_head(file, start)
+    head = flac.read_head(file, 0)
     return joined(bodies, room, head.rate_hz if head else 0, history)
 
 

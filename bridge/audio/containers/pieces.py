@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
-from bridge.audio.chunks import MAX_CHUNK_BYTES, ChunkRef, read_chunk, size_bytes
+from bridge.audio.chunks import MAX_CHUNK_BYTES, ChunkRef, read_chunk
 from bridge.audio.text import shown
+from bridge.audio.views import size_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

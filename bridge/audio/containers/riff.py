@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from itertools import chain
+from typing import TYPE_CHECKING, BinaryIO
 
 from bridge.audio import bext, cues, tempo
-from bridge.audio.chunks import Chunk
-from bridge.audio.containers.pieces import Piece, Room
+from bridge.audio.chunks import Chunk, layout_of
+from bridge.audio.containers.front import joined
+from bridge.audio.containers.pieces import Piece, Room, read
 from bridge.audio.wav_chunks import understood
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from bridge.audio.bext import ByteOrder
     from bridge.audio.metadata import Metadata
@@ -41,6 +43,17 @@ _TURNED: dict[bytes, Callable[[bytes], bytes]] = {
     b"smpl": cues.turned_smpl,
     b"acid": tempo.turned,
 }
+
+
+def of_file(file: BinaryIO, history: str, front: Sequence[Piece] = ()) -> Metadata:
+    """The metadata of an open RIFF-like file; `front`: tags in front of it.
+
+    Raises what `chunks.layout_of` raises.
+    """
+    layout = layout_of(file)
+    more, left = joined(layout.chunks, front)
+    pieces = chain(read(file, layout.chunks, STRUCTURAL), more)
+    return gather(pieces, layout.byte_order, history).without(*left)
 
 
 def gather(pieces: Iterable[Piece], order: ByteOrder, history: str) -> Metadata:

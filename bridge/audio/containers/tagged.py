@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any, BinaryIO
 
 from bridge.audio import cues, id3, tags, vorbis
-from bridge.audio.chunks import MAX_CHUNK_BYTES, size_bytes
+from bridge.audio.chunks import MAX_CHUNK_BYTES
 from bridge.audio.id3 import UNREADABLE
 from bridge.audio.metadata import Mark, Metadata
 from bridge.audio.tags import Tagged
 from bridge.audio.text import shown, text_of
+from bridge.audio.views import size_bytes
 from bridge.audio.wav_chunks import translated
 
 _ID3V1_BYTES = 128

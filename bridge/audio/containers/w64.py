@@ -5,22 +5,18 @@ Source: Sony Pictures Digital "Wave64 File Format", and libsndfile's list of its
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING, BinaryIO
 
-from bridge.audio.chunks import (
-    MAX_CHUNKS,
-    ChunkRef,
-    WavLayout,
-    parse_fmt,
-    read_chunk,
-    reading,
-    size_bytes,
-)
+from bridge.audio.chunks import MAX_CHUNKS, ChunkRef
 from bridge.audio.containers import riff
-from bridge.audio.containers.pieces import read
+from bridge.audio.containers.front import joined
+from bridge.audio.containers.pieces import Piece, read
+from bridge.audio.signatures import begins_file
+from bridge.audio.views import size_bytes
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Sequence
 
     from bridge.audio.metadata import Metadata
 
@@ -32,11 +28,10 @@ _SPECIAL = {
     bytes.fromhex("bc945f925a52d21186dc00c04f8edb8a"): b"summ",
 }
 _HEAD_BYTES = 24
-_FMT_BYTES = 16
 
 
-def refs(file: BinaryIO) -> tuple[ChunkRef, ...]:
-    """Every chunk under the id that it has in a WAV; sizes are claims."""
+def chunk_list(file: BinaryIO) -> tuple[tuple[ChunkRef, ...], int]:
+    """Every chunk under the id that it has in a WAV, and where they end; sizes are claims."""
     file_bytes = size_bytes(file)
     found: list[ChunkRef] = []
     at = 40
@@ -44,29 +39,20 @@ def refs(file: BinaryIO) -> tuple[ChunkRef, ...]:
         file.seek(at)
         head = file.read(_HEAD_BYTES)
         size = int.from_bytes(head[16:], "little")  # with these 24 bytes
+        if begins_file(head):
+            break
         if size < _HEAD_BYTES:
+            # A size of nothing, in the place of one that was never filled in.
+            found += [ChunkRef(b"data", at + _HEAD_BYTES, 0)] * (_id(head[:16]) == b"data")
             break
         found.append(ChunkRef(_id(head[:16]), at + _HEAD_BYTES, size - _HEAD_BYTES))
         at += -(-size // 8) * 8  # chunks begin at multiples of 8
-    return tuple(found)
+    return tuple(found), min(at, file_bytes)
 
 
-def layout(path: Path) -> WavLayout | None:
-    """Where its audio lies; None for a codec that is not one value per frame and channel.
-
-    libsndfile takes what follows the audio for more of it.
-    """
-    with reading(path) as file:
-        found = {ref.id: ref for ref in reversed(refs(file))}
-        head, data = found.get(b"fmt "), found.get(b"data")
-        if head is None or data is None or head.size_bytes < _FMT_BYTES:
-            return None
-        fmt = parse_fmt(read_chunk(file, head))
-        file_bytes = size_bytes(file)
-    if not fmt.subtype or fmt.block_bytes != fmt.value_bytes * fmt.channels:
-        return None
-    chunks = tuple(found.values())
-    return WavLayout("W64", file_bytes, file_bytes, fmt, data.offset, data.size_bytes, chunks)
+def refs(file: BinaryIO) -> tuple[ChunkRef, ...]:
+    """The chunks of `chunk_list`."""
+    return chunk_list(file)[0]
 
 
 def _id(guid: bytes) -> bytes:
@@ -77,6 +63,9 @@ def _id(guid: bytes) -> bytes:
     return _SPECIAL.get(guid, b"????")
 
 
-def of_file(file: BinaryIO, history: str) -> Metadata:
-    """The metadata of an open Wave64: that of the WAV chunks in it."""
-    return riff.gather(read(file, refs(file), riff.STRUCTURAL), "little", history)
+def of_file(file: BinaryIO, history: str, front: Sequence[Piece] = ()) -> Metadata:
+    """The metadata of an open Wave64: that of its WAV chunks; `front`: tags in front of it."""
+    chunks = refs(file)
+    more, left = joined(chunks, front)
+    pieces = chain(read(file, chunks, riff.STRUCTURAL), more)
+    return riff.gather(pieces, "little", history).without(*left)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, BinaryIO
 
-from bridge.audio.chunks import size_bytes
 from bridge.audio.libav import CodedSource
 from bridge.audio.streams import ac3, adts, amr, asf, matroska, mp4, mpeg, ogg, wavpack
+from bridge.audio.views import size_bytes
 from bridge.errors import NoFrames, TruncatedBounce
 
 if TYPE_CHECKING:

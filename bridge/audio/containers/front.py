@@ -1,0 +1,52 @@
+"""Tags in front of a sound file that has a place of its own for its metadata."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, BinaryIO
+
+from bridge.audio.chunks import ChunkRef
+from bridge.audio.containers.pieces import Piece, piece_of
+from bridge.audio.outer import step
+from bridge.audio.streams.buffer import Buffer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+_ID3 = {b"id3 ", b"ID3 "}
+
+
+def tags(file: BinaryIO, start: int) -> list[Piece]:
+    """The tags in the first `start` bytes of an open file, under the ids of chunks.
+
+    An ID3 tag has that of its chunk in a WAV. Zeros count for nothing.
+    """
+    return list(_tags(file, Buffer(file, 0, start)))
+
+
+def _tags(file: BinaryIO, buffer: Buffer) -> Iterator[Piece]:
+    at = 0
+    while at < buffer.end:
+        head, end = buffer.at(at, 4), step(buffer, at)
+        if end <= at:
+            return
+        if head[:3] == b"ID3":
+            yield piece_of(file, ChunkRef(b"id3 ", at, end - at))
+        elif head.strip(b"\0"):
+            yield piece_of(file, ChunkRef(head, at, end - at))
+        at = end
+
+
+def joined(inside: Sequence[ChunkRef], front: Sequence[Piece]) -> tuple[list[Piece], list[str]]:
+    """Which of the tags in front of a file go with its chunks, and the names of the others.
+
+    That is the first ID3 tag, where the chunks have none.
+    """
+    has_id3 = any(ref.id in _ID3 for ref in inside)
+    taken = [piece for piece in front if piece.id in _ID3 and not has_id3][:1]
+    return taken, [name(piece) for piece in front if piece not in taken]
+
+
+def name(piece: Piece) -> str:
+    """As a user would call a tag in front of a file."""
+    kind = {b"id3 ": "ID3", b"APET": "APE", b"LYRI": "Lyrics3"}.get(piece.id, "ID3v1")
+    return f"{kind} tag in front of the file"

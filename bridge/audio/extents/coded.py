@@ -1,0 +1,90 @@
+"""Length of sound in a block codec (ADPCM, GSM, ALAC): by its container, held against a decoder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bridge.errors import UnsupportedBounce
+
+if TYPE_CHECKING:
+    from bridge.audio.extents.model import SoundData
+
+_SLACK_FRAMES = 512
+"""Of a codec whose blocks are not known: more than any telephone codec puts into one."""
+
+_PRIMING_FRAMES = 1152
+"""What writers of MP3 in a WAV may count and not write: one frame of the encoder's."""
+
+_PAD_BYTES = 1  # of a chunk of odd size, which some writers count
+
+
+@dataclass(frozen=True)
+class Length:
+    """Frames to decode, and what is odd about them."""
+
+    frames: int
+    warnings: tuple[str, ...] = ()
+
+
+def length_of(sound: SoundData, decoder_frames: int) -> Length:
+    """How much of a decoder's output is sound.
+
+    The last block is filled up by the encoder; the header says how much of it counts.
+
+    Args:
+        sound: with the sizes that are there.
+        decoder_frames: what the decoder announces.
+
+    Raises:
+        UnsupportedBounce: the blocks hold more than the decoder announces.
+    """
+    counted, slack = _counted(sound, decoder_frames)
+    if decoder_frames <= counted - slack:
+        raise UnsupportedBounce(
+            f"its {sound.codec} blocks hold {counted:,} frames, the decoder announces "
+            f"{decoder_frames:,}; export WAV, AIFF or FLAC"
+        )
+    # A decoder may take the pad byte of a chunk for one more block.
+    whole = min(decoder_frames, counted)
+    stated = sound.stated_frames
+    if stated is not None and whole - slack < stated <= whole:
+        return Length(stated)
+    warnings = []
+    if decoder_frames < counted:
+        warnings.append(
+            f"the last of its {sound.codec} blocks is incomplete: up to {counted - whole:,} frames "
+            "are missing at the end"
+        )
+    return Length(whole, (*warnings, *misstated(sound, whole)))
+
+
+def misstated(sound: SoundData, frames: int | None) -> tuple[str, ...]:
+    """The warning for a header that states more frames than there are.
+
+    A count of values (frames x channels) is a common mistake, and no warning.
+
+    Args:
+        sound: what its header says.
+        frames: that are there; None where only decoding tells.
+    """
+    stated = sound.stated_frames
+    if frames is None or stated is None or sound.open_ended:
+        return ()
+    allowed = _PRIMING_FRAMES if sound.stream else 0
+    least = frames - sound.block_frames - _SLACK_FRAMES
+    of_values = sound.channels > 1 and least <= stated // sound.channels <= frames
+    if stated <= frames + allowed or of_values:
+        return ()
+    return (f"its {sound.stated_by} says {stated:,} frames, and its sound has {frames:,}",)
+
+
+def _counted(sound: SoundData, decoder_frames: int) -> tuple[int, int]:
+    """Frames by the blocks that are there, and by how much a decoder may give less."""
+    if sound.counted_frames is not None:
+        return sound.counted_frames, max(sound.block_frames, 1)
+    if not sound.block_bytes or not sound.block_frames:
+        return decoder_frames, _SLACK_FRAMES
+    blocks, rest_bytes = divmod(sound.claimed_bytes, sound.block_bytes)
+    begun = rest_bytes > _PAD_BYTES
+    return (blocks + begun) * sound.block_frames, sound.block_frames + 1

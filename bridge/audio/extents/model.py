@@ -1,0 +1,174 @@
+"""The sound of a file as runs of bytes, and what its header claims of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, BinaryIO
+
+from bridge.errors import NoFrames, TruncatedBounce, UnsupportedBounce
+
+if TYPE_CHECKING:
+    from bridge.audio.bext import ByteOrder
+
+VALUE_BYTES = {
+    "PCM_S8": 1,
+    "PCM_U8": 1,
+    "PCM_16": 2,
+    "PCM_24": 3,
+    "PCM_32": 4,
+    "FLOAT": 4,
+    "DOUBLE": 8,
+    "ALAW": 1,
+    "ULAW": 1,
+}
+"""Of one value, for the codecs that have one per frame and channel; by soundfile's names."""
+
+PCM = {1: "PCM_S8", 2: "PCM_16", 3: "PCM_24", 4: "PCM_32"}
+"""soundfile's names of signed integers, by their bytes."""
+
+
+@dataclass(frozen=True)
+class Extent:
+    """A run of bytes of sound; `size_bytes` is a claim until it was held against the file.
+
+    Of size 0 it is a silence without bytes: `held_frames` times the frame before it, or bytes of
+    `silent_value` at the beginning of the file.
+    """
+
+    offset: int
+    size_bytes: int
+    held_frames: int = 0
+    silent_value: bytes = b"\0"
+
+
+@dataclass(frozen=True)
+class SoundData:
+    """Where the sound lies, in bytes, and what the header says of it.
+
+    Attributes:
+        rate_hz, channels: as in the header, unchecked.
+        subtype: soundfile's name of a codec with one value per frame and channel, else None.
+        codec: name of the codec for messages.
+        stream: the container that the bytes of sound would be by themselves, as `headers.sniff`
+            names it; "" where they would be none.
+        extents: in the order in which they sound.
+        end: where what belongs to the container ends; at most the size of the file.
+        file_bytes: size of the file.
+        block_bytes, block_frames: of a codec that works in blocks of one size; else 0.
+        counted_frames: by a table of the packets; None where there is none.
+        stated_frames: what the header says apart from the bytes; None where it does not.
+        stated_by: which part of the header that is.
+        growing: the header is as its writer leaves it until the file is closed.
+        open_ended: the header says that the length is not known, so that the sound is the rest.
+        warnings: what is odd about the sound, and what is not read.
+    """
+
+    rate_hz: int
+    channels: int
+    subtype: str | None
+    codec: str
+    byte_order: ByteOrder
+    extents: tuple[Extent, ...]
+    end: int
+    file_bytes: int
+    stream: str = ""
+    block_bytes: int = 0
+    block_frames: int = 0
+    counted_frames: int | None = None
+    stated_frames: int | None = None
+    stated_by: str = ""
+    growing: bool = False
+    open_ended: bool = False
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def frame_bytes(self) -> int:
+        """Bytes of one frame; 0 for a codec that has no such thing."""
+        return self.channels * VALUE_BYTES[self.subtype] if self.subtype else 0
+
+    @property
+    def claimed_bytes(self) -> int:
+        """Bytes of sound by the header."""
+        return sum(extent.size_bytes for extent in self.extents)
+
+    @property
+    def held_frames(self) -> int:
+        """Frames of silence that have no bytes."""
+        return sum(extent.held_frames for extent in self.extents)
+
+    @property
+    def frames(self) -> int:
+        """Whole frames of a codec that has one value per frame and channel."""
+        return self.claimed_bytes // self.frame_bytes + self.held_frames
+
+    def present(self) -> SoundData:
+        """This, with its sound as far as the file holds it.
+
+        That is all that follows the header where its writer never filled in the size.
+        """
+        if self.extents and not self.claimed_bytes and not self.held_frames:
+            first = self.extents[0]
+            rest = replace(first, size_bytes=max(self.file_bytes - first.offset, 0))
+            return replace(self, extents=(rest,))
+        kept = []
+        for extent in self.extents:
+            size_bytes = min(extent.size_bytes, max(self.file_bytes - extent.offset, 0))
+            if size_bytes or extent.held_frames:
+                kept.append(replace(extent, size_bytes=size_bytes))
+        return replace(self, extents=tuple(kept))
+
+
+def check(sound: SoundData) -> None:
+    """Hold the bytes of sound that a header claims against those that are there.
+
+    Raises NoFrames for a file without any, TruncatedBounce for a header that claims more than
+    follows or that its writer never finished, and UnsupportedBounce for sound in pieces of which
+    one but the last ends within a frame: where the next frame begins is then a guess.
+    """
+    if not sound.claimed_bytes and not sound.held_frames:
+        following_bytes = sound.file_bytes - (sound.extents[0].offset if sound.extents else 0)
+        if sound.extents and sound.growing and following_bytes > 0:
+            raise unfinished(following_bytes)
+        raise NoFrames("a header without audio; render it again")
+    present_bytes = sound.present().claimed_bytes
+    if present_bytes < sound.claimed_bytes:
+        raise truncated(sound.claimed_bytes, present_bytes)
+    if not sound.subtype:
+        return
+    if any(extent.size_bytes % sound.frame_bytes for extent in sound.extents[:-1]):
+        raise UnsupportedBounce(
+            "its sound is in pieces of which one ends within a frame; export it again as one piece"
+        )
+    if not sound.frames:
+        raise NoFrames("a header without audio; render it again")
+
+
+def unread_tail(file: BinaryIO, sound: SoundData) -> tuple[str, ...]:
+    """The warning for a last frame that is not whole; none for zeros that pad a file."""
+    if not sound.extents or not sound.extents[-1].size_bytes:
+        return ()
+    last = sound.extents[-1]
+    rest_bytes = last.size_bytes % sound.frame_bytes
+    file.seek(last.offset + last.size_bytes - rest_bytes)
+    if not file.read(rest_bytes).strip(b"\0"):
+        return ()
+    return (f"its last frame has {rest_bytes} of {sound.frame_bytes} bytes and is left out",)
+
+
+def truncated(claimed_bytes: int, present_bytes: int) -> TruncatedBounce:
+    """The error for audio that its header claims and the file lacks."""
+    return TruncatedBounce(
+        f"cut off: its header claims {claimed_bytes:,} bytes of audio, {present_bytes:,} are "
+        "there; render it again, or take what is there with --accept-truncated",
+        claimed_bytes=claimed_bytes,
+        present_bytes=present_bytes,
+    )
+
+
+def unfinished(following_bytes: int) -> TruncatedBounce:
+    """The error for a header that still waits for its writer to fill in the size."""
+    return TruncatedBounce(
+        f"unfinished: its header says that there is no audio yet, but {following_bytes:,} bytes "
+        "follow; let the render finish, or take what is there with --accept-truncated",
+        present_bytes=following_bytes,
+    )

@@ -1,0 +1,85 @@
+"""Opens the sound of one part of a file."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, contextmanager, nullcontext
+from typing import TYPE_CHECKING, BinaryIO
+
+from bridge.audio.extents.stream import open_stream
+from bridge.audio.headers import Kind
+from bridge.audio.reader import open_container, open_view
+from bridge.audio.streams.opening import CODED, open_coded
+from bridge.audio.views import size_bytes, view
+from bridge.errors import UnsupportedBounce
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    from bridge.audio.extents.model import SoundData
+    from bridge.audio.parts import Part
+    from bridge.audio.reader import SndfileSource, Source
+
+
+def open_part(
+    path: Path, file: BinaryIO, part: Part, sound: SoundData | None
+) -> AbstractContextManager[Source]:
+    """The sound of a part, decoded.
+
+    Args:
+        path: of the file, for libsndfile, which is to open it itself where the part is all of it.
+        file: the same, open.
+        part: of it.
+        sound: where the sound lies, with the sizes that are there; None where only the decoder
+            knows.
+
+    Raises:
+        UnsupportedBounce: no decoder takes it.
+        BounceError: see `streams.opening.walked`.
+    """
+    shown = part.of(file)
+    if sound is None:
+        return _open_by_libsndfile(path, file, shown, part.container)
+    if sound.subtype:
+        return open_stream(shown, sound)
+    if sound.stream in CODED:
+        return nullcontext(open_coded(stream_of(shown, sound), Kind(sound.stream, 0)))
+    return _open_codec(_open_by_libsndfile(path, file, shown, part.container), part, sound)
+
+
+def _open_by_libsndfile(
+    path: Path, file: BinaryIO, shown: BinaryIO, name: str
+) -> AbstractContextManager[SndfileSource]:
+    if shown is file:
+        return open_container(path, name)
+    return open_view(shown, size_bytes(shown), name)
+
+
+@contextmanager
+def _open_codec(
+    opening: AbstractContextManager[SndfileSource], part: Part, sound: SoundData
+) -> Iterator[SndfileSource]:
+    """What is opening; a refusal names the codec, where libsndfile blames the header."""
+    with ExitStack() as stack:
+        try:
+            source = stack.enter_context(opening)
+        except UnsupportedBounce as error:
+            raise UnsupportedBounce(
+                f"a {part.container} file with {sound.codec} in it, which is not read; export PCM "
+                "(WAV or AIFF of 16 or 24 bits) or FLAC"
+            ) from error
+        yield source
+
+
+def stream_of(file: BinaryIO, sound: SoundData) -> BinaryIO:
+    """The bytes of sound in a container as a file of their own.
+
+    Raises UnsupportedBounce where they are in several pieces.
+    """
+    if len(sound.extents) != 1:
+        raise UnsupportedBounce(
+            f"{sound.codec} in {len(sound.extents)} pieces, which is not read; export WAV"
+        )
+    (extent,) = sound.extents
+    return view(file, extent.offset, extent.offset + extent.size_bytes)

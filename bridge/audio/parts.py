@@ -1,0 +1,122 @@
+"""Sound files that were joined into one, and what else lies around them.
+
+`cat a.wav b.wav` and recorders that begin anew make files of which every other program plays the
+first part only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import BinaryIO
+
+from bridge.audio import flac
+from bridge.audio.extents.locate import LOCATED, locate
+from bridge.audio.headers import Kind, sniff
+from bridge.audio.outer import passed, unread_bytes
+from bridge.audio.signatures import HEAD_BYTES, begins_file
+from bridge.audio.streams.buffer import Buffer
+from bridge.audio.streams.tag_blocks import sound_end
+from bridge.audio.views import size_bytes, view
+from bridge.errors import BounceError, UnsupportedBounce
+
+MAX_PARTS = 1000
+"""A day of one recording a minute would be 1440; a crafted file could have millions."""
+
+READ_IN_PARTS = LOCATED | {"FLAC"}
+
+
+@dataclass(frozen=True)
+class Part:
+    """A sound file within a file, from byte `start` up to `end`.
+
+    open_ended: its header does not know its length.
+    """
+
+    container: str
+    start: int
+    end: int
+    open_ended: bool = False
+
+    def of(self, file: BinaryIO) -> BinaryIO:
+        """The part as a file of its own."""
+        return view(file, self.start, self.end)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """All sound files within a file, in their order; `unread_bytes` belong to none of them."""
+
+    parts: tuple[Part, ...]
+    unread_bytes: int = 0
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Lines for the report."""
+        count = len(self.parts)
+        joined = f"{count} files joined into one: read as one, with the metadata of the first"
+        return (*([joined] if count > 1 else []), *behind(self.unread_bytes))
+
+
+def behind(unread_bytes: int) -> tuple[str, ...]:
+    """The warning for bytes behind the end of a sound file that are no tag; none for no bytes."""
+    if not unread_bytes:
+        return ()
+    text = f"{unread_bytes:,} bytes behind the end of its sound are not read"
+    return (f"{text}; if something is missing there, export it again",)
+
+
+def parts_of(file: BinaryIO, kind: Kind) -> Parts:
+    """The parts of an open file.
+
+    Args:
+        file: open for reading.
+        kind: what `sniff` says of it; one of READ_IN_PARTS.
+
+    Raises:
+        BounceError: the header of a part leads nowhere.
+        UnsupportedBounce: a file of another container lies behind the first: what belongs together
+            is a guess then.
+    """
+    file_bytes = size_bytes(file)
+    buffer = Buffer(file, 0, file_bytes)
+    found: list[Part] = []
+    following: Kind | None = kind
+    while following is not None:
+        if following.container != kind.container:
+            raise UnsupportedBounce(
+                f"a {kind.container} file with a {following.container} file behind it; export one"
+            )
+        if len(found) == MAX_PARTS:
+            raise UnsupportedBounce(f"more than {MAX_PARTS} files joined into one; split them")
+        part = _part(file, buffer, following)
+        found.append(part)
+        following = _next(file, buffer, part.end)
+    last = found[-1]
+    if last.open_ended:
+        return Parts(tuple(found))
+    found[-1] = replace(last, end=file_bytes)
+    return Parts(tuple(found), unread_bytes(buffer, last.end))
+
+
+def _part(file: BinaryIO, buffer: Buffer, kind: Kind) -> Part:
+    """The part that begins where `kind` says, up to where its header ends it."""
+    rest = view(file, kind.start, buffer.end)
+    if kind.container == "FLAC":
+        return Part("FLAC", kind.start, kind.start + flac.end_of(rest))
+    sound = locate(rest, kind.container)
+    end = kind.start + sound.end
+    if sound.open_ended and end == buffer.end:
+        end = max(sound_end(buffer), kind.start)  # tags behind sound of which nobody knew the end
+    return Part(kind.container, kind.start, end, sound.open_ended)
+
+
+def _next(file: BinaryIO, buffer: Buffer, end: int) -> Kind | None:
+    """The sound file that begins behind byte `end` and the tags there."""
+    at = passed(buffer, end)
+    if not begins_file(buffer.at(at, HEAD_BYTES)):
+        return None
+    try:
+        kind = sniff(view(file, at, buffer.end))
+    except BounceError:
+        return None
+    return Kind(kind.container, at)

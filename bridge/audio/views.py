@@ -1,0 +1,52 @@
+"""Parts of an open file, seen as files of their own."""
+
+from __future__ import annotations
+
+import io
+import os
+from typing import BinaryIO, cast
+
+
+class View(io.RawIOBase):
+    """`size_bytes` of an open file from byte `start` on; what the system refuses is raised."""
+
+    def __init__(self, file: BinaryIO, start: int, size_bytes: int) -> None:
+        self.size_bytes = size_bytes
+        self._file = file
+        self._start = start
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self.size_bytes}[whence]
+        self._at = max(base + offset, 0)
+        return self._at
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        self._file.seek(self._start + self._at)
+        data = self._file.read(max(min(len(buffer), self.size_bytes - self._at), 0))
+        buffer[: len(data)] = data
+        self._at += len(data)
+        return len(data)
+
+
+def size_bytes(file: BinaryIO) -> int:
+    """Size of an open file or of a view of one, now."""
+    if isinstance(file, View):
+        return file.size_bytes
+    return os.fstat(file.fileno()).st_size
+
+
+def view(file: BinaryIO, start: int, end: int) -> BinaryIO:
+    """The bytes `start` to `end` of an open file, as a file; the file itself where that is all."""
+    if start == 0 and end >= size_bytes(file):
+        return file
+    return cast("BinaryIO", View(file, start, max(end - start, 0)))

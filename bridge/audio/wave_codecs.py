@@ -1,0 +1,78 @@
+"""Names of codecs by the format tag of a WAV (Microsoft mmreg.h, IANA's registry of RFC 2361)."""
+
+from __future__ import annotations
+
+_NAMES = {
+    0x0001: "PCM",
+    0x0002: "Microsoft ADPCM",
+    0x0003: "IEEE float",
+    0x0005: "IBM CVSD",
+    0x0006: "A-law",
+    0x0007: "µ-law",
+    0x0008: "DTS",
+    0x0009: "DRM",
+    0x000A: "Windows Media Voice",
+    0x0010: "OKI ADPCM",
+    0x0011: "IMA ADPCM",
+    0x0016: "G.723 ADPCM",
+    0x0020: "Yamaha ADPCM",
+    0x0022: "DSP Group TrueSpeech",
+    0x0031: "GSM 6.10",
+    0x0034: "VoxWare",
+    0x0038: "NMS VBX ADPCM",
+    0x0040: "G.721 ADPCM",
+    0x0041: "G.728 CELP",
+    0x0042: "G.723.1",
+    0x0045: "G.726 ADPCM",
+    0x0050: "MPEG layer 1 or 2",
+    0x0055: "MP3",
+    0x0057: "AMR",
+    0x0058: "AMR-WB",
+    0x0064: "G.726 ADPCM",
+    0x0069: "VoxWare",
+    0x0075: "VoxWare MetaSound",
+    0x0083: "G.729",
+    0x0092: "AC-3 over S/PDIF",
+    0x00FF: "AAC",
+    0x0111: "VivoActive G.723",
+    0x0130: "Sipro ACELP.net",
+    0x0160: "Windows Media Audio 1",
+    0x0161: "Windows Media Audio",
+    0x0162: "Windows Media Audio Professional",
+    0x0163: "Windows Media Audio Lossless",
+    0x0164: "Windows Media Audio over S/PDIF",
+    0x0200: "Creative ADPCM",
+    0x0270: "Sony ATRAC3",
+    0x0402: "Intel Indeo audio",
+    0x0674: "Ogg Vorbis",
+    0x0675: "Ogg Vorbis",
+    0x0676: "Ogg Vorbis",
+    0x1600: "AAC",
+    0x1601: "AAC",
+    0x1602: "AAC",
+    0x1610: "HE-AAC",
+    0x2000: "AC-3",
+    0x2001: "DTS",
+    0x4143: "Divio AAC",
+    0x566F: "Vorbis",
+    0x5756: "WavPack",
+    0x6771: "Ogg Vorbis",
+    0x674F: "Ogg Vorbis",
+    0x6750: "Ogg Vorbis",
+    0x6751: "Ogg Vorbis",
+    0x676F: "Ogg Vorbis",
+    0x6770: "Ogg Vorbis",
+    0x706D: "AAC",
+    0xA106: "AAC",
+    0xDFAC: "DebugMode frame server",
+    0xF1AC: "FLAC",
+    0xFFFE: "an extensible format without a subformat",
+}
+
+STREAMS = {0x0050: "MP3", 0x0055: "MP3", 0x1600: "AAC", 0x2000: "AC3"}
+"""Codecs whose data are what a file of their own would be: the container of that."""
+
+
+def codec_name(tag: int) -> str:
+    """Of a format tag, its name or its number as mmreg.h writes it."""
+    return _NAMES.get(tag, f"codec 0x{tag:04X}")
