@@ -12,7 +12,7 @@ StembridgeError
 │   ├── TruncatedBounce     shorter than its header says
 │   ├── TooShortBounce      too short to separate
 │   ├── SilentBounce        nothing but digital silence
-│   └── NonFiniteBounce     NaN or Inf
+│   └── NonFiniteBounce     NaN, Inf, or values that no sound has
 ├── BounceChanged           replaced, renamed or removed while it was read: a retry can help
 ├── ModelError              weights, model or device
 │   └── ModelUnavailable    the weights could not be had: a retry can help
@@ -140,7 +140,7 @@ class SilentBounce(BounceError):
 
 
 class NonFiniteBounce(BounceError):
-    """NaN or Inf."""
+    """NaN, Inf, or values so large that no sound has them."""
 
     code = "non-finite"
 

@@ -31,8 +31,9 @@ class SourceFacts:
 
     Of a truncated bounce, which the user accepts, frames are those that were there and
     claimed_frames those that its header promises, None where it does not tell. repaired_values
-    were NaN or Inf. tempo_bpm: quarter notes per minute, None where it does not say. marks: cue
-    points, markers and regions, counted from its first frame; a point has a length of 0.
+    were NaN, Inf or too large for any sound. tempo_bpm: quarter notes per minute, None where it
+    does not say. marks: cue points, markers and regions, counted from its first frame; a point has
+    a length of 0.
     """
 
     path: str

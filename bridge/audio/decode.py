@@ -13,6 +13,7 @@ from bridge.audio.extents.locate import LOCATED, locate
 from bridge.audio.headers import sniff
 from bridge.audio.leniency import STRICT, Leniency
 from bridge.audio.part_reader import open_part
+from bridge.audio.plausible import LIMIT_TEXT, checked, marked
 from bridge.audio.probe import AudioInfo, check_length
 from bridge.audio.repair import BRIDGED_S, Repair
 from bridge.audio.streams.opening import open_coded
@@ -21,7 +22,6 @@ from bridge.errors import (
     BounceChanged,
     BounceError,
     NoFrames,
-    NonFiniteBounce,
     SilentBounce,
     TruncatedBounce,
 )
@@ -47,7 +47,8 @@ class Decoder:
 
     Yields (channels, up to block_frames) float32. PCM of 8, 16 and 24 bits is value / 2**(bits-1),
     exactly; FLOAT comes as it is, also beyond ±1; 32-bit integers and doubles are rounded to
-    float32. With `leniency.repair`, NaN and Inf are replaced and counted. Raises while
+    float32. With `leniency.repair`, values that no sound has are replaced (see
+    `bridge.audio.plausible`), and `repaired_values` counts them after each pass. Raises while
     iterating: NonFiniteBounce (the first of them), TruncatedBounce (fewer frames than the header
     says, known after the last block), BounceError (a damaged stream), NoFrames, BounceChanged (not
     the file that was probed, gone, or cannot be read now).
@@ -69,10 +70,10 @@ class Decoder:
 
     def __iter__(self) -> Iterator[NDArray[np.float32]]:
         if not self.leniency.repair:
-            yield from _finite(self._decoded())
+            yield from checked(self._decoded(), self.info.subtype)
             return
         repair = Repair(self.info.channels, round(BRIDGED_S * self.info.rate_hz))
-        yield from repair.blocks(self._decoded())
+        yield from repair.blocks(marked(self._decoded()))
         self.repaired_values = repair.values
 
     def _decoded(self) -> Iterator[NDArray[np.float32]]:
@@ -158,7 +159,7 @@ class Survey:
             yield f"cut off: its header promises {claim}, {self.frames:,} frames were there"
         if self.repaired_values:
             yield (
-                f"repaired: values that were NaN or Inf: {self.repaired_values:,}; "
+                f"repaired: values that were NaN, Inf or {LIMIT_TEXT}: {self.repaired_values:,}; "
                 f"gaps of up to {1000 * BRIDGED_S:g} ms were bridged, longer ones are silent"
             )
         yield from self.warnings
@@ -237,18 +238,3 @@ def _length(info: AudioInfo) -> int | None:
 
 def _changed() -> BounceChanged:
     return BounceChanged("changed while it was read; let the render finish, then retry")
-
-
-def _finite(blocks: Iterator[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
-    """The same blocks; raises NonFiniteBounce at the first NaN or Inf."""
-    done_frames = 0
-    for block in blocks:
-        finite = np.isfinite(block).all(axis=0)
-        if not finite.all():
-            frame = done_frames + int(np.argmin(finite))
-            raise NonFiniteBounce(
-                f"NaN or Inf at frame {frame:,}; a plugin in the session misbehaves: bypass it and "
-                "render again, or use --repair"
-            )
-        done_frames += block.shape[1]
-        yield block

@@ -63,6 +63,6 @@ def test_watch_does_so_too_and_says_what_it_put_up_with(inside: Inside, desk: De
     result = inside(*plain, "--accept-truncated", "--repair")
     assert result.code == 0, result
     assert "cut off: its header promises 20,000 frames" in result.out
-    assert "repaired: values that were NaN or Inf: 1;" in result.out
+    assert "repaired: values that were NaN, Inf or beyond +120 dBFS: 1;" in result.out
     again = inside(*plain, "--accept-truncated", "--repair")
     assert "0 done, 0 unchanged, 0 failed" in again.out

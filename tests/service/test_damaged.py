@@ -72,7 +72,7 @@ def test_nan_is_repaired_counted_and_nowhere_in_the_stems(studio: Studio) -> Non
     assert studio.once() == Tally(done=1)
     manifest = studio.manifest("nan")
     assert manifest["source"]["repaired_values"] == 2010
-    assert "values that were NaN or Inf: 2,010" in manifest["warnings"][0]
+    assert "values that were NaN, Inf or beyond +120 dBFS: 2,010" in manifest["warnings"][0]
     total = np.zeros((9000, 2))
     for stem in manifest["stems"]:
         wave, _ = soundfile.read(studio.stems / "nan" / stem["path"])

@@ -143,8 +143,9 @@ def test_nan_is_replaced_when_asked_for(tmp_path: Path, subtype: str) -> None:
     decoder = Decoder(path, probe(path, REPAIR), leniency=REPAIR)
     found = survey(decoder)
     assert (found.frames, found.repaired_values) == (90_000, 10_020)
-    assert "repaired: values that were NaN or Inf: 10,020; gaps of up to 2 ms" in "".join(
-        found.remarks()
+    assert (
+        "repaired: values that were NaN, Inf or beyond +120 dBFS: 10,020; gaps of up to 2 ms"
+        in "".join(found.remarks())
     )
     mended = np.concatenate(list(decoder), axis=1)
     assert np.isfinite(mended).all()
