@@ -14,7 +14,7 @@ from bridge.audio.outer import step
 from bridge.audio.streams.buffer import Buffer
 from bridge.audio.unread import HEAD_BYTES, refusal
 from bridge.audio.views import size_bytes
-from bridge.errors import NotAudio, TruncatedBounce
+from bridge.errors import NotAudio
 
 if TYPE_CHECKING:
     from collections.abc import Callable
