@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, BinaryIO
 
 from bridge.audio.chunks import CONTAINERS, reading
-from bridge.audio.containers import aiff, caf, flac, front, riff, tagged, w64
+from bridge.audio.containers import aiff, caf, flac, front, media, riff, tagged, w64
 from bridge.audio.headers import sniff
 from bridge.audio.metadata import Metadata
 from bridge.audio.views import size_bytes, view
@@ -22,6 +23,10 @@ _READERS: dict[str, Callable[[BinaryIO, str], Metadata]] = {
     "FLAC": flac.of_file,
     "OGG": tagged.of_ogg,
     "AU": tagged.of_au,
+    "ASF": partial(media.of_media, "asf"),
+    "MATROSKA": partial(media.of_media, "matroska"),
+    "MP4": partial(media.of_media, "mov"),
+    "WAVPACK": partial(media.of_media, "wv"),
 }
 # These have a place for an ID3 tag, also for one in front of them.
 _WITH_ID3: dict[str, Callable[[BinaryIO, str, Sequence[Piece]], Metadata]] = {
@@ -42,7 +47,7 @@ def carried(path: Path, history_line: str) -> Metadata:
     """
     with reading(path) as file:
         kind = sniff(file)
-        if kind.container == "MP3":  # the tag in front of it is its own
+        if kind.container in {"MP3", "AAC", "AC3"}:  # the tag in front of it is its own
             return tagged.of_mp3(file, kind.start, history_line)
         sound_file = view(file, kind.start, size_bytes(file))
         before = front.tags(file, kind.start)

@@ -26,7 +26,10 @@ AUDIO_SUFFIXES = frozenset(
     {
         *(".wav", ".wave", ".bwf", ".rf64", ".w64"),
         *(".aif", ".aiff", ".aifc", ".caf"),
-        *(".flac", ".ogg", ".oga", ".opus", ".mp3"),
+        *(".flac", ".wv", ".ogg", ".oga", ".opus", ".spx", ".mp3", ".mp2", ".mpga"),
+        *(".m4a", ".m4b", ".aac", ".adts", ".ac3", ".eac3", ".ec3", ".wma", ".amr", ".awb", ".mka"),
+        # Videos, for their sound.
+        *(".mp4", ".m4v", ".mov", ".qt", ".3gp", ".3g2", ".mkv", ".webm", ".wmv", ".asf", ".ogv"),
     }
 )
 

@@ -23,12 +23,10 @@ if TYPE_CHECKING:
     from av.audio.frame import AudioFrame
     from av.container import InputContainer
 
-# By ffmpeg's name of the format: options, and a word for messages. Edit lists are ours to read.
-_FORMATS: dict[str, tuple[dict[str, str], str]] = {
-    "asf": ({}, "Windows Media"),
-    "matroska": ({}, "Matroska"),
-    "mov": ({"ignore_editlist": "1"}, "MP4"),
-}
+# By ffmpeg's name of the format.
+_WORDS = {"asf": "Windows Media", "matroska": "Matroska", "mov": "MP4", "wv": "WavPack"}
+# All packets of a track, whatever its edit list says: that is ours to read.
+_ALL_PACKETS = {"mov": {"ignore_editlist": "1"}}
 
 # Other decoders than ffmpeg's first choice: floats instead of 16 bits, the reference of Opus; and
 # Vorbis without its first packet, which only prepares the second.
@@ -87,7 +85,7 @@ def streams(file: BinaryIO, container: str) -> tuple[Stream, ...]:
 
     Raises UnsupportedBounce where ffmpeg's libraries refuse it.
     """
-    with _opened(file, container) as opened:
+    with opened(file, container) as found:
         return tuple(
             Stream(
                 index=stream.index,
@@ -99,7 +97,7 @@ def streams(file: BinaryIO, container: str) -> tuple[Stream, ...]:
                 extradata=stream.codec_context.extradata or b"",
                 label=_label(number, stream.codec_context.name, stream.metadata),
             )
-            for number, stream in enumerate(opened.streams.audio, 1)
+            for number, stream in enumerate(found.streams.audio, 1)
         )
 
 
@@ -136,14 +134,14 @@ def decoded(
     from av.stream import Discard
 
     size_bytes = count = 0
-    with _opened(file, container) as opened:
-        chosen = next(one for one in opened.streams.audio if one.index == stream.index)
-        for other in opened.streams:
+    with opened(file, container, all_packets=True) as found:
+        chosen = next(one for one in found.streams.audio if one.index == stream.index)
+        for other in found.streams:
             if other.index != stream.index:
                 other.discard = Discard.all  # is not even read
         own = _own_decoder(stream)
         context = own or _set(chosen.codec_context)
-        for packet in opened.demux(chosen):
+        for packet in found.demux(chosen):
             size_bytes += packet.size
             count += packet.size > 0
             # Its side data would have the decoder leave frames out.
@@ -169,16 +167,29 @@ def _set(context: AudioCodecContext) -> AudioCodecContext:
 
 
 @contextmanager
-def _opened(file: BinaryIO, container: str) -> Iterator[InputContainer]:
+def opened(
+    file: BinaryIO, container: str, *, all_packets: bool = False
+) -> Iterator[InputContainer]:
+    """An open file, taken apart by ffmpeg's libraries.
+
+    Args:
+        file: open for reading.
+        container: ffmpeg's name of its format.
+        all_packets: also those that its edit list leaves out.
+
+    Raises:
+        UnsupportedBounce: they refuse it.
+    """
     import av
 
-    options, word = _FORMATS[container]
+    options = _ALL_PACKETS.get(container) if all_packets else None
     file.seek(0)
     try:
-        opened = av.open(file, "r", format=container, options=options, metadata_errors="ignore")
+        found = av.open(file, "r", format=container, options=options, metadata_errors="ignore")
     except av.FFmpegError as error:
         raise UnsupportedBounce(
-            f"this {word} file cannot be read ({libav.word(error)}); export WAV, AIFF or FLAC"
+            f"this {_WORDS[container]} file cannot be read ({libav.word(error)}); "
+            "export WAV, AIFF or FLAC"
         ) from error
-    with opened:
-        yield opened
+    with found:
+        yield found

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from bridge.audio.libav import CodedSource
 from bridge.audio.streams import ac3, adts, amr, asf, matroska, mp4, mpeg, ogg, wavpack
-from bridge.audio.views import size_bytes
+from bridge.audio.views import size_bytes, view
 from bridge.errors import NoFrames, TruncatedBounce
 
 if TYPE_CHECKING:
@@ -41,7 +41,8 @@ def walked(file: BinaryIO, kind: Kind) -> Walk:
         )
     if kind.start == end:
         raise NoFrames("a tag without audio; export it again from the DAW")
-    return _WALKS[kind.container](file, kind.start, end)
+    shown = view(file, kind.start, end)  # places in a container count from its own first byte
+    return _WALKS[kind.container](shown, 0, end - kind.start)
 
 
 def open_coded(file: BinaryIO, kind: Kind) -> CodedSource:
