@@ -16,12 +16,11 @@ from bridge.chain import template
 from bridge.cli import app
 from docs.generate import bounces
 from docs.generate.commands import commands
-from tests.cli.conftest import desk, inside  # noqa: F401 fixtures
 from tests.docs import pages
 from tests.support import ROOT, require
 
 if TYPE_CHECKING:
-    from tests.cli.conftest import Inside
+    from tests.cli.command import Inside
 
 # Programs that shell blocks call beside `stembridge` and `make`.
 PROGRAMS = {
@@ -82,7 +81,7 @@ def test_every_command_has_a_section_in_the_reference() -> None:
 
 
 @pytest.fixture
-def home(inside: Inside) -> Path:  # noqa: F811
+def home(inside: Inside) -> Path:
     """Everything that the pages' commands name."""
     folder = inside.desk.home
     names = ("Mix 3.wav", "mix.wav", "Bounces/Mix 3.wav", "Export/Drums/Kit.wav", "Export/Mix.wav")
@@ -101,7 +100,7 @@ def runnable() -> list[pages.Sample]:
 
 
 @pytest.mark.parametrize("sample", runnable(), ids=str)
-def test_a_command_runs(sample: pages.Sample, home: Path, inside: Inside) -> None:  # noqa: F811
+def test_a_command_runs(sample: pages.Sample, home: Path, inside: Inside) -> None:
     words = [re.sub(r"^~", str(home), word) for word in shlex.split(sample.text)[1:]]
     for place, word in enumerate(words):
         if word == "--model":

@@ -9,15 +9,9 @@ import pytest
 
 from docs.generate import bounces, screens
 from docs.generate.screens import SCREENS, Studio
-from tests.service.conftest import write_tiny_model
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return str(write_tiny_model(tmp_path_factory.mktemp("model")))
 
 
 def studio(home: Path, model: str) -> Studio:
@@ -33,25 +27,26 @@ def shape(data: Any) -> Any:
 
 
 @pytest.mark.parametrize("name", [n for n, s in SCREENS.items() if s.same_everywhere])
-def test_a_screen_is_what_is_printed(name: str, tmp_path: Path, model: str) -> None:
+def test_a_screen_is_what_is_printed(name: str, tmp_path: Path, tiny_model: str) -> None:
     screen = SCREENS[name]
     shown = screens.path_of(name).read_text(encoding="utf-8")
-    printed = screen.make(studio(tmp_path, model))
+    printed = screen.make(studio(tmp_path, tiny_model))
     if screen.language == "json":
         assert shape(json.loads(printed)) == shape(json.loads(shown))
     else:
-        assert screens.comparable(printed, model) == screens.comparable(shown)
+        assert screens.comparable(printed, tiny_model) == screens.comparable(shown)
 
 
 def test_doctor_shows_the_checks_and_settings_that_its_screen_has(
-    tmp_path: Path, model: str
+    tmp_path: Path, tiny_model: str
 ) -> None:
     def first(text: str) -> list[str]:
-        table, settings = text.split("Settings (")
-        checks = [line[5:20].strip() for line in table.splitlines() if line[1:3] in {"ok", "--"}]
-        return [*dict.fromkeys(checks), *(line.split()[0] for line in settings.splitlines()[4:])]
+        checks, settings = text.split("\nSettings ")
+        names = [line[5:20].strip() for line in checks.splitlines() if line[1:3] in {"ok", "--"}]
+        rows = [line for line in settings.splitlines()[4:] if line.startswith(" ")]
+        return [*dict.fromkeys(names), *(row.split()[0] for row in rows)]
 
-    printed = SCREENS["doctor"].make(studio(tmp_path, model))
+    printed = SCREENS["doctor"].make(studio(tmp_path, tiny_model))
     assert first(printed) == first(screens.path_of("doctor").read_text(encoding="utf-8"))
 
 

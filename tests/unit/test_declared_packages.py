@@ -26,9 +26,9 @@ else:
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-OURS = {"bridge", "separator", "tests"}
+OURS = {"bridge", "docs", "separator", "tests"}
 AT_RUN_TIME = ("bridge", "separator", "examples")
-FOLDERS = (*AT_RUN_TIME, "tests")
+FOLDERS = (*AT_RUN_TIME, "tests", "docs")
 # Programs that run in an environment of their own, beside the peer that they measure or that wrote
 # the golden files.
 ELSEWHERE = {"tests/bench/in_peer", "tests/golden"}
@@ -99,7 +99,7 @@ def test_what_is_declared_is_pinned() -> None:
     lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
     pinned = required([line for line in lines if line and not line.startswith("#")])
     build = required(project()["build-system"]["requires"])
-    names = declared("aaf", "dev", "fuzz") | build
+    names = declared("aaf", "dev", "docs", "fuzz") | build
     assert not names - pinned - {"stembridge"}  # the extra `dev` takes `aaf` along
 
 
