@@ -63,19 +63,19 @@ def classes() -> Iterator[tuple[int, type[StembridgeError]]]:
 
 
 def reference() -> str:
-    """A table of all errors; the name's indentation shows the tree."""
+    """A table of all errors; the indentation of the codes shows the tree."""
     rows = (
         (
-            f"{'&nbsp;&nbsp;' * depth}`{cls.__name__}`",
-            f"`{cls.code}`",
-            cls.exit_code,
-            "yes" if cls.retryable else "",
+            f"{'&nbsp;&nbsp;' * depth}`{cls.code}`",
             _meaning(cls),
             REMEDIES[cls.code],
+            "yes" if cls.retryable else "",
+            cls.exit_code,
+            f"`{cls.__name__}`",
         )
         for depth, cls in classes()
     )
-    header = ("error", "code", "exit code", "tried again", "what happened", "what to do")
+    header = ("code", "what happened", "what to do", "tried again", "exit code", "class")
     return table(header, rows)
 
 

@@ -32,6 +32,12 @@ def test_blocks_are_of_kinds_that_are_tested() -> None:
     assert kinds == {"sh", "yaml", "python"}  # text and JSON come from screens
 
 
+def test_blocks_in_lists_are_indented_as_the_site_needs_it() -> None:
+    for page, text in pages.sources().items():
+        for found in markdown.FENCE.finditer(text):
+            assert len(found["indent"]) % 4 == 0, (page, found["text"])
+
+
 # --- Python ---
 
 
