@@ -21,7 +21,7 @@ BENCHMARKS = ROOT / "BENCHMARKS.md"
 EXAMPLE = ROOT / "examples" / "my_preset.yaml"
 
 # What a session format needs beside Stembridge; a test compares it with a machine that has nothing.
-SESSION_NEEDS = {"aaf": "the extra `aaf`", "stem-mp4": "ffmpeg"}
+SESSION_NEEDS = {"aaf": "the extra `aaf`"}
 
 
 def shipped_presets() -> str:
@@ -73,7 +73,7 @@ def speed() -> str:
 
 def formats() -> str:
     """The file formats of stems."""
-    header = ("format", "file", "depth", "rates", "channels", "bit rate", "needs")
+    header = ("format", "file", "depth", "rates", "channels", "bit rate")
     return table(header, map(_format, TARGETS.values()))
 
 
