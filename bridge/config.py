@@ -129,7 +129,10 @@ def resolve(
         settings = Settings(**values)
     except ValidationError as error:
         places = _Places(file, lines, origins)
-        raise ConfigError("; ".join(_explain(p, places) for p in error.errors())) from None
+        problems = [_explain(problem, places) for problem in error.errors()]
+        if any(problem["type"] == "extra_forbidden" for problem in error.errors()):
+            problems.append(f"the settings are {', '.join(Settings.model_fields)}")
+        raise ConfigError("; ".join(problems)) from None
     return Resolved(settings, origins, file)
 
 
@@ -198,12 +201,14 @@ class _Places:
     origins: Mapping[str, Origin] = field(default_factory=dict)
 
     def of(self, name: str) -> str:
-        """File and line, variable, or the command line."""
+        """File and line, variable, or option."""
         origin = self.origins.get(name, "file")
         if origin == "environment":
             return variable(name)
+        if origin == "command line":
+            return f"--{name.replace('_', '-')}"
         line = f":{self.lines[name]}" if name in self.lines else ""
-        return f"{self.file}{line}" if origin == "file" else origin
+        return f"{self.file}{line}"
 
 
 # What is needed instead, by pydantic's name of the problem.
@@ -226,19 +231,18 @@ def _explain(problem: Any, places: _Places) -> str:
     where, value = places.of(name), problem["input"]
     if problem["type"] == "extra_forbidden":
         near = get_close_matches(name, Settings.model_fields, n=1)
-        known = ", ".join(Settings.model_fields)
-        advice = f"did you mean {near[0]!r}?" if near else f"the settings are {known}"
-        return f"{where}: there is no setting {name!r}; {advice}"
+        return f"{where}: there is no setting {name!r}" + (
+            f", did you mean {near[0]!r}?" if near else ""
+        )
+    about = where if where.startswith("--") else f"{where}: {name}"
     if problem["type"] == "value_error":  # in words of ours, which stay as they are
-        return f"{where}: {name}: {problem['ctx']['error']}, not {_written(value)}"
+        return f"{about}: {problem['ctx']['error']}, not {_written(value)}"
     if value is None:
         return f"{where}: {name} is empty; write a value, or remove the line"
     needed = _NEEDED.get(problem["type"])
     text = f"{needed} is needed" if needed else problem["msg"].lower()
-    quotes = (
-        "; put it in quotes" if needed == "text" and isinstance(value, bool | int | float) else ""
-    )
-    return f"{where}: {name}: {text}, not {_written(value)}{quotes}"
+    quotes = "; put it in quotes" if needed == "text" and isinstance(value, int | float) else ""
+    return f"{about}: {text}, not {_written(value)}{quotes}"
 
 
 def _written(value: object) -> str:

@@ -108,7 +108,7 @@ def _cut(file: Path, info: AudioInfo, wanted: Stretch, target: Path, preset: Pre
     frames = sum(block.shape[1] for block in blocks)
     if wanted.first + frames <= wanted.start:
         raise TooShortBounce(
-            f"{file} ends before {wanted.start / info.rate_hz:g} s; choose an earlier --at"
+            f"ends before {wanted.start / info.rate_hz:g} s; choose an earlier --at"
         )
     with StemWriter(
         target,

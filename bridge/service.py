@@ -16,7 +16,7 @@ from bridge.audio.probe import probe
 from bridge.chain import sessions
 from bridge.chain.plugins import fingerprint
 from bridge.config import DEFAULT_MODEL
-from bridge.errors import ModelError, StembridgeError, from_separation
+from bridge.errors import StembridgeError, UsageError, from_separation
 from bridge.intake.claim import identify, still
 from bridge.intake.names import stem_file_name
 from bridge.ledger.states import Recipe
@@ -271,11 +271,12 @@ def choose_model(flag: str | None, preset: Preset, settings: Settings) -> str:
     """The model in force: command line, then preset, then settings, then the default.
 
     Raises:
-        ModelError: the choice is empty.
+        UsageError: the choice is empty.
     """
-    chosen = flag or preset.model or settings.model or DEFAULT_MODEL
+    named = (one for one in (flag, preset.model, settings.model) if one is not None)
+    chosen = next(named, DEFAULT_MODEL)
     if not chosen.strip():
-        raise ModelError("the model's name is empty: see `stembridge models list`")
+        raise UsageError("the model's name is empty: see `stembridge models list`")
     if is_path(chosen):
         return str(Path(chosen).absolute())  # one model, from wherever it is named
     return chosen

@@ -22,6 +22,8 @@ def choose_device(device: str) -> torch.device:
         torch.empty(0, device=place)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
+        if "device type at start of device string" in reason:  # and a list of twenty others
+            reason = "torch knows no such device"
         raise InputError(
             f"device {device!r} cannot be used here ({reason}): try 'auto' or 'cpu'"
         ) from None

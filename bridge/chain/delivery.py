@@ -30,6 +30,15 @@ if TYPE_CHECKING:
     from bridge.audio.probe import AudioInfo
     from bridge.chain.meter import Levels
 
+# Names under which a format is asked for, and which are none of ours.
+_OTHER_NAMES = {
+    **dict.fromkeys(("mp4", "aac", "alac", "m4b"), "m4a"),
+    **dict.fromkeys(("wave", "bwf", "rf64"), "wav"),
+    **dict.fromkeys(("aif", "aifc"), "aiff"),
+    **dict.fromkeys(("vorbis", "oga"), "ogg"),
+    "wave64": "w64",
+}
+
 
 class Headroom(BaseModel):
     """Only ever an attenuation, so that no output exceeds the ceiling.
@@ -160,7 +169,9 @@ class Output(BaseModel):
         if name == self.format:
             return self
         if name not in FORMATS:
-            raise UsageError(f"there is no format '{name}'; {suggestion(name, FORMATS)}")
+            known = _OTHER_NAMES.get(name.lower().lstrip("."))
+            advice = f"write '{known}'" if known else suggestion(name, FORMATS)
+            raise UsageError(f"there is no format '{name}'; {advice}")
         kept = self.model_dump(exclude_unset=True, include={"subtype", "dither"})
         lossy = name != "same" and TARGETS[name].lossy
         try:

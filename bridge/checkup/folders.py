@@ -149,4 +149,5 @@ def _trial_folder(folder: Path) -> Iterator[Path]:
 
 def _nearest(folder: Path) -> Path:
     """The folder, or what there is of the way to it."""
-    return next(p for p in (folder, *folder.parents) if p.exists())
+    # Unlike Path.exists, this takes a place that cannot be looked at for none.
+    return next(p for p in (folder, *folder.parents) if os.path.exists(p))  # noqa: PTH110

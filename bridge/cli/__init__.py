@@ -95,6 +95,12 @@ def _run() -> int:
         error = raised if isinstance(raised, StembridgeError) else from_separation(raised)
         note(plain(f"stembridge: {error}"))
         return UsageError.exit_code if isinstance(error, UsageError) else 1
+    except PermissionError as refused:  # of a file or folder that the user or a setting names
+        place = refused.filename or "a file"
+        note(
+            plain(f"stembridge: cannot use {place} ({refused.strerror}): allow it or name another")
+        )
+        return 1
     except KeyboardInterrupt:
         note("stembridge: stopped")
         return 130  # 128 + SIGINT, as shells expect

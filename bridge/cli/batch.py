@@ -84,8 +84,10 @@ def batch(
     from bridge.batch.run import Batch
     from bridge.batch.sessions import check_formats
     from bridge.batch.tables import check_summary
+    from bridge.cli.inputs import check_out
     from bridge.places import OUTPUT_FOLDER
 
+    check_out(out)
     if not dry_run:
         streams.keep_exit_code()
     formats = options.listed(session)

@@ -11,7 +11,11 @@ import typer
 def doctor(
     folder: Annotated[
         Path | None,
-        typer.Argument(metavar="[FOLDER]", help="Look at this watched folder and its drive too."),
+        typer.Argument(
+            metavar="[FOLDER]",
+            help="Look at this watched folder and its drive too.",
+            readable=False,  # that it cannot be read is a finding
+        ),
     ] = None,
 ) -> None:
     """Check this machine: torch, device, weights, presets, plugins, limits, disk, settings.

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, get_type_hints
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from bridge.chain.preset import Preset as LoadedPreset
     from bridge.config import Settings
@@ -224,6 +224,7 @@ class Asked:
             "shifts": self.shifts,
         }
         given = {name: value for name, value in separation.items() if value is not None}
+        _check_ranges(given)
         bounce = {"accept_truncated": self.accept_truncated, "repair": self.repair}
         return preset.adjusted(
             listed(self.stems),
@@ -268,6 +269,20 @@ def sharing(command: Callable[..., None]) -> Callable[..., None]:
 
 def _parameters(command: Callable[..., None]) -> list[inspect.Parameter]:
     return list(inspect.signature(command).parameters.values())
+
+
+def _check_ranges(given: Mapping[str, object]) -> None:
+    """Raises UsageError for an option out of its range, by the name that was typed."""
+    from bridge.errors import UsageError
+    from separator.errors import InputError
+    from separator.options import Options
+
+    for name, value in given.items():
+        try:
+            Options(**{name: value})  # type: ignore[arg-type]
+        except InputError as error:
+            typed = f"--{name.removesuffix('_s').replace('_', '-')}"
+            raise UsageError(str(error).replace(name, typed, 1)) from None
 
 
 def settings(**flags: object) -> Settings:

@@ -39,13 +39,17 @@ def preview(
     """
     import tempfile
 
+    from bridge.cli.inputs import check_out, check_sound_file, reason
     from bridge.cli.interrupts import deferred, raising
     from bridge.cli.show import JobBar, note, plain, result
-    from bridge.errors import UsageError
+    from bridge.errors import BounceError, OutputError, UsageError
     from bridge.preview import preview as make
 
-    if not file.exists():
-        raise UsageError(f"{file}: there is no such file; check the path")
+    check_out(out)
+    try:
+        check_sound_file(file)
+    except UsageError as error:
+        raise UsageError(f"{file}: {error}") from None
     asked = options.Asked(preset, variables, model, precision)
     with (
         deferred() as stop,
@@ -60,9 +64,13 @@ def preview(
             bar.update(stage, share)
 
         folder = out or Path(tempfile.mkdtemp(prefix="stembridge-"))
-        manifest, made = make(
-            engine, file.absolute(), folder.absolute(), listen, at_s=at, for_s=length
-        )
+        try:
+            manifest, made = make(
+                engine, file.absolute(), folder.absolute(), listen, at_s=at, for_s=length
+            )
+        except (BounceError, OutputError) as error:
+            note(plain(f"{file}: {reason(file, error)}"))
+            raise typer.Exit(1) from None
     for path in made:
         result(plain(str(path)))
     for warning in manifest.warnings:

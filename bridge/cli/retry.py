@@ -17,7 +17,7 @@ def retry(
     ] = None,
 ) -> None:
     """Put failed bounces back into the queue; the watch service takes them up."""
-    from bridge.cli.show import result
+    from bridge.cli.show import plain, result
     from bridge.ledger.store import Ledger
 
     path = options.settings().ledger_path
@@ -25,4 +25,10 @@ def retry(
     if path.exists():
         paths = [bounce.absolute() for bounce in bounces] if bounces else None
         count = Ledger(path).retry(paths=paths)
-    result(f"{count} back in the queue" if count else "nothing to retry: no bounce has failed")
+    if count:
+        result(f"{count} back in the queue")
+    elif bounces:
+        names = ", ".join(f"'{bounce}'" for bounce in bounces)
+        result(plain(f"nothing to retry: of {names} none has failed; see `stembridge status`"))
+    else:
+        result("nothing to retry: no bounce has failed")

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 @options.sharing
 def split(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Bounces.")],
+    # One that cannot be read fails by itself, and the others are done.
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILE...", help="Bounces.", readable=False)
+    ],
     out: options.Out = None,
     asked: options.Asked = options.NOTHING,
     session: options.Session = None,
@@ -28,10 +31,12 @@ def split(
 ) -> None:
     """Make stems of FILEs now, into Stems/<bounce>/ beside each of them (or into DIR)."""
     from bridge import streams
+    from bridge.cli.inputs import check_out
     from bridge.cli.interrupts import deferred, raising
     from bridge.cli.show import json_result
 
     streams.keep_exit_code()
+    check_out(out)
     with (
         deferred() as stop,
         asked.engine(session=session) as engine,
@@ -48,12 +53,15 @@ def split(
 def _one(
     engine: Engine, file: Path, out: Path | None, look: Callable[[], None], *, quiet: bool
 ) -> dict[str, Any]:
+    from bridge.cli.inputs import check_sound_file
     from bridge.cli.show import JobBar, note, plain, result, summary
     from bridge.errors import ModelError, StembridgeError, UsageError
     from bridge.places import split_place
 
-    if not file.exists():
-        return _failed(file, UsageError("there is no such file; check the path"))
+    try:
+        check_sound_file(file)
+    except UsageError as error:
+        return _failed(file, error)
     out_dir, target = split_place(file, out)
     try:
         with JobBar(file.name) as bar:
@@ -75,7 +83,9 @@ def _one(
 
 
 def _failed(file: Path, error: StembridgeError) -> dict[str, Any]:
+    from bridge.cli.inputs import reason
     from bridge.cli.show import note, plain
 
-    note(plain(f"{file}: {error}"))
-    return {"source": {"path": str(file)}, "error": {"code": error.code, "reason": str(error)}}
+    text = reason(file, error)
+    note(plain(f"{file}: {text}"))
+    return {"source": {"path": str(file)}, "error": {"code": error.code, "reason": text}}

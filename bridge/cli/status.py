@@ -35,10 +35,10 @@ def status(
     path = options.settings().ledger_path
     jobs: Sequence[Job] = ()
     services: Sequence[Service] = ()
+    where = None if folder is None else folder.absolute()
     counts = dict.fromkeys(State, 0)
     if path.exists():
         ledger = Ledger(path)
-        where = None if folder is None else folder.absolute()
         jobs, counts = ledger.jobs(where, limit=limit), ledger.counts(where)
         services = ledger.services.living(where)
     if as_json:
@@ -46,6 +46,10 @@ def status(
         return
     if not path.exists():
         result("nothing has been watched yet: `stembridge watch FOLDER` begins")
+        return
+    if not jobs and not services:
+        known = "no bounce is known yet" if folder is None else f"no bounce of {where} is known"
+        typer.echo(plain(f"{known}: `stembridge watch FOLDER` begins"))
         return
     table(
         None, ("bounce", "state", "when", "stems or reason"), (_row(job) for job in reversed(jobs))

@@ -43,6 +43,7 @@ def watch(
 
     from bridge import streams
     from bridge.audience import Everyone
+    from bridge.cli.inputs import check_out
     from bridge.cli.interrupts import INTERRUPTED, deferred, hangups, raising
     from bridge.cli.show import Lines
     from bridge.ledger.states import State
@@ -52,6 +53,7 @@ def watch(
     from bridge.watch import LEDGER_PATIENCE_S, Watch
 
     streams.keep_exit_code()
+    check_out(out)
     with (
         deferred() as stop,  # the running job goes back into the queue
         asked.engine(session=session) as engine,

@@ -195,8 +195,8 @@ class Database:
 
     def _unusable(self, error: Exception) -> errors.LedgerError:
         return errors.LedgerBlocked(
-            f"cannot use the ledger {self.path} ({error}); check that its folder is writable, that "
-            "the disk is not full and that no other program holds it"
+            f"cannot use the ledger {self.path} ({_words(error)}); check that its folder is "
+            "writable, that the disk is not full and that no other program holds it"
         )
 
     def _damaged(self, detail: str) -> errors.LedgerError:
@@ -216,6 +216,13 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
+
+
+def _words(error: Exception) -> str:
+    """What is wrong; a system's error without its number and its path, which stands beside it."""
+    if isinstance(error, FileExistsError):
+        return "its folder is a file"
+    return (isinstance(error, OSError) and error.strerror) or str(error)
 
 
 def _use_write_ahead_log(connection: sqlite3.Connection) -> None:

@@ -297,6 +297,8 @@ def _hint(name: str, names: list[str]) -> str:
     close = close or difflib.get_close_matches(name, names, n=1)
     if close:
         return f"did you mean {' or '.join(map(repr, close))}?"
+    if "." in name:
+        return "a checkpoint is a file that ends in .th, .safetensors or .json"
     if len(names) > MANY:
         return "`stembridge models list` shows all"
     return f"choose one of {', '.join(names)}"

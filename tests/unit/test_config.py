@@ -85,7 +85,7 @@ def test_an_empty_variable_is_not_set(tmp_path: Path) -> None:
 
 
 FILE_PROBLEMS = {
-    "presset: karaoke": ":1: there is no setting 'presset'; did you mean 'preset'?",
+    "presset: karaoke": ":1: there is no setting 'presset', did you mean 'preset'?; the settings",
     "colour: blue": ":1: there is no setting 'colour'; the settings are preset, ",
     "rescan_s: soon": ":1: rescan_s: a number is needed, not 'soon'",
     "rescan_s: 1:30": ":1: rescan_s: a number is needed, not '1:30'",
@@ -105,6 +105,7 @@ FILE_PROBLEMS = {
     "preset: a\npreset: b": ":2: key 'preset' stands twice (also in line 1); remove one",
     "preset:\n\t- a": ":2: a tab cannot indent YAML; use spaces",
     "3: x": ":1: there is no setting '3'",
+    "a: 1\nb: 2": ":2: there is no setting 'b'; the settings are preset, ",
 }
 
 
@@ -127,7 +128,7 @@ def test_a_wrong_variable_is_named() -> None:
 
 
 def test_a_wrong_flag_is_named() -> None:
-    with pytest.raises(ConfigError, match=r"^command line: poll_s: .*not 0$"):
+    with pytest.raises(ConfigError, match=r"^--poll-s: .*not 0$"):
         resolve({"poll_s": 0}, environment(Path("none")))
 
 

@@ -1,0 +1,74 @@
+"""Files and folders that a command names: what is wrong with them, before any work begins."""
+
+from __future__ import annotations
+
+import os
+import stat
+from difflib import get_close_matches
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from bridge.errors import NotAudio, OutputError, StembridgeError, UnsupportedBounce, UsageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# Below this, names that differ in more than a slip or two would be suggested.
+_LIKENESS = 0.8
+_MOST_NAMES = 1000  # of a folder that is looked through for one like the name
+
+
+def check_sound_file(file: Path) -> None:
+    """Raises UsageError for a name that is no file, with what was probably meant."""
+    try:
+        status = file.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        if file.is_symlink():
+            raise UsageError(f"a link to {file.readlink()}, which is not there") from None
+        near = _near(file)
+        raise UsageError(f"there is no such file; {near or 'check the path'}") from None
+    except OSError as error:
+        text = f"cannot be looked at ({error.strerror}); check the path and its permissions"
+        raise UsageError(text) from None
+    if stat.S_ISDIR(status.st_mode):
+        text = f"a folder; name its files, or take all of them with `stembridge batch '{file}'`"
+        raise UsageError(text)
+
+
+def check_out(out: Path | None) -> None:
+    """Raises UsageError where the folder for the stems cannot be one."""
+    if out is None:
+        return
+    place = out.absolute()
+    # Unlike Path.exists, this takes a place that cannot be looked at for none.
+    nearest = next(path for path in (place, *place.parents) if os.path.lexists(path))
+    if not os.path.isdir(nearest):  # noqa: PTH112
+        raise UsageError(f"--out {out}: {nearest} is not a folder; name another")
+
+
+def reason(file: Path, error: StembridgeError) -> str:
+    """What is wrong with a file, for a command that works on it once.
+
+    A format that is known by its suffix is named: it says more than the first bytes do.
+    """
+    from bridge.intake.not_read import FORMATS
+    from bridge.intake.scan import is_bounce_name
+
+    suffix = file.suffix.lower()
+    if isinstance(error, NotAudio | UnsupportedBounce) and suffix in FORMATS:
+        known = FORMATS[suffix]
+        if not is_bounce_name(f"x{suffix}"):
+            return f"not read: {known.name}; {known.advice}"
+    if isinstance(error, OutputError):
+        return str(error).replace("then `stembridge retry`", "then try again")
+    return str(error)
+
+
+def _near(file: Path) -> str | None:
+    try:
+        names = [path.name for path in islice(file.parent.iterdir(), _MOST_NAMES)]
+    except OSError:
+        return None
+    folded = {name.casefold(): name for name in names}
+    found = get_close_matches(file.name.casefold(), folded, n=1, cutoff=_LIKENESS)
+    return f"did you mean '{folded[found[0]]}'?" if found else None
