@@ -45,6 +45,14 @@ _PCM = {1: "PCM_U8", 2: "PCM_16", 3: "PCM_24", 4: "PCM_32"}
 _FLOAT = {4: "FLOAT", 8: "DOUBLE"}
 _G711 = {6: "ALAW", 7: "ULAW"}
 _EXTENSIBLE = 0xFFFE
+# Ids that are believed where a size passes the end of the file: such a chunk is cut off. Any other
+# there is text that looks like an id: a tag, or what some program left behind.
+_FAMILIAR = {
+    *(b"data", b"fmt ", b"fact", b"LIST", b"list", b"bext", b"iXML", b"cue ", b"smpl", b"inst"),
+    *(b"id3 ", b"ID3 ", b"JUNK", b"junk", b"PAD ", b"FLLR", b"axml", b"_PMX", b"acid", b"PEAK"),
+    *(b"COMM", b"SSND", b"MARK", b"INST", b"COMT", b"NAME", b"AUTH", b"ANNO", b"(c) ", b"APPL"),
+    *(b"VHDR", b"BODY", b"FVER"),
+}
 # Writers that forget the pad byte of an odd chunk put the next id one byte early.
 _AFTER_ODD = {
     *(b"data", b"fmt ", b"LIST", b"bext", b"iXML", b"cue ", b"smpl", b"fact", b"JUNK"),
@@ -340,8 +348,8 @@ def chunk_list(
         sound_bytes: gives the true size of a chunk of sound, from its offset and its claimed size.
 
     Returns:
-        The chunks, and where they end: at the end of the file, where no chunk id (printable ASCII)
-        follows, or where another sound file begins.
+        The chunks, and where they end: at the end of the file, where no chunk follows (its id is
+        printable ASCII), or where another sound file begins.
 
     Raises:
         UnsupportedBounce: more than MAX_CHUNKS.
@@ -357,6 +365,8 @@ def chunk_list(
             raise UnsupportedBounce(f"more than {MAX_CHUNKS} chunks; export it again from the DAW")
         if chunk_id in _SOUND:
             size = sound_bytes(at + 8, size)
+        elif at + 8 + size > end and chunk_id not in _FAMILIAR:
+            break
         refs.append(ChunkRef(chunk_id, at + 8, size))
         at += 8 + size
         if size % 2 and at < end:

@@ -61,6 +61,8 @@ def chunk_list(file: BinaryIO) -> tuple[tuple[ChunkRef, ...], int]:
                 found.append(ChunkRef(chunk_id, at + 12, size))
                 at = file_bytes
             break
+        if at + 12 + size > file_bytes and chunk_id not in {b"data", *_STRUCTURAL, *_KNOWN}:
+            break  # text behind the last chunk: a tag, or what some program left
         found.append(ChunkRef(chunk_id, at + 12, size))
         at += 12 + size
     return tuple(found), min(at, file_bytes)

@@ -27,6 +27,7 @@ _SPECIAL = {
     bytes.fromhex("5662f7ab2d39d21186c700c04f8edb8a"): b"mark",
     bytes.fromhex("bc945f925a52d21186dc00c04f8edb8a"): b"summ",
 }
+_UNKNOWN = b"????"
 _HEAD_BYTES = 24
 
 
@@ -45,6 +46,8 @@ def chunk_list(file: BinaryIO) -> tuple[tuple[ChunkRef, ...], int]:
             # A size of nothing, in the place of one that was never filled in.
             found += [ChunkRef(b"data", at + _HEAD_BYTES, 0)] * (_id(head[:16]) == b"data")
             break
+        if at + size > file_bytes and _id(head[:16]) == _UNKNOWN:
+            break  # no chunk, but what some program left behind the last one
         found.append(ChunkRef(_id(head[:16]), at + _HEAD_BYTES, size - _HEAD_BYTES))
         at += -(-size // 8) * 8  # chunks begin at multiples of 8
     return tuple(found), min(at, file_bytes)
@@ -60,7 +63,7 @@ def _id(guid: bytes) -> bytes:
         return guid[:4]
     if guid[4:] in _OF_LIST:
         return b"LIST"
-    return _SPECIAL.get(guid, b"????")
+    return _SPECIAL.get(guid, _UNKNOWN)
 
 
 def of_file(file: BinaryIO, history: str, front: Sequence[Piece] = ()) -> Metadata:
