@@ -41,6 +41,9 @@ _FORMS = {b"AIFF": "AIFF", b"AIFC": "AIFF", b"8SVX": "SVX", b"16SV": "SVX"}
 _XING_SLACK_BYTES = 3000  # encoders disagree on counting the header frame: two of the largest
 
 
+_VOWELS = {"AIFF", "AU", "AAC", "AC3", "AMR", "ASF", "MP3", "MP4", "OGG", "RF64", "SVX"}
+
+
 @dataclass(frozen=True)
 class Kind:
     """A file's container, and where it starts behind tags and zeros."""
@@ -102,6 +105,11 @@ def _unknown(head: bytes) -> NotAudio:
         f"not audio: starts with {_shown(head[:8])}, not with RIFF, RF64, FORM, fLaC or the like; "
         "export it again from the DAW"
     )
+
+
+def named(container: str) -> str:
+    """A container's name with its article, for messages."""
+    return f"{'an' if container in _VOWELS else 'a'} {container}"
 
 
 def container_of(path: Path) -> str:

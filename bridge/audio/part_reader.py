@@ -6,7 +6,7 @@ from contextlib import ExitStack, contextmanager, nullcontext
 from typing import TYPE_CHECKING, BinaryIO
 
 from bridge.audio.extents.stream import open_stream
-from bridge.audio.headers import Kind
+from bridge.audio.headers import Kind, named
 from bridge.audio.reader import open_container, open_view
 from bridge.audio.streams.opening import CODED, open_coded
 from bridge.audio.views import size_bytes, view
@@ -66,8 +66,8 @@ def _open_codec(
             source = stack.enter_context(opening)
         except UnsupportedBounce as error:
             raise UnsupportedBounce(
-                f"a {part.container} file with {sound.codec} in it, which is not read; export PCM "
-                "(WAV or AIFF of 16 or 24 bits) or FLAC"
+                f"{named(part.container)} file with {sound.codec} in it, which is not read; export "
+                "PCM (WAV or AIFF of 16 or 24 bits) or FLAC"
             ) from error
         yield source
 

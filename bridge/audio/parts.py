@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 from bridge.audio import flac
 from bridge.audio.extents.locate import LOCATED, locate
-from bridge.audio.headers import Kind, sniff
+from bridge.audio.headers import Kind, named, sniff
 from bridge.audio.outer import passed, unread_bytes
 from bridge.audio.signatures import HEAD_BYTES, begins_file
 from bridge.audio.streams.buffer import Buffer
@@ -84,7 +84,8 @@ def parts_of(file: BinaryIO, kind: Kind) -> Parts:
     while following is not None:
         if following.container != kind.container:
             raise UnsupportedBounce(
-                f"a {kind.container} file with a {following.container} file behind it; export one"
+                f"{named(kind.container)} file with {named(following.container)} file behind it; "
+                "export one file"
             )
         if len(found) == MAX_PARTS:
             raise UnsupportedBounce(f"more than {MAX_PARTS} files joined into one; split them")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, BinaryIO
 
+from bridge.audio.views import state_of
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -12,6 +14,9 @@ HEAD_BYTES = 16
 """Of a file, to know what it is."""
 
 _PIECE_BYTES = 1 << 20
+_MOST_FOUND = 256  # results of searches that are kept
+_FOUND: dict[tuple[object, ...], int] = {}
+
 _AU_CODECS = 40  # au(5) and its successors number them from 1 to 27
 
 # Enough of each header that chance does not write it into 100 GiB of audio.
@@ -52,7 +57,8 @@ def _little(data: bytes) -> int:
 def find_file(file: BinaryIO, name: bytes, start: int, end: int) -> int:
     """Where another sound file begins within an open one.
 
-    About a second per gigabyte.
+    The first search takes about a second per gigabyte; its result is kept for as long as the file
+    stays what it is, since a file is opened several times on its way.
 
     Args:
         file: open for reading.
@@ -63,6 +69,20 @@ def find_file(file: BinaryIO, name: bytes, start: int, end: int) -> int:
     Returns:
         The byte; `end` where there is none.
     """
+    state = state_of(file)
+    key = (*state, name, start, end) if state else None
+    if key is None:
+        return _search(file, name, start, end)
+    if key not in _FOUND:
+        place = _search(file, name, start, end)
+        if len(_FOUND) >= _MOST_FOUND:
+            _FOUND.clear()
+        _FOUND[key] = place
+        return place
+    return _FOUND[key]
+
+
+def _search(file: BinaryIO, name: bytes, start: int, end: int) -> int:
     at, carried = start, b""
     file.seek(start)
     while at < end:

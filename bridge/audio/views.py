@@ -12,8 +12,8 @@ class View(io.RawIOBase):
 
     def __init__(self, file: BinaryIO, start: int, size_bytes: int) -> None:
         self.size_bytes = size_bytes
-        self._file = file
-        self._start = start
+        self.file = file
+        self.start = start
         self._at = 0
 
     def readable(self) -> bool:
@@ -31,8 +31,8 @@ class View(io.RawIOBase):
         return self._at
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        self._file.seek(self._start + self._at)
-        data = self._file.read(max(min(len(buffer), self.size_bytes - self._at), 0))
+        self.file.seek(self.start + self._at)
+        data = self.file.read(max(min(len(buffer), self.size_bytes - self._at), 0))
         buffer[: len(data)] = data
         self._at += len(data)
         return len(data)
@@ -43,6 +43,18 @@ def size_bytes(file: BinaryIO) -> int:
     if isinstance(file, View):
         return file.size_bytes
     return os.fstat(file.fileno()).st_size
+
+
+def state_of(file: BinaryIO) -> tuple[int, ...] | None:
+    """What changes when an open file does, with the place of a view; None for what is no file."""
+    if isinstance(file, View):
+        state = state_of(file.file)
+        return None if state is None else (*state, file.start, file.size_bytes)
+    try:
+        now = os.fstat(file.fileno())
+    except (OSError, ValueError):
+        return None
+    return now.st_dev, now.st_ino, now.st_size, now.st_mtime_ns, now.st_ctime_ns
 
 
 def view(file: BinaryIO, start: int, end: int) -> BinaryIO:

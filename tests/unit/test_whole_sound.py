@@ -18,6 +18,7 @@ from bridge.audio.decode import Decoder, survey
 from bridge.audio.leniency import STRICT, Leniency
 from bridge.audio.probe import probe
 from bridge.errors import BounceError
+from tests.hypothesis_profiles import examples
 from tests.sound_files import BUILDERS, FORMS, Form, Variant, values, wave_list
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ def files(draw: st.DrawFn, *, plain: bool = False) -> Made:
     return Made(name, data, wave, open_ended=size is not None)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(300))
 @given(files())
 def test_every_variant_comes_back_whole(path: Path, made: Made) -> None:
     path.write_bytes(made.data)
@@ -123,7 +124,7 @@ def test_every_variant_comes_back_whole(path: Path, made: Made) -> None:
     assert not rest.size or (made.open_ended and made.name.endswith("zeros") and not rest.any())
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(300))
 @given(files(), st.sampled_from(sorted(JUNK)))
 def test_junk_behind_a_file_is_told(path: Path, made: Made, junk: str) -> None:
     found = outcome(path, made.data + JUNK[junk])
@@ -133,7 +134,7 @@ def test_junk_behind_a_file_is_told(path: Path, made: Made, junk: str) -> None:
         assert np.array_equal(found[:, : made.wave.shape[1]], made.wave)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(300))
 @given(files(), files(), st.sampled_from(["", "ID3v1", "zeros"]))
 def test_joined_files_are_never_short_and_silent(
     path: Path, first: Made, second: Made, between: str
@@ -146,7 +147,7 @@ def test_joined_files_are_never_short_and_silent(
         assert found.shape[1] > first.wave.shape[1]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(300))
 @given(st.data())
 def test_joined_files_of_one_form_are_read_as_one(path: Path, data: st.DataObject) -> None:
     builder = data.draw(st.sampled_from(BUILDERS))
@@ -162,7 +163,7 @@ def test_joined_files_of_one_form_are_read_as_one(path: Path, data: st.DataObjec
     assert any("joined into one" in warning for warning in survey(decoder).remarks())
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(300))
 @given(files(), st.floats(0, 1), st.booleans())
 def test_a_cut_file_is_refused_or_told(path: Path, made: Made, share: float, lenient: bool) -> None:
     if made.open_ended:

@@ -174,9 +174,8 @@ def _packet_table(file: BinaryIO, refs: tuple[ChunkRef, ...]) -> _Table | None:
         return None
     packets, frames, priming, remainder = struct.unpack(">qqii", data[:_TABLE_HEAD_BYTES])
     sizes = _variable_lengths(data[_TABLE_HEAD_BYTES:])
-    return _Table(
-        packets, frames, priming, remainder, sum(sizes) if len(sizes) == packets else None
-    )
+    packed_bytes = sum(sizes[:packets]) if 0 < packets <= len(sizes) else None
+    return _Table(packets, frames, priming, remainder, packed_bytes)
 
 
 def _variable_lengths(data: bytes) -> list[int]:

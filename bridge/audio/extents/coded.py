@@ -48,15 +48,21 @@ def length_of(sound: SoundData, decoder_frames: int) -> Length:
     # A decoder may take the pad byte of a chunk for one more block.
     whole = min(decoder_frames, counted)
     stated = sound.stated_frames
-    if stated is not None and whole - slack < stated <= whole:
-        return Length(stated)
-    warnings = []
-    if decoder_frames < counted:
-        warnings.append(
-            f"the last of its {sound.codec} blocks is incomplete: up to {counted - whole:,} frames "
-            "are missing at the end"
-        )
-    return Length(whole, (*warnings, *misstated(sound, whole)))
+    if stated is None or not whole - slack < stated <= whole:
+        stated = None
+    missing = (stated or whole) - _present(sound, whole)
+    if missing > 0:
+        block = f"the last block of its {sound.codec} is not whole"
+        frames = (stated or whole) - missing
+        return Length(frames, (f"{block}: {missing:,} frames are missing at its end",))
+    return Length(stated or whole, () if stated else misstated(sound, whole))
+
+
+def _present(sound: SoundData, whole: int) -> int:
+    """Frames of the blocks and of the part of one that is there."""
+    if sound.counted_frames is not None or not sound.block_bytes or not sound.block_frames:
+        return whole
+    return -(-sound.claimed_bytes * sound.block_frames // sound.block_bytes)
 
 
 def misstated(sound: SoundData, frames: int | None) -> tuple[str, ...]:

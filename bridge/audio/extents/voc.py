@@ -98,17 +98,22 @@ class _Blocks:
 def sound_data(file: BinaryIO) -> SoundData:
     """The sound of an open VOC.
 
-    Raises NotAudio without any sound block, and UnsupportedBounce for one that changes its format.
+    Raises NoFrames or TruncatedBounce without any sound block, UnsupportedBounce for a codec that
+    is not read and for blocks of several formats.
     """
     file_bytes = size_bytes(file)
     blocks = _Blocks(file, file_bytes)
-    end = _walk(file, blocks, file_bytes)
+    end, ended = _walk(file, blocks, file_bytes)
     if blocks.format is None:
-        if end >= file_bytes:
+        if not ended:
             raise TruncatedBounce("cut off before its audio begins; export it again")
         raise NoFrames("a VOC without audio; export it again")
-    subtype = _SUBTYPES.get(blocks.format.codec)
-    silent = _SILENT.get(subtype or "", b"\0")
+    codec = blocks.format.codec
+    subtype = _SUBTYPES.get(codec)
+    if subtype is None:  # libsndfile would take its bytes for PCM
+        name = _CODECS.get(codec, f"codec {codec}")
+        raise UnsupportedBounce(f"a VOC file with {name} in it, which is not read; export WAV")
+    silent = _SILENT.get(subtype, b"\0")
     extents = tuple(
         Extent(e.offset, e.size_bytes, e.held_frames, silent)
         for e in blocks.extents
@@ -118,7 +123,7 @@ def sound_data(file: BinaryIO) -> SoundData:
         rate_hz=blocks.format.rate_hz,
         channels=blocks.format.channels,
         subtype=subtype,
-        codec=_CODECS.get(blocks.format.codec, f"codec {blocks.format.codec}"),
+        codec="PCM",
         byte_order="little",
         extents=extents,
         end=end,
@@ -127,8 +132,8 @@ def sound_data(file: BinaryIO) -> SoundData:
     )
 
 
-def _walk(file: BinaryIO, blocks: _Blocks, file_bytes: int) -> int:
-    """Take every block; where they end."""
+def _walk(file: BinaryIO, blocks: _Blocks, file_bytes: int) -> tuple[int, bool]:
+    """Take every block; where they end, and whether that is where they say so."""
     file.seek(20)
     at = int.from_bytes(file.read(2), "little")
     if at < _HEAD_BYTES:
@@ -136,14 +141,14 @@ def _walk(file: BinaryIO, blocks: _Blocks, file_bytes: int) -> int:
     for _ in range(_MAX_BLOCKS):
         kind, size = _head(file, at)
         if kind == _END:
-            return min(at + 1, file_bytes)
+            return min(at + 1, file_bytes), at < file_bytes
         if kind > _LAST_TYPE:
-            return min(at, file_bytes)
+            return min(at, file_bytes), True
         size += _miscounted(file, kind, at + 4 + size, file_bytes)
         blocks.take(kind, at + 4, size)
         at += 4 + size
         if at >= file_bytes:
-            return file_bytes
+            return file_bytes, False
     raise UnsupportedBounce(f"more than {_MAX_BLOCKS:,} blocks; export it again as WAV")
 
 
