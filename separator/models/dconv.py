@@ -178,8 +178,9 @@ class RowNorm(nn.GroupNorm):
         if x.shape[1] >= LEAST_PLAIN_CHANNELS and x.shape[3] <= MOST_PLAIN_FRAMES:
             return super().forward(x)
         tokens = as_tokens(x)
-        # A row as one channel: the order in memory is the same, and the sums are exact.
-        whole = nn.functional.group_norm(tokens.flatten(1)[:, None], 1, eps=self.eps)
+        # A row as one channel: the order in memory is the same, and the sums are exact. Not
+        # `nn.functional.group_norm`, which refuses rows of one value: one frame of one channel.
+        whole = torch.group_norm(tokens.flatten(1)[:, None], 1, eps=self.eps)
         normal, scale, shift = several(whole.view_as(tokens), self.weight, self.bias)
         return as_image(torch.addcmul(shift, normal, scale).view_as(tokens), bins=1)
 
