@@ -10,7 +10,7 @@ StembridgeError
 │   ├── UnsupportedBounce   audio, but outside the limits (channels, rate, claimed size)
 │   ├── NoFrames            a header without audio
 │   ├── TruncatedBounce     shorter than its header says
-│   ├── TooShortBounce      too short to separate
+│   ├── TooShortBounce      ends before the stretch that a preview shows
 │   ├── SilentBounce        nothing but digital silence
 │   └── NonFiniteBounce     NaN, Inf, or values that no sound has
 ├── BounceChanged           replaced, renamed or removed while it was read: a retry can help
@@ -128,7 +128,7 @@ class TruncatedBounce(BounceError):
 
 
 class TooShortBounce(BounceError):
-    """Too short to separate."""
+    """Ends before the stretch that a preview shows."""
 
     code = "too-short"
 

@@ -95,6 +95,11 @@ def time_reference_of(path: Path) -> int | None:
     return None if found is None else int(found.time_reference)
 
 
+def silence(frames: int = SHORT_FRAMES, channels: int = 2) -> NDArray[np.float32]:
+    """Digital silence, (channels, frames) float32."""
+    return np.zeros((channels, frames), np.float32)
+
+
 def _with_nan() -> bytes:
     wave = music(SHORT_FRAMES)
     wave[0, 1000] = np.nan
@@ -107,7 +112,5 @@ BAD: dict[str, tuple[bytes, str]] = {
     "text.wav": (b"Dear band,\nthe mix follows tomorrow.\n" * 40, "not-audio"),
     "header only.wav": (riff(fmt(), chunk(b"data", b"")), "no-frames"),
     "truncated.wav": (wav_bytes(music(SHORT_FRAMES))[:5000], "truncated"),
-    "1 frame.wav": (wav_bytes(music(1)), "too-short"),
-    "silence.wav": (wav_bytes(np.zeros((2, SHORT_FRAMES), np.float32)), "silent"),
     "nan.wav": (_with_nan(), "non-finite"),
 }

@@ -14,7 +14,6 @@ from bridge.audio.headers import sniff
 from bridge.audio.leniency import STRICT, Leniency
 from bridge.audio.part_reader import open_part
 from bridge.audio.plausible import LIMIT_TEXT, checked, marked
-from bridge.audio.probe import AudioInfo, check_length
 from bridge.audio.repair import BRIDGED_S, Repair
 from bridge.audio.streams.opening import open_coded
 from bridge.audio.views import size_bytes
@@ -22,7 +21,6 @@ from bridge.errors import (
     BounceChanged,
     BounceError,
     NoFrames,
-    SilentBounce,
     TruncatedBounce,
 )
 
@@ -33,6 +31,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from bridge.audio.probe import AudioInfo
     from bridge.audio.reader import Source
 
 BLOCK_FRAMES = 65_536
@@ -152,8 +151,23 @@ class Survey:
     repaired_values: int = 0
     warnings: tuple[str, ...] = ()
 
+    @property
+    def is_silent(self) -> bool:
+        """Whether every value is zero."""
+        return self.peak == 0.0
+
+    @property
+    def silence(self) -> str:
+        """The extent of the silence of a silent bounce, as a clause."""
+        extent = "its only frame is" if self.frames == 1 else f"all {self.frames:,} frames are"
+        return f"{extent} digital silence"
+
     def remarks(self) -> Iterator[str]:
-        """What was put up with, a line for each kind of damage."""
+        """Warnings about the bounce, a line each: silence, and the damage that was accepted."""
+        if self.is_silent:
+            yield (
+                f"silent: {self.silence}, so nothing was separated; check what was soloed or muted"
+            )
         if self.truncated:
             claim = f"{self.claimed_frames:,} frames" if self.claimed_frames else "more"
             yield f"cut off: its header promises {claim}, {self.frames:,} frames were there"
@@ -170,19 +184,13 @@ def survey(decoder: Decoder, report: Callable[[float], None] = lambda _: None) -
 
     report hears the share done (0..1) after each block; 0 where the length is not known.
 
-    Raises what the decoder raises, TooShortBounce where only now the length is known, and
-    SilentBounce when every value is zero.
+    Raises what the decoder raises.
     """
     frames, peak = 0, 0.0
     for block in decoder:
         frames += block.shape[1]
         peak = max(peak, float(np.abs(block).max()))
         report(min(frames / decoder.info.frames, 1.0) if decoder.info.frames else 0.0)
-    check_length(frames, decoder.info.rate_hz)
-    if peak == 0.0:
-        raise SilentBounce(
-            f"silent: all {frames:,} frames are digital silence; check what was soloed or muted"
-        )
     info = decoder.info
     claimed_frames = info.claimed_frames
     if claimed_frames is None and info.count:

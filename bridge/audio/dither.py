@@ -37,23 +37,25 @@ def choose(
     source_bits: int | None,
     target_bits: int | None,
     processed: bool,
+    silent: bool = False,
 ) -> Kind:
     """Which dither a file gets.
 
     source_bits, target_bits: None for floating point. processed: anything but separation, and the
-    one gain that all stems share, has changed the audio.
+    one gain that all stems share, has changed the audio. silent: all of it is digital silence.
 
     `auto` is TPDF where depth is lost: the source is deeper than the target, or effects or levels
     of its own have made of it what the source's depth no longer describes. Stems of an unprocessed
     set at the source's own depth get none, whatever that gain is: their rounding errors cancel in
-    their sum (see `quantise`), which is then the bounce times the gain, to one step.
+    their sum (see `quantise`), which is then the bounce times the gain, to one step. Neither does
+    digital silence, which rounds without an error.
     """
     if target_bits is None:
         return "none"
     if wanted != "auto":
         return wanted
     deeper = source_bits is None or source_bits > target_bits
-    return "tpdf" if deeper or processed else "none"
+    return "tpdf" if (deeper or processed) and not silent else "none"
 
 
 class Dither:

@@ -24,7 +24,6 @@ from bridge.audio.views import size_bytes
 from bridge.errors import (
     NoFrames,
     NotAudio,
-    TooShortBounce,
     TruncatedBounce,
     UnsupportedBounce,
 )
@@ -40,9 +39,6 @@ MAX_CHANNELS = 64
 
 MIN_RATE_HZ, MAX_RATE_HZ = 8_000, 192_000
 """Telephone to the highest rate that DAWs render and that the resampler was measured at."""
-
-MINIMUM_S = 0.025
-"""About one hop of 1024 frames at 44.1 kHz: a shorter bounce has no spectrum to separate."""
 
 MAX_FLAC_BITS = 24
 """Above, libsndfile has no decoder."""
@@ -85,9 +81,9 @@ def probe(path: Path, leniency: Leniency = STRICT) -> AudioInfo:
     """Check a bounce's header against the limits and against the file's size.
 
     Raises EmptyBounce, NotAudio, UnsupportedBounce (channels, rate, codec), NoFrames,
-    TruncatedBounce (also for a header that was never finished), TooShortBounce, and BounceChanged
-    when the file is gone or cannot be read now. Where `leniency` accepts it, a truncated bounce
-    with some audio is described as far as it goes.
+    TruncatedBounce (also for a header that was never finished), and BounceChanged when the file is
+    gone or cannot be read now. Where `leniency` accepts it, a truncated bounce with some audio is
+    described as far as it goes.
     """
     with reading(path) as file:
         kind = sniff(file)
@@ -96,8 +92,8 @@ def probe(path: Path, leniency: Leniency = STRICT) -> AudioInfo:
         else:
             info = _probe_other(file, kind, leniency)
         info = _believable(info, size_bytes(file), leniency)
-    if info.frames is not None:
-        check_length(info.frames, info.rate_hz)
+    if info.frames == 0:
+        raise NoFrames("a header without audio; render it again")
     return info
 
 
@@ -112,17 +108,6 @@ def _believable(info: AudioInfo, file_bytes: int, leniency: Leniency) -> AudioIn
         "hold; render it again",
         present_bytes=file_bytes,
     )
-
-
-def check_length(frames: int, rate_hz: int) -> None:
-    """Raise NoFrames for nothing, TooShortBounce below MINIMUM_S."""
-    if not frames:
-        raise NoFrames("a header without audio; render it again")
-    if frames < MINIMUM_S * rate_hz:
-        raise TooShortBounce(
-            f"too short: {frames:,} frames ({1000 * frames / rate_hz:.2f} ms), at least "
-            f"{1000 * MINIMUM_S:.0f} ms are needed; render a longer range"
-        )
 
 
 def _check_limits(channels: int, rate_hz: int) -> None:

@@ -157,8 +157,7 @@ class _Job:
             stock.bounce = self._stage_file("bounce", "decoded")
         done = 0
         with self.watch.stage("separate") as report, _separation():
-            # Some models read the bounce twice, so they get what can be read again.
-            for block in self.separator.stream(self.decoder, self.info.rate_hz):
+            for block in self._stems(names):
                 for name in names:
                     stock.separated[name].append(block[name])
                 done += next(iter(block.values())).shape[1]
@@ -175,6 +174,14 @@ class _Job:
                 stock.bounce.append(silence)
             stock.bounce.close()
         return stock
+
+    def _stems(self, names: Sequence[str]) -> Iterator[Mapping[str, Audio]]:
+        """Blocks of the stems; of digital silence they are silence, where networks put noise."""
+        if self.found.is_silent:
+            silence = longer((), self.info.channels, self.found.frames)
+            return (dict.fromkeys(names, block) for block in silence)
+        # Some models read the bounce twice, so they get what can be read again.
+        return self.separator.stream(self.decoder, self.info.rate_hz)
 
     def render(self, stock: Stock) -> None:
         """All stems through their chains, then the buses that have one."""
@@ -246,7 +253,7 @@ class _Job:
                 outputs = [
                     self._output(stock, name, gains[name], levels[name].reach) for name in group
                 ]
-                made = write(outputs, form, self._dither(group), told)
+                made = write(outputs, form, self._dither(group, levels), told)
                 facts += [replace(stem, mixdown=stem.name in self.buses) for stem in made]
         return tuple(facts)
 
@@ -266,7 +273,7 @@ class _Job:
         path = self.folder / self.order.file_names[name]
         return Output(name, path, lambda: self._signal(stock, name), gain_db, peak, span)
 
-    def _dither(self, names: Sequence[str]) -> dither.Kind:
+    def _dither(self, names: Sequence[str], levels: Mapping[str, Levels]) -> dither.Kind:
         preset = self.preset
         processed = preset.limiter is not None or not preset.has_one_gain
         processed = processed or preset.normalise is not None
@@ -275,6 +282,7 @@ class _Job:
             source_bits=source_bits(self.info),
             target_bits=PCM_BITS.get(self.subtype),
             processed=processed or any(n in self.buses or preset.chain_of(n) for n in names),
+            silent=not any(levels[name].reach for name in names),
         )
 
     def verify(self, stems: tuple[StemFacts, ...], gains: Mapping[str, float]) -> float | None:

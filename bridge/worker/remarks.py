@@ -35,7 +35,7 @@ def of_files(
     if target.lossy:
         yield from _of_codec(target, info, stems)
     else:
-        yield from _of_depth(info, stems)
+        yield from _of_depth(preset, info, stems)
     if tail_frames:
         yield (
             f"the files are {tail_frames} frames longer than the bounce, so that echoes and rooms "
@@ -62,11 +62,11 @@ def _of_codec(target: Target, info: AudioInfo, stems: Sequence[StemFacts]) -> It
         )
 
 
-def _of_depth(info: AudioInfo, stems: Sequence[StemFacts]) -> Iterator[str]:
+def _of_depth(preset: Preset, info: AudioInfo, stems: Sequence[StemFacts]) -> Iterator[str]:
     subtype = stems[0].subtype
     bits, had_bits = PCM_BITS.get(subtype), source_bits(info)
     shrinks = bits is not None and (had_bits is None or had_bits > bits)
-    if shrinks and any(stem.dither == "none" for stem in stems):
+    if shrinks and preset.output.dither == "none":
         yield (
             f"{info.subtype} became {subtype} without dither: soft passages are distorted; leave "
             "`dither: none` out"

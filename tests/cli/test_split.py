@@ -113,8 +113,8 @@ def test_spleeter_has_no_overlap_to_choose(inside: Inside, desk: Desk) -> None:
 
 
 def test_json_is_all_there_is_on_standard_output(inside: Inside, desk: Desk) -> None:
-    good, bad = render(desk.home / "good.wav"), desk.home / "silence.wav"
-    bad.write_bytes(BAD["silence.wav"][0])
+    good, bad = render(desk.home / "good.wav"), desk.home / "nan.wav"
+    bad.write_bytes(BAD["nan.wav"][0])
     result = inside("split", str(good), str(bad), "--model", desk.model, "--json")
     assert result.code == 1
     done, failed = json.loads(result.out)
@@ -127,7 +127,7 @@ def test_json_is_all_there_is_on_standard_output(inside: Inside, desk: Desk) -> 
     }
     assert {"stems", "gain_db", "null_residual_dbfs", "model", "preset", "versions"} <= done.keys()
     assert failed["source"] == {"path": str(bad)}
-    assert failed["error"]["code"] == "silent"
+    assert failed["error"]["code"] == "non-finite"
     assert result.err == f"{bad}: {failed['error']['reason']}\n"
 
 
@@ -214,12 +214,12 @@ def test_watch_once_says_how_it_went(inside: Inside, desk: Desk) -> None:
     folder = desk.home / "Bounces"
     render(folder / "good.wav")
     assert inside("watch", "Bounces", "--once", "--model", desk.model).code == 0
-    (folder / "bad.wav").write_bytes(BAD["silence.wav"][0])
+    (folder / "bad.wav").write_bytes(BAD["nan.wav"][0])
     result = inside("watch", "Bounces", "--once", "--model", desk.model)
     assert (result.code, result.err) == (1, "")
     lines = [line.split(maxsplit=1)[1] for line in result.out.splitlines()]  # without the time
     assert lines[1].split() == ["start", "bad.wav"]
-    assert lines[2].startswith("FAILED bad.wav: silent: ")
+    assert lines[2].startswith("FAILED bad.wav: NaN or Inf at frame ")
     assert lines[3].endswith("0 done, 0 unchanged, 1 failed")
     assert inside("watch", "Bounces", "--once", "--model", desk.model).code == 0  # nothing new
 

@@ -21,8 +21,8 @@ from bridge.chain.effects import EFFECTS
 from bridge.errors import (
     InternalError,
     ModelUnavailable,
+    NonFiniteBounce,
     PresetError,
-    SilentBounce,
     UsageError,
     WorkerLost,
 )
@@ -241,10 +241,10 @@ def test_modules_in_the_working_folder_are_not_run(
 
 
 def test_errors_come_home_as_what_they_are(studio: Studio, own: Worker) -> None:
-    bounce = studio.root / "silence.wav"
-    bounce.write_bytes(BAD["silence.wav"][0])
+    bounce = studio.root / "nan.wav"
+    bounce.write_bytes(BAD["nan.wav"][0])
     made = engine(studio, own)
-    with pytest.raises(SilentBounce, match=r"^silent: "):
+    with pytest.raises(NonFiniteBounce, match=r"^NaN or Inf at frame "):
         convert(made, bounce, silent)
     stays = process(own)
     with pytest.raises(PresetError, match="no stem 'drums'"):

@@ -120,8 +120,8 @@ def test_a_header_that_was_never_finished(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "data",
-    [wav()[:30], wav()[:44], riff(fmt()), riff(fmt(), chunk(b"data", b"")), b"", wav()[:48]],
-    ids=["in fmt", "at data", "no data", "empty data", "empty", "one frame"],
+    [wav()[:30], wav()[:44], riff(fmt()), riff(fmt(), chunk(b"data", b"")), b"", wav()[:47]],
+    ids=["in fmt", "at data", "no data", "empty data", "empty", "part of a frame"],
 )
 def test_without_audio_there_is_nothing_to_accept(tmp_path: Path, data: bytes) -> None:
     with pytest.raises(BounceError):

@@ -15,7 +15,6 @@ import pytest
 
 import separator
 from tests.support import require
-from tests.unit.test_golden_demucs import ARCHITECTURES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
 
     Audio = NDArray[np.float32]
 
+ARCHITECTURES = {"Demucs": "demucs-v2", "ConvTasNet": "conv-tasnet"}  # of version 2
 WAVEFORM = (
     *("demucs_v1/demucs_v1.th", "demucs_v1/tasnet_v1.th"),
     *("demucs_v2/demucs_v2.json", "demucs_v2/tasnet_v2.json"),
