@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+import typer.main
 
-from bridge.cli import main
+from bridge.cli import app, main
 from bridge.worker import client
 from tests.shared_worker import LentWorker
 from tests.support import ROOT
@@ -95,3 +96,13 @@ def check_one_line_error(result: Result, code: int) -> str:
     (line,) = result.err.splitlines()
     assert line.startswith("stembridge: ")
     return line.removeprefix("stembridge: ")
+
+
+def all_commands() -> list[tuple[str, ...]]:
+    """Every command and sub-command, as typed."""
+    root = typer.main.get_command(app)
+    found: list[tuple[str, ...]] = []
+    for name, command in sorted(getattr(root, "commands", {}).items()):
+        found.append((name,))
+        found += [(name, below) for below in sorted(getattr(command, "commands", {}))]
+    return found

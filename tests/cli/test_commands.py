@@ -12,16 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-import typer.main
 
 from bridge import __version__
 from bridge.chain import preset as presets
-from bridge.cli import app
 from bridge.ledger.states import Recipe
 from bridge.ledger.store import Ledger
 from separator.weights import catalog
 from tests.bounces import render
-from tests.cli.command import check_one_line_error
+from tests.cli.command import all_commands, check_one_line_error
 from tests.support import ROOT, require
 
 if TYPE_CHECKING:
@@ -45,16 +43,6 @@ def test_help_waits_for_nothing_heavy() -> None:
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert ended.stdout.strip() == "[]"
-
-
-def all_commands() -> list[tuple[str, ...]]:
-    """Every command and sub-command, as typed."""
-    root = typer.main.get_command(app)
-    found: list[tuple[str, ...]] = []
-    for name, command in sorted(getattr(root, "commands", {}).items()):
-        found.append((name,))
-        found += [(name, below) for below in sorted(getattr(command, "commands", {}))]
-    return found
 
 
 def test_the_commands_are_those_that_were_promised() -> None:

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import csv
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-import soundfile
 
+from tests.cli.tracks import STEMS, write_track
 from tests.excerpt import excerpt_path
 from tests.support import require
 
 if TYPE_CHECKING:
     from tests.cli.command import Desk, Inside
 
-STEMS = ("vocals", "drums", "bass", "other")
 # What the released weights give on the excerpt, SDR over the whole of it in dB: the least that is
 # promised, and what was measured. A tenth of a decibel is for other machines' arithmetic.
 SDR_DB = {
@@ -31,14 +29,6 @@ SDR_DB = {
     },
 }
 TOLERANCE_DB = 0.1
-
-
-def write_track(folder: Path, seed: int, seconds: float = 2.5) -> None:
-    folder.mkdir(parents=True)
-    random = np.random.default_rng(seed)
-    for name in STEMS:
-        audio = 0.1 * random.standard_normal(round(44_100 * seconds))
-        soundfile.write(folder / f"{name}.wav", audio, 44_100, subtype="FLOAT")
 
 
 def test_a_model_and_the_ceiling_over_two_tracks(inside: Inside, desk: Desk) -> None:

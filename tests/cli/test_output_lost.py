@@ -17,15 +17,14 @@ import pytest
 
 from bridge.streams import READER_GONE
 from tests.bounces import render
-from tests.cli.conftest import PATIENCE_S
-from tests.cli.test_commands import all_commands
-from tests.cli.test_evaluate import write_track
+from tests.cli.command import PATIENCE_S, all_commands
+from tests.cli.tracks import write_track
 from tests.support import require
 
 if TYPE_CHECKING:
     from typing import IO
 
-    from tests.cli.conftest import Desk
+    from tests.cli.command import Desk
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="needs a POSIX shell")
 

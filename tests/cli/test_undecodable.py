@@ -14,7 +14,7 @@ from tests.bounces import render
 from tests.support import require
 
 if TYPE_CHECKING:
-    from tests.cli.conftest import Desk, Inside
+    from tests.cli.command import Desk, Inside
 
 NAME = os.fsdecode(b"caf\xe9")
 

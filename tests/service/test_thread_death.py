@@ -22,11 +22,12 @@ from bridge.service_threads import ServiceThreads
 from bridge.watch import Watch
 from bridge.work import Work
 from tests.bounces import render
-from tests.service.conftest import PATIENCE_S, Heard
 from tests.support import ROOT
+from tests.waiting import PATIENCE_S
+from tests.watch_service import Heard
 
 if TYPE_CHECKING:
-    from tests.service.conftest import Studio
+    from tests.watch_service import Studio
 
 # What is done to the real program before it starts.
 INJECTIONS = {

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 OURS = {"bridge", "docs", "separator", "tests"}
+OF_TYPE_CHECKERS = {"_typeshed"}  # there is no such module when a program runs
 AT_RUN_TIME = ("bridge", "separator", "examples")
 FOLDERS = (*AT_RUN_TIME, "tests", "docs")
 # Programs that run in an environment of their own, beside the peer that they measure or that wrote
@@ -81,7 +82,7 @@ def third_party(folder: str) -> dict[str, set[str]]:
         if any(parent.as_posix() in ELSEWHERE for parent in place.parents):
             continue
         for name in imports(path.read_text(encoding="utf-8")):
-            if name not in sys.stdlib_module_names | OURS:
+            if name not in sys.stdlib_module_names | OURS | OF_TYPE_CHECKERS:
                 (distribution, *_) = distributions.get(name, [name])
                 found.setdefault(normalised(distribution), set()).add(place.as_posix())
     return found

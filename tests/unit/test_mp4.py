@@ -23,6 +23,7 @@ from bridge.audio.targets.registry import TARGETS
 from bridge.audio.targets.spec import Spec
 from bridge.errors import BounceError, DiskFull, FileTooLarge, OutputError, PromiseBroken
 from tests.bounces import music
+from tests.hypothesis_profiles import examples
 from tests.limits import largest_file
 from tests.m4a_files import m4a
 from tests.mp4_boxes import boxes, of
@@ -91,7 +92,7 @@ def test_the_first_of_five_streams_plays_by_itself(tmp_path: Path) -> None:
 
 
 @given(frames=st.integers(1, 5_000), channels=st.integers(1, 2), block=st.integers(300, 5_000))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25))
 def test_an_m4a_states_its_frames_and_decodes_to_them(
     tmp_path_factory: pytest.TempPathFactory, frames: int, channels: int, block: int
 ) -> None:

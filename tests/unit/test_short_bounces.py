@@ -20,6 +20,7 @@ from bridge.config import Settings
 from bridge.preview import preview
 from bridge.service import Engine
 from tests.bounces import music, wav_bytes
+from tests.hypothesis_profiles import examples
 from tests.jobs import job
 from tests.support import GOLDEN
 
@@ -37,7 +38,7 @@ SHORT = (1, 2, 1_103)
 NULL = {"PCM_16": 2.0**-15, "PCM_24": 2.0**-23, "FLOAT": 1e-6}
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50))
 @given(
     frames=st.integers(1, 5_000),
     rate_hz=st.sampled_from(RATES_HZ),
