@@ -41,6 +41,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "example-preset": tables.example_preset,
     "models": tables.models,
     "speed": tables.speed,
+    "bounce-suffixes": tables.bounce_suffixes,
     "formats": tables.formats,
     "session-formats": tables.sessions,
     "osc-addresses": tables.osc,

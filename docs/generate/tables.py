@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from bridge.audio.targets.registry import TARGETS, Target
 from bridge.chain import preset as presets
 from bridge.daw.formats import FORMATS
+from bridge.intake.scan import AUDIO_SUFFIXES
 from bridge.osc import messages
 from docs.generate.markdown import block, rows, table
 from separator.weights import catalog
@@ -69,6 +70,11 @@ def speed() -> str:
         ours = [(f"`{model}`", "stembridge"), (f"`{model}`, float32", "stembridge, float32")]
         found += [(name, f"{dict(medians)[key]:.1f} s", f"{peer_s:.1f} s") for name, key in ours]
     return table(("model", "Stembridge", "the official command"), found)
+
+
+def bounce_suffixes() -> str:
+    """The endings of files that can be bounces."""
+    return ", ".join(f"`{suffix}`" for suffix in sorted(AUDIO_SUFFIXES)) + ".\n"
 
 
 def formats() -> str:
