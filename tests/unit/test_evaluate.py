@@ -375,6 +375,18 @@ def test_every_system_meets_every_track(tmp_path: Path) -> None:
         assert row.scores.sdr_db == pytest.approx(20 if row.system == "good" else 6.02, abs=0.01)
 
 
+def test_a_silent_track_and_one_of_one_frame_are_measured_like_others(tmp_path: Path) -> None:
+    song = track(TWO)
+    for name, frames, gain in (("silent", 900, 0.0), ("click", 1, 1.0), ("song", 9000, 1.0)):
+        stems = {stem: gain * audio[:, :frames] for stem, audio in song.stems.items()}
+        write(tmp_path / name, stems)
+    mix = run.System("mixture", lambda: lambda found: dict.fromkeys(TWO, found.mixture))
+    done = run.evaluate(find_tracks(tmp_path), [run.oracle(), mix], lambda _: None)
+    scored = {(row.track, row.system) for row in done.rows}
+    assert scored == {(t, s) for t in ("click", "song") for s in (run.ORACLE, "mixture")}
+    assert {f"silent: the true {stem} is silent" for stem in TWO} <= {*done.notes}
+
+
 def test_the_oracle_sees_the_true_stems() -> None:
     song = track(FOUR)
     estimates = run.oracle().prepare()(song)
