@@ -33,7 +33,10 @@ class Audience(Protocol):
         """The stems are published."""
 
     def skipped(self, job: Job) -> None:
-        """The content was done before; its stems are still there."""
+        """Nothing had to be done: its stems are there, or the preset makes none of such a bounce.
+
+        The job has no stems in the second case (`has_no_stems`); its `reason` says why.
+        """
 
     def failed(self, job: Job, reason: str, *, retry: bool) -> None:
         """The job failed, for good or until the next attempt; `job` says with which code."""

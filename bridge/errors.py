@@ -11,7 +11,7 @@ StembridgeError
 │   ├── NoFrames            a header without audio
 │   ├── TruncatedBounce     shorter than its header says
 │   ├── TooShortBounce      ends before the stretch that a preview shows
-│   ├── SilentBounce        nothing but digital silence
+│   ├── SilentBounce        digital silence, which its preset skips: no failure
 │   └── NonFiniteBounce     NaN, Inf, or values that no sound has
 ├── BounceChanged           replaced, renamed or removed while it was read: a retry can help
 ├── ModelError              weights, model or device
@@ -134,7 +134,7 @@ class TooShortBounce(BounceError):
 
 
 class SilentBounce(BounceError):
-    """Nothing but digital silence."""
+    """Digital silence, which its preset skips: a bounce without stems, not a failure."""
 
     code = "silent"
 

@@ -73,7 +73,8 @@ class Log:
 
     def skipped(self, job: Job) -> None:
         """See `bridge.audience.Audience`."""
-        self._ended("info", "skipped", job, {})
+        facts = {"code": job.code, "reason": job.reason} if job.has_no_stems else {}
+        self._ended("info", "skipped", job, facts)
 
     def failed(self, job: Job, reason: str, *, retry: bool) -> None:
         """See `bridge.audience.Audience`."""

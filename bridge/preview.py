@@ -95,10 +95,17 @@ def preview(
 
 
 def _aligned(preset: Preset) -> Preset:
-    """Without what would move the stretch inside its file, and without session files; as WAV."""
+    """As WAV, without session files and without what moves the stretch; silence is not skipped."""
     chain = tuple(effect for effect in preset.chain if effect is not preset.trim)
     output = preset.output.in_format("wav")
-    changes = {"chain": chain, "aligned": True, "output": output, "session": ()}
+    bounce = preset.bounce.model_copy(update={"skip_silent": False})
+    changes = {
+        "chain": chain,
+        "aligned": True,
+        "output": output,
+        "session": (),
+        "bounce": bounce,
+    }
     return preset.model_copy(update=changes)
 
 

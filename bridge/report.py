@@ -51,6 +51,11 @@ class SourceFacts:
     tempo_bpm: float | None = None
     marks: tuple[Mark, ...] = ()
 
+    @property
+    def is_silent(self) -> bool:
+        """Whether it is digital silence throughout."""
+        return self.peak_dbfs is None
+
 
 @dataclass(frozen=True)
 class StemFacts:

@@ -15,6 +15,7 @@ from bridge.errors import (
     LedgerBlocked,
     LedgerError,
     OutputBlocked,
+    SilentBounce,
     StembridgeError,
     WorkerLost,
 )
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 class Tally:
     """What one run of the service did.
 
+    skipped: unchanged content, whose stems were there. silent: silent bounces that a preset skips.
     blocked: why it ended with jobs left, None otherwise. died: which of its threads died and ended
     it, None otherwise.
     """
@@ -49,14 +51,21 @@ class Tally:
     done: int = 0
     failed: int = 0
     skipped: int = 0
+    silent: int = 0
     blocked: str | None = None
     died: str | None = None
+
+    def __str__(self) -> str:
+        """The counts, for the last line of a command."""
+        silent = f", {self.silent} silent" if self.silent else ""
+        return f"{self.done} done, {self.skipped} unchanged{silent}, {self.failed} failed"
 
     def add(self, other: Tally) -> None:
         """Counts in what another one has counted."""
         self.done += other.done
         self.failed += other.failed
         self.skipped += other.skipped
+        self.silent += other.silent
         self.blocked = self.blocked or other.blocked
 
 
@@ -96,6 +105,8 @@ class Work:
             self._convert(job, engine)
         except BounceChanged as error:
             self._changed(job, error)
+        except SilentBounce as error:
+            self._skip_silent(job, error)
         except Stopped:
             self._give_back(job)
             self.audience.released(job, "stopped; the next service does it")
@@ -151,6 +162,14 @@ class Work:
             return
         self.tally.done += 1
         self.audience.done(job, manifest)
+
+    def _skip_silent(self, job: Job, error: SilentBounce) -> None:
+        """The job is done; stems of an earlier render stay, as after a failure."""
+        reason = str(error)
+        after = self._insist(lambda: self.ledger.done_without_stems(job, error.code, reason))
+        if after is not None:
+            self.tally.silent += 1
+            self.audience.skipped(after)
 
     def _changed(self, job: Job, error: BounceChanged) -> None:
         """The bounce is gone or another one: withdrawn, and a render over it is a new job.

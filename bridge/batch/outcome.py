@@ -28,6 +28,7 @@ class End(str, Enum):
 
     DONE = "done"  # by this batch
     UNCHANGED = "unchanged"  # its stems were there
+    SKIPPED = "skipped"  # silent, of which its preset makes no stems
     FAILED = "failed"
     LEFT = "left"  # not begun, or given back
 
@@ -87,9 +88,10 @@ def _outcome(source: Path, item: Item | None, job: Job | None, line: Line | None
         return None  # it came, and went before its turn
     if job is None or (item is not None and item.standing is Standing.NEW and job == item.job):
         return _left(source, recipe, (line and line.text) or "")
-    if job.state is State.FAILED:
-        why = job.reason or ""
-        return Outcome(source, End.FAILED, recipe.preset_name, recipe.model, why, job.code or "")
+    if job.state is State.FAILED or job.has_no_stems:
+        end = End.FAILED if job.state is State.FAILED else End.SKIPPED
+        why, code = job.reason or "", job.code or ""
+        return Outcome(source, end, recipe.preset_name, recipe.model, why, code)
     if job.state is State.RUNNING:
         return _left(source, recipe, "another service is at it")
     if job.state is not State.DONE or job.manifest_path is None:

@@ -36,7 +36,7 @@ class Pace:
     _measured: dict[Kind, tuple[float, float]] = field(default_factory=dict)
 
     def add(self, kind: Kind, audio_s: float, work_s: float) -> None:
-        """A job was done."""
+        """A job was done. Not of silence, which is not separated and says nothing of others."""
         if audio_s > 0:
             audio, work = self._measured.get(kind, (0.0, 0.0))
             self._measured[kind] = (audio + audio_s, work + work_s)

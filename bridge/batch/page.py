@@ -44,7 +44,7 @@ _HEAD = (
 
 
 def page(title: str, found: Sequence[Outcome], made: str, not_read: Sequence[str] = ()) -> str:
-    """The whole page; what went wrong stands first.
+    """The whole page; what has no stems stands first.
 
     Args:
         title: its heading.
@@ -83,13 +83,14 @@ def _counts(found: Sequence[Outcome]) -> str:
 
 
 def _troubles(found: Sequence[Outcome]) -> Iterator[str]:
-    for end, title in ((End.FAILED, "Failed"), (End.LEFT, "Not done")):
+    kinds = ((End.FAILED, "Failed", "bad"), (End.LEFT, "Not done", "bad"))
+    for end, title, look in (*kinds, (End.SKIPPED, "Skipped", "faint")):
         of_it = [outcome for outcome in found if outcome.end is end]
         if of_it:
             yield f"<h2>{title}</h2><table><thead><tr><th>bounce</th><th>why</th></tr></thead>"
             yield from (
                 f"<tbody><tr><td>{_text(one.source.as_posix())}</td>"
-                f"<td class=bad>{_text(one.reason)}</td></tr></tbody>"
+                f"<td class={look}>{_text(one.reason)}</td></tr></tbody>"
                 for one in of_it
             )
             yield "</table>"

@@ -34,7 +34,7 @@ class Standing(str, Enum):
     NEW = "new"  # never seen, or another file, preset or model than then
     WAITS = "waiting"  # begun by a service that was ended
     GONE = "stems gone"  # done, but its stems were removed since
-    DONE = "done"
+    DONE = "done"  # or skipped
     FAILED = "failed"  # and left alone until `stembridge retry`
 
 
@@ -133,6 +133,8 @@ def standing(
     """Where a bounce stands, given the job that counts. exists: asked for the manifest."""
     if job is None or not job.is_for(found.size, found.mtime_ns, recipe):
         return Standing.NEW
+    if job.has_no_stems:
+        return Standing.DONE
     if job.state is State.DONE:
         # A set is complete exactly when its manifest is there.
         there = job.manifest_path is not None and exists(job.manifest_path)

@@ -28,12 +28,13 @@ class Stand(str, Enum):
     RETRY = "again later"
     DONE = "done"
     SAME = "unchanged"
+    SKIPPED = "skipped"
     FAILED = "failed"
     LEFT = "left"
 
 
 # What was given back may begin again: when there is room on the disk, or as a newer render.
-_ENDED = frozenset({Stand.DONE, Stand.SAME, Stand.FAILED})
+_ENDED = frozenset({Stand.DONE, Stand.SAME, Stand.SKIPPED, Stand.FAILED})
 
 
 @dataclass(frozen=True)
@@ -123,11 +124,13 @@ class Progress:
         """See `bridge.audience.Audience`."""
         line = self._put(job, stand=Stand.DONE, stage="", share=1.0, audio_s=manifest.duration_s)
         with self._lock:
-            self._pace.add(line.kind, line.audio_s, self._clock() - line.begun_s)
+            if not manifest.source.is_silent:
+                self._pace.add(line.kind, line.audio_s, self._clock() - line.begun_s)
 
     def skipped(self, job: Job) -> None:
         """See `bridge.audience.Audience`."""
-        self._put(job, stand=Stand.SAME, stage="", share=1.0)
+        stand = Stand.SKIPPED if job.has_no_stems else Stand.SAME
+        self._put(job, stand=stand, stage="", share=1.0, text=job.reason or "")
 
     def failed(self, job: Job, reason: str, *, retry: bool) -> None:
         """See `bridge.audience.Audience`."""

@@ -152,7 +152,7 @@ class Batch:
             kind: Kind = (job.recipe.model, job.recipe.preset_hash)
             if kind in wanted and job.manifest_path is not None:
                 manifest = read_set(job.manifest_path.parent)
-                if manifest is not None:
+                if manifest is not None and not manifest.source.is_silent:
                     pace.add(kind, manifest.duration_s, sum(manifest.seconds.values()))
         return pace
 

@@ -194,6 +194,8 @@ class Preset(Settings):
         # What a preset does not speak of is not in its hash, so that older ones keep theirs.
         if self.bounce == Leniency():
             del content["bounce"]
+        elif not self.bounce.skip_silent:
+            del content["bounce"]["skip_silent"]
         if self.normalise is None:
             del content["normalise"]
         if not self.session:

@@ -231,8 +231,7 @@ def _work(
             facts = {"preset": engine.preset.name, "model": engine.model}
             audience.event("began", about, **facts)
             tally = work.run(plan, audience, stop, more)
-        counts = f"{tally.done} done, {tally.skipped} unchanged, {tally.failed} failed"
-        log.event("ended", f"{counts}; {tally.died}" if tally.died else counts)
+        log.event("ended", f"{tally}; {tally.died}" if tally.died else str(tally))
         return progress.stands(), stop.is_set(), tally.died
 
 
@@ -248,6 +247,8 @@ def _tell(found: Sequence[Outcome], *, has_worked: bool) -> None:
     elif done:
         result(f"levels of {len(done)} bounces: see --summary FILE.csv or FILE.html")
     for one in found:
+        if one.end is End.SKIPPED:
+            result(plain(f"{one.source}: {one.reason}"))
         if one.end is End.FAILED:
             result(plain(f"failed: {one.source}: {one.reason}"))
     if any(one.end is End.FAILED for one in found):

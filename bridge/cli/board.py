@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from bridge.batch.pace import spoken
 from bridge.batch.progress import Stand
-from bridge.cli.show import console, note, plain, summary
+from bridge.cli.show import console, note, plain, skip_line, summary
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,6 +23,7 @@ _LOOKS = {
     Stand.RUNNING: "bold",
     Stand.DONE: "green",
     Stand.SAME: "dim",
+    Stand.SKIPPED: "dim",
     Stand.FAILED: "red",
     Stand.RETRY: "yellow",
     Stand.LEFT: "yellow",
@@ -85,7 +86,7 @@ class Board:
     def skipped(self, job: Job) -> None:
         """See `bridge.audience.Audience`."""
         if self._live is None:
-            self._end("same", f"{job.source_path}: unchanged content, its stems are there")
+            self._end(*skip_line(job))
 
     def failed(self, job: Job, reason: str, *, retry: bool) -> None:
         """See `bridge.audience.Audience`."""

@@ -149,6 +149,10 @@ Repair = Annotated[
     bool,
     typer.Option("--repair", help="Replace NaN and Inf in a bounce, and say how many there were."),
 ]
+SkipSilent = Annotated[
+    bool,
+    typer.Option("--skip-silent", help="Make no stems of a bounce that is digital silence."),
+]
 
 
 @dataclass(frozen=True)
@@ -168,6 +172,7 @@ class Asked:
     file_format: FileFormat = None
     accept_truncated: AcceptTruncated = False
     repair: Repair = False
+    skip_silent: SkipSilent = False
 
     def engine(self, worker: Worker | None = None, session: str | None = None) -> Engine:
         """An engine for the options in force, with bars for what has to be fetched; close it.
@@ -225,7 +230,11 @@ class Asked:
         }
         given = {name: value for name, value in separation.items() if value is not None}
         _check_ranges(given)
-        bounce = {"accept_truncated": self.accept_truncated, "repair": self.repair}
+        bounce = {
+            "accept_truncated": self.accept_truncated,
+            "repair": self.repair,
+            "skip_silent": self.skip_silent,
+        }
         return preset.adjusted(
             listed(self.stems),
             given,

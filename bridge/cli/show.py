@@ -194,6 +194,13 @@ class Fetching:
             self._progress, self._tasks = None, {}
 
 
+def skip_line(job: Job) -> tuple[str, str]:
+    """Kind and text of the line for a job that had nothing to do."""
+    if job.has_no_stems:
+        return "skip", f"{job.source_path}: {job.reason}"
+    return "same", f"{job.source_path}: unchanged content, its stems are there"
+
+
 class Lines:
     """The watch service's audience: a line for each event, a bar for the running job."""
 
@@ -228,7 +235,7 @@ class Lines:
 
     def skipped(self, job: Job) -> None:
         """See `bridge.audience.Audience`."""
-        self._end("same", f"{job.source_path}: unchanged content, its stems are there")
+        self._end(*skip_line(job))
 
     def failed(self, job: Job, reason: str, *, retry: bool) -> None:
         """See `bridge.audience.Audience`."""

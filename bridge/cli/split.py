@@ -55,7 +55,7 @@ def _one(
 ) -> dict[str, Any]:
     from bridge.cli.inputs import check_sound_file
     from bridge.cli.show import JobBar, note, plain, result, summary
-    from bridge.errors import ModelError, StembridgeError, UsageError
+    from bridge.errors import ModelError, SilentBounce, StembridgeError, UsageError
     from bridge.places import split_place
 
     try:
@@ -73,6 +73,10 @@ def _one(
             manifest, path = engine.convert(file.absolute(), target, out_dir, listen)
     except (UsageError, ModelError):
         raise  # about the command, not about this file
+    except SilentBounce as skip:
+        if not quiet:
+            result(plain(f"{file}: {skip}"))
+        return {"source": {"path": str(file)}, "skipped": {"code": skip.code, "reason": str(skip)}}
     except StembridgeError as error:
         return _failed(file, error)
     if not quiet:

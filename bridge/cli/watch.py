@@ -88,7 +88,7 @@ def watch(
         hearing = control.serving(service) if control else nullcontext()
         with hangups(service.reload, stop), hearing:
             tally = service.run(stop, once=once)
-    counts = f"{tally.done} done, {tally.skipped} unchanged, {tally.failed} failed"
+    counts = str(tally)
     if tally.blocked is not None:
         waiting = ledger.counts(service.folder)[State.PENDING]
         counts = f"{counts}, {waiting} left pending: {tally.blocked}"

@@ -18,7 +18,7 @@ class State(str, Enum):
 
     PENDING = "pending"  # waits for its turn, or for the next attempt
     RUNNING = "running"  # a service owns it and works on it
-    DONE = "done"  # its stems are published
+    DONE = "done"  # its stems are published, or its preset wants none of it
     FAILED = "failed"  # has a reason, and is left alone until someone asks for a retry
     WITHDRAWN = "withdrawn"  # its bounce is gone or was replaced by a newer render
 
@@ -74,8 +74,8 @@ class Job:
     somebody asked for; output_path is relative to `recipe.out_dir`. asked: the preset that was
     asked for by name, None where the folder or the service decides. size in bytes,
     mtime_ns as the file system gives it, all other times are wall clock seconds. code and reason
-    are those of the last failure, pause or withdrawal. owner is the service that works on it or did
-    so last; None while it waits.
+    are those of the last failure, pause, withdrawal or skip. owner is the service that works on it
+    or did so last; None while it waits.
     """
 
     id: int
@@ -104,6 +104,11 @@ class Job:
     def path(self) -> Path:
         """The bounce."""
         return self.folder / self.source_path
+
+    @property
+    def has_no_stems(self) -> bool:
+        """Whether it was done without making stems; `code` and `reason` say why."""
+        return self.state is State.DONE and self.manifest_path is None
 
     def is_for(self, size: int, mtime_ns: int, recipe: Recipe) -> bool:
         """Whether this job is about a bounce in that state and leads to the same files.

@@ -226,6 +226,10 @@ class Ledger:
         """A running job needs no work: the stems of `earlier` are what it would make."""
         return self._finish(job, earlier.manifest_path, earlier.output_path)
 
+    def done_without_stems(self, job: Job, code: str, reason: str) -> Job:
+        """A running job is done: its preset makes no stems of such a bounce."""
+        return self._finish(job, None, job.output_path, code, rows.text(reason))
+
     def failed(self, job: Job, code: str, reason: str, *, retryable: bool) -> Job:
         """A running job failed: pending again after a pause if that can help, else failed.
 
@@ -327,14 +331,21 @@ class Ledger:
         rows.forget_old(db, folder, path)
         return rows.insert(db, folder, path, recipe, {**facts, "created_s": self._clock()})
 
-    def _finish(self, job: Job, manifest_path: Path | None, output_path: Path | None) -> Job:
+    def _finish(
+        self,
+        job: Job,
+        manifest_path: Path | None,
+        output_path: Path | None,
+        code: str | None = None,
+        reason: str | None = None,
+    ) -> Job:
         with self._database.writing() as db:
             published = {
                 "manifest_path": rows.optional_path(manifest_path),
                 "output_path": rows.optional_path(output_path),
                 "finished_s": self._clock(),
-                "code": None,
-                "reason": None,
+                "code": code,
+                "reason": reason,
             }
             return rows.update(db, rows.owned(db, job), State.DONE, published)
 

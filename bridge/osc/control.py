@@ -196,7 +196,10 @@ class Control:
         self._tell(job, messages.DONE, str(place), str(job.path), last=True)
 
     def skipped(self, job: Job) -> None:
-        """See `bridge.audience.Audience`."""
+        """See `bridge.audience.Audience`. `FAILED` means that no stems will come."""
+        if job.has_no_stems:
+            self._tell(job, messages.FAILED, str(job.path), job.reason or "", last=True)
+            return
         self._tell(job, messages.DONE, str(job.manifest_path), str(job.path), last=True)
 
     def failed(self, job: Job, reason: str, *, retry: bool) -> None:

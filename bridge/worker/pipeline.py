@@ -32,7 +32,7 @@ from bridge.chain.meter import Levels, Measure, Meter
 from bridge.chain.plugins import fingerprint
 from bridge.chain.trim import Span, locate
 from bridge.disk import check_space
-from bridge.errors import PresetError, PromiseBroken, from_separation
+from bridge.errors import PresetError, PromiseBroken, SilentBounce, from_separation
 from bridge.report import Manifest, StemFacts
 from bridge.worker.about import history, source_facts
 from bridge.worker.mixing import Stock, changed, check_pans, longer, mixed, needed
@@ -72,7 +72,8 @@ def process(order: Order, separator: Separator, folder: Path, watch: Stopwatch) 
         watch: takes the time of each stage.
 
     Raises:
-        BounceError: the bounce cannot be used. PresetError: the preset does not fit it.
+        BounceError: the bounce cannot be used. SilentBounce: the preset skips it.
+        PresetError: the preset does not fit it.
         OutputError: the disk refuses. ModelError: the separation failed.
         PluginError: a plugin cannot be used.
         PromiseBroken: a file is not what was promised; nothing must be published.
@@ -86,6 +87,9 @@ def process(order: Order, separator: Separator, folder: Path, watch: Stopwatch) 
         preset = order.preset.at(Facts(sources, info.channels, info.rate_hz))
         decoder = Decoder(order.source, info, leniency=leniency)
         found = survey(decoder, report)
+        if found.is_silent and leniency.skip_silent:
+            advice = "leave skip_silent out to have its stems"
+            raise SilentBounce(f"skipped: silent, {found.silence}; {advice}")
         outputs, buses = tuple(preset.outputs(sources)), preset.buses(sources)
         tail = _checked_tail(preset, outputs, buses, sources, info)
         if reason := preset.output.refusal(info, found.frames + tail):

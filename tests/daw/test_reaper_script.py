@@ -297,7 +297,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory, worker: Worker) -> Desk:
 
 @pytest.fixture(scope="module")
 def service(desk: Desk) -> Iterator[Child]:
-    child = desk.studio.child().ready()
+    child = desk.studio.child("--skip-silent").ready()
     yield child
     child.process.kill()
     child.process.wait()
@@ -373,11 +373,14 @@ def test_an_odd_name_is_made_a_file_name(lua: str, desk: Desk, service: Child) -
     assert told.stems()[0][3].parent.name.startswith("A_B _take _é_")
 
 
-def test_silence_comes_back_as_stems(lua: str, desk: Desk, service: Child) -> None:
+def test_what_the_service_says_against_a_bounce_is_shown(
+    lua: str, desk: Desk, service: Child
+) -> None:
     told = desk.play(lua, "silent")
-    assert told.messages == []
-    assert len(told.of("undo")) == 1
-    assert len(told.of("track")) == 7
+    (message,) = told.messages
+    assert "skipped: silent, all 50,000 frames are digital silence" in message
+    assert told.of("undo") == []
+    assert len(told.of("track")) == 4
 
 
 def test_a_file_that_reaper_cannot_open_leaves_all_in_order(

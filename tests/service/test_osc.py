@@ -21,7 +21,7 @@ from bridge.errors import LedgerBlocked, UsageError
 from bridge.ledger.states import State
 from bridge.ledger.store import Ledger
 from bridge.osc.control import Control, listening
-from tests.bounces import render
+from tests.bounces import render, silence, wav_bytes
 from tests.support import require
 from tests.waiting import PATIENCE_S, wait_until
 from tests.watch_service import Serving
@@ -184,6 +184,23 @@ def test_asking_twice_does_it_once_and_answers_at_once(
     client.send("/stembridge/split", str(bounce))
     assert client.hear_to("done", "failed")[-1] == first
     assert studio.published() == ["Mix 3"]
+    assert states(studio) == [State.DONE]
+
+
+def test_who_asks_for_silence_that_is_skipped_hears_that_no_stems_will_come(
+    studio: Studio, connect: Callable[..., Control], client: Client
+) -> None:
+    preset = studio.root / "skipping.yaml"
+    preset.write_text("schema: 1\nsummary: x\nbounce: {skip_silent: true}\n")
+    studio.preset = str(preset)
+    connect()
+    bounce = studio.root / "silence.wav"
+    bounce.write_bytes(wav_bytes(silence()))
+    for _ in range(2):
+        client.send("/stembridge/split", str(bounce))
+        word, (path, reason) = client.hear_to("done", "failed")[-1]
+        assert (word, path) == ("failed", str(bounce))
+        assert reason.startswith("skipped: silent, ")
     assert states(studio) == [State.DONE]
 
 

@@ -84,8 +84,16 @@ def test_times_are_told_as_exactly_as_they_are_known(seconds: float, text: str) 
     assert spoken(seconds) == text
 
 
-def job(name: str) -> Any:
-    return SimpleNamespace(source_path=Path(name), recipe=RECIPE)
+def job(name: str, reason: str | None = None) -> Any:
+    """With a reason, one that was done without stems."""
+    has_no_stems = reason is not None
+    return SimpleNamespace(
+        source_path=Path(name), recipe=RECIPE, reason=reason, has_no_stems=has_no_stems
+    )
+
+
+def manifest(*, is_silent: bool = False) -> Any:
+    return SimpleNamespace(duration_s=60.0, source=SimpleNamespace(is_silent=is_silent))
 
 
 def test_a_batch_from_beginning_to_end_as_it_is_told() -> None:
@@ -98,7 +106,7 @@ def test_a_batch_from_beginning_to_end_as_it_is_told() -> None:
     told.progress(job("a.wav"), "separate", 0.5)
     assert told.remaining_s() == pytest.approx(6 + 3 * 12)
     now_s[0] = 12.0
-    told.done(job("a.wav"), SimpleNamespace(duration_s=60.0))  # type: ignore[arg-type]
+    told.done(job("a.wav"), manifest())
     assert overview(told) == "1 of 4, about 36 s left"
     told.skipped(job("b.wav"))
     told.started(job("c.wav"))
@@ -120,6 +128,19 @@ def test_a_batch_from_beginning_to_end_as_it_is_told() -> None:
         "d.wav": Stand.WAITING,
         "late.wav": Stand.LEFT,
     }
+
+
+def test_silence_says_nothing_of_the_speed() -> None:
+    now_s = [0.0]
+    items = {item(name): 60.0 for name in ("a.wav", "b.wav", "c.wav")}
+    told = Progress(items, Pace(), overall=lambda _, share: share, clock=lambda: now_s[0])
+    told.started(job("a.wav"))
+    now_s[0] = 0.1
+    told.done(job("a.wav"), manifest(is_silent=True))
+    told.skipped(job("b.wav", "skipped: silent"))
+    assert (told.remaining_s(), overview(told)) == (None, "2 of 3")
+    skipped = told.stands()[Path("b.wav")]
+    assert (skipped.stand, skipped.text) == (Stand.SKIPPED, "skipped: silent")
 
 
 @given(

@@ -68,6 +68,7 @@ def plan(*names: str | Path, taken: dict[str, str] | None = None, jobs: dict | N
     [
         (None, Standing.NEW),
         (job(State.DONE), Standing.DONE),
+        (job(State.DONE, manifest_path=None, code="silent"), Standing.DONE),
         (job(State.DONE, size=99), Standing.NEW),
         (job(State.DONE, mtime_ns=8), Standing.NEW),
         (job(State.DONE, recipe=dataclasses.replace(RECIPE, preset_hash="other")), Standing.NEW),

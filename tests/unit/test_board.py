@@ -24,11 +24,13 @@ NAMES = ("a.wav", HOSTILE, *(f"Take {number:02}.wav" for number in range(30)))
 
 
 def job(name: str) -> Any:
-    return SimpleNamespace(source_path=Path(name), recipe=RECIPE, output_path=Path("x"))
+    places = {"source_path": Path(name), "output_path": Path("x")}
+    return SimpleNamespace(**places, recipe=RECIPE, reason=None, has_no_stems=False)
 
 
 def manifest() -> Any:
-    return SimpleNamespace(duration_s=10.0, gain_db=0.0, stems=(), speed=2.0)
+    source = SimpleNamespace(is_silent=False)
+    return SimpleNamespace(duration_s=10.0, gain_db=0.0, stems=(), speed=2.0, source=source)
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+import soundfile
 
 from bridge.audio.leniency import Leniency
 from bridge.chain import preset as presets
@@ -14,17 +15,25 @@ from bridge.chain.delivery import Headroom, Normalise, Output
 from bridge.chain.effects import EFFECTS, Limiter
 from bridge.chain.mixdown import Mixdown
 from bridge.chain.space import TrimSilence
+from bridge.config import Settings
+from bridge.errors import SilentBounce
+from bridge.preview import preview
+from bridge.service import Engine
 from separator.separator import Separator
 from tests.audio_files import chunk
 from tests.bounces import bext, music, silence, wav_bytes
 from tests.jobs import job
 from tests.metadata_files import cue, labels
+from tests.support import GOLDEN
 from tests.toy import Toy, toy
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from torch import Tensor
 
     from bridge.chain.preset import Preset
+    from bridge.worker.client import Worker
 
 RATE_HZ = 48_000
 FRAMES = 3_000
@@ -176,6 +185,36 @@ def test_what_repair_left_silent_is_silent() -> None:
     made = job(bounce, changed(bounce=Leniency(repair=True)))
     assert made.warnings[0].startswith(f"silent: all {FRAMES:,} frames")
     assert made.warnings[1].startswith("repaired: ")
+
+
+def test_a_preset_may_skip_silence_and_nothing_else() -> None:
+    skipping = changed(bounce=Leniency(skip_silent=True))
+    with pytest.raises(SilentBounce, match=r"^skipped: silent, all 3,000 frames"):
+        job(wav_bytes(silence(FRAMES)), skipping)
+    one_value = silence(FRAMES)
+    one_value[0, 0] = 2.0**-23
+    assert job(wav_bytes(one_value), skipping).warnings == []
+
+
+def test_a_preview_shows_the_silence_that_is_skipped_elsewhere(
+    tmp_path: Path, worker: Worker
+) -> None:
+    bounce = tmp_path / "silence.wav"
+    bounce.write_bytes(wav_bytes(silence(FRAMES)))
+    skipping = changed(bounce=Leniency(skip_silent=True))
+    engine = Engine(Settings(), skipping, str(GOLDEN / "spleeter" / "2stems.json"), worker)
+    _, made = preview(engine, bounce, tmp_path, lambda *_: None, at_s=0.0, for_s=1.0)
+    assert len(made) == 2
+    assert not any(soundfile.read(path)[0].any() for path in made)
+
+
+def test_a_preset_keeps_its_hash_unless_it_skips_silence() -> None:
+    """The hash of a preset with `bounce: {repair: true}` before there was more to say."""
+    keeping = changed(bounce=Leniency(repair=True))
+    assert keeping.content_hash.startswith("465315c521b1f588")
+    hashes = {changed(bounce=Leniency(skip_silent=skip)).content_hash for skip in (False, True)}
+    assert presets.load("stems").content_hash in hashes
+    assert len(hashes) == 2
 
 
 def test_one_frame_is_told_as_one() -> None:

@@ -145,12 +145,14 @@ function plan.tracks(stems, name)
   return tracks
 end
 
---- Why the service gave the bounce up, as its log says; nil while it says nothing of the kind.
+--- Why there will be no stems of the bounce, as the service's log says; nil while it says nothing
+--- of the kind. It failed, or was skipped for a reason: without one, its stems are there already.
 function plan.verdict(lines, target)
   local wanted = plan.base_name(target)
+  local final = { failed = true, skipped = true }
   for line in lines:gmatch("[^\n]+") do
     local read, entry = pcall(json.decode, line)
-    if read and type(entry) == "table" and entry.event == "failed" then
+    if read and type(entry) == "table" and final[entry.event] and entry.reason then
       local bounce = type(entry.bounce) == "string" and plan.base_name(entry.bounce)
       if bounce == wanted then return tostring(entry.reason) end
     end
