@@ -267,6 +267,18 @@ def test_flac_that_holds_more_than_it_says(tmp_path: Path) -> None:
         probe(path)
 
 
+def test_a_flac_of_32_bits(tmp_path: Path) -> None:
+    """It has been in the format since 2022; libsndfile says only that it fails."""
+    path = tmp_path / "bounce.flac"
+    soundfile.write(path, noise(2, 9000).T, 44_100, subtype="PCM_16")
+    data = bytearray(path.read_bytes())
+    data[20] |= 1  # the highest of five bits of depth
+    data[21] |= 0xF0
+    path.write_bytes(data)
+    with pytest.raises(UnsupportedBounce, match="a FLAC of 32 bits, which is not read"):
+        probe(path)
+
+
 def test_flac_behind_an_id3_tag(tmp_path: Path) -> None:
     path = tmp_path / "bounce.flac"
     soundfile.write(path, noise(6, 9000).T, 44_100, subtype="PCM_16")

@@ -155,6 +155,26 @@ def test_a_riff_header_that_was_not_patched_yet_is_incomplete(claimed: int, size
     assert settle.header_complete(header, size) is False
 
 
+@pytest.mark.parametrize(
+    "header",
+    [
+        *(b"RIFF" + struct.pack("<I", size) + b"WAVEfmt " for size in (
+            *(0x7FFFF024, 0x7FFFFF24, 0x7FFFFFFF, 0x80000023, 0xFFFFFFDB),
+        )),
+        b"FORM" + struct.pack(">I", 0x7F000050) + b"AIFFCOMM",
+        bytes.fromhex("726966662e91cf11a5d628db04c10000") + bytes([255] * 7 + [127]),
+        bytes.fromhex("726966662e91cf11a5d628db04c10000") + bytes([255] * 8),
+    ],
+)  # fmt: skip
+def test_a_length_that_is_not_known_waits_for_quiet(header: bytes) -> None:
+    """Such a file is read to its end: nothing in it says that this is the end, only time does."""
+    for size in (100, 88_244, 1 << 30):
+        complete = settle.header_complete(header.ljust(settle.HEADER_BYTES, b"\0"), size)
+        assert complete is False
+    track = Track.first(Look(100, 1, 0.0)).close()
+    assert isinstance(settle.decide(track, riff_complete=False), LookAgain)
+
+
 def test_an_rf64_is_measured_by_its_64_bit_length() -> None:
     size = 5_000_000_000
 
