@@ -477,5 +477,5 @@ def test_a_wrong_port_is_told_before_anything_begins(start: Callable[..., Child]
     child = start("--osc", "nine", "--once")
     assert child.process.wait(PATIENCE_S) == 2
     (line,) = child.log.splitlines()
-    assert line.startswith("stembridge: command line: osc: ")
+    assert line.startswith("stembridge: --osc: ")
     assert "expected PORT, HOST:PORT or [IPV6]:PORT, as in 9000" in line
