@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from numpy.typing import NDArray
 
@@ -120,6 +120,14 @@ def snr_db(ours: NDArray[Any], theirs: NDArray[Any]) -> float:
     signal = theirs.astype(np.float64)
     noise = float(np.sum((signal - ours) ** 2))
     return float(10 * np.log10(np.sum(signal**2) / noise)) if noise else float("inf")
+
+
+def thorough(cases: Iterable[Any]) -> list[Any]:
+    """Cases of a parametrised test that only `make test-all` tries."""
+    return [
+        pytest.param(*(case if isinstance(case, tuple) else (case,)), marks=pytest.mark.thorough)
+        for case in cases
+    ]
 
 
 def sha256(path: Path) -> str:

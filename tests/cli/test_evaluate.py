@@ -115,6 +115,7 @@ def test_errors_are_one_line(
     assert complaint in line
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("model", "weights"), [("spleeter:2stems", "spleeter-2stems"), ("htdemucs", "demucs-955717e8")]
 )

@@ -92,7 +92,7 @@ ENCODINGS = {
 
 def slow_unless(usual: str, names: list[str]) -> list[object]:
     """All of them as parameters; only one is tried in a usual run."""
-    return [name if name == usual else pytest.param(name, marks=pytest.mark.slow) for name in names]
+    return [name if name == usual else pytest.param(name, marks=pytest.mark.thorough) for name in names]
 
 
 @dataclass(frozen=True)
@@ -176,7 +176,7 @@ def test_output_that_cannot_be_written(stage: Stage, case: Case, redirect: str) 
     assert told == [f"{line}; the work goes on" if case.by_work else line]
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize("case", PRINTING, ids=str)
 def test_a_reader_that_goes_away(stage: Stage, case: Case) -> None:
     """As `head` does. Nobody wants to know then; the code is that of any program in a pipe."""
@@ -195,7 +195,7 @@ def test_a_reader_that_goes_away(stage: Stage, case: Case) -> None:
         assert b"standard output" not in ended.err
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize("redirect", ["2>&-", "2>/dev/full", "<&- 2>&-", "<&-"])
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_without_standard_error_or_input(stage: Stage, case: Case, redirect: str) -> None:
@@ -207,7 +207,7 @@ def test_without_standard_error_or_input(stage: Stage, case: Case, redirect: str
     assert bool(ended.out) == case.prints
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_without_any_standard_stream(stage: Stage, case: Case) -> None:
     """No file that is opened gets one of the three numbers, and what is printed with it."""
@@ -230,7 +230,7 @@ def test_a_stream_that_lacks_characters(stage: Stage, case: Case, encoding: str)
         json.loads(ended.out)
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_the_demo_needs_its_output_too(stage: Stage) -> None:
     require.weights()
     for redirect, environment, code in ((">/dev/full", {}, 1), ("", ENCODINGS["C"], 0)):

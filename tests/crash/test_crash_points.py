@@ -129,6 +129,7 @@ def test_killed_anywhere_in_a_first_job(scene: Scene) -> None:
     ordeal.each(sample(points(ordeal.steps), EVERY), ordeal.kill_and_recover)
 
 
+@pytest.mark.thorough
 def test_killed_anywhere_while_a_set_is_replaced(rendered_over: Scene) -> None:
     ordeal = Ordeal(rendered_over, "a render over a bounce whose stems are there")
     ordeal.each(sample(points(ordeal.steps), EVERY), ordeal.kill_and_recover)
@@ -144,6 +145,7 @@ def check_sessions(scene: Scene, ordeal: Ordeal) -> None:
     assert [each["name"] for each in manifest["sessions"]] == ["reaper", "dawproject"]
 
 
+@pytest.mark.thorough
 def test_killed_anywhere_while_session_files_are_replaced(sessions_over: Scene) -> None:
     ordeal = Ordeal(sessions_over, "a render over a bounce, with other session files")
     check_sessions(sessions_over, ordeal)
@@ -188,6 +190,7 @@ def test_killed_again_while_it_recovers(rendered_over: Scene) -> None:
     ordeal.each([(step.number, "after") for step in chosen], ordeal.kill_twice)
 
 
+@pytest.mark.thorough
 def test_killed_again_at_one_point_of_a_recovery(rendered_over: Scene) -> None:
     """The folder has no manifest then; the second death comes when it gets a new one."""
     ordeal = Ordeal(rendered_over, "a render over a bounce whose stems are there")
@@ -219,6 +222,7 @@ def worker_ordeal(scene: Scene, chosen: Callable[[list[Point]], list[Point]]) ->
     ordeal.each(chosen(points(ordeal.steps)), kill)
 
 
+@pytest.mark.thorough
 def test_the_worker_killed_at_a_few_of_its_steps(scene: Scene) -> None:
     worker_ordeal(scene, lambda all_points: sample(all_points, EVERY))
 

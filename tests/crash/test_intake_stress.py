@@ -20,6 +20,7 @@ from bridge.intake.writers import Writers
 from bridge.ledger.states import State
 from tests.bounces import BAD, render
 from tests.service.intake_service import Service, unpatched_header, write_wav
+from tests.support import thorough
 from tests.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -64,8 +65,16 @@ def patch(descriptor: int) -> None:
     os.pwrite(descriptor, struct.pack("<I", size - 8), 4)
 
 
-@pytest.mark.parametrize("up_to_date", [False, True], ids=["header last", "header kept up to date"])
-@pytest.mark.parametrize("notifier", [Native, lambda _folder: Polling()], ids=["events", "none"])
+def polling(_folder: Path) -> Polling:
+    """No events at all."""
+    return Polling()
+
+
+@pytest.mark.parametrize(
+    ("notifier", "up_to_date"),
+    [(Native, False), *thorough([(Native, True), (polling, False), (polling, True)])],
+    ids=["events", "events, header kept up to date", "polling", "polling, header kept up to date"],
+)
 def test_a_writer_that_pauses_longer_than_the_settle_time_is_waited_for(
     service: Service, notifier: Callable[[Path], object], up_to_date: bool
 ) -> None:

@@ -110,6 +110,7 @@ class Carnage:
         assert self.mid_job, "none met a job: nothing is shown"
 
 
+@pytest.mark.thorough
 def test_a_few_random_kills(scene: Scene) -> None:
     carnage = Carnage(scene, bounces=6, kills=5)
     carnage.run()

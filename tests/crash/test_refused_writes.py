@@ -154,6 +154,7 @@ def in_turn(steps: list[Step]) -> list[tuple[Step, int]]:
     return [(step, ERRORS[step.number % len(ERRORS)]) for step in steps]
 
 
+@pytest.mark.thorough
 def test_a_few_calls_that_fail_once(apart: Scene) -> None:
     refusal = Refusal(apart)
     refusal.each(sample(in_turn(refusal.steps), EVERY), refusal.once)
@@ -197,6 +198,7 @@ def test_every_call_from_which_on_all_fail_with_sessions(
     refusal.each(in_turn(ours), refusal.until_it_is_over)
 
 
+@pytest.mark.thorough
 def test_a_few_calls_of_the_worker_from_which_on_all_fail(apart: Scene) -> None:
     refusal = Refusal(apart, WORKER)
     refusal.each(sample(in_turn(refusal.steps), EVERY // 2), refusal.until_it_is_over)
@@ -303,6 +305,7 @@ def check_full_disks(disk: SmallDisk, every: int) -> None:
     assert not failures, "\n".join(failures)
 
 
+@pytest.mark.thorough
 def test_a_disk_that_is_really_full_at_a_few_moments(small: SmallDisk) -> None:
     check_full_disks(small, every=30)
 

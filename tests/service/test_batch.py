@@ -35,7 +35,7 @@ from bridge.service import Engine
 from bridge.work import Tally
 from bridge.worker.client import Worker
 from tests.bounces import RATE_HZ, music, render, wav_bytes
-from tests.support import ROOT, require
+from tests.support import ROOT, require, thorough
 from tests.waiting import PATIENCE_S, wait_until
 from tests.watch_service import Studio
 
@@ -157,9 +157,7 @@ def test_forty_exports_killed_again_and_again_go_on(studio: Studio) -> None:
 
 
 @pytest.mark.timing
-@pytest.mark.parametrize(
-    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("number", [signal.SIGINT, *thorough([signal.SIGTERM])])
 def test_a_batch_that_is_stopped_gives_its_job_back_and_tells_what_was_done(
     studio: Studio, number: signal.Signals
 ) -> None:

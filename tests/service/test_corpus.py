@@ -153,6 +153,7 @@ def check_untouched(corpus: Path) -> None:
         assert sha256(corpus / name) == sha256(require.corpus() / name), name
 
 
+@pytest.mark.thorough
 def test_split_ends_each_as_stems_or_as_one_reason(studio: Studio, corpus: Path) -> None:
     names = list(expected())
     files = [str(corpus / name) for name in names]

@@ -115,7 +115,7 @@ def test_a_disk_that_fills_up_in_mid_job_leaves_the_old_set_whole(
         assert {path.name for path in (out / "mix").iterdir()} == old.keys()
 
 
-@pytest.mark.slow  # a process of its own
+@pytest.mark.thorough  # a process of its own
 def test_once_ends_with_what_is_left_and_why(
     studio: Studio, start: Callable[..., Child], tmp_path: Path
 ) -> None:
@@ -135,7 +135,7 @@ def test_once_ends_with_what_is_left_and_why(
     assert "needs" in studio.cli("status").stdout
 
 
-@pytest.mark.slow  # a process of its own
+@pytest.mark.thorough  # a process of its own
 def test_split_fails_that_file_and_goes_on(studio: Studio, tmp_path: Path) -> None:
     with require.tmpfs(tmp_path / "small", SMALL_BYTES) as out:
         fill(out, but_bytes=3_000_000)
@@ -222,6 +222,7 @@ def test_a_limit_on_the_length_of_files_fails_what_is_longer(studio: Studio) -> 
     studio.check_complete()
 
 
+@pytest.mark.thorough
 def test_a_locked_ledger_pauses_the_service(studio: Studio, start: Callable[..., Child]) -> None:
     """Locked by another program for a while; nothing that happens meanwhile is missed."""
     child = start().ready()
@@ -238,7 +239,7 @@ def test_a_locked_ledger_pauses_the_service(studio: Studio, start: Callable[...,
     assert child.end() == 130
 
 
-@pytest.mark.slow  # a process of its own
+@pytest.mark.thorough  # a process of its own
 def test_a_service_whose_ledger_is_locked_ends_when_it_is_asked(
     studio: Studio, start: Callable[..., Child]
 ) -> None:
@@ -268,6 +269,7 @@ def test_a_full_disk_under_the_ledger_pauses_the_service(
         assert studio.states() == {"mix.wav": State.DONE}
 
 
+@pytest.mark.thorough
 def test_status_says_what_a_service_waits_for(
     studio: Studio, start: Callable[..., Child], tmp_path: Path
 ) -> None:

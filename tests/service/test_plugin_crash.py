@@ -64,7 +64,7 @@ def test_a_plugin_that_aborts_costs_one_attempt_and_is_named(studio: Studio, pre
     assert manifest["plugins"] == {"AbortsAt96k.vst3": told}
 
 
-@pytest.mark.slow  # a worker for each attempt
+@pytest.mark.thorough  # a worker for each attempt
 def test_a_plugin_that_aborts_costs_attempts_of_its_job_only(studio: Studio, preset: Path) -> None:
     inspection.check(presets.load(preset))  # at 48 kHz it does no harm, so nothing warns of it
     begun_s = time.time()

@@ -16,7 +16,7 @@ from bridge.ledger.states import State
 from bridge.publish import STAGING
 from bridge.watch import Tally
 from tests.bounces import RATE_HZ, SHORT_FRAMES, music, render
-from tests.support import sha256
+from tests.support import sha256, thorough
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,7 +63,13 @@ def test_a_touched_bounce_whose_stems_are_gone_is_done_again(studio: Studio) -> 
 
 
 @pytest.mark.timing
-@pytest.mark.parametrize("ended_by", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    "ended_by",
+    [
+        signal.SIGKILL,
+        *thorough([signal.SIGTERM, signal.SIGINT]),
+    ],
+)
 def test_a_job_that_is_interrupted_is_done_once_by_the_next_service(
     studio: Studio, start: Callable[..., Child], ended_by: signal.Signals
 ) -> None:

@@ -32,7 +32,7 @@ from bridge.worker.model_order import ModelOrder
 from bridge.worker.order import Order
 from tests.bounces import BAD, RATE_HZ, render
 from tests.service.studio_engine import convert, engine
-from tests.support import ROOT
+from tests.support import ROOT, thorough
 from tests.waiting import wait_until
 from tests.watch_service import Studio
 
@@ -98,11 +98,15 @@ def with_effects() -> Preset:
     ("stage", "number", "words"),
     [
         ("survey", "SIGKILL", "was killed (SIGKILL): most likely the system ran out of memory"),
-        ("chain", "SIGSEGV", "crashed with SIGSEGV"),
         ("chain", "SIGABRT", "crashed with SIGABRT"),  # as a plugin that calls abort()
-        pytest.param("separate", "SIGSEGV", "crashed with SIGSEGV", marks=pytest.mark.slow),
-        pytest.param("encode", "SIGABRT", "crashed with SIGABRT", marks=pytest.mark.slow),
-        pytest.param("verify", "SIGBUS", "crashed with SIGBUS", marks=pytest.mark.slow),
+        *thorough(
+            [
+                ("chain", "SIGSEGV", "crashed with SIGSEGV"),
+                ("separate", "SIGSEGV", "crashed with SIGSEGV"),
+                ("encode", "SIGABRT", "crashed with SIGABRT"),
+                ("verify", "SIGBUS", "crashed with SIGBUS"),
+            ]
+        ),
     ],
 )
 def test_a_crash_costs_its_job_and_nothing_else(
@@ -314,7 +318,7 @@ convert(made, studio.root / "mix.wav", lambda stage, share: print(stage, flush=T
 """
 
 
-@pytest.mark.parametrize("state", [pytest.param("idle", marks=pytest.mark.slow), "separate"])
+@pytest.mark.parametrize("state", ["separate", *thorough(["idle"])])
 def test_a_worker_whose_parent_is_killed_goes_away(studio: Studio, state: str) -> None:
     render(studio.root / "mix.wav", frames=3 * LONG_FRAMES)
     with subprocess.Popen(
@@ -340,7 +344,7 @@ main()
 """
 
 
-@pytest.mark.parametrize("command", ["split", "watch"])
+@pytest.mark.parametrize("command", ["watch", *thorough(["split"])])
 def test_the_service_itself_imports_neither_torch_nor_pedalboard(
     studio: Studio, command: str
 ) -> None:
@@ -400,9 +404,7 @@ def test_split_goes_on_with_the_next_file_after_a_crash(studio: Studio) -> None:
 
 
 @pytest.mark.timing
-@pytest.mark.parametrize(
-    "number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("number", [signal.SIGTERM, *thorough([signal.SIGINT])])
 def test_a_service_that_is_ended_in_mid_job_takes_its_worker_along(
     studio: Studio, start: Callable[..., Any], number: signal.Signals
 ) -> None:
@@ -480,7 +482,7 @@ class Deaf:
 @pytest.mark.timing
 @pytest.mark.parametrize(
     ("number", "by_pip"),
-    [(signal.SIGTERM, True), pytest.param(signal.SIGINT, False, marks=pytest.mark.slow)],
+    [(signal.SIGTERM, True), *thorough([(signal.SIGINT, False)])],
 )
 def test_a_download_can_be_ended_and_leaves_no_temporary_file(
     studio: Studio, number: signal.Signals, *, by_pip: bool

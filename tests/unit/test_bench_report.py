@@ -354,7 +354,7 @@ def test_a_peer_that_cannot_be_had_says_why(tmp_path: Path) -> None:
     assert not list(tmp_path.rglob("python*"))
 
 
-@pytest.mark.slow  # making an environment takes some seconds
+@pytest.mark.thorough  # making an environment takes some seconds
 def test_a_failed_installation_is_told_and_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

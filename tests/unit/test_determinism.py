@@ -11,7 +11,7 @@ import torch
 
 import separator
 from separator.weights import catalog
-from tests.support import GOLDEN, require
+from tests.support import GOLDEN, require, thorough
 
 SPLEETER = "spleeter/2stems.json"
 HTDEMUCS = "demucs_v4/htdemucs_nobottom.safetensors"
@@ -24,8 +24,13 @@ def stems(path: Path | str, precision: str, workers: int) -> dict[str, np.ndarra
     return ready.separate(np.ascontiguousarray(music.T), rate_hz)
 
 
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-@pytest.mark.parametrize("name", [SPLEETER, HTDEMUCS])
+@pytest.mark.parametrize(
+    ("name", "precision"),
+    [
+        (SPLEETER, "float32"),
+        *thorough([(SPLEETER, "bfloat16"), (HTDEMUCS, "float32"), (HTDEMUCS, "bfloat16")]),
+    ],
+)
 def test_segments_side_by_side_are_those_one_after_the_other(name: str, precision: str) -> None:
     if torch.get_num_threads() < 2:
         pytest.skip("needs two cores: with one there is nothing to share out")

@@ -61,6 +61,7 @@ def test_htdemucs_as_released_has_every_parameter_and_no_other() -> None:
     assert set(HTDemucs.from_official_state(official)) == set(model.state_dict())
 
 
+@pytest.mark.thorough
 def test_the_released_weights_give_the_official_result_on_music() -> None:
     """The whole way: level, segments, cross-fade."""
     require.weights("demucs-955717e8")

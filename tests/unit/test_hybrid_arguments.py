@@ -180,6 +180,7 @@ def test_items_of_a_batch_do_not_see_each_other(make: Maker) -> None:
     assert torch.allclose(together[2:], alone, atol=1e-4 * alone.abs().max())
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("make", MAKERS)
 def test_it_also_works_with_gradients(make: Maker) -> None:
     model, mixture = make(), noise(3000)
@@ -192,6 +193,7 @@ def test_it_also_works_with_gradients(make: Maker) -> None:
     assert all(gradient is not None and gradient.isfinite().all() for gradient in gradients)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("more", [{}, {"channels_time": 4}, {"hybrid": False}, {"cac": False}])
 def test_variants_of_hybrid_demucs_run(more: dict[str, Any]) -> None:
     with torch.inference_mode():

@@ -39,8 +39,8 @@ def true_peak_dbtp(audio: Audio) -> float:
     scope="module",
     params=[
         "Skiessi-222",
-        pytest.param("DirtyLove", marks=pytest.mark.slow),
-        pytest.param("Surrender-Main", marks=pytest.mark.slow),
+        pytest.param("DirtyLove", marks=pytest.mark.thorough),
+        pytest.param("Surrender-Main", marks=pytest.mark.thorough),
     ],
 )
 def hot_music(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Audio:

@@ -38,6 +38,7 @@ def test_the_two_models_whose_weights_were_measured() -> None:
     assert MEASURED == ["spleeter:2stems", "htdemucs"]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("model", MEASURED)
 def test_the_catalog_states_the_loss_on_music(model: str) -> None:
     exact = stems(model, "float32", of_excerpt=False)
@@ -50,6 +51,7 @@ def test_the_catalog_states_the_loss_on_music(model: str) -> None:
     assert min(found.values()) < stated + 3  # as good as it says, and no better
 
 
+@pytest.mark.thorough
 @pytest.mark.process
 @pytest.mark.parametrize("model", MEASURED)
 def test_true_stems_come_out_as_well(model: str) -> None:

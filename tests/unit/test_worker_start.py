@@ -55,6 +55,7 @@ def test_a_command_that_is_not_understood_leaves_no_worker_behind() -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.thorough
 def test_what_torch_does_not_need_here_is_imported_when_somebody_looks_into_it() -> None:
     code = """
 import sys
