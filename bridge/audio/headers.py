@@ -37,6 +37,7 @@ _MAGIC = {
 }
 # Types of a first box; older QuickTime files have no `ftyp`.
 _MP4 = {b"ftyp", b"moov", b"mdat", b"wide", b"pnot", b"skip", b"free"}
+_SIZE_ZEROS = 3
 _FORMS = {b"AIFF": "AIFF", b"AIFC": "AIFF", b"8SVX": "SVX", b"16SV": "SVX"}
 _XING_SLACK_BYTES = 3000  # encoders disagree on counting the header frame: two of the largest
 
@@ -71,7 +72,9 @@ def sniff(file: BinaryIO) -> Kind:
         behind = step(buffer, at)
         if behind == at:
             break
-        at = behind
+        # The size of an MP4's first box begins with zeros, too.
+        early = range(max(behind - _SIZE_ZEROS, at + 1), behind)
+        at = next((n for n in early if buffer.at(n + 4, 4) in _MP4), behind)
     if first[:3] == b"ID3":
         return Kind("MP3", at)
     raise _unknown(first)

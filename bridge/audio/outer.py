@@ -9,15 +9,13 @@ from bridge.audio.streams.tag_blocks import leading, sound_end
 if TYPE_CHECKING:
     from bridge.audio.streams.buffer import Buffer
 
-_PIECE_BYTES = 1 << 18
-
 
 def step(buffer: Buffer, at: int) -> int:
     """Where the tag or the run of zeros that begins at `at` ends; `at` where there is neither.
 
     A tag may claim to end behind the file.
     """
-    return at + leading(buffer, at) if leading(buffer, at) else zeros_end(buffer, at)
+    return at + leading(buffer, at) if leading(buffer, at) else buffer.zeros_end(at)
 
 
 def passed(buffer: Buffer, at: int) -> int:
@@ -28,16 +26,6 @@ def passed(buffer: Buffer, at: int) -> int:
             return at
         at = behind
     return buffer.end
-
-
-def zeros_end(buffer: Buffer, at: int) -> int:
-    """The first byte from `at` on that is not zero; the end of the file where all are."""
-    while piece := buffer.at(at, _PIECE_BYTES):
-        rest = piece.lstrip(b"\0")
-        if rest:
-            return at + len(piece) - len(rest)
-        at += len(piece)
-    return at
 
 
 def unread_bytes(buffer: Buffer, at: int) -> int:

@@ -273,6 +273,8 @@ def _probe_coded(file: BinaryIO, kind: Kind, leniency: Leniency) -> AudioInfo:
         _check_limits(run.channels or 1, run.rate_hz)
     source = CodedSource(walk)
     _check_limits(source.channels, source.rate_hz)
+    # Where the container has no exact length, only decoding tells whether something is missing.
+    open_end = walk.cut is not None or (leniency.accept_truncated and walk.count is not None)
     return AudioInfo(
         container=kind.container,
         frames=None if walk.cut else source.claimed_frames,
@@ -282,7 +284,7 @@ def _probe_coded(file: BinaryIO, kind: Kind, leniency: Leniency) -> AudioInfo:
         channel_mask=source.channel_mask,
         extensible=False,
         time_reference=None,
-        open_end=walk.cut is not None,
+        open_end=open_end,
         claimed_frames=walk.claimed_frames,
         count=walk.count,
         warnings=walk.warnings,

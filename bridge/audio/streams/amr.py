@@ -40,10 +40,8 @@ def walk(file: BinaryIO, start: int, end: int) -> Walk:
             raise UnsupportedBounce("an AMR of several channels, which is not read; export WAV")
         raise NotAudio("damaged: an AMR without its header; export it again")
     magic, rate_hz, sizes, codec, subtype = kind
-    at = start + len(magic)
-    count = 0
-    last = at
-    for last in _ends(buffer, at, sizes):
+    count, last = 0, 0
+    for _, last in _places(buffer, magic, sizes):
         count += last <= end
     if not count:
         raise NoFrames("a header without audio; export it again")
@@ -55,26 +53,34 @@ def walk(file: BinaryIO, start: int, end: int) -> Walk:
             present_bytes=end - start,
         )
     frames = count * round(rate_hz * _FRAME_S)
-    decode = partial(_decoded, codec, buffer, at, sizes)
+    decode = partial(_decoded, codec, buffer, magic, sizes)
     return Walk((Run(rate_hz, 1, decode, coded_frames=frames, frames=frames),), subtype, cut)
 
 
-def _ends(buffer: Buffer, at: int, sizes: tuple[int, ...]) -> Iterator[int]:
-    """Where each frame ends; the last one may end behind the file."""
+def _places(buffer: Buffer, magic: bytes, sizes: tuple[int, ...]) -> Iterator[tuple[int, int]]:
+    """Where each frame begins and ends; the last one may end behind the file.
+
+    The header of another file that was joined is passed over.
+    """
+    at = buffer.start
     while head := buffer.at(at, 1):
+        if buffer.at(at, len(magic)) == magic:
+            at += len(magic)
+            continue
         size = sizes[head[0] >> 3 & 15]
         if size < 0:
             raise BounceError(f"damaged: no AMR frame begins at byte {at:,}; export it again")
+        yield at, at + 1 + size
         at += 1 + size
-        yield at
 
 
-def _decoded(codec: str, buffer: Buffer, at: int, sizes: tuple[int, ...]) -> Iterator[AudioFrame]:
-    return libav.from_packets(codec, _packets(buffer, at, sizes))
+def _decoded(
+    codec: str, buffer: Buffer, magic: bytes, sizes: tuple[int, ...]
+) -> Iterator[AudioFrame]:
+    return libav.from_packets(codec, _packets(buffer, magic, sizes))
 
 
-def _packets(buffer: Buffer, at: int, sizes: tuple[int, ...]) -> Iterator[bytes]:
-    for end in _ends(buffer, at, sizes):
+def _packets(buffer: Buffer, magic: bytes, sizes: tuple[int, ...]) -> Iterator[bytes]:
+    for at, end in _places(buffer, magic, sizes):
         if end <= buffer.end:
             yield buffer.at(at, end - at)
-        at = end

@@ -15,6 +15,7 @@ from bridge.audio.length import Count
 from bridge.audio.streams import demuxing
 from bridge.audio.streams.buffer import Buffer
 from bridge.audio.streams.demuxing import Packets
+from bridge.audio.streams.gaps import behind
 from bridge.audio.streams.run import Run, Walk
 from bridge.errors import NoFrames, NotAudio, TruncatedBounce, UnsupportedBounce
 
@@ -44,7 +45,7 @@ class _Head:
     """What the header says. packets: how many, of packet_bytes each, from data_at on.
 
     duration: of what is played, in 100 ns; None where it is not known. sounds: rate, bytes a second
-    and bytes a block of each track of sound, by its number.
+    and bytes a block of each track of sound, by its number. unread_bytes: behind its end.
     """
 
     packets: int = 0
@@ -52,6 +53,7 @@ class _Head:
     duration: int | None = None
     sounds: dict[int, tuple[int, int, int]] = field(default_factory=dict)
     data_at: int = 0
+    unread_bytes: int = 0
 
 
 def walk(file: BinaryIO, start: int, end: int) -> Walk:
@@ -86,8 +88,8 @@ def walk(file: BinaryIO, start: int, end: int) -> Walk:
         runs=(run,),
         subtype=stream.subtype,
         cut=cut,
-        count=_count(head, stream.id, rate_hz),
-        warnings=demuxing.others(stream, found),
+        count=None if cut else _count(head, stream.id, rate_hz),
+        warnings=(*demuxing.others(stream, found), *behind(head.unread_bytes)),
     )
 
 
@@ -121,9 +123,19 @@ def _head(buffer: Buffer) -> _Head:
         raise TruncatedBounce("cut off before its audio begins; export it again")
     if not head.packet_bytes:
         raise NotAudio("damaged: its ASF header has no packet size; export it again")
+    head.unread_bytes = _behind(buffer, end + max(_size(buffer, end), _DATA_HEAD_BYTES))
     head.data_at = end + _DATA_HEAD_BYTES
     head.packets = int.from_bytes(data[40:48], "little")
     return head
+
+
+def _behind(buffer: Buffer, at: int) -> int:
+    """Bytes behind the index objects that follow the data at `at`."""
+    while (size := _size(buffer, at)) >= _OBJECT_BYTES and at + size <= buffer.end:
+        if buffer.at(at, 16) == HEADER:
+            raise UnsupportedBounce("several Windows Media files joined into one; take them apart")
+        at += size
+    return 0 if buffer.is_zero(at, buffer.end) else max(buffer.end - at, 0)
 
 
 def _size(buffer: Buffer, at: int) -> int:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, BinaryIO
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from typing import BinaryIO
 
 _PIECE_BYTES = 1 << 18
 
@@ -42,15 +39,15 @@ class Buffer:
             offset += max(len(piece) - len(wanted) + 1, 1)
         return None
 
-    def pieces(self, start: int, end: int) -> Iterator[bytes]:
-        """Everything between two places."""
-        while start < end:
-            piece = self.at(start, min(_PIECE_BYTES, end - start))
-            if not piece:
-                return
-            yield piece
-            start += len(piece)
+    def zeros_end(self, offset: int) -> int:
+        """The first place from `offset` on that is not zero; the end where all are."""
+        while piece := self.at(offset, _PIECE_BYTES):
+            rest = piece.lstrip(b"\0")
+            if rest:
+                return offset + len(piece) - len(rest)
+            offset += len(piece)
+        return self.end
 
     def is_zero(self, start: int, end: int) -> bool:
         """Whether nothing but zeros lies between two places."""
-        return not any(piece.strip(b"\0") for piece in self.pieces(start, end))
+        return self.zeros_end(start) >= end

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from av.audio.codeccontext import AudioCodecContext
     from av.audio.frame import AudioFrame
+    from av.audio.stream import AudioStream
     from av.container import InputContainer
 
 # By ffmpeg's name of the format.
@@ -83,22 +84,27 @@ class Stream:
 def streams(file: BinaryIO, container: str) -> tuple[Stream, ...]:
     """The tracks of sound of an open file. container: ffmpeg's name of its format.
 
-    Raises UnsupportedBounce where ffmpeg's libraries refuse it.
+    Of a track that no decoder is there for, the codec is empty and the rate 0. Raises
+    UnsupportedBounce where ffmpeg's libraries refuse the file.
     """
     with opened(file, container) as found:
-        return tuple(
-            Stream(
-                index=stream.index,
-                id=stream.id,
-                codec=stream.codec_context.name,
-                format=stream.codec_context.format.name if stream.codec_context.format else "",
-                rate_hz=stream.codec_context.sample_rate,
-                channels=stream.codec_context.channels,
-                extradata=stream.codec_context.extradata or b"",
-                label=_label(number, stream.codec_context.name, stream.metadata),
-            )
-            for number, stream in enumerate(found.streams.audio, 1)
-        )
+        return tuple(_stream(number, one) for number, one in enumerate(found.streams.audio, 1))
+
+
+def _stream(number: int, found: AudioStream) -> Stream:
+    context: AudioCodecContext | None = found.codec_context
+    if context is None:
+        return Stream(found.index, found.id, "", "", 0, 0, b"", f"{number} (of an unknown kind)")
+    return Stream(
+        index=found.index,
+        id=found.id,
+        codec=context.name,
+        format=context.format.name if context.format else "",
+        rate_hz=context.sample_rate,
+        channels=context.channels,
+        extradata=context.extradata or b"",
+        label=_label(number, context.name, found.metadata),
+    )
 
 
 def _label(number: int, codec: str, metadata: Mapping[str, str]) -> str:

@@ -93,11 +93,13 @@ def frames_of(
     while at < buffer.end:
         header = search.header(at)
         if header is None or not (trusted or header.form == form):
-            tag_bytes = leading(buffer, at)
-            found = at + tag_bytes if tag_bytes else search.next_frame(at)
-            if not tag_bytes and found > at:
-                yield Gap(at, found, zeros=buffer.is_zero(at, found))
-            trusted = not tag_bytes
+            tag_bytes, zeros_end = leading(buffer, at), buffer.zeros_end(at)
+            found = max(at + tag_bytes, zeros_end)
+            trusted = found == at
+            if trusted:
+                found = search.next_frame(at)
+            if found > at and not tag_bytes:
+                yield Gap(at, found, zeros=found == zeros_end)
             at = found
             continue
         trusted, form = False, header.form

@@ -16,6 +16,7 @@ from bridge.audio.length import Count
 from bridge.audio.streams import demuxing
 from bridge.audio.streams.buffer import Buffer
 from bridge.audio.streams.demuxing import Packets, Stream
+from bridge.audio.streams.gaps import behind
 from bridge.audio.streams.run import Run, Walk
 from bridge.errors import NoFrames, NotAudio, TruncatedBounce, UnsupportedBounce
 
@@ -34,10 +35,11 @@ _TIMESTAMP_SCALE = 0x2AD7B1
 _ENTRY, _NUMBER, _TYPE, _ENABLED, _DEFAULT, _DELAY = 0xAE, 0xD7, 0x83, 0xB9, 0x88, 0x56AA
 _ENCODINGS, _ENCODING, _COMPRESSION, _ENCRYPTION = 0x6D80, 0x6240, 0x5034, 0x5035
 _ALGORITHM, _SETTINGS = 0x4254, 0x4255
-_TIMESTAMP, _SIMPLE, _GROUP, _BLOCK, _DISCARD = 0xE7, 0xA3, 0xA0, 0xA1, 0x75A2
+_TIMESTAMP, _SIMPLE, _GROUP, _BLOCK, _DISCARD, _DURATION = 0xE7, 0xA3, 0xA0, 0xA1, 0x75A2, 0x9B
 _AUDIO = 2
 _STRIPPED = 3  # header removal, the one compression that leaves sizes as they are
 _LACED, _XIPH, _FIXED = 6, 2, 4
+_EVEN = {"aac", "mp3float", "ac3", "eac3", "opus"}  # their packets are all as long
 _REBUILT = {"wavpack"}  # ffmpeg's libraries put back what Matroska leaves out of its blocks
 _NS = 1_000_000_000
 _BLOCK_HEAD_BYTES = 4096  # the longest lacing: 256 frames with some bytes each
@@ -57,8 +59,9 @@ class _Track:
     """A track. delay_ns: of its codec. stripped: bytes that each frame lacks, None where its
     encoding changes sizes.
 
-    frames, size_bytes: of all blocks. first, last: times of the first and the last one, in units of
-    the time stamps. discard_ns: at the end of the sound.
+    frames, size_bytes: of all blocks. first, last: times of the first and the last one, and the
+    duration of the last one, where it states it, in units of the time stamps. discard_ns: at the
+    end of the sound.
     """
 
     number: int = 0
@@ -72,6 +75,7 @@ class _Track:
     size_bytes: int = 0
     first: int | None = None
     last: int = 0
+    last_duration: int = 0
     discard_ns: int = 0
 
     def packets(self, stream: Stream) -> Packets:
@@ -83,11 +87,16 @@ class _Track:
 
 @dataclass
 class _File:
-    """All tracks; scale_ns is that of the time stamps. broken: it ends within an element."""
+    """All tracks; scale_ns is that of the time stamps.
+
+    end: of the last element. broken: the file ends within it. unread_bytes: behind it.
+    """
 
     scale_ns: int = 1_000_000
     tracks: dict[int, _Track] = field(default_factory=dict)
     broken: bool = False
+    end: int = 0
+    unread_bytes: int = 0
 
 
 def walk(file: BinaryIO, start: int, end: int) -> Walk:
@@ -130,13 +139,17 @@ def _walk(
         tail_frames=tail,
         lead_frames=round(late) if late > average else 0,
     )
-    # All stamps are rounded, and the length of the last packet is not stated.
-    frames = unit * (track.last - first) + average - skip - tail + run.lead_frames
-    count = Count(round(frames), 2 * math.ceil(average + unit), "time stamps")
+    # The duration of a last block is that of its sound, without padding.
+    last = unit * track.last_duration if track.last_duration else average - tail
+    frames = round(unit * (track.last - first) + last) - skip + run.lead_frames
+    # Stamps are rounded, and encoders that record are not quite even; a packet may not be missing.
+    known = track.last_duration or stream.codec in _EVEN
+    slack = math.ceil(2 * unit + (average / 2 if known else 2 * average))
+    count = Count(frames, slack, "time stamps")
     cut = None
     if read.broken:
         cut = TruncatedBounce(
-            "cut off: it ends within a block; export it again, or take what is there with "
+            "cut off: it ends before its last block; export it again, or take what is there with "
             "--accept-truncated",
             present_bytes=track.size_bytes,
         )
@@ -144,8 +157,8 @@ def _walk(
         runs=(run,),
         subtype=stream.subtype,
         cut=cut,
-        count=count if track.frames > 1 else None,
-        warnings=demuxing.others(stream, found),
+        count=count if track.frames > 1 and cut is None else None,
+        warnings=(*demuxing.others(stream, found), *behind(read.unread_bytes)),
     )
 
 
@@ -158,12 +171,14 @@ def _read(buffer: Buffer) -> _File:
         segment = next(elements(buffer, head.end, buffer.end), None)
     if segment is None or segment.id != _SEGMENT:
         raise NotAudio("damaged: a Matroska without segment; export it again")
+    read.broken = segment.end is not None and segment.end > buffer.end
     cluster = 0
     for element in elements(buffer, segment.start, buffer.end, into=_CLUSTER):
         if element.id == _EBML:
-            raise UnsupportedBounce("several Matroska files joined; take them apart")
+            raise UnsupportedBounce("several Matroska files joined into one; take them apart")
+        read.end = element.start if element.id == _CLUSTER else element.end or buffer.end
         if element.end is None or element.end > buffer.end:
-            read.broken = element.id != _CLUSTER
+            read.broken |= element.id != _CLUSTER
             continue
         if element.id == _INFO:
             read.scale_ns = _number(buffer, element, _TIMESTAMP_SCALE, read.scale_ns)
@@ -175,6 +190,8 @@ def _read(buffer: Buffer) -> _File:
             cluster = _value(buffer, element)
         elif element.id in {_SIMPLE, _GROUP}:
             _add_block(buffer, element, read, cluster)
+    if not buffer.is_zero(read.end, buffer.end):
+        read.unread_bytes = max(buffer.end - read.end, 0)
     return read
 
 
@@ -200,10 +217,11 @@ def _track(buffer: Buffer, entry: Element) -> _Track:
 def _add_block(buffer: Buffer, element: Element, read: _File, cluster: int) -> None:
     """Count a block, with the frames that are laced into it."""
     block: Element | None = element
-    discard_ns = 0
+    discard_ns = duration = 0
     if element.id == _GROUP:
         block = next(_children(buffer, element, _BLOCK), None)
         discard_ns = _number(buffer, element, _DISCARD, 0)
+        duration = _number(buffer, element, _DURATION, 0)
     if block is None or block.end is None:
         return
     size = block.end - block.start
@@ -217,7 +235,8 @@ def _add_block(buffer: Buffer, element: Element, read: _File, cluster: int) -> N
     track.frames += frames
     track.size_bytes += size - width - 3 - head_bytes
     track.first = time if track.first is None else min(track.first, time)
-    track.last = max(track.last, time)
+    if time >= track.last:
+        track.last, track.last_duration = time, duration
     track.discard_ns = discard_ns
 
 
@@ -240,7 +259,6 @@ def elements(buffer: Buffer, at: int, end: int, into: int | None = None) -> Iter
     """Elements between two places; the last one may end behind `end`.
 
     into: an element whose contents follow it, as if they lay beside it; so its size is not needed.
-    Raises NotAudio for what is no element.
     """
     while at < end:
         head = buffer.at(at, 12)
@@ -248,9 +266,7 @@ def elements(buffer: Buffer, at: int, end: int, into: int | None = None) -> Iter
         size_bytes = _width(head[id_bytes : id_bytes + 1])
         number = head[id_bytes : id_bytes + size_bytes]
         if not 0 < id_bytes <= 4 or not number or len(number) < size_bytes:
-            if end - at < len(head) or buffer.is_zero(at, end):
-                return
-            raise NotAudio(f"damaged: no Matroska element begins at byte {at:,}; export it again")
+            return
         size = int.from_bytes(number, "big") & (1 << 7 * size_bytes) - 1
         known = size != (1 << 7 * size_bytes) - 1
         start = at + id_bytes + size_bytes

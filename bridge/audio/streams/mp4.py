@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from bridge.audio.streams import demuxing, mp4_boxes
 from bridge.audio.streams.buffer import Buffer
 from bridge.audio.streams.demuxing import Packets
+from bridge.audio.streams.gaps import behind
 from bridge.audio.streams.run import Run, Walk
 from bridge.errors import NoFrames, TruncatedBounce, UnsupportedBounce
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import BinaryIO
 
-    from bridge.audio.streams.mp4_boxes import Box, Edit, Movie, Track
+    from bridge.audio.streams.mp4_boxes import Edit, Movie, Track
 
 _PROTECTED = {b"enca", b"drms"}
 _ADVICE = "export it again, or take what is there with --accept-truncated"
@@ -30,7 +31,7 @@ def walk(file: BinaryIO, start: int, end: int) -> Walk:
     TruncatedBounce without `moov`.
     """
     buffer = Buffer(file, start, end)
-    movie, broken = _movie(buffer)
+    movie, last = _movie(buffer)
     tracks = [track for track in movie.tracks if track.kind == b"soun"]
     if not tracks:
         raise UnsupportedBounce("a video without sound; export its sound as WAV")
@@ -56,11 +57,12 @@ def walk(file: BinaryIO, start: int, end: int) -> Walk:
         frames=place.frames,
         lead_frames=place.lead,
     )
+    unread = 0 if last >= end or buffer.is_zero(last, end) else end - last
     cut = None
-    if broken is not None or track.end > end:
+    if max(last, track.end) > end:
         cut = TruncatedBounce(
-            f"cut off: its sound ends at byte {max(track.end, broken.end if broken else 0):,}, the "
-            f"file at byte {end:,}; {_ADVICE}",
+            f"cut off: its sound ends at byte {max(last, track.end):,}, the file at byte {end:,}; "
+            f"{_ADVICE}",
             present_bytes=end - start,
         )
     return Walk(
@@ -68,7 +70,7 @@ def walk(file: BinaryIO, start: int, end: int) -> Walk:
         subtype=stream.subtype,
         cut=cut,
         claimed_frames=run.sound_frames if cut else None,
-        warnings=demuxing.others(stream, found),
+        warnings=(*demuxing.others(stream, found), *behind(unread)),
     )
 
 
@@ -137,14 +139,22 @@ def _frames(duration: int, timescale: int, rate_hz: int) -> int:
     return round(Fraction(duration * rate_hz, timescale))
 
 
-def _movie(buffer: Buffer) -> tuple[Movie, Box | None]:
-    """All tracks with their fragments; and the box that ends behind the file, if one does."""
+def _movie(buffer: Buffer) -> tuple[Movie, int]:
+    """All tracks with their fragments; and where the last box ends, which may be behind the file.
+
+    Raises UnsupportedBounce for joined files: the tables of one count from where it began.
+    """
     movie: Movie | None = None
-    broken = None
+    end = buffer.start
     for box in mp4_boxes.boxes(buffer, buffer.start, buffer.end):
+        if not all(0x20 <= byte < 0x7F or byte == 0xA9 for byte in box.type):
+            break
+        if box.type in {b"moov", b"ftyp"} and movie is not None:
+            raise UnsupportedBounce("several MP4 files joined into one; take them apart")
+        end = box.end
         if box.end > buffer.end:
-            broken = box
-        elif box.type == b"moov":
+            break
+        if box.type == b"moov":
             movie = mp4_boxes.read_movie(buffer, box)
         elif box.type == b"moof" and movie is not None:
             mp4_boxes.add_fragment(buffer, box, movie)
@@ -153,4 +163,4 @@ def _movie(buffer: Buffer) -> tuple[Movie, Box | None]:
             "cut off or not finished: it has no moov box, in which an MP4 says where its sound "
             "lies; export it again"
         )
-    return movie, broken
+    return movie, end

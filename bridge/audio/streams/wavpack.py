@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from bridge.audio import libav
 from bridge.audio.streams.buffer import Buffer
 from bridge.audio.streams.gaps import Gap, gap_warnings
-from bridge.audio.streams.run import Run, Walk
+from bridge.audio.streams.run import Run, Walk, check_agreement
 from bridge.audio.streams.tag_blocks import leading, sound_end
 from bridge.errors import BounceError, NotAudio, TruncatedBounce, UnsupportedBounce
 
@@ -60,65 +60,94 @@ class _Block:
         return bool(self.flags & _FIRST)
 
 
+@dataclass
+class _Stretch:
+    """Blocks of one file of several that were joined. first: of them; end: of the last."""
+
+    first: _Block
+    end: int = 0
+    channels: int = 0
+    frames: int = 0
+
+    def continues(self, block: _Block) -> bool:
+        """Whether a block belongs to the same file: only that of another begins anew."""
+        return not block.is_first or block.index != 0 or self.frames == 0
+
+    def add(self, block: _Block) -> None:
+        """Raises for sound that is not read, and where a block is missing."""
+        if block.flags & _DSD:
+            raise UnsupportedBounce("a WavPack of DSD, which is not read; export WAV or FLAC")
+        if block.is_first:
+            if block.index - self.first.index != self.frames:
+                raise BounceError(
+                    f"damaged: WavPack blocks are missing at frame {self.frames:,}; export it again"
+                )
+            self.frames += block.frames
+        if block.index == self.first.index:
+            self.channels += block.channels
+        self.end = block.end
+
+    @property
+    def missing(self) -> bool:
+        """Whether it has less than its header claims."""
+        return self.first.total_frames is not None and self.first.total_frames > self.frames
+
+
 def walk(file: BinaryIO, start: int, end: int) -> Walk:
     """All blocks between two places of a file.
 
-    Raises NotAudio, UnsupportedBounce (DSD), and BounceError where a block is missing.
+    Raises NotAudio, UnsupportedBounce (DSD, several forms), and BounceError where a block is
+    missing.
     """
     buffer = Buffer(file, start, end)
     sound = Buffer(file, start, sound_end(buffer))
     gaps: list[Gap] = []
-    first: _Block | None = None
-    channels = frames = last = 0
+    found: list[_Stretch] = []
     for item in _blocks(sound):
         if isinstance(item, Gap):
             gaps.append(item)
             continue
-        first = first or item
-        if item.is_first:
-            _check(item, first, frames)
-            frames += item.frames
-        channels += item.channels if item.index == first.index else 0
-        last = item.end
-    if first is None:
+        if not found or not found[-1].continues(item):
+            found.append(_Stretch(item))
+        found[-1].add(item)
+    if not found:
         raise NotAudio("not audio: no WavPack block in it; export it again")
-    run = Run(
-        rate_hz=_rate_hz(sound, first),
-        channels=channels,
-        decode=partial(_decoded, sound),
-        coded_frames=frames,
-        frames=frames,
-    )
-    claimed = first.total_frames
-    cut = _cut(gaps, frames, claimed, last - start)
-    return Walk(
-        runs=(run,),
-        subtype=_subtype(first.flags),
-        cut=cut,
-        claimed_frames=claimed if cut else None,
-        warnings=gap_warnings(gaps, "WavPack", first=first.at, last=last),
-    )
-
-
-def _check(block: _Block, first: _Block, frames: int) -> None:
-    """Raise for sound that is not read, and for blocks that are missing."""
-    if block.flags & _DSD:
-        raise UnsupportedBounce("a WavPack of DSD, which is not read; export WAV, AIFF or FLAC")
-    if block.index - first.index != frames:
-        raise BounceError(
-            f"damaged: WavPack blocks are missing at frame {frames:,}; export it again"
+    runs = tuple(
+        Run(
+            rate_hz=_rate_hz(sound, each.first),
+            channels=each.channels,
+            decode=partial(_decoded, sound, each.first.at, each.end),
+            coded_frames=each.frames,
+            frames=each.frames,
         )
+        for each in found
+    )
+    check_agreement(runs)
+    subtypes = list(dict.fromkeys(_subtype(each.first.flags) for each in found))
+    if len(subtypes) > 1:
+        raise UnsupportedBounce(
+            f"WavPack files of {' and '.join(subtypes)} joined; take them apart"
+        )
+    if any(each.missing for each in found[:-1]):
+        raise BounceError("damaged: WavPack files were joined, and one is cut off; take them apart")
+    first, last = found[0].first, found[-1]
+    cut = _cut(last, last.end - start, incomplete=bool(gaps) and gaps[-1].incomplete)
+    return Walk(
+        runs=runs,
+        subtype=subtypes[0],
+        cut=cut,
+        claimed_frames=last.first.total_frames if cut and len(found) == 1 else None,
+        warnings=gap_warnings(gaps, "WavPack", first=first.at, last=last.end),
+    )
 
 
-def _cut(
-    gaps: list[Gap], frames: int, claimed: int | None, present_bytes: int
-) -> TruncatedBounce | None:
-    incomplete = bool(gaps) and gaps[-1].incomplete
-    if not incomplete and (claimed is None or claimed <= frames):
+def _cut(last: _Stretch, present_bytes: int, *, incomplete: bool) -> TruncatedBounce | None:
+    if not incomplete and not last.missing:
         return None
     reason = "its last WavPack block is incomplete"
-    if claimed is not None:
-        reason = f"its header claims {claimed:,} frames, {frames:,} are there"
+    if last.missing:
+        claimed = last.first.total_frames
+        reason = f"its header claims {claimed:,} frames, {last.frames:,} are there"
     return TruncatedBounce(
         f"cut off: {reason}; export it again, or take what is there with --accept-truncated",
         present_bytes=present_bytes,
@@ -190,8 +219,9 @@ def _rate_hz(buffer: Buffer, block: _Block) -> int:
     raise NotAudio("damaged: a WavPack without its rate; export it again")
 
 
-def _decoded(buffer: Buffer) -> Iterator[AudioFrame]:
-    return libav.from_packets("wavpack", _packets(buffer), options=_OPTIONS)
+def _decoded(buffer: Buffer, start: int, end: int) -> Iterator[AudioFrame]:
+    packets = _packets(Buffer(buffer.file, start, end))
+    return libav.from_packets("wavpack", packets, options=_OPTIONS)
 
 
 def _packets(buffer: Buffer) -> Iterator[bytes]:
