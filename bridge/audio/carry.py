@@ -9,6 +9,7 @@ from bridge.audio.chunks import CONTAINERS, reading
 from bridge.audio.containers import aiff, caf, flac, front, media, riff, tagged, w64
 from bridge.audio.headers import sniff
 from bridge.audio.metadata import Metadata
+from bridge.audio.parts import READ_IN_PARTS
 from bridge.audio.views import size_bytes, view
 
 if TYPE_CHECKING:
@@ -51,8 +52,10 @@ def carried(path: Path, history_line: str) -> Metadata:
             return tagged.of_mp3(file, kind.start, history_line)
         sound_file = view(file, kind.start, size_bytes(file))
         before = front.tags(file, kind.start)
+        behind = front.behind(file) if kind.container in READ_IN_PARTS else []
         if kind.container in _WITH_ID3:
-            return _WITH_ID3[kind.container](sound_file, history_line, before)
+            found = _WITH_ID3[kind.container](sound_file, history_line, before)
+            return found.without(*behind)
         reader = _READERS.get(kind.container)
         found = reader(sound_file, history_line) if reader else Metadata()
-        return found.without(*(front.name(piece) for piece in before))
+        return found.without(*(front.name(piece) for piece in before), *behind)

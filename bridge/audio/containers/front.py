@@ -1,4 +1,4 @@
-"""Tags in front of a sound file that has a place of its own for its metadata."""
+"""Tags around a sound file that has a place of its own for its metadata."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from bridge.audio.chunks import ChunkRef
 from bridge.audio.containers.pieces import Piece, piece_of
 from bridge.audio.outer import step
 from bridge.audio.streams.buffer import Buffer
+from bridge.audio.streams.tag_blocks import sound_end
+from bridge.audio.views import size_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -34,6 +36,12 @@ def _tags(file: BinaryIO, buffer: Buffer) -> Iterator[Piece]:
         elif head.strip(b"\0"):
             yield piece_of(file, ChunkRef(head, at, end - at))
         at = end
+
+
+def behind(file: BinaryIO) -> list[str]:
+    """The name of the tags at the end of an open file, if there are any."""
+    buffer = Buffer(file, 0, size_bytes(file))
+    return ["tag behind the file"] if sound_end(buffer) < buffer.end else []
 
 
 def joined(inside: Sequence[ChunkRef], front: Sequence[Piece]) -> tuple[list[Piece], list[str]]:
