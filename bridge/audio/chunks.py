@@ -370,8 +370,15 @@ def chunk_list(
         refs.append(ChunkRef(chunk_id, at + 8, size))
         at += 8 + size
         if size % 2 and at < end:
-            at += 0 if _bytes_at(file, at, 4) in _AFTER_ODD else 1
+            at += 0 if _lacks_pad(_bytes_at(file, at, 5)) else 1
     return tuple(refs), min(at, end)
+
+
+def _lacks_pad(following: bytes) -> bool:
+    """Whether a chunk of odd size is followed by the next at once, and not by a pad byte."""
+    if following[:4] in _AFTER_ODD:
+        return True
+    return _is_id(following[:4]) and not _is_id(following[1:])
 
 
 def _is_id(name: bytes) -> bool:

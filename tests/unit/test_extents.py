@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from bridge.audio.chunks import layout_of
 from bridge.audio.decode import Decoder, survey
 from bridge.audio.extents.coded import length_of
 from bridge.audio.extents.locate import LOCATED, locate
@@ -347,6 +348,27 @@ def test_a_piece_that_ends_within_a_frame(tmp_path: Path) -> None:
     data = riff(fmt(), chunk(b"data", pcm16(2000) + b"\1\2"), chunk(b"data", pcm16(2000)))
     with pytest.raises(UnsupportedBounce, match="ends within a frame"):
         probe(write(tmp_path, data))
+
+
+def test_sound_behind_the_end_that_the_header_claims(tmp_path: Path) -> None:
+    first, second = pcm16(2000, seed=1), pcm16(1500, seed=2)
+    whole = riff(fmt(), chunk(b"data", first)) + chunk(b"data", second)
+    path = write(tmp_path, whole)
+    info = probe(path)
+    assert info.frames == 3500
+    assert info.warnings == ("its sound is in 2 chunks, which are read one after the other",)
+    expected = np.frombuffer(first + second, "<i2").reshape(-1, 2).T / np.float32(2**15)
+    assert np.array_equal(decoded(path), expected)
+
+
+def test_chunks_whose_pad_byte_was_forgotten(tmp_path: Path) -> None:
+    """Also in front of ids that are no common ones."""
+    odd = bytes(range(1, 202)) * 11
+    data = riff(fmt(bits=8, channels=1), chunk(b"data", odd)[:-1], chunk(b"umid", b"12"))
+    path = write(tmp_path, data)
+    assert (probe(path).frames, probe(path).warnings) == (len(odd), ())
+    with path.open("rb") as file:
+        assert [ref.id for ref in layout_of(file).chunks] == [b"fmt ", b"data", b"umid"]
 
 
 def test_a_last_frame_that_is_not_whole(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from bridge.audio.unknown_sizes import is_unknown
 from bridge.errors import UnsupportedBounce
 
 if TYPE_CHECKING:
@@ -15,6 +16,8 @@ _SLACK_FRAMES = 512
 
 _PRIMING_FRAMES = 1152
 """What writers of MP3 in a WAV may count and not write: one frame of the encoder's."""
+
+_NONSENSE_FRAMES = 1 << 48  # 46 years at 192 kHz; libsndfile states more where it does not know
 
 _PAD_BYTES = 1  # of a chunk of odd size, which some writers count
 
@@ -76,6 +79,8 @@ def misstated(sound: SoundData, frames: int | None) -> tuple[str, ...]:
     """
     stated = sound.stated_frames
     if frames is None or stated is None or sound.open_ended:
+        return ()
+    if is_unknown(stated) or stated >= _NONSENSE_FRAMES:
         return ()
     allowed = _PRIMING_FRAMES if sound.stream else 0
     least = frames - sound.block_frames - _SLACK_FRAMES
