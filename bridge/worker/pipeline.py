@@ -38,7 +38,7 @@ from bridge.worker.about import history, source_facts
 from bridge.worker.mixing import Stock, changed, check_pans, longer, mixed, needed
 from bridge.worker.passes import Passes, counted
 from bridge.worker.proof import check_shapes, null, null_bound, reading_back
-from bridge.worker.remarks import of_files, source_bits
+from bridge.worker.remarks import of_files, of_place, source_bits
 from bridge.worker.sessions import with_sessions
 from bridge.worker.space import needed_bytes
 from bridge.worker.staged import Staged, stage
@@ -334,6 +334,7 @@ class _Job:
             warnings=(
                 *self.found.remarks(),
                 *self.separator.notes,
+                *of_place(self._carried.time_reference, info.rate_hz),
                 *of_files(self.preset, info, stems, self.tail_frames),
             ),
             not_carried=self._not_carried,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bridge.audio.encode import PCM_BITS, output_subtype
+from bridge.audio.time_reference import doubt
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -22,6 +23,13 @@ _METER_LU = 0.1
 def source_bits(info: AudioInfo) -> int | None:
     """What the bounce holds; None for floating point. A lossy one, what it is decoded to."""
     return PCM_BITS.get(output_subtype(info)[0])
+
+
+def of_place(time_reference: int | None, rate_hz: int) -> Iterator[str]:
+    """A warning about a time reference that is no place in a session."""
+    reason = doubt(time_reference, rate_hz)
+    if reason:
+        yield f"{reason}; the stems carry it as it is: check the start of the render"
 
 
 def of_files(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from bridge.audio.encode import WavForm
 from bridge.audio.metadata import Mark
+from bridge.audio.time_reference import at_rate
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,7 +60,8 @@ class Spec:
             for mark in found.marks
         )
         reference = found.time_reference
-        moved = None if reference is None else self._out(reference)
+        rates_hz = (self.rate_hz, self.out_rate_hz)
+        moved = None if reference is None else at_rate(reference, *rates_hz)
         return replace(found, marks=marks, time_reference=moved)
 
     def _out(self, frames: int) -> int:
