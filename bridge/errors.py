@@ -22,6 +22,7 @@ StembridgeError
 │   └── OutputBlocked       no permission, read-only, device error: passes without the bounce
 │       └── DiskFull        no space, or no quota left
 ├── SessionError            a session file that its format cannot hold, or a package it needs
+│   └── SessionDefect       an unexpected exception in its writer: a defect of ours
 ├── PromiseBroken           a result failed its own check (length, checksum, null): a defect of ours
 ├── WorkerLost              the process that does the work crashed, was killed or hung
 ├── InternalError           an exception that nobody foresaw: a defect of ours
@@ -202,6 +203,12 @@ class SessionError(StembridgeError):
     """A session file that its format cannot hold, or a package that it needs is not there."""
 
     code = "session"
+
+
+class SessionDefect(SessionError):
+    """A writer of session files failed with an exception that nobody foresaw."""
+
+    code = "session-defect"
 
 
 class PromiseBroken(StembridgeError):

@@ -17,7 +17,7 @@ from bridge import __version__
 from bridge.audio.chunks import read_chunk, read_layout, reading
 from bridge.daw.files import new_file
 from bridge.daw.text import guid, xml_name
-from bridge.errors import SessionError
+from bridge.errors import BounceError, SessionError
 
 if TYPE_CHECKING:
     import uuid
@@ -32,6 +32,7 @@ _PRODUCT = "Stembridge"
 _TIMECODE_FPS = 25  # of the clock that begins at 0 with the session; positions are in frames
 # SMPTE ST 330: the label of a basic UMID whose material number is a UUID.
 _UMID_LABEL = bytes.fromhex("060a2b340101010501010f2013000000")
+_LAST_POSITION = 2**63 - 1  # Int64 (AAF Object Specification 1.1)
 _TEXT_LIMIT = 255  # of what some readers keep of a name
 
 
@@ -39,8 +40,8 @@ def write(session: Session, path: Path) -> None:
     """Writes the AAF. The files must lie where the session says: their headers go into it.
 
     Raises SessionError when pyaaf2 is not installed, for gains and overlapping clips (this writer
-    has no place for them), and for a file that is no WAV; what reading a header raises; and
-    OutputError.
+    has no place for them), for positions and rates beyond the format's numbers, and for a file that
+    is no WAV or has a name without bytes; what reading a header raises; and OutputError.
     """
     reason = missing()
     if reason:
@@ -49,6 +50,7 @@ def write(session: Session, path: Path) -> None:
 
     tracks = [track for track in _heard(session.tracks) if track.clips]
     _check(tracks)
+    session.check_reach(_LAST_POSITION, "an AAF")
     with new_file(path) as temporary, aaf2.open(str(temporary), "w") as file:
         _sign(file, session)
         _Writer(file, session).compose(tracks)
@@ -162,7 +164,7 @@ class _Writer:
 
     def _descriptor(self, file: SoundFile) -> Any:
         locator = self._file.create.NetworkLocator()
-        locator["URLString"].value = file.path.as_uri()
+        locator["URLString"].value = _url(file.path)
         made = self._file.create.WAVEDescriptor()
         made["SampleRate"].value = self._session.rate_hz
         made["Length"].value = file.frames
@@ -206,12 +208,25 @@ def _text(name: str) -> str:
     return xml_name(name)[:_TEXT_LIMIT]
 
 
+def _url(path: Path) -> str:
+    try:
+        return path.as_uri()
+    except UnicodeEncodeError:
+        raise SessionError(
+            f"{str(path)!r}: an AAF cannot hold that name; rename the file"
+        ) from None
+
+
 def _summary(path: Path) -> bytes:
     """The head of a WAV: RIFF and the fmt chunk."""
-    layout = read_layout(path)
+    no_wav = SessionError(f"{path.name}: an AAF links to plain WAV files; choose WAV as the target")
+    try:
+        layout = read_layout(path)
+    except BounceError:
+        raise no_wav from None
     ref = layout.find(b"fmt ")
     if ref is None or layout.byte_order == "big":
-        raise SessionError(f"{path}: an AAF links to plain WAV files; choose WAV as the target")
+        raise no_wav
     with reading(path) as file:
         fmt = read_chunk(file, ref)
     size = min(layout.claimed_bytes, 0xFFFFFFFF)  # a larger one is in ds64, which has no place here

@@ -88,10 +88,7 @@ def _clocks_per_frame(session: Session) -> int:
         raise SessionError(
             f"Ardour has no exact times at {session.rate_hz:,} Hz; export at a usual rate"
         )
-    if session.end_frames * clocks > _LARGEST_CLOCK:
-        raise SessionError(
-            f"frame {session.end_frames:,} is out of Ardour's reach; give the bounce another start"
-        )
+    session.check_reach(_LARGEST_CLOCK // clocks, "Ardour")
     return clocks
 
 

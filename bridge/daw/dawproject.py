@@ -13,7 +13,16 @@ from typing import TYPE_CHECKING
 
 from bridge import __version__
 from bridge.daw.files import put
-from bridge.daw.text import document, element, linear, relative, seconds, xml_name, xml_path
+from bridge.daw.text import (
+    LAST_EXACT_FRAME,
+    document,
+    element,
+    linear,
+    relative,
+    seconds,
+    xml_name,
+    xml_path,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,8 +46,10 @@ _MASTER = "master"
 def write(session: Session, path: Path, folder: Path | None = None) -> None:
     """Writes the project; media are named relative to `folder`, by default its own.
 
-    Raises SessionError for a file name that XML cannot hold, and OutputError.
+    Raises SessionError for a file name that XML cannot hold and for a position that a double cannot
+    hold to the frame; and OutputError.
     """
+    session.check_reach(LAST_EXACT_FRAME, "a DAWproject")
     parts = {
         "project.xml": document(_project(session, folder or path.parent)),
         "metadata.xml": document(_metadata(session)),

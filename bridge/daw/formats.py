@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from bridge.daw import aaf, ardour, dawproject, m3u8, reaper, spotting, stem_mp4
-from bridge.errors import SessionError
+from bridge.errors import OutputError, SessionDefect, SessionError, StembridgeError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -100,7 +100,8 @@ def write_session(
         stays_in: the folder into which it is moved afterwards, if it is.
 
     Raises:
-        SessionError: the format is unknown, cannot be written here or cannot hold this session.
+        SessionError: the format is unknown, cannot be written here or cannot hold this session;
+            SessionDefect for any exception that its writer does not announce.
         OutputError: the system refused.
     """
     chosen = find(name)
@@ -108,5 +109,14 @@ def write_session(
     if reason:
         raise SessionError(f"{chosen.summary}: {reason}")
     path = chosen.place(folder.absolute(), file_name)
-    chosen.write(session, path, (stays_in or folder).absolute())
+    try:
+        chosen.write(session, path, (stays_in or folder).absolute())
+    except (SessionError, OutputError):
+        raise
+    except StembridgeError as error:  # of a file whose header a writer reads
+        raise SessionError(str(error)) from error
+    except Exception as error:
+        raise SessionDefect(
+            f"internal error: {type(error).__name__}: {error}; please report it"
+        ) from error
     return ardour.session_file(path) if chosen.name == "ardour" else path

@@ -9,7 +9,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bridge.daw.files import put
-from bridge.daw.text import guid, line_path, linear, one_line, relative, seconds
+from bridge.daw.text import (
+    LAST_EXACT_FRAME,
+    encoded,
+    guid,
+    line_path,
+    linear,
+    one_line,
+    relative,
+    seconds,
+)
 from bridge.errors import SessionError
 
 if TYPE_CHECKING:
@@ -22,6 +31,7 @@ SUFFIX = ".rpp"
 
 _SOURCES = {".flac": "FLAC", ".mp3": "MP3", ".ogg": "VORBIS", ".opus": "OPUS", ".m4a": "VIDEO"}
 _WAVE = "WAVE"  # REAPER's reader of WAV, RF64, W64, AIFF and CAF
+_MOST_CHANNELS = 128  # since REAPER 7; before that 64
 _CUSTOM_COLOUR = 0x1000000  # without this bit the colour is the theme's
 _SQUARE = 1  # a tempo that holds until the next one
 _METER_SHIFT = 16  # a meter in one number: the unit above the beats
@@ -31,11 +41,16 @@ _NO_FADE = "1 0 0 1 0 0 0"  # shape, length, length of the automatic fade, ...
 def write(session: Session, path: Path, folder: Path | None = None) -> None:
     """Writes the project; media are named relative to `folder`, by default its own.
 
-    Raises SessionError for a file name that the format cannot hold, and OutputError.
+    Raises SessionError for a file name, a position or a width that REAPER cannot hold, and
+    OutputError.
     """
+    session.check_reach(LAST_EXACT_FRAME, "REAPER")
+    if session.channels > _MOST_CHANNELS:
+        raise SessionError(
+            f"{session.channels} channels; a track of REAPER has {_MOST_CHANNELS}: split the file"
+        )
     lines = "\n".join(_project(session, folder or path.parent)) + "\n"
-    # A file name may hold bytes that are no text; they must come out as they are.
-    put(path, lines.encode("utf-8", "surrogateescape"))
+    put(path, encoded(lines))
 
 
 def quoted(text: str) -> str:

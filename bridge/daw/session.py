@@ -27,6 +27,10 @@ STEM_COLOURS = {
     "piano": "#0072b2",
     "accompaniment": "#f0e442",
 }
+# A byte, as in the time signature of MIDI files; no format or DAW takes more.
+_LARGEST_METER = 255
+# Of a signed 32-bit number, which a rate is in every format but those of text.
+_HIGHEST_RATE_HZ = 2**31 - 1
 BOUNCE_COLOUR = "#999999"
 _SPARE_COLOURS = ("#e69f00", "#0072b2", "#f0e442", "#009e73", "#d55e00", "#cc79a7", "#56b4e9")
 
@@ -105,31 +109,54 @@ class Track:
 
 @dataclass(frozen=True)
 class Marker:
-    """A named position."""
+    """A named position. Raises SessionError for one before the session begins."""
 
     name: str
     position_frames: int
 
+    def __post_init__(self) -> None:
+        if self.position_frames < 0:
+            raise SessionError(f"the marker {self.name!r} is before the session; remove it")
+
 
 @dataclass(frozen=True)
 class Tempo:
-    """From `position_frames` on: quarter notes per minute, bars of `beats` notes of 1/`unit`."""
+    """From `position_frames` on: quarter notes per minute, bars of `beats` notes of 1/`unit`.
+
+    Raises SessionError for what is no tempo.
+    """
 
     bpm: float
     beats: int = 4
     unit: int = 4
     position_frames: int = 0
 
+    def __post_init__(self) -> None:
+        is_meter = 0 < self.beats <= _LARGEST_METER and 0 < self.unit <= _LARGEST_METER
+        if not 0 < self.bpm < math.inf or not is_meter or self.position_frames < 0:
+            meter = f"{self.beats}/{self.unit}"
+            raise SessionError(
+                f"{self.bpm} bpm in {meter} from frame {self.position_frames:,} is no tempo; leave "
+                "it out"
+            )
+
 
 @dataclass(frozen=True)
 class Session:
-    """A whole session. `tempos` is empty where nothing is known of it, else its first is at 0."""
+    """A whole session. `tempos` is empty where nothing is known of it, else its first is at 0.
+
+    Raises SessionError for a rate that is none.
+    """
 
     name: str
     rate_hz: int
     tracks: tuple[Track, ...]
     markers: tuple[Marker, ...] = ()
     tempos: tuple[Tempo, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.rate_hz <= 0:
+            raise SessionError(f"{self.name}: {self.rate_hz} Hz is no rate; make the stems anew")
 
     def walk(self) -> Iterator[Track]:
         """Every track, a folder before its children."""
@@ -150,6 +177,33 @@ class Session:
     def end_frames(self) -> int:
         """The first position behind the last clip."""
         return max((clip.end_frames for clip in self.clips), default=0)
+
+    @property
+    def last_frame(self) -> int:
+        """The latest position that it states: of a clip, inside its file, a marker or a tempo."""
+        clips = self.clips
+        found = (
+            *(clip.end_frames for clip in clips),
+            *(clip.file.frames for clip in clips),
+            *(marker.position_frames for marker in self.markers),
+            *(tempo.position_frames for tempo in self.tempos),
+        )
+        return max(found, default=0)
+
+    def check_reach(self, last_frame: int, reader: str) -> None:
+        """Raises SessionError for a position or a rate that `reader` does not have exactly.
+
+        last_frame: the last position that it has.
+        """
+        if self.rate_hz > _HIGHEST_RATE_HZ:
+            raise SessionError(
+                f"{reader} has no rate of {self.rate_hz:,} Hz; export at a usual one"
+            )
+        if self.last_frame > last_frame:
+            raise SessionError(
+                f"frame {self.last_frame:,} is out of {reader}'s reach; give the bounce another "
+                "start"
+            )
 
     @property
     def channels(self) -> int:
@@ -183,7 +237,7 @@ def from_manifest(
     """
     try:
         return _from_manifest(manifest, folder.absolute(), staged, markers, tempos)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
         raise SessionError(
             f"{folder}: the manifest is damaged ({type(error).__name__}: {error}); "
             "make the stems anew"
@@ -260,11 +314,7 @@ def _text(name: object) -> str:
 
 def _tempo(source: Mapping[str, Any]) -> tuple[Tempo, ...]:
     bpm = source.get("tempo_bpm")
-    if bpm is None:
-        return ()
-    if not 0 < float(bpm) < math.inf:
-        raise ValueError(f"a tempo of {bpm}")
-    return (Tempo(float(bpm)),)
+    return () if bpm is None else (Tempo(float(bpm)),)
 
 
 def _whole(

@@ -7,7 +7,7 @@ import io
 from typing import TYPE_CHECKING
 
 from bridge.daw.files import put
-from bridge.daw.text import relative, seconds
+from bridge.daw.text import cell_path, encodable, encoded, relative, seconds
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,17 +30,19 @@ def write(session: Session, path: Path, folder: Path | None = None) -> None:
     """Writes the table in UTF-8; files are named relative to `folder`, by default its own.
 
     A time reference is in frames since midnight, and is the position in the session. The last part
-    of the timecode is in hundredths of a picture. Raises OutputError.
+    of the timecode is in hundredths of a picture. Raises SessionError for a file name that has no
+    bytes, and OutputError.
     """
     rate = session.rate_hz
     out = io.StringIO(newline="")
-    table = csv.writer(out, lineterminator="\n")
+    table = csv.writer(out)  # as RFC 4180 has it: with CRLF, so that either in a name is quoted
     table.writerow(COLUMNS)
     for track in session.walk():
         for clip in track.clips:
             table.writerow(
                 (
-                    *(track.name, clip.name, relative(clip.file.path, folder or path.parent)),
+                    *(_text(track.name), _text(clip.name)),
+                    cell_path(relative(clip.file.path, folder or path.parent)),
                     *(rate, clip.file.channels, "yes" if track.muted else "no"),
                     *(clip.start_frames, seconds(clip.start_frames, rate)),
                     timecode(clip.start_frames, rate),
@@ -48,7 +50,12 @@ def write(session: Session, path: Path, folder: Path | None = None) -> None:
                     *(clip.end_frames, clip.offset_frames),
                 )
             )
-    put(path, out.getvalue().encode("utf-8", "surrogateescape"))
+    put(path, encoded(out.getvalue()))
+
+
+def _text(name: str) -> str:
+    """A name as a cell; some readers end a table at a NUL."""
+    return encodable(name).replace("\0", " ")
 
 
 def timecode(frames: int, rate_hz: int) -> str:

@@ -19,8 +19,15 @@ _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 # XML 1.0 section 2.2: what is no character there. Lone surrogates are bytes that are no text.
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
+# Lone surrogates that stand for no byte of a file name (PEP 383), and so have no bytes at all.
+_NO_BYTES = re.compile("[\ud800-\udc7f\udd00-\udfff]")
+
 # Of a second. A frame at 192 kHz is 5.2e-6 s; a double still tells them apart after centuries.
 _DECIMALS = 12
+
+# A double has 53 bits: the rounding of the seconds and that of seconds times rate are below half a
+# frame together up to 2^51 frames. That are 186 years at 192 kHz.
+LAST_EXACT_FRAME = 2**50
 
 # The root of every id that a session file needs: the same content gets the same id.
 _IDS = uuid.uuid5(uuid.NAMESPACE_OID, "stembridge session files")
@@ -28,7 +35,17 @@ _IDS = uuid.uuid5(uuid.NAMESPACE_OID, "stembridge session files")
 
 def one_line(name: str) -> str:
     """A name without line ends or other controls: each run of them becomes a space."""
-    return _CONTROL.sub(" ", name)
+    return _CONTROL.sub(" ", encodable(name))
+
+
+def encodable(name: str) -> str:
+    """A name that `encoded` takes: what has no bytes becomes the replacement character."""
+    return _NO_BYTES.sub("\N{REPLACEMENT CHARACTER}", name)
+
+
+def encoded(text: str) -> bytes:
+    """A text file in UTF-8; bytes of file names that are no text come out as they were."""
+    return text.encode("utf-8", "surrogateescape")
 
 
 def xml_name(name: str) -> str:
@@ -38,14 +55,21 @@ def xml_name(name: str) -> str:
 
 def xml_path(path: str) -> str:
     """A path for XML; SessionError where XML cannot say it."""
-    if _NOT_XML.search(path) or _CONTROL.search(path):
-        raise SessionError(f"{path!r}: this session format cannot hold that name; rename the file")
-    return path
+    return _allowed(path, _NOT_XML, _CONTROL)
 
 
 def line_path(path: str) -> str:
     """A path for a format of lines; SessionError where a line would end in it."""
-    if _CONTROL.search(path):
+    return _allowed(path, _CONTROL, _NO_BYTES)
+
+
+def cell_path(path: str) -> str:
+    """A path for a table, where line ends are quoted; SessionError where it has no bytes."""
+    return _allowed(path, _NO_BYTES)
+
+
+def _allowed(path: str, *forbidden: re.Pattern[str]) -> str:
+    if any(pattern.search(path) for pattern in forbidden):
         raise SessionError(f"{path!r}: this session format cannot hold that name; rename the file")
     return path
 
@@ -59,7 +83,10 @@ def relative(path: Path, folder: Path) -> str:
 
 
 def seconds(frames: int, rate_hz: int) -> str:
-    """A position in seconds as a decimal number that rounds back to the same frame."""
+    """A position in seconds as a decimal number that rounds back to the same frame.
+
+    Read as a double it does so up to LAST_EXACT_FRAME.
+    """
     whole_s, rest = divmod(frames, rate_hz)
     scale = 10**_DECIMALS
     # The rest is below one second by at least a frame, so that this cannot round up to it.

@@ -97,7 +97,8 @@ def split(mix: NDArray[np.int32], parts: int) -> list[NDArray[np.int32]]:
 def write_24(path: Path, values: NDArray[np.int32], rate_hz: int) -> None:
     """A 24-bit WAV of (frames, channels) integers."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    soundfile.write(path, values << 8, rate_hz, subtype="PCM_24")
+    with path.open("wb") as file:  # soundfile refuses names that are no text
+        soundfile.write(file, values << 8, rate_hz, subtype="PCM_24", format="WAV")
 
 
 def read_24(path: Path) -> NDArray[np.int32]:
