@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+import traceback
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bridge.daw import ardour
 from bridge.daw.files import put
-from bridge.daw.formats import find, write_session
+from bridge.daw.formats import find
+from bridge.daw.partial import write_what_fits
 from bridge.daw.session import from_manifest, join
 from bridge.disk import disk_errors
-from bridge.errors import SessionError, UsageError
+from bridge.errors import OutputBlocked, OutputError, SessionDefect, SessionError, UsageError
 from bridge.intake.names import legal_name
 from bridge.kept import is_ours, sha256
 
@@ -33,23 +35,30 @@ RECORD = ".stembridge-sessions.json"
 
 @dataclass(frozen=True)
 class Written:
-    """A session file. is_new: whether it was written now; else `why` says why not.
+    """A session file.
 
-    is_failure: whether that is because it cannot be, and not because it need not or may not.
+    Attributes:
+        is_new: whether it was written now; else `why` says why not.
+        is_failure: whether that is because it cannot be, and not because it need not or may not.
+        left_out: a line for each bounce, clip and marker that is not in it, with the reason.
+        traceback: of a defect of ours; empty where there is none.
     """
 
     path: Path
     is_new: bool
     why: str = ""
     is_failure: bool = False
+    left_out: tuple[str, ...] = ()
+    traceback: str = ""
 
 
 @dataclass(frozen=True)
 class _Ours:
-    """What was written last: hashes of the file, and of all that it is made from."""
+    """What was written last: hashes of the file and of all that it is made from, `left_out`."""
 
     sha256: str
     made_from: str
+    left_out: tuple[str, ...] = ()
 
 
 def check_formats(formats: Sequence[str]) -> None:
@@ -62,11 +71,11 @@ def check_formats(formats: Sequence[str]) -> None:
             chosen = find(name)
         except SessionError as error:
             raise UsageError(f"--session: {error}") from None
+        if not chosen.joins:
+            raise UsageError(f"--session {name}: such a file holds one bounce; choose another")
         reason = chosen.missing()
         if reason:
             raise UsageError(f"--session {name}: {reason}")
-        if not chosen.joins:
-            raise UsageError(f"--session {name}: such a file holds one bounce; choose another")
 
 
 def write_sessions(
@@ -74,14 +83,34 @@ def write_sessions(
 ) -> tuple[Written, ...]:
     """Writes what has changed, one file for each format and sample rate, into the output folder.
 
-    name: of the session. One that its format cannot hold costs the others nothing. Raises
-    OutputError.
+    name: of the session. A bounce that no session can hold is left out of all of them, a clip that
+    a format cannot hold is left out of that file, and a file that cannot be written costs the
+    others nothing. Raises OutputBlocked.
     """
+    sessions, refused = _gather(found, out_dir)
     written: list[Written] = []
-    joined = join(name, (session for one in found if (session := session_of(one, out_dir))))
-    for session in joined:
-        written += [_put(format_name, session, out_dir) for format_name in formats]
+    for session in join(name, sessions):
+        for format_name in formats:
+            one = _put(format_name, session, out_dir)
+            written.append(replace(one, left_out=(*refused, *one.left_out)))
+    if refused and not sessions:
+        places = (find(one).place(out_dir, legal_name(name)) for one in formats)
+        why = "no bounce can be in it"
+        written += [Written(place, False, why, True, refused) for place in places]
     return tuple(written)
+
+
+def _gather(found: Iterable[Outcome], out_dir: Path) -> tuple[list[Session], tuple[str, ...]]:
+    """The sessions of all stem sets, and a line for each set that cannot be one."""
+    sessions, refused = [], []
+    for one in found:
+        try:
+            session = session_of(one, out_dir)
+        except SessionError as error:
+            refused.append(f"{one.source}: {error}")
+        else:
+            sessions += [] if session is None else [session]
+    return sessions, tuple(refused)
 
 
 def session_of(outcome: Outcome, out_dir: Path) -> Session | None:
@@ -99,14 +128,18 @@ def session_of(outcome: Outcome, out_dir: Path) -> Session | None:
 def _put(format_name: str, session: Session, folder: Path) -> Written:
     try:
         return put_session(format_name, session, folder)
-    except SessionError as error:
-        return Written(_path(format_name, session, folder), False, str(error), is_failure=True)
+    except OutputBlocked:
+        raise
+    except (SessionError, OutputError) as error:
+        lines = traceback.format_exception(error) if isinstance(error, SessionDefect) else ()
+        path = _path(format_name, session, folder)
+        return Written(path, False, str(error), is_failure=True, traceback="".join(lines))
 
 
 def put_session(format_name: str, session: Session, folder: Path) -> Written:
     """Writes a session file unless it is there already, or is one that the user has saved.
 
-    Raises SessionError, OutputError.
+    Parts that its format cannot hold are left out. Raises SessionError, OutputError.
     """
     path = _path(format_name, session, folder)
     made_from = hashlib.sha256(repr(session).encode("utf-8", "surrogatepass")).hexdigest()
@@ -117,12 +150,12 @@ def put_session(format_name: str, session: Session, folder: Path) -> Written:
             why = "somebody has saved it since; move it away to have a new one"
             return Written(path, False, why)
         if ours is not None and ours.made_from == made_from and path.exists():
-            return Written(path, False, "nothing has changed")
-    write_session(format_name, session, folder, legal_name(session.name))
+            return Written(path, False, "nothing has changed", left_out=ours.left_out)
+    _, left_out = write_what_fits(format_name, session, folder, legal_name(session.name))
     with disk_errors(path):
-        record[path.name] = _Ours(sha256(path), made_from)
+        record[path.name] = _Ours(sha256(path), made_from, left_out)
     _write(folder / RECORD, record)
-    return Written(path, True)
+    return Written(path, True, left_out=left_out)
 
 
 def _path(format_name: str, session: Session, folder: Path) -> Path:
@@ -135,9 +168,13 @@ def _read(path: Path) -> dict[str, _Ours]:
     """Without it, or when it is damaged, every file counts as the user's."""
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
-        return {name: _Ours(**facts) for name, facts in data["files"].items()}
+        return {name: _ours(facts) for name, facts in data["files"].items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}
+
+
+def _ours(facts: dict[str, Any]) -> _Ours:
+    return _Ours(**{**facts, "left_out": tuple(map(str, facts.get("left_out", ())))})
 
 
 def _write(path: Path, record: dict[str, _Ours]) -> None:

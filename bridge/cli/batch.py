@@ -295,8 +295,14 @@ def _sessions(work: Batch, found: Sequence[Outcome], formats: Sequence[str]) -> 
     """Writes and tells them; whether all could be written."""
     from bridge.batch.sessions import write_sessions
     from bridge.cli.show import plain, result
+    from bridge.log import Log
 
     written = write_sessions(formats, found, work.out_dir, work.folder.name)
     for one in written:
         result(plain(f"session: {one.path}" + (f" ({one.why})" if one.why else "")))
+        for text in one.left_out:
+            result(plain(f"session: {one.path.name} is without {text}"))
+        if one.traceback:
+            log = Log(work.engine.settings.log_dir, work.folder)
+            log.event("defect", f"{one.path}: {one.why}", traceback=one.traceback)
     return not any(one.is_failure for one in written)

@@ -20,6 +20,7 @@ from bridge.worker.messages import (
     Loaded,
     Process,
     Stage,
+    Trouble,
 )
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ class Worker:
         self._child = child
         self._loaded: tuple[ModelOrder, tuple[str, ...]] | None = None
         self.hop_s = 0.0  # of the model that was loaded last; see `Separator.hop_s`
+        self.troubles: list[Trouble] = []  # of the job that was done last
 
     def __enter__(self) -> Worker:
         self.start()
@@ -152,12 +154,15 @@ class Worker:
             the process crashed, was killed or hung.
         """
         last, begun = Stage("survey", 0.0), False
+        self.troubles = []
 
         def hear(message: Message | None) -> None:
             nonlocal last, begun
             begun = begun or message is not None
             if isinstance(message, Stage):
                 last = message
+            elif isinstance(message, Trouble):
+                self.troubles.append(message)
             listener(last.name, last.share)
 
         def ask() -> Answer:

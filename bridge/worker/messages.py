@@ -98,10 +98,20 @@ class Defect:
     traceback: str
 
 
-Message: TypeAlias = Load | Process | Fetching | Announced | Stage | Loaded | Done | Failed | Defect
+@dataclass(frozen=True)
+class Trouble:
+    """A defect that costs a part of the job and not the job; for the log."""
+
+    text: str
+    traceback: str
+
+
+Message: TypeAlias = (
+    Load | Process | Fetching | Announced | Stage | Loaded | Done | Failed | Defect | Trouble
+)
 KINDS: dict[str, type[Message]] = {
     cls.__name__.lower(): cls
-    for cls in (Load, Process, Fetching, Announced, Stage, Loaded, Done, Failed, Defect)
+    for cls in (Load, Process, Fetching, Announced, Stage, Loaded, Done, Failed, Defect, Trouble)
 }
 
 

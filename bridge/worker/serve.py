@@ -9,6 +9,7 @@ from __future__ import annotations
 import _thread
 import contextlib
 import gc
+import logging
 import os
 import queue
 import signal
@@ -34,6 +35,7 @@ from bridge.worker.messages import (
     Message,
     Process,
     Stage,
+    Trouble,
     decode,
     encode,
 )
@@ -59,6 +61,7 @@ def main() -> NoReturn:
     streams.guard()  # what a library prints must not fail the job
     _settle_in(over)
     line = Line()
+    logging.getLogger("bridge").addHandler(ToParent(line))
     orders: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
     threading.Thread(target=_take_orders, args=(line.orders, orders, over), daemon=True).start()
     threading.Thread(target=warm_up, daemon=True).start()
@@ -96,6 +99,19 @@ class Line:
                     data = data[os.write(self._answers, data) :]
         except OSError:
             sys.exit(1)
+
+
+class ToParent(logging.Handler):
+    """Sends records with an exception to the parent, whose log keeps them."""
+
+    def __init__(self, line: Line) -> None:
+        super().__init__(level=logging.ERROR)
+        self._line = line
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Send one record."""
+        lines = "".join(traceback.format_exception(*record.exc_info)) if record.exc_info else ""
+        self._line.send(Trouble(record.getMessage(), lines[-TRACEBACK_CHARACTERS:]))
 
 
 def work_off(line: Line, orders: queue.SimpleQueue[Message | None]) -> None:

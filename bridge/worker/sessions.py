@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from bridge.daw.formats import write_session
+from bridge.daw.partial import write_what_fits
 from bridge.daw.session import from_manifest
 from bridge.disk import disk_errors
-from bridge.errors import SessionError
+from bridge.errors import OutputBlocked, OutputError, SessionDefect, SessionError
 from bridge.kept import sha256
 from bridge.report import SessionFacts
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from bridge.worker.order import Order
     from bridge.worker.stopwatch import Stopwatch
 
+_log = logging.getLogger(__name__)
+
 # How often we say that we live while a stem file is encoded: well below any `stall_s`.
 _BEAT_S = 1.0
 
@@ -29,7 +32,8 @@ _BEAT_S = 1.0
 def with_sessions(manifest: Manifest, order: Order, folder: Path, watch: Stopwatch) -> Manifest:
     """The manifest with those session files of the preset that could be written.
 
-    One that its format cannot hold costs the user that file, not the stems: a warning says so.
+    What a format cannot hold costs the user that clip or that file, not the stems: a warning says
+    so. An exception that nobody foresaw is logged with its traceback.
 
     Args:
         manifest: of the stems, which lie in `folder`.
@@ -37,31 +41,42 @@ def with_sessions(manifest: Manifest, order: Order, folder: Path, watch: Stopwat
         folder: where to put the files.
         watch: takes the time, and says now and then that we live.
 
-    Raises OutputError when the disk refuses.
+    Raises OutputBlocked when the disk refuses.
     """
     if not order.preset.session:
         return manifest
     done: list[SessionFacts] = []
-    refused: list[str] = []
+    warnings: list[str] = []
     with watch.stage("session") as report, _alive(report):
         for name in order.preset.session:
             try:
-                done.append(_write(name, manifest, order.target, folder))
-            except SessionError as error:
-                refused.append(f"session '{name}' was not written: {error}")
+                facts, left_out = _write(name, manifest, order.target, folder)
+            except OutputBlocked:
+                raise  # the stems cannot be written either
+            except (SessionError, OutputError) as error:
+                warnings.append(f"session '{name}' was not written: {error}")
+                if isinstance(error, SessionDefect):
+                    _log.error(warnings[-1], exc_info=error)
+            else:
+                done.append(facts)
+                warnings += (f"session '{name}' is without {reason}" for reason in left_out)
     return replace(
         manifest,
         sessions=tuple(done),
-        warnings=(*manifest.warnings, *refused),
+        warnings=(*manifest.warnings, *warnings),
         seconds=dict(watch.seconds),
     )
 
 
-def _write(name: str, manifest: Manifest, target: Path, folder: Path) -> SessionFacts:
+def _write(
+    name: str, manifest: Manifest, target: Path, folder: Path
+) -> tuple[SessionFacts, tuple[str, ...]]:
+    """Returns what to list of a session file, and what was left out of it."""
     session = from_manifest(manifest.to_json(), target, staged=folder)
-    path = write_session(name, session, folder, target.name, stays_in=target)
+    path, left_out = write_what_fits(name, session, folder, target.name, stays_in=target)
     with disk_errors(path):
-        return SessionFacts(name, path.relative_to(folder.absolute()).as_posix(), sha256(path))
+        place = path.relative_to(folder.absolute()).as_posix()
+        return SessionFacts(name, place, sha256(path)), left_out
 
 
 @contextmanager

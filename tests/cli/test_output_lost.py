@@ -92,7 +92,9 @@ ENCODINGS = {
 
 def slow_unless(usual: str, names: list[str]) -> list[object]:
     """All of them as parameters; only one is tried in a usual run."""
-    return [name if name == usual else pytest.param(name, marks=pytest.mark.thorough) for name in names]
+    return [
+        name if name == usual else pytest.param(name, marks=pytest.mark.thorough) for name in names
+    ]
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,9 @@ from bridge.errors import PresetError
 from bridge.intake.claim import identify
 from bridge.ledger.states import State
 from bridge.service import Engine
-from tests.bounces import RATE_HZ, music, render, wav_bytes
+from bridge.worker.client import Worker
+from tests.bounces import RATE_HZ, music, render, time_reference_of, wav_bytes
+from tests.support import ROOT
 from tests.watch_service import Studio
 
 FRAMES = 5001
@@ -139,6 +142,55 @@ def test_a_format_that_cannot_hold_the_set_costs_that_file_alone(studio: Studio)
     assert [*listed(studio)] == ["csv"]
     (warning,) = studio.manifest("mix")["warnings"]
     assert warning.startswith("session 'stem-mp4' was not written: a stem file holds drums, bass")
+    studio.check_complete()
+
+
+def test_an_implausible_time_reference_is_called_out(studio: Studio) -> None:
+    """Written by a DAW whose timeline has a place before zero; no session file can hold that."""
+    preset(studio, "session: [reaper, dawproject, ardour, aaf, csv]")
+    render(studio.folder / "mix.wav", frames=FRAMES, time_reference=2**64 - 48_000)
+    assert studio.once().done == 1
+    assert [*listed(studio)] == ["csv"]
+    doubt, *refused = studio.manifest("mix")["warnings"]
+    assert doubt == (
+        "the time reference of 18,446,744,073,709,503,616 frames wrapped below zero: the bounce "
+        "began 48,000 frames (1.088 s) before zero; the stems carry it as it is: check the start "
+        "of the render"
+    )
+    assert [text.partition(" was not")[0] for text in refused] == [
+        f"session '{name}'" for name in ("reaper", "dawproject", "ardour", "aaf")
+    ]
+    assert all("out of" in text and "reach" in text for text in refused)
+    for stem in studio.manifest("mix")["stems"]:
+        assert time_reference_of(studio.stems / "mix" / stem["path"]) == 2**64 - 48_000
+    studio.check_complete()
+
+
+def test_a_defect_in_a_writer_costs_its_file_and_is_in_the_log(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the worker's own process, from where the traceback has to come."""
+    folder = studio.root / "site"
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text(
+        "import struct\n"
+        "from bridge.daw import spotting\n"
+        "def broken(*_): raise struct.error('injected')\n"
+        "spotting.write = broken\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join((str(folder), str(ROOT))))
+    preset(studio, "session: [csv, m3u8]")
+    bounce(studio)
+    with Worker() as studio.worker:
+        assert studio.once().done == 1
+    assert [*listed(studio)] == ["m3u8"]
+    (warning,) = studio.manifest("mix")["warnings"]
+    assert warning == (
+        "session 'csv' was not written: internal error: error: injected; please report it"
+    )
+    (facts,) = [facts for event, facts in studio.heard.facts if event == "defect"]
+    assert facts["bounce"] == "mix.wav"
+    assert "in broken" in str(facts["traceback"])
     studio.check_complete()
 
 

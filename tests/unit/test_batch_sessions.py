@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import struct
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from reaproj import Project  # type: ignore[import-untyped]
 
+from bridge.batch import sessions
 from bridge.batch.outcome import End, Outcome
 from bridge.batch.sessions import RECORD, check_formats, write_sessions
+from bridge.daw import formats
 from bridge.daw.formats import FORMATS
-from bridge.errors import UsageError
+from bridge.daw.partial import write_what_fits
+from bridge.errors import DiskFull, FileTooLarge, UsageError
 from bridge.report import Manifest
 from tests.daw.sets import manifest
 
@@ -135,6 +139,102 @@ def test_a_session_that_cannot_be_leaves_what_is_there(
     assert (refused.is_new, refused.is_failure, playlist.is_new) == (False, True, True)
     assert "44,101 Hz" in refused.why
     assert made.path.read_bytes() == before
+
+
+def test_one_odd_name_costs_one_clip(tmp_path: Path, found: list[Outcome]) -> None:
+    """The bounce's own file has a line end in its name; its stems are called otherwise."""
+    found.append(outcome(tmp_path, "two\nlines.wav", "two lines"))
+    data = found[-1].manifest
+    assert data is not None
+    stems = tuple(
+        dataclasses.replace(stem, path=f"two lines - {stem.name}.wav") for stem in data.stems
+    )
+    renamed = dataclasses.replace(data, stems=stems)
+    found[-1] = dataclasses.replace(found[-1], read=lambda _: renamed)
+    for again in (False, True):
+        (made,) = write(found, tmp_path)
+        assert (made.is_new, made.is_failure) == (not again, False)
+        (reason,) = made.left_out  # told again where nothing has changed: it is still so
+        assert reason.startswith("two\nlines.wav: ")
+        assert "rename the file" in reason
+    tracks = Project.load(made.path).tracks
+    assert len(tracks) == 4 * 4
+    assert [track.items for track in tracks if track.name == "two lines"] == [[]]
+    assert made.path.read_text().count("two lines - drums.wav") == 1
+
+
+def test_a_clip_out_of_reach_costs_one_bounce_in_one_file(
+    tmp_path: Path, found: list[Outcome]
+) -> None:
+    found.append(outcome(tmp_path, "neg.wav", "neg", start=2**64 - 48_000))
+    reaper, table = write(found, tmp_path, "reaper", "csv")
+    assert [reason.partition(":")[0] for reason in reaper.left_out] == [
+        *("neg.wav", "neg - drums.wav", "neg - bass.wav"),
+    ]
+    assert len([i for t in Project.load(reaper.path).tracks for i in t.items]) == 9
+    assert (table.is_new, table.left_out) == (True, ())
+
+
+def test_a_bounce_that_is_no_session_is_left_out_of_all(
+    tmp_path: Path, found: list[Outcome]
+) -> None:
+    """As of Opus stems at another rate than the bounce, or of a manifest that was edited."""
+    odd = outcome(tmp_path, "odd.wav", "odd")
+    manifest_of_odd = odd.manifest
+    assert manifest_of_odd is not None
+    source = dataclasses.replace(manifest_of_odd.source, rate_hz=44_100)
+    edited = dataclasses.replace(manifest_of_odd, source=source)
+    odd = dataclasses.replace(odd, read=lambda _: edited)
+    made = write([*found, odd], tmp_path, "reaper", "csv")
+    assert [one.is_new for one in made] == [True, True]
+    for one in made:
+        (reason,) = one.left_out
+        assert reason.startswith("odd.wav: ")
+        assert "[44100, 48000] Hz" in reason
+    failures = write([odd], tmp_path / "alone", "reaper", "csv")
+    assert [(one.is_failure, len(one.left_out)) for one in failures] == [(True, 1), (True, 1)]
+
+
+def test_a_defect_of_ours_costs_that_file_and_has_its_traceback(
+    tmp_path: Path, found: list[Outcome], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise struct.error("argument out of range")
+
+    broken = dataclasses.replace(FORMATS["reaper"], write=fail)
+    monkeypatch.setattr(formats, "FORMATS", {**FORMATS, "reaper": broken})
+    failed, table = write(found, tmp_path, "reaper", "csv")
+    assert (failed.is_failure, table.is_new) == (True, True)
+    assert failed.why == "internal error: error: argument out of range; please report it"
+    assert "struct.error: argument out of range" in failed.traceback
+
+
+def test_a_file_that_cannot_be_costs_itself_and_a_full_disk_all(
+    tmp_path: Path, found: list[Outcome], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(error: Exception) -> object:
+        def write(name: str, *rest: Any, **more: Any) -> Any:
+            if name == "reaper":
+                raise error
+            return write_what_fits(name, *rest, **more)
+
+        return write
+
+    monkeypatch.setattr(sessions, "write_what_fits", refuse(FileTooLarge("too long")))
+    failed, table = write(found, tmp_path, "reaper", "csv")
+    assert (failed.is_failure, failed.why, table.is_new) == (True, "too long", True)
+    monkeypatch.setattr(sessions, "write_what_fits", refuse(DiskFull("full")))
+    with pytest.raises(DiskFull):
+        write(found[:2], tmp_path, "reaper")
+
+
+def test_a_file_for_one_bounce_is_refused_before_its_tool_is_missed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """To install it would not help."""
+    monkeypatch.setattr("shutil.which", lambda _name: None)
+    with pytest.raises(UsageError, match="holds one bounce"):
+        check_formats(["stem-mp4"])
 
 
 @pytest.mark.parametrize(

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import logging
+import struct
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from bridge.chain import preset as presets
-from bridge.errors import DiskFull, OutputError, SessionError
+from bridge.daw import formats
+from bridge.daw.formats import FORMATS
+from bridge.errors import DiskFull, FileTooLarge, OutputError, SessionError
 from bridge.kept import sha256
 from bridge.report import Manifest
 from bridge.worker import sessions
+from bridge.worker.messages import Trouble
 from bridge.worker.order import Order
+from bridge.worker.serve import ToParent
 from bridge.worker.stopwatch import Stopwatch
 from tests.daw.sets import manifest, write_set
 from tests.waiting import wait_until
@@ -23,18 +30,22 @@ if TYPE_CHECKING:
 Heard = list[tuple[str, float]]
 
 
-def made(tmp_path: Path, names: str, heard: Heard | None = None) -> tuple[Manifest, Heard, Path]:
+def made(
+    tmp_path: Path, names: str, heard: Heard | None = None, *, bounce: str = "Mix.wav"
+) -> tuple[Manifest, Heard, Path]:
     """The manifest with sessions, what was heard meanwhile, and the staging folder."""
     heard = [] if heard is None else heard
     staged = tmp_path / "staged"
     write_set(staged / "Mix.wav", frames=101)
     (tmp_path / "Bounces").mkdir()
-    bounce = (staged / "Mix.wav").rename(tmp_path / "Bounces" / "Mix.wav")
+    source = (staged / "Mix.wav").rename(tmp_path / "Bounces" / bounce)
     path = tmp_path / "p.yaml"
     path.write_text(f"schema: 2\nsummary: s\nsession: {names}\n")
-    order = Order(bounce, "", presets.load(path), "v", {}, tmp_path / "Stems" / "Mix")
+    order = Order(source, "", presets.load(path), "v", {}, tmp_path / "Stems" / "Mix")
     watch = Stopwatch(lambda stage, share: heard.append((stage, share)), {"verify": 1.0})
-    before = Manifest.from_json(manifest(bounce, frames=101))
+    data = manifest(tmp_path / "Bounces" / "Mix.wav", frames=101)
+    data["source"]["path"] = str(source)
+    before = Manifest.from_json(data)
     return sessions.with_sessions(before, order, staged, watch), heard, staged
 
 
@@ -68,7 +79,7 @@ def refuse(error: Exception) -> object:
 def test_what_a_format_cannot_hold_is_a_warning(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sessions, "write_session", refuse(SessionError("no; rename it")))
+    monkeypatch.setattr(sessions, "write_what_fits", refuse(SessionError("no; rename it")))
     after, *_ = made(tmp_path, "[csv, m3u8]")
     assert after.sessions == ()
     assert after.warnings == (
@@ -77,8 +88,70 @@ def test_what_a_format_cannot_hold_is_a_warning(
     )
 
 
+def test_a_defect_of_ours_is_a_warning_and_its_traceback_is_logged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object) -> None:
+        raise struct.error("argument out of range")
+
+    broken = replace(FORMATS["csv"], write=fail)
+    monkeypatch.setattr(formats, "FORMATS", {**FORMATS, "csv": broken})
+    after, *_ = made(tmp_path, "[csv, m3u8]")
+    assert [each.name for each in after.sessions] == ["m3u8"]
+    (warning,) = after.warnings
+    assert warning == (
+        "session 'csv' was not written: internal error: error: argument out of range; please "
+        "report it"
+    )
+    (record,) = caplog.records
+    assert record.getMessage() == warning
+    assert record.exc_text is not None
+    assert "struct.error: argument out of range" in record.exc_text
+
+
+def test_the_worker_sends_such_a_record_to_its_parent() -> None:
+    sent: list[object] = []
+
+    class Line:
+        def send(self, message: object) -> None:
+            sent.append(message)
+
+    log = logging.getLogger("bridge.tests.line")
+    handler = ToParent(Line())  # type: ignore[arg-type]
+    log.addHandler(handler)
+    try:
+        log.warning("of no weight")
+        log.error("it failed", exc_info=ValueError("why"))
+    finally:
+        log.removeHandler(handler)
+    (message,) = sent
+    assert isinstance(message, Trouble)
+    assert message.text == "it failed"
+    assert message.traceback == "ValueError: why\n"
+
+
+def test_a_bounce_that_a_format_cannot_name_costs_that_clip(tmp_path: Path) -> None:
+    after, _, staged = made(tmp_path, "[m3u8, reaper]", bounce="two\nlines.wav")
+    assert [each.name for each in after.sessions] == ["m3u8", "reaper"]
+    assert [warning.partition("two")[0] for warning in after.warnings] == [
+        "session 'm3u8' is without ",
+        "session 'reaper' is without ",
+    ]
+    for each in after.sessions:
+        assert "Mix - vocals.wav" in (staged / each.path).read_text("utf-8")
+
+
+def test_a_file_that_cannot_be_is_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Unlike a full disk, which will not take the stems either."""
+    monkeypatch.setattr(sessions, "write_what_fits", refuse(FileTooLarge("too long")))
+    after, *_ = made(tmp_path, "[csv]")
+    assert after.warnings == ("session 'csv' was not written: too long",)
+
+
 def test_a_disk_that_refuses_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sessions, "write_session", refuse(DiskFull("full: free some space")))
+    monkeypatch.setattr(sessions, "write_what_fits", refuse(DiskFull("full: free some space")))
     with pytest.raises(OutputError):
         made(tmp_path, "[csv]")
 
@@ -88,12 +161,14 @@ def test_while_one_takes_long_the_worker_says_that_it_lives(
 ) -> None:
     heard: Heard = []
 
-    def slow(_name: str, _session: Session, folder: Path, *_: object, **__: object) -> Path:
+    def slow(
+        _name: str, _session: Session, folder: Path, *_: object, **__: object
+    ) -> tuple[Path, tuple[str, ...]]:
         wait_until(lambda: len(heard) > 3, "signs of life")
         (folder / "x").write_bytes(b"")
-        return folder / "x"
+        return folder / "x", ()
 
     monkeypatch.setattr(sessions, "_BEAT_S", 0.01)
-    monkeypatch.setattr(sessions, "write_session", slow)
+    monkeypatch.setattr(sessions, "write_what_fits", slow)
     made(tmp_path, "[csv]", heard)
     assert {*heard} == {("session", 0.0)}
