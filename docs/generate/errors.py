@@ -11,7 +11,7 @@ from docs.generate.markdown import table
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# What a user does about each code; a test compares the keys with the tree.
+# What a user does about each code; a test names what is missing here.
 REMEDIES = {
     "error": "Read the message; it names the cause.",
     "usage": "Correct the command; `--help` after it lists its options.",
@@ -24,7 +24,7 @@ REMEDIES = {
     "no-frames": "Render again, with a range that is not empty.",
     "truncated": "Render again; or use the audio that is there with `--accept-truncated`.",
     "too-short": "Choose an earlier `--at`.",
-    "silent": "Only in a ledger of version 0.1: `stembridge retry` makes the stems now.",
+    "silent": "Nothing, if `skip_silent` is meant; else check mute and solo in the DAW.",
     "non-finite": "Bypass the plugin that produces NaN and render again; or use `--repair`.",
     "changed": "Nothing: the bounce is tried again when its file no longer changes.",
     "model": "Choose another model or device; `stembridge doctor` tests the device.",
@@ -68,7 +68,7 @@ def reference() -> str:
         (
             f"{'&nbsp;&nbsp;' * depth}`{cls.code}`",
             _meaning(cls),
-            REMEDIES[cls.code],
+            REMEDIES.get(cls.code, ""),
             "yes" if cls.retryable else "",
             cls.exit_code,
             f"`{cls.__name__}`",

@@ -36,7 +36,7 @@ SERVICE_EVENTS = {
 JOB_EVENTS = {
     "started": "a job begins",
     "done": "its stems are published",
-    "skipped": "the same content was done before, and its stems are there",
+    "skipped": "nothing had to be done: the stems are there, or a silent bounce gets none",
     "retry": "it failed, and will be tried again",
     "failed": "it failed for good",
     "released": "it ends without a result: the bounce is gone, or another service makes its stems",

@@ -12,7 +12,7 @@ from docs.generate.markdown import table
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# Dataclass -> field -> meaning; a test compares the keys with the dataclasses.
+# Dataclass -> field -> meaning; a test names what is missing here.
 MEANINGS: Mapping[type, Mapping[str, str]] = {
     Manifest: {
         "source": "the bounce, see below",
@@ -100,7 +100,7 @@ def reference() -> str:
 
 def _section(kind: type) -> str:
     rows = [
-        (f"`{each.name}`", _type(str(each.type)), MEANINGS[kind][each.name])
+        (f"`{each.name}`", _type(str(each.type)), MEANINGS[kind].get(each.name, ""))
         for each in fields(kind)
     ]
     head = _HEAD if kind is Manifest else ()

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
 # Model -> key in the file -> (allowed values where the schema does not say, meaning).
-# A test compares the keys with the models.
+# A test names what is missing here.
 KEYS: Mapping[type[BaseModel], Mapping[str, tuple[str, str]]] = {
     Settings: {
         "schema": ("1, 2", "version of the preset format; 2 allows everything on this page"),
@@ -50,7 +50,7 @@ KEYS: Mapping[type[BaseModel], Mapping[str, tuple[str, str]]] = {
         "stems": ("`all` or list of names", "the stems that become files; `[]` for none"),
         "output": ("mapping", "file format and depth, see below"),
         "session": ("list", "[session files](../session-files.md) beside the stems"),
-        "bounce": ("mapping", "which damaged bounces are accepted, see below"),
+        "bounce": ("mapping", "what to do with damaged and silent bounces, see below"),
     },
     Separation: {
         "two_stems": ("name of a stem", "only this stem and `no_STEM`, everything else"),
@@ -104,6 +104,7 @@ KEYS: Mapping[type[BaseModel], Mapping[str, tuple[str, str]]] = {
     Leniency: {
         "accept_truncated": ("", "take a bounce that is cut off, as far as it goes"),
         "repair": ("", "replace NaN and Inf"),
+        "skip_silent": ("", "make no stems of digital silence"),
     },
 }
 
@@ -152,7 +153,7 @@ def _section(model: type[BaseModel]) -> str:
 
 
 def _row(model: type[BaseModel], name: str, raw: dict[str, Any]) -> tuple[str, ...]:
-    given, meaning = KEYS[model][name]
+    given, meaning = KEYS[model].get(name, ("", ""))
     field = plain_field(raw)
     values = given or _values(name, field)
     return f"`{name}`", values, _default(raw), meaning or field.get("description", "")
