@@ -16,9 +16,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
-from bridge.audio.signatures import HEAD_BYTES, begins_file, find_file
-from bridge.audio.unknown_sizes import is_unknown, is_unknown_64
-from bridge.audio.views import size_bytes
+from bridge.audio.riff_sizes import IN_DS64, DataSizes, ds64_of
+from bridge.audio.signatures import HEAD_BYTES, begins_file, is_id
+from bridge.audio.views import bytes_at, size_bytes
 from bridge.errors import (
     BounceChanged,
     EmptyBounce,
@@ -36,10 +36,8 @@ if TYPE_CHECKING:
 
 CONTAINERS = {b"RIFF": "WAV", b"RIFX": "RIFX", b"RF64": "RF64", b"BW64": "BW64"}
 
-_IN_DS64 = 0xFFFFFFFF  # the size of an RF64 that stands in its ds64 chunk
 MAX_CHUNKS = 1024  # real files have fewer than 30; a crafted one could have millions
 MAX_CHUNK_BYTES = 16 << 20  # of metadata held in memory; real iXML is kilobytes
-_WRAP = 1 << 32
 
 _PCM = {1: "PCM_U8", 2: "PCM_16", 3: "PCM_24", 4: "PCM_32"}
 _FLOAT = {4: "FLOAT", 8: "DOUBLE"}
@@ -205,10 +203,10 @@ def layout_of(file: BinaryIO) -> WavLayout:
     order = ">" if magic == b"RIFX" else "<"
     if order == ">":
         claimed = int.from_bytes(struct.pack("<I", claimed), "big")
-    long_riff, long_data = (None, None) if magic in {b"RIFF", b"RIFX"} else _ds64(file)
-    if claimed == _IN_DS64 and long_riff is not None:
+    long_riff, long_data = (None, None) if magic in {b"RIFF", b"RIFX"} else ds64_of(file)
+    if claimed == IN_DS64 and long_riff is not None:
         claimed = long_riff
-    sizes = _DataSizes(file, magic, claimed, file_bytes, long_data, _block_bytes(file, order))
+    sizes = DataSizes(file, magic, claimed, file_bytes, long_data, _block_bytes(file, order))
     refs, end = chunk_list(file, 12, file_bytes, order, sizes.true_bytes)
     by_id = {ref.id: ref for ref in reversed(refs)}
     short = claimed + 8 > file_bytes
@@ -238,47 +236,6 @@ def _block_bytes(file: BinaryIO, order: str) -> int:
     return int(struct.unpack(order + "H", data[12:14])[0]) if len(data) >= 14 else 1
 
 
-@dataclass
-class _DataSizes:
-    """The true sizes of the `data` chunks of one file, of what its header claims."""
-
-    file: BinaryIO
-    magic: bytes
-    riff_bytes: int
-    file_bytes: int
-    long_bytes: int | None
-    block_bytes: int
-    seen: int = 0
-    unknown: bool = False
-
-    def true_bytes(self, offset: int, size_bytes: int) -> int:
-        """Size of the data that begin at `offset` and claim `size_bytes`."""
-        self.seen += 1
-        if self.long_bytes is not None and self.seen == 1 and size_bytes in {0, _IN_DS64}:
-            if not is_unknown_64(self.long_bytes):
-                return self.long_bytes
-            size_bytes = _IN_DS64
-        if self._is_unknown(offset, size_bytes):
-            self.unknown = True
-            return find_file(self.file, self.magic, offset, self.file_bytes) - offset
-        if self.long_bytes is not None:
-            return size_bytes
-        return size_bytes + _wrapped_bytes(self.riff_bytes, self.file_bytes)
-
-    def _is_unknown(self, offset: int, size_bytes: int) -> bool:
-        end = offset + size_bytes
-        with_riff = is_unknown(self.riff_bytes) and end == self.riff_bytes + 8
-        if not with_riff and not is_unknown(size_bytes, self.block_bytes):
-            return False
-        if end > self.file_bytes:
-            return True
-        # A file may be longer than the size that stands for "unknown": then no chunk follows there.
-        head = _bytes_at(self.file, end, 8)
-        order = "big" if self.magic == b"RIFX" else "little"
-        following = int.from_bytes(head[4:], "big" if order == "big" else "little")
-        return not _is_id(head[:4]) or end + 8 + following > self.file_bytes + 1
-
-
 def _in_wave_list(file: BinaryIO, refs: tuple[ChunkRef, ...], order: str) -> ChunkRef | None:
     """The first `data` chunk within a wave list."""
     return next((ref for ref in wave_lists(file, refs, order) if ref.id == b"data"), None)
@@ -290,31 +247,11 @@ def wave_lists(file: BinaryIO, refs: tuple[ChunkRef, ...], order: str) -> tuple[
     for ref in refs:
         if ref.id == b"data":
             found.append(ref)
-        elif ref.id == b"LIST" and _bytes_at(file, ref.offset, 4) == b"wavl":
+        elif ref.id == b"LIST" and bytes_at(file, ref.offset, 4) == b"wavl":
             end = min(ref.offset + ref.size_bytes, size_bytes(file))
             inside, _ = chunk_list(file, ref.offset + 4, end, order)
             found += [part for part in inside if part.id in {b"data", b"slnt"}]
     return tuple(found)
-
-
-def _bytes_at(file: BinaryIO, at: int, count: int) -> bytes:
-    file.seek(at)
-    return file.read(count)
-
-
-def _ds64(file: BinaryIO) -> tuple[int | None, int | None]:
-    """The 64-bit sizes of RIFF and data; the chunk must be the first (EBU Tech 3306 section 3)."""
-    head = file.read(24)
-    if len(head) < 24 or head[:4] != b"ds64":
-        return None, None
-    riff_bytes, data_bytes = struct.unpack("<QQ", head[8:])
-    return riff_bytes, data_bytes
-
-
-def _wrapped_bytes(claimed: int, file_bytes: int) -> int:
-    """What a 32-bit size lost in a RIFF file above 4 GiB whose writer let its fields wrap."""
-    lost = file_bytes - 8 - claimed
-    return lost if lost > 0 and lost % _WRAP == 0 else 0
 
 
 def _no_data(refs: tuple[ChunkRef, ...], file_bytes: int, short: bool) -> ChunkRef:
@@ -357,9 +294,9 @@ def chunk_list(
     refs: list[ChunkRef] = []
     at = start
     while at + 8 <= end:
-        head = _bytes_at(file, at, HEAD_BYTES)
+        head = bytes_at(file, at, HEAD_BYTES)
         chunk_id, size = struct.unpack(order + "4sI", head[:8].ljust(8, b"\0"))
-        if not _is_id(chunk_id) or begins_file(head):
+        if not is_id(chunk_id) or begins_file(head):
             break
         if len(refs) == MAX_CHUNKS:
             raise UnsupportedBounce(f"more than {MAX_CHUNKS} chunks; export it again from the DAW")
@@ -370,7 +307,7 @@ def chunk_list(
         refs.append(ChunkRef(chunk_id, at + 8, size))
         at += 8 + size
         if size % 2 and at < end:
-            at += 0 if _lacks_pad(_bytes_at(file, at, 5)) else 1
+            at += 0 if _lacks_pad(bytes_at(file, at, 5)) else 1
     return tuple(refs), min(at, end)
 
 
@@ -378,11 +315,7 @@ def _lacks_pad(following: bytes) -> bool:
     """Whether a chunk of odd size is followed by the next at once, and not by a pad byte."""
     if following[:4] in _AFTER_ODD:
         return True
-    return _is_id(following[:4]) and not _is_id(following[1:])
-
-
-def _is_id(name: bytes) -> bool:
-    return len(name) == 4 and all(0x20 <= byte < 0x7F for byte in name)
+    return is_id(following[:4]) and not is_id(following[1:])
 
 
 def read_chunk(file: BinaryIO, ref: ChunkRef) -> bytes:

@@ -33,6 +33,11 @@ _HEADERS = re.compile(
 )
 
 
+def is_id(name: bytes) -> bool:
+    """Whether four bytes can be the id of a chunk: printable ASCII."""
+    return len(name) == 4 and all(0x20 <= byte < 0x7F for byte in name)
+
+
 def begins_file(head: bytes) -> bool:
     """Whether a sound file begins with these 16 bytes."""
     return _HEADERS.match(head) is not None or _begins_au(head)

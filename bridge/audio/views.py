@@ -45,6 +45,12 @@ def size_bytes(file: BinaryIO) -> int:
     return os.fstat(file.fileno()).st_size
 
 
+def bytes_at(file: BinaryIO, at: int, count: int) -> bytes:
+    """Up to `count` bytes of an open file from byte `at` on."""
+    file.seek(at)
+    return file.read(count)
+
+
 def state_of(file: BinaryIO) -> tuple[int, ...] | None:
     """What changes when an open file does, with the place of a view; None for what is no file."""
     if isinstance(file, View):

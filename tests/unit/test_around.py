@@ -125,8 +125,8 @@ def test_a_tag_in_front_of_every_other_container(tmp_path: Path, front: bytes) -
         assert np.array_equal(decoded(tagged), sound), name
         got = carried(tagged, LINE)
         assert (got.time_reference, got.marks) == (whole.time_reference, whole.marks), name
-        told = got.tags.get("TITLE") == ("In front",) or "ID3 tag in front" in got.not_carried[0]
-        assert told, name
+        kept = got.tags.get("TITLE") == ("In front",)
+        assert kept or "ID3 tag in front" in got.not_carried[0], name
     assert carried(files["RF64"], LINE).time_reference == 7
     assert len(carried(files["CAF"], LINE).marks) == 1
 
@@ -173,12 +173,12 @@ def test_a_tag_behind_a_file_is_no_sound(tmp_path: Path, container: str, tag: st
     info = probe(path)
     assert np.array_equal(decoded(path), sound)
     assert survey(Decoder(path, info)).warnings == ()
-    told = ("tag behind the file",) if tag == "ID3v1" else ()
-    assert carried(path, LINE).not_carried == told
+    named = ("tag behind the file",) if tag == "ID3v1" else ()
+    assert carried(path, LINE).not_carried == named
 
 
 @pytest.mark.parametrize("container", ["WAV", "AIFF", "CAF", "AU", "W64"])
-def test_bytes_behind_a_file_are_told(tmp_path: Path, container: str) -> None:
+def test_bytes_behind_a_file_are_reported(tmp_path: Path, container: str) -> None:
     path = plain(tmp_path / "a", container)
     path.write_bytes(path.read_bytes() + bytes(range(1, 201)))
     (warning,) = survey(Decoder(path, probe(path))).remarks()
@@ -186,7 +186,7 @@ def test_bytes_behind_a_file_are_told(tmp_path: Path, container: str) -> None:
 
 
 def test_bytes_behind_a_flac(tmp_path: Path) -> None:
-    """Where its last block ends only its decoder knows: more than it can have is told."""
+    """Where its last block ends only its decoder knows: more than it can have is reported."""
     path = plain(tmp_path / "a", "FLAC")
     sound = decoded(path)
     path.write_bytes(path.read_bytes() + bytes(range(1, 251)) * 200)

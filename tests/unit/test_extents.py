@@ -89,7 +89,7 @@ def test_a_pipe_of_more_than_its_placeholder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """sox wrote 0x7FFFF000 for a length that it did not know; the file has more. Sparse."""
-    monkeypatch.setattr("bridge.audio.chunks.find_file", lambda _file, _name, _start, end: end)
+    monkeypatch.setattr("bridge.audio.riff_sizes.find_file", lambda _file, _name, _start, end: end)
     head = riff(fmt(), chunk(b"data", b"", size=0x7FFFF000), size=0x7FFFF024)
     path = write(tmp_path, head)
     with path.open("r+b") as file:
@@ -186,7 +186,7 @@ def test_the_fact_chunk_ends_the_last_block(
     assert probe(path).warnings == ()
     if theirs is not None:
         assert np.array_equal(got, theirs[:9001].T)
-    # A false one is not believed, and what it promises beyond the blocks is told.
+    # A false one is not believed, and what it promises beyond the blocks is reported.
     for stated, warned in ((0, False), (4545, False), (decoder_frames + 700, True)):
         info = probe(adpcm(tmp_path / "bounce", 9001, subtype, channels, stated))
         assert info.frames == decoder_frames
@@ -198,7 +198,7 @@ def test_a_count_of_values_is_a_known_mistake(tmp_path: Path) -> None:
     assert (info.frames, info.warnings) == (9500, ())
 
 
-def test_an_incomplete_last_block_is_told(tmp_path: Path) -> None:
+def test_an_incomplete_last_block_is_reported(tmp_path: Path) -> None:
     path = adpcm(tmp_path / "bounce", 9001, "IMA_ADPCM", 1, 9001)
     data = bytearray(path.read_bytes())
     at = data.index(b"data") + 4
@@ -372,8 +372,8 @@ def test_chunks_whose_pad_byte_was_forgotten(tmp_path: Path) -> None:
 
 
 def test_a_last_frame_that_is_not_whole(tmp_path: Path) -> None:
-    told = probe(write(tmp_path, riff(fmt(), chunk(b"data", pcm16(2000) + b"\1\2\3"))))
-    assert told.warnings == ("its last frame has 3 of 4 bytes and is left out",)
+    cut = probe(write(tmp_path, riff(fmt(), chunk(b"data", pcm16(2000) + b"\1\2\3"))))
+    assert cut.warnings == ("its last frame has 3 of 4 bytes and is left out",)
     padded = probe(write(tmp_path, riff(fmt(), chunk(b"data", pcm16(2000) + bytes(3)))))
     assert padded.warnings == ()
 

@@ -35,7 +35,7 @@ def piped(command: list[str], given: bytes | None = None) -> bytes:
 
 
 def check(path: Path, data: bytes, channels: int, bits: int) -> None:
-    """All frames, at the depth that was asked for, and nothing to warn of."""
+    """All frames, at the depth of the command, and nothing to warn of."""
     found = probe(write(path.parent, data, path.name))
     assert survey(Decoder(path, found)).warnings == ()
     sound = decoded(path)

@@ -1,4 +1,4 @@
-"""Values that no sound has are the bounce's fault, and are told so at their frame."""
+"""Values that no sound has are the bounce's fault, and the error names their frame."""
 
 from __future__ import annotations
 

@@ -126,7 +126,7 @@ def test_every_variant_comes_back_whole(path: Path, made: Made) -> None:
 
 @settings(max_examples=examples(300))
 @given(files(), st.sampled_from(sorted(JUNK)))
-def test_junk_behind_a_file_is_told(path: Path, made: Made, junk: str) -> None:
+def test_junk_behind_a_file_is_reported(path: Path, made: Made, junk: str) -> None:
     found = outcome(path, made.data + JUNK[junk])
     if not isinstance(found, str):
         # Behind sound of unknown length there is no junk but sound.
@@ -165,7 +165,9 @@ def test_joined_files_of_one_form_are_read_as_one(path: Path, data: st.DataObjec
 
 @settings(max_examples=examples(300))
 @given(files(), st.floats(0, 1), st.booleans())
-def test_a_cut_file_is_refused_or_told(path: Path, made: Made, share: float, lenient: bool) -> None:
+def test_a_cut_file_is_refused_or_reported(
+    path: Path, made: Made, share: float, lenient: bool
+) -> None:
     if made.open_ended:
         return  # nobody can tell where such a file was cut
     cut = made.data[: int(len(made.data) * share)]
