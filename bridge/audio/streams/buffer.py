@@ -46,7 +46,7 @@ class Buffer:
             if rest:
                 return offset + len(piece) - len(rest)
             offset += len(piece)
-        return self.end
+        return max(offset, self.end)  # a tag may claim to end behind the file
 
     def is_zero(self, start: int, end: int) -> bool:
         """Whether nothing but zeros lies between two places."""
