@@ -37,6 +37,7 @@ REMEDIES = {
     "output-blocked": "Give write permission or reconnect the drive; the service then continues.",
     "disk-full": "Free space; the service then continues.",
     "session": "Install what the message names, or leave that session format out.",
+    "session-defect": "Report it as a defect, with the log; the stems are not affected.",
     "promise-broken": "Report it as a defect, with the bounce and the manifest's versions.",
     "worker": "Nothing at first: it is tried three times. Then look into `log/service.jsonl`.",
     "internal": "Report it as a defect, with the log.",

@@ -28,6 +28,7 @@ SERVICE_EVENTS = {
     "swept": "staging folders that a service left behind were removed",
     "intake": "watching the folder has trouble, such as too few inotify watches",
     "worker-lost": "the worker process crashed, was killed or hung; with its last words",
+    "defect": "the writer of a session file failed unexpectedly; the stems are not affected",
     "thread-died": "a thread of the service died of a defect; the service ends with exit code 1",
     "reloaded": "the settings were read again",
     "reload-refused": "the new settings are wrong; the old ones stay in force",
