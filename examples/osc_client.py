@@ -3,7 +3,7 @@
     stembridge watch ~/Bounces --osc 9000
     python examples/osc_client.py 9000 "/home/you/Desktop/Mix 3.wav" --preset karaoke
 
-The file may lie anywhere that the service can read. Every address is in the README; any program
+The file may lie anywhere that the service can read. Every address is in docs/osc.md; any program
 that speaks OSC can do the same. Answers come to the port that the question was sent from. Packets
 can get lost: to ask once more does no harm, what is done is not done again.
 """

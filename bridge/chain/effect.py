@@ -1,7 +1,7 @@
 """What every effect of a chain is: typed parameters with unit, range and default, and its nodes.
 
 The classes themselves are in `tone`, `dynamics`, `stereo`, `space` and `hosted`; `effects` is the
-registry that the preset schema, the error messages and the README's table are made from.
+registry that the preset schema, the error messages and the documentation are made from.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The effects that a preset can name, and the chain that they make.
 
-`EFFECTS` is the one registry. The preset schema, the error messages and the README's table are made
+`EFFECTS` is the one registry. The preset schema, the error messages and the documentation are made
 from it. pedalboard is imported only when an effect is run, so that reading a preset stays fast.
 """
 
@@ -36,10 +36,10 @@ __all__ = [
     "Delay", "Effect", "Expander", "Fade", "Gain", "Gate", "HighShelf", "Highpass", "Invert",
     "Limiter", "LowShelf", "Lowpass", "Pan", "Parameter", "Peak", "Place", "Reverb", "Saturation",
     "TrimSilence", "Vst3", "Width", "check", "check_rate", "nodes", "parameters", "parts",
-    "table_markdown", "unit",
+    "unit",
 ]  # fmt: skip
 
-# In the order in which the README lists them.
+# In the order in which the documentation lists them.
 EFFECTS: Mapping[str, type[Effect]] = {
     effect.effect_name: effect
     for effect in (
@@ -83,20 +83,6 @@ if TYPE_CHECKING:
     ChainItem: TypeAlias = Effect
 else:
     ChainItem = _union()
-
-
-def table_markdown() -> str:
-    """The effects' table of the README: columns are padded, so that it reads as plain text too."""
-    rows: list[tuple[str, ...]] = [("effect", "parameter", "range", "default", "what it does")]
-    for effect in EFFECTS.values():
-        rows.append((f"`{effect.effect_name}`", "", "", "", effect.about))
-        # An Audio Unit has the parameters of a VST3, which stand just above it.
-        items = () if effect is AudioUnit else parameters(effect)
-        rows.extend(("", f"`{i.name}`", i.span, i.default, i.about) for i in items)
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    rows.insert(1, tuple("-" * width for width in widths))
-    lines = (" | ".join(map(str.ljust, row, widths)) for row in rows)
-    return "".join(f"| {line} |\n" for line in lines)
 
 
 def parts(effects: Sequence[Effect]) -> tuple[tuple[Effect, ...], ...]:

@@ -89,7 +89,7 @@ class Separation(BaseModel):
 
 
 class Settings(BaseModel):
-    """The content of a preset file, parents and variables put in. The README explains every key."""
+    """The content of a preset file, parents and variables put in. docs/presets.md explains them."""
 
     model_config = STRICT
     schema_version: Literal[1, 2] = Field(alias="schema")

@@ -22,7 +22,7 @@ schema: 2
 _OWN = """\
 summary: {summary}      # one line for `stembridge presets list`
 
-# A `#` before a key leaves it out. The README explains all of them.
+# A `#` before a key leaves it out. All keys are in the documentation, under "Preset keys".
 
 # model: spleeter:4stems        # what separates; `stembridge models list`
 

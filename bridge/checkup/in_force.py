@@ -34,7 +34,7 @@ class InForce:
 
 
 def settings_in_force(resolved: Resolved) -> Iterator[InForce]:
-    """All settings, in the order of the README."""
+    """All settings, in the order of the settings model."""
     settings = resolved.settings
     preset = preset_in_force(settings)
     for name, field in Settings.model_fields.items():

@@ -27,7 +27,7 @@ PONG = "/stembridge/pong"
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """One line of the table in the README. asked: whether it comes in; else it goes out."""
+    """An address of the interface. asked: whether it comes in; else it goes out."""
 
     name: str
     arguments: str
@@ -105,19 +105,3 @@ def _split(arguments: Sequence[object]) -> Split:
 def shown(text: object) -> str:
     """As OSC text: a file name may hold bytes that are none in any encoding."""
     return str(text).encode("utf-8", "replace").decode()
-
-
-def table_markdown() -> str:
-    """The table of the README."""
-    rows = [("direction", "address", "arguments", "meaning")]
-    for one in ADDRESSES:
-        direction = "in" if one.asked else "out"
-        rows.append((direction, f"`{one.name}`", one.arguments, one.meaning))
-    widths = [max(len(row[column]) for row in rows) for column in range(4)]
-    lines = [_line(row, widths) for row in rows]
-    return "\n".join((lines[0], _line(["-" * width for width in widths], widths), *lines[1:]))
-
-
-def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    padded = (cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
-    return f"| {' | '.join(padded)} |"

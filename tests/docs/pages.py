@@ -5,8 +5,11 @@ from __future__ import annotations
 import functools
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import typer.main
+
+from bridge.cli import app
 from docs.generate import assemble, markdown
 
 if TYPE_CHECKING:
@@ -17,6 +20,14 @@ REFERENCE = "reference"
 _BLOCK_COMMAND = re.compile(r"^(stembridge (?:\w|-).*?)(?: +# .*)?$", re.MULTILINE)
 _SCREEN_COMMAND = re.compile(r"^\$ (stembridge .*)$", re.MULTILINE)
 _INLINE_COMMAND = re.compile(r"`(stembridge [^`]+)`")
+
+
+def find(words: list[str]) -> tuple[Any, list[str]]:
+    """The command that the words lead to, and its arguments."""
+    command: Any = typer.main.get_command(app)
+    while hasattr(command, "commands"):
+        command, words = command.commands[words[0]], words[1:]
+    return command, words
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,11 @@ import re
 import shlex
 import subprocess
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
-import typer.main
 
 from bridge.chain import template
-from bridge.cli import app
 from docs.generate import bounces
 from docs.generate.commands import commands
 from tests.docs import pages
@@ -32,17 +30,9 @@ PROGRAMS = {
 NEED_WEIGHTS = re.compile(r"^stembridge models (pull|import)\b")
 
 
-def find(words: list[str]) -> tuple[Any, list[str]]:
-    """The command that the words lead to, and its arguments."""
-    command: Any = typer.main.get_command(app)
-    while hasattr(command, "commands"):
-        command, words = command.commands[words[0]], words[1:]
-    return command, words
-
-
 @pytest.mark.parametrize("sample", [*pages.shell_commands(), *pages.screen_commands()], ids=str)
 def test_a_command_takes_these_options(sample: pages.Sample) -> None:
-    command, words = find(shlex.split(sample.text)[1:])
+    command, words = pages.find(shlex.split(sample.text)[1:])
     command.make_context(command.name, words)  # an unknown option or a missing argument raises
 
 
@@ -51,13 +41,13 @@ def test_a_command_in_a_sentence_exists(sample: pages.Sample) -> None:
     words = shlex.split(sample.text)[1:]
     if words == ["--version"]:
         return
-    command, words = find(words)
+    command, words = pages.find(words)
     if words:  # a bare name stands for the command as such
         command.make_context(command.name, words)
 
 
 def test_an_unknown_option_would_be_noticed() -> None:
-    command, words = find(["split", "mix.wav", "--stereo", "yes"])
+    command, words = pages.find(["split", "mix.wav", "--stereo", "yes"])
     with pytest.raises(Exception, match="No such option"):
         command.make_context("split", words)
 

@@ -44,7 +44,7 @@ def test_every_link_leads_somewhere(name: str) -> None:
     assert list(dead(assemble.DOCS / name, pages.pages()[name])) == []
 
 
-@pytest.mark.parametrize("name", ["CHANGELOG.md", "BENCHMARKS.md"])
+@pytest.mark.parametrize("name", ["README.md", "CHANGELOG.md", "BENCHMARKS.md"])
 def test_every_link_of_a_page_at_the_top_leads_somewhere(name: str) -> None:
     assert list(dead(ROOT / name, (ROOT / name).read_text("utf-8"))) == []
 

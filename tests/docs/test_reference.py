@@ -116,25 +116,67 @@ def test_event_levels_are_those_of_the_log() -> None:
     assert (levels["failed"], levels["retry"], levels["started"]) == ("error", "warning", "info")
 
 
-def test_bounces_are_refused_with_these_codes(tmp_path: Path) -> None:
-    expected = {
-        "0 bytes": "empty",
-        "text renamed to .wav": "not-audio",
-        "a header and nothing else": "no-frames",
-        "cut off": "truncated",
-        "never closed": "truncated",
-        "NaN in a float file": "non-finite",
-        "1,000 channels": "unsupported",
-        "384 kHz": "unsupported",
-    }
-    assert list(bounces.REFUSED) == list(expected)
-    for what, code in expected.items():
-        path = tmp_path / "bounce.wav"
-        bounces.REFUSED[what](path)
-        with pytest.raises(BounceError) as caught:
-            bounces.survey(bounces.Decoder(path, bounces.probe(path)))
-        assert caught.value.code == code
-    assert first_words("troubleshooting.md", "the bounce") == list(expected)
+# Code and message of each refused bounce.
+REFUSALS = {
+    "0 bytes": (
+        "empty",
+        "empty: 0 bytes; render it again",
+    ),
+    "text renamed to .wav": (
+        "not-audio",
+        (
+            "not audio: starts with 'these ar', not with RIFF, RF64, FORM, fLaC or the like; "
+            "export it again from the DAW"
+        ),
+    ),
+    "a header and nothing else": (
+        "no-frames",
+        "a header without audio; render it again",
+    ),
+    "cut off": (
+        "truncated",
+        (
+            "cut off: its header claims 576,000 bytes of audio, 199,956 are there; render it "
+            "again, or take what is there with --accept-truncated"
+        ),
+    ),
+    "never closed": (
+        "truncated",
+        (
+            "unfinished: its header says that there is no audio yet, but 576,000 bytes follow; "
+            "let the render finish, or take what is there with --accept-truncated"
+        ),
+    ),
+    "NaN in a float file": (
+        "non-finite",
+        (
+            "NaN or Inf at frame 48,000; a plugin in the session misbehaves: bypass it and "
+            "render again, or use --repair"
+        ),
+    ),
+    "1,000 channels": (
+        "unsupported",
+        "1000 channels; export 1 to 64 channels from the DAW",
+    ),
+    "384 kHz": (
+        "unsupported",
+        "a rate of 384,000 Hz; export 8,000 to 192,000 Hz from the DAW",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", bounces.REFUSED)
+def test_a_refused_bounce_says_what_is_wrong_and_what_to_do(what: str, tmp_path: Path) -> None:
+    path = tmp_path / "bounce.wav"
+    bounces.REFUSED[what](path)
+    with pytest.raises(BounceError) as caught:
+        bounces.survey(bounces.Decoder(path, bounces.probe(path)))
+    assert (caught.value.code, str(caught.value)) == REFUSALS[what]
+
+
+def test_every_refused_bounce_is_in_the_table() -> None:
+    found = rows(pages.pages()["troubleshooting.md"], "the bounce")
+    assert found == [[what, message] for what, (_, message) in REFUSALS.items()]
 
 
 def test_the_presets_are_the_shipped_ones() -> None:

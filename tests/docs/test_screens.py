@@ -20,10 +20,12 @@ def studio(home: Path, model: str) -> Studio:
 
 
 def shape(data: Any) -> Any:
-    """The keys of JSON data; of a list its first item."""
+    """Keys and types; of a list its first item. "-inf" stands for a number."""
     if isinstance(data, dict):
         return {key: shape(value) for key, value in data.items()}
-    return [shape(item) for item in data[:1]] if isinstance(data, list) else None
+    if isinstance(data, list):
+        return [shape(item) for item in data[:1]]
+    return float if data == "-inf" else type(data)
 
 
 @pytest.mark.parametrize("name", [n for n, s in SCREENS.items() if s.same_everywhere])

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from bridge.errors import UsageError
 from bridge.osc import messages
 from bridge.osc.messages import Ping, Split, Status, understand
-from tests.support import ROOT
 
 VALUES = st.one_of(st.text(), st.integers(), st.floats(), st.binary(), st.none(), st.booleans())
 
@@ -57,16 +56,3 @@ def test_no_answer_is_a_question() -> None:
     for address in messages.ADDRESSES:
         if not address.asked:
             assert understand(address.name, ["x", "y"]) is None
-
-
-def test_the_table_of_the_readme_is_made_from_the_code() -> None:
-    assert messages.table_markdown() in (ROOT / "README.md").read_text("utf-8")
-
-
-def test_the_table_has_every_address_in_columns_that_fit() -> None:
-    lines = messages.table_markdown().splitlines()
-    assert len({len(line) for line in lines}) == 1
-    names = {value for value in vars(messages).values() if str(value).startswith("/stembridge/")}
-    assert {address.name for address in messages.ADDRESSES} == names
-    for address, line in zip(messages.ADDRESSES, lines[2:], strict=True):
-        assert f"`{address.name}`" in line

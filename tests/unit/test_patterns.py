@@ -26,7 +26,7 @@ PATHS = st.lists(NAMES, min_size=1, max_size=4).map(lambda parts: PurePosixPath(
 
 
 def escaped(name: str) -> str:
-    """As the README says: a backslash before `*`, `?` and backslashes."""
+    """As docs/batch.md says: a backslash before `*`, `?` and backslashes."""
     return re.sub(r"([*?\\])", r"\\\1", name)
 
 
