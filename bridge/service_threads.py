@@ -31,14 +31,20 @@ class ServiceThreads:
         self.death: str | None = None
 
     @contextmanager
-    def vital(self, name: str) -> Iterator[None]:
-        """Around the body of the thread `name`: an exception there ends the service."""
+    def vital(self, name: str, *, passes_on: bool = False) -> Iterator[None]:
+        """Around the body of the thread `name`: an exception there ends the service.
+
+        passes_on: raise it again, for a thread whose result somebody waits for.
+        """
         try:
             yield
-        except Stopped:
-            self._end()
-        except BaseException as error:  # noqa: BLE001 a thread has nobody to raise to
-            self._note(name, error)
+        except BaseException as error:
+            if isinstance(error, Stopped):
+                self._end()
+            else:
+                self._note(name, error)
+            if passes_on:
+                raise
 
     def _note(self, name: str, error: BaseException) -> None:
         reason = str(error) if isinstance(error, StembridgeError) else _described(error)

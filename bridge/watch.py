@@ -207,9 +207,11 @@ class Watch:
                 wait(loops)
                 for own in tallies:
                     tally.add(own)
+        for loop in loops:
+            loop.result()
 
     def _help(self, service: Service, tally: Tally, beside: Beside) -> None:
-        with self.vital("work"):
+        with self._threads.vital("work", passes_on=True):
             self._loop(service, tally, beside)
 
     def _loop(self, service: Service, tally: Tally, beside: Beside | None = None) -> None:

@@ -125,7 +125,7 @@ def test_an_error_of_ours_is_told_in_its_own_words(
 
 
 def test_a_further_loop_of_the_work(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`batch --jobs 2`: the second loop dies, the first one gives its job back or ends it."""
+    """`batch --jobs 2`: what it raised is raised again where it is waited for."""
     main_thread = threading.current_thread()
     do = Work.do
 
@@ -138,8 +138,10 @@ def test_a_further_loop_of_the_work(studio: Studio, monkeypatch: pytest.MonkeyPa
         render(studio.folder / f"{number}.wav", seed=number)
     monkeypatch.setattr(Work, "do", die_elsewhere)
     engine = studio.watch()._engine
-    tally = studio.watch(more=[engine]).run(threading.Event(), once=True)
-    assert tally.died == "the thread 'work' died: RuntimeError: boom"
+    with pytest.raises(RuntimeError, match="boom"):
+        studio.watch(more=[engine]).run(threading.Event(), once=True)
+    (text,) = studio.heard.of("thread-died")
+    assert text.startswith("the thread 'work' died: RuntimeError: boom")
 
 
 def test_a_death_before_the_work_begins_counts(
