@@ -148,12 +148,13 @@ class _SharedFile(RotatingFileHandler):
                 super().doRollover()
 
     def _follow(self) -> None:
-        if self.stream is None:
+        if self.stream is None or self.stream.closed:
+            self.stream = None  # closed: a full disk did not take its last line
             return
         try:
             same = os.path.samestat(os.fstat(self.stream.fileno()), self._path.stat())
         except FileNotFoundError:
             same = False
         if not same:
-            self.stream.close()
-            self.stream = None  # as RotatingFileHandler itself does
+            full, self.stream = self.stream, None  # as RotatingFileHandler itself does
+            full.close()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from bridge.batch.outcome import End, count
 from bridge.batch.page import page
 from bridge.daw.files import put
+from bridge.daw.text import encodable, encoded
 from bridge.errors import UsageError
 
 if TYPE_CHECKING:
@@ -52,13 +53,13 @@ def write_summary(
     """
     is_csv = path.suffix.lower() == ".csv"
     text = csv_text(found) if is_csv else page(title, found, made, not_read)
-    put(path.absolute(), text.encode("utf-8", "surrogateescape"))
+    put(path.absolute(), encoded(encodable(text)))
 
 
 def csv_text(found: Sequence[Outcome]) -> str:
     """Levels as in the manifests, empty where there is nothing to measure."""
     out = io.StringIO(newline="")
-    table = csv.writer(out, lineterminator="\n")
+    table = csv.writer(out)  # as RFC 4180 has it: with CRLF, so that either in a name is quoted
     table.writerow(COLUMNS)
     for outcome in found:
         table.writerows(_rows(outcome))

@@ -45,7 +45,8 @@ def write_csv(path: Path, rows: Sequence[Row]) -> None:
     Raises OutputError.
     """
     try:
-        with path.open("w", newline="", encoding="utf-8") as file:
+        # The name of a track may hold bytes that are no text; they come out as they were.
+        with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
             writer = csv.writer(file)
             writer.writerow(("track", "system", "stem", *MEASURES))
             for row in rows:
@@ -59,7 +60,8 @@ def write_json(path: Path, evaluation: Evaluation) -> None:
     """Scores, medians over tracks, notes and definitions. Raises OutputError."""
     text = json.dumps(to_json(evaluation), indent=2, ensure_ascii=False, allow_nan=False)
     try:
-        path.write_text(text + "\n", encoding="utf-8")
+        # Bytes that are no text end as \udc.. in JSON.
+        path.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         raise OutputError(f"{path}: cannot be written ({error.strerror})") from error
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -20,13 +21,14 @@ from tests.bounces import render
 from tests.cli.command import PATIENCE_S, all_commands
 from tests.cli.tracks import write_track
 from tests.support import require
+from tests.waiting import wait_until
 
 if TYPE_CHECKING:
     from typing import IO
 
     from tests.cli.command import Desk
 
-pytestmark = pytest.mark.skipif(os.name == "nt", reason="needs a POSIX shell")
+pty = pytest.importorskip("pty", reason="needs a POSIX system")
 
 MODEL = "MODEL"  # stands for the tiny model
 ODD = "Mïx 3 → 中.wav"  # no 8-bit encoding holds that name
@@ -230,6 +232,39 @@ def test_a_stream_that_lacks_characters(stage: Stage, case: Case, encoding: str)
     ended.err.decode(name)
     if "--json" in case.arguments:
         json.loads(ended.out)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "iso8859-15"])
+def test_a_terminal_that_goes_away(stage: Stage, encoding: str) -> None:
+    """As when a window is closed on a service that was told to ignore that. Writes fail then."""
+    bounces = stage.desk.home / "Bounces"
+    bounces.mkdir()
+    ours, theirs = pty.openpty()
+    child = subprocess.Popen(
+        [sys.executable, "-m", "bridge", "watch", "Bounces", "-m", stage.desk.model],
+        cwd=stage.desk.home,
+        env=stage.desk.environment | {"TERM": "xterm", "PYTHONIOENCODING": encoding},
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    try:
+        shown = b""
+        while b"watching " not in shown:
+            shown += os.read(ours, 4096)
+        render(bounces / ODD)
+        place = stage.desk.home / "Bounces" / "Stems" / Path(ODD).stem / "manifest.json"
+        wait_until(place.exists, "stems, with a bar on the terminal")
+        os.close(ours)
+        render(bounces / "second.wav", seed=1)
+        place = bounces / "Stems" / "second" / "manifest.json"
+        wait_until(place.exists, "stems without a terminal")
+        child.send_signal(signal.SIGINT)
+        assert child.wait(PATIENCE_S) == 130
+    finally:
+        child.kill()
+        child.wait()
 
 
 @pytest.mark.thorough

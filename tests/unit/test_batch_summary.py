@@ -134,6 +134,13 @@ def test_a_name_that_is_no_text_is_written_all_the_same(tmp_path: Path) -> None:
     assert r"a\udcff.wav" in (tmp_path / "s.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize("name", ["two\nlines.wav", "cr\r.wav", "crlf\r\n.wav", 'quo"te,.wav'])
+def test_a_line_end_in_a_name_is_quoted(tmp_path: Path, name: str) -> None:
+    write_summary(tmp_path / "s.csv", "x", [ended(name, End.FAILED, "x")], "")
+    with (tmp_path / "s.csv").open(newline="", encoding="utf-8") as file:
+        assert [row["bounce"] for row in csv.DictReader(file)] == [name]
+
+
 def test_an_empty_export_has_a_page_too() -> None:
     assert "no sound files" in page("x", (), "today")
 

@@ -419,6 +419,15 @@ def test_csv_and_json_hold_the_same_and_no_nan(tmp_path: Path) -> None:
     ]
 
 
+def test_the_name_of_a_track_need_be_no_text(tmp_path: Path) -> None:
+    row = Row("caf\udce9", "m", "vocals", Scores(*[1.0] * 6))
+    tables.write_csv(tmp_path / "x.csv", [row])
+    tables.write_json(tmp_path / "x.json", Evaluation((row,), ()))
+    assert b"caf\xe9,m,vocals" in (tmp_path / "x.csv").read_bytes()
+    written = json.loads((tmp_path / "x.json").read_text(encoding="utf-8"))
+    assert written["scores"][0]["track"] == "caf\udce9"
+
+
 def test_a_place_that_cannot_be_written_is_found_before_the_work(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="is a folder"):
         tables.check_writable(tmp_path)

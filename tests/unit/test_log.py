@@ -118,6 +118,41 @@ def test_a_log_that_cannot_be_written_hurts_nobody(
     assert capsys.readouterr() == ("", "")
 
 
+@pytest.mark.parametrize("moment", ["another service began a file", "this one begins a file"])
+def test_a_disk_that_was_full_when_a_file_was_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    """What it did not take then is lost; what comes later is kept."""
+    kept = Log(tmp_path, Path("/watched"))
+    kept.event("one", "text")
+    stream = kept._handler.stream
+
+    class Full:
+        closed = False
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(stream, name)
+
+        def close(self) -> None:
+            self.closed = True
+            stream.close()
+            raise OSError(28, "No space left on device")
+
+    kept._handler.stream = Full()  # type: ignore[assignment]
+    if moment.startswith("another"):
+        (tmp_path / FILE).rename(tmp_path / f"{FILE}.1")
+    else:
+        monkeypatch.setattr(kept._handler, "maxBytes", 10)
+    for name in ("two", "three", "four"):
+        kept.event(name, "text")
+    monkeypatch.undo()
+    kept.event("five", "text")
+    kept.close()
+    events = [line["event"] for line in lines(tmp_path)]
+    assert events[0] == "one"
+    assert events[-2:] == ["four", "five"]
+
+
 def test_everyone_hears_the_same() -> None:
     one, other = Heard(), Heard()
     everyone = Everyone(one, other)
