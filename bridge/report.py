@@ -161,8 +161,9 @@ class Manifest:
         Raises KeyError or TypeError for other data.
         """
         facts = {name: value for name, value in data.items() if name not in {"generator", "schema"}}
-        marks = tuple(Mark(**mark) for mark in data["source"].get("marks", ()))
-        facts["source"] = SourceFacts(**{**data["source"], "marks": marks})
+        source = {**data["source"]}
+        marks = tuple(Mark(**mark) for mark in source.get("marks", ()))
+        facts["source"] = SourceFacts(**{**source, "marks": marks})
         facts["stems"] = tuple(StemFacts(**stem) for stem in data["stems"])
         facts["sessions"] = tuple(SessionFacts(**each) for each in data.get("sessions", ()))
         for name in ("warnings", "not_carried"):

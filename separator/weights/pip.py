@@ -59,6 +59,7 @@ def _version(base: list[str], folder: Path) -> tuple[int, int]:
             cwd=folder,
             capture_output=True,
             text=True,
+            errors="replace",  # it names the folder that it lies in
             timeout=VERSION_S,
             check=False,
         )

@@ -125,3 +125,15 @@ def test_it_comes_back_from_json(null_dbfs: float | None) -> None:
     manifest = dataclasses.replace(MANIFEST, null_residual_dbfs=null_dbfs)
     there = Manifest.from_json(json.loads(json.dumps(manifest.to_json())))
     assert there == dataclasses.replace(manifest, seconds={"separate": 0.4, "encode": 0.1})
+
+
+@pytest.mark.parametrize("value", [None, 7, "text", [], [7], {}, {"x": 1}])
+@pytest.mark.parametrize("key", [*MANIFEST.to_json()])
+def test_what_somebody_made_of_it_is_refused_or_read(key: str, value: object) -> None:
+    """A batch reads every manifest of its folder: none may end it with another error."""
+    data = {**MANIFEST.to_json(), key: value}
+    try:
+        Manifest.from_json(data)
+    except (KeyError, TypeError):
+        return
+    assert key not in {"source", "stems"} or value in ([], {})
