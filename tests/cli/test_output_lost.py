@@ -12,7 +12,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -20,7 +20,7 @@ from bridge.streams import READER_GONE
 from tests.bounces import render
 from tests.cli.command import PATIENCE_S, all_commands
 from tests.cli.tracks import write_track
-from tests.support import require
+from tests.support import require, thorough
 from tests.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -92,11 +92,17 @@ ENCODINGS = {
 }
 
 
-def slow_unless(usual: str, names: list[str]) -> list[object]:
-    """All of them as parameters; only one is tried in a usual run."""
-    return [
-        name if name == usual else pytest.param(name, marks=pytest.mark.thorough) for name in names
-    ]
+USUAL = {"presets list", "models list"}  # of those that only print
+
+
+def combined(cases: list[Case], ways: list[str]) -> list[Any]:
+    """(case, way): the usual cases in the first way, and as thorough ones all others.
+
+    Each starts a process.
+    """
+    usual = [(case, ways[0]) for case in cases if case.by_work or case.command in USUAL]
+    every = [(case, way) for case in cases for way in ways]
+    return [*usual, *thorough(each for each in every if each not in usual)]
 
 
 @dataclass(frozen=True)
@@ -165,8 +171,7 @@ def test_every_command_has_a_case() -> None:
     assert {case.command for case in CASES} | NEEDS_WEIGHTS == commands
 
 
-@pytest.mark.parametrize("redirect", slow_unless(">/dev/full", [">/dev/full", ">&-"]))
-@pytest.mark.parametrize("case", PRINTING, ids=str)
+@pytest.mark.parametrize(("case", "redirect"), combined(PRINTING, [">/dev/full", ">&-"]), ids=str)
 def test_output_that_cannot_be_written(stage: Stage, case: Case, redirect: str) -> None:
     """The work is done all the same; where there is none but to print, the code says so."""
     if redirect == ">/dev/full" and not Path("/dev/full").exists():
@@ -219,8 +224,7 @@ def test_without_any_standard_stream(stage: Stage, case: Case) -> None:
     assert ended.code == (case.code or (0 if case.by_work else 1))
 
 
-@pytest.mark.parametrize("encoding", slow_unless("C", [*ENCODINGS]))
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize(("case", "encoding"), combined(CASES, sorted(ENCODINGS)), ids=str)
 def test_a_stream_that_lacks_characters(stage: Stage, case: Case, encoding: str) -> None:
     ended = stage.run(case, **ENCODINGS[encoding])
     ended.check_calm(case)

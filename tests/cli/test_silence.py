@@ -13,7 +13,7 @@ from tests.bounces import render, silence, wav_bytes
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.cli.conftest import Desk, Inside
+    from tests.cli.command import Desk, Inside
 
 REASON = (
     "skipped: silent, all 2,400 frames are digital silence; leave skip_silent out to have its stems"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,8 +28,14 @@ def dead(page: Path, text: str) -> Iterator[str]:
             continue
         address, anchor = urldefrag(link)
         target = (page.parent / address).resolve() if address else page
-        if not target.exists() or (anchor and anchor not in anchors(text_of(target))):
+        if not target.exists() or (anchor and anchor not in anchors_of(target)):
             yield link
+
+
+@functools.cache
+def anchors_of(path: Path) -> set[str]:
+    """The anchors of a page: many links lead to the same one."""
+    return set(anchors(text_of(path)))
 
 
 def text_of(path: Path) -> str:

@@ -28,6 +28,7 @@ def shape(data: Any) -> Any:
     return float if data == "-inf" else type(data)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", [n for n, s in SCREENS.items() if s.same_everywhere])
 def test_a_screen_is_what_is_printed(name: str, tmp_path: Path, tiny_model: str) -> None:
     screen = SCREENS[name]

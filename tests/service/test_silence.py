@@ -18,7 +18,7 @@ from tests.bounces import render, silence, wav_bytes
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.service.conftest import Studio
+    from tests.watch_service import Studio
 
 FRAMES = 2400
 REASON = f"skipped: silent, all {FRAMES:,} frames are digital silence; "

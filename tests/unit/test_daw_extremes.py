@@ -34,6 +34,7 @@ from bridge.errors import DiskFull, NotAudio, SessionDefect, SessionError
 from tests.audio_files import chunk, fmt, riff
 from tests.daw.sets import session as session_of_set
 from tests.daw.sets import write_set
+from tests.hypothesis_profiles import examples
 from tests.support import ROOT, require
 
 if TYPE_CHECKING:
@@ -274,7 +275,7 @@ def check(name: str, session: Session, folder: Path, sound: Path) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in READERS if name != "aaf"])
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150))
 @given(session=sessions())
 def test_it_reads_back_or_is_refused(
     tmp_path_factory: pytest.TempPathFactory, sound: Path, name: str, session: Session
@@ -282,7 +283,7 @@ def test_it_reads_back_or_is_refused(
     check(name, session, tmp_path_factory.getbasetemp() / "extremes", sound)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(20))
 @given(session=sessions(st.sampled_from([1, 2, 3])))
 def test_an_aaf_does_too(
     tmp_path_factory: pytest.TempPathFactory, sound: Path, session: Session

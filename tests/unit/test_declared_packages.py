@@ -24,7 +24,7 @@ else:
     import tomli as tomllib
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 OURS = {"bridge", "docs", "separator", "tests"}
 OF_TYPE_CHECKERS = {"_typeshed"}  # there is no such module when a program runs
@@ -73,9 +73,15 @@ def imports(source: str) -> Iterator[str]:
                 yield name.partition(".")[0]
 
 
+@cache
+def installed() -> Mapping[str, list[str]]:
+    """Distributions of each top-level module."""
+    return importlib.metadata.packages_distributions()
+
+
 def third_party(folder: str) -> dict[str, set[str]]:
     """Normalised distribution names, each with the files that import it."""
-    distributions = importlib.metadata.packages_distributions()
+    distributions = installed()
     found: dict[str, set[str]] = {}
     for path in (ROOT / folder).rglob("*.py"):
         place = path.relative_to(ROOT)

@@ -171,6 +171,7 @@ def test_any_length_comes_back(make: Maker, frames: int) -> None:
     assert stems.isfinite().all()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("make", MAKERS)
 def test_items_of_a_batch_do_not_see_each_other(make: Maker) -> None:
     model, mixture = make(), noise(5000, batch=3)
