@@ -31,6 +31,15 @@ _SPEAKERS = (
     *("TC", "TFL", "TFC", "TFR", "TBL", "TBC", "TBR"),
 )
 
+# What ffmpeg's decoders give, by its names of the formats, planar ones without their "p".
+_DTYPES: dict[str, type[np.generic]] = {
+    "u8": np.uint8,
+    "s16": np.int16,
+    "s32": np.int32,
+    "flt": np.float32,
+    "dbl": np.float64,
+}
+
 
 @dataclass(frozen=True)
 class Form:
@@ -139,9 +148,10 @@ def _sound_of(run: Run, before_frames: int) -> Iterator[tuple[Form, Block]]:
     decoded = given = 0
     scale = 1
     end = _End()
+    known: dict[tuple[int, str], Form] = {}
     try:
         for frame in run.decode():
-            form = Form(frame.sample_rate, tuple(one.name for one in frame.layout.channels))
+            form = _form(frame, known)
             scale = max(form.rate_hz // run.rate_hz, 1)
             block = _values(frame)
             if not decoded and run.lead_frames:
@@ -232,19 +242,31 @@ def decode(context: AudioCodecContext, packet: Packet[Any] | None) -> Iterator[A
             raise
 
 
+def _form(frame: AudioFrame, known: dict[tuple[int, str], Form]) -> Form:
+    """Of a frame; known: those of the frames before it."""
+    key = frame.sample_rate, frame.layout.name
+    if key not in known:
+        known[key] = Form(frame.sample_rate, tuple(one.name for one in frame.layout.channels))
+    return known[key]
+
+
 def _values(frame: AudioFrame) -> Block:
     """(channels, frames) float32; integers as value / 2**(bits - 1)."""
-    data: NDArray[Any] = frame.to_ndarray()
-    if not frame.format.is_planar:
-        data = data.reshape(-1, len(frame.layout.channels)).T
-    if data.dtype == np.uint8:
-        data = data.astype(np.float32) - np.float32(128)
-        return data / np.float32(128)
-    if data.dtype == np.int16:
+    dtype = _DTYPES[frame.format.name.removesuffix("p")]
+    channels, frames = frame.layout.nb_channels, frame.samples
+    if frame.format.is_planar:
+        rows = [np.frombuffer(memoryview(plane), dtype, frames) for plane in frame.planes]
+        data = np.stack(rows) if len(rows) > 1 else rows[0][np.newaxis]
+    else:
+        values = np.frombuffer(memoryview(frame.planes[0]), dtype, frames * channels)
+        data = values.reshape(-1, channels).T
+    if dtype == np.uint8:
+        return (data.astype(np.float32) - np.float32(128)) / np.float32(128)
+    if dtype == np.int16:
         return data.astype(np.float32) / np.float32(2**15)
-    if data.dtype == np.int32:  # exact up to 24 bits, and rounded once beyond
+    if dtype == np.int32:  # exact up to 24 bits, and rounded once beyond
         return (data.astype(np.float64) / 2.0**31).astype(np.float32)
-    return data.astype(np.float32, copy=False)
+    return data.astype(np.float32)
 
 
 def _libav_error() -> type[Exception]:

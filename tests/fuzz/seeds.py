@@ -12,6 +12,7 @@ import numpy as np
 import soundfile
 
 from tests.audio_files import chunk, ds64, fmt, pcm16, riff
+from tests.coded_files import encoded
 from tests.metadata_files import laden
 from tests.support import ROOT
 
@@ -46,6 +47,13 @@ FORMS = (
     *(("NIST", "PCM_16"),),
 )
 
+# ffmpeg's names of codecs and containers.
+CODED = (
+    *(("libmp3lame", "mp3"), ("aac", "adts"), ("libopencore_amrnb", "amr")),
+    *(("libopus", "ogg"), ("flac", "ogg"), ("wavpack", "wv"), ("wmav2", "asf")),
+    *(("aac", "ipod"), ("alac", "mov"), ("aac", "matroska"), ("libopus", "webm")),
+)
+
 
 def audio() -> Iterator[bytes]:
     """Files for the probe, the chunk reader and the decoder."""
@@ -66,6 +74,11 @@ def audio() -> Iterator[bytes]:
     with tempfile.TemporaryDirectory() as folder:
         for data in laden(Path(folder)):
             yield data[: MAX_BYTES["chunks"]]
+        for number, (codec, container) in enumerate(CODED):
+            path = Path(folder, f"coded {number}")
+            options = {"b": "24k"} if codec == "wmav2" else {}
+            encoded(path, wave.T, RATE_HZ, codec, container, options=options)
+            yield path.read_bytes()[: MAX_BYTES["chunks"]]
 
 
 def presets() -> Iterator[bytes]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
 from bridge.audio import libav
 from bridge.audio.streams.buffer import Buffer
-from bridge.audio.streams.frame_walk import Frame, H, Syntax, frames_of
+from bridge.audio.streams.frame_walk import H, Places, Syntax, frames_of
 from bridge.audio.streams.gaps import Gap, gap_warnings
 from bridge.audio.streams.run import Run, Walk, check_agreement
 from bridge.audio.streams.tag_blocks import sound_end
@@ -54,8 +54,8 @@ def walk_frames(
             continue
         header = item.header
         if not stretches or header.form != stretches[-1].form:
-            stretches.append(_Stretch(item.at, header.form, header.rate_hz, header.channels))
-        stretches[-1].end = item.end
+            stretches.append(_Stretch(header.form, header.rate_hz, header.channels))
+        stretches[-1].places.add(item)
         stretches[-1].frames += header.frames
     if not stretches:
         raise NotAudio(f"not audio: no {syntax.name} frame in it; export it again from the DAW")
@@ -63,58 +63,52 @@ def walk_frames(
         Run(
             rate_hz=stretch.rate_hz,
             channels=stretch.channels,
-            decode=partial(_decoded, sound, stretch, syntax, codec, options),
+            decode=partial(_decoded, sound, stretch.places, syntax, codec, options),
             coded_frames=stretch.frames,
             frames=stretch.frames,
         )
         for stretch in stretches
     )
     check_agreement(runs)
-    last = stretches[-1].end
+    first, last = stretches[0].places.start, stretches[-1].places.end
     cut = None
     if gaps and gaps[-1].incomplete and gaps[-1].at >= last:
         cut = TruncatedBounce(
             f"cut off: its last {syntax.name} frame is incomplete; render it again, or take what "
             "is there with --accept-truncated",
-            present_bytes=last - stretches[0].at,
+            present_bytes=last - first,
         )
-    warnings = gap_warnings(gaps, syntax.name, first=stretches[0].at, last=last)
+    warnings = gap_warnings(gaps, syntax.name, first=first, last=last)
     return Walk(runs=runs, subtype=subtype, cut=cut, warnings=warnings)
 
 
 @dataclass
 class _Stretch:
-    """Frames of one form, from byte `at` to byte `end`."""
+    """Frames of one form."""
 
-    at: int
     form: object
     rate_hz: int
     channels: int | None
-    end: int = 0
     frames: int = 0
+    places: Places = field(default_factory=Places)
 
 
 def _decoded(
     buffer: Buffer,
-    stretch: _Stretch,
+    places: Places,
     syntax: Syntax[H],
     codec: str,
     options: Mapping[str, str] | None,
 ) -> Iterator[AudioFrame]:
-    return libav.from_packets(codec, _packets(buffer, stretch, syntax), options=options)
+    return libav.from_packets(codec, _packets(buffer, places, syntax), options=options)
 
 
-def _packets(buffer: Buffer, stretch: _Stretch, syntax: Syntax[H]) -> Iterator[bytes]:
+def _packets(buffer: Buffer, places: Places, syntax: Syntax[H]) -> Iterator[bytes]:
     """Frames, each with those of length 0 that belong to it."""
     held = b""
-    for item in frames_of(Buffer(buffer.file, stretch.at, buffer.end), syntax, trusted=True):
-        if item.at >= stretch.end:
-            break
-        if isinstance(item, Frame):
-            data = buffer.at(item.at, item.header.size_bytes)
-            if held and item.header.frames:
-                yield held
-                held = b""
-            held += data
-    if held:
-        yield held
+    for at, header in places.headers(buffer, syntax):
+        if held and header.frames:
+            yield held
+            held = b""
+        held += buffer.at(at, header.size_bytes)
+    yield held

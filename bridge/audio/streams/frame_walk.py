@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from bridge.audio.streams.gaps import Gap
 from bridge.audio.streams.tag_blocks import leading
-from bridge.errors import UnsupportedBounce
+from bridge.errors import BounceChanged, UnsupportedBounce
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -74,21 +74,41 @@ class Frame(Generic[H]):
         return self.at + self.header.size_bytes
 
 
-def frames_of(
-    buffer: Buffer, syntax: Syntax[H], *, trusted: bool = False
-) -> Iterator[Frame[H] | Gap]:
+class Places:
+    """Where frames lie that were walked: one behind the other, but for what lies between them."""
+
+    def __init__(self) -> None:
+        self.start = self.end = 0
+        self._jumps: dict[int, int] = {}
+
+    def add(self, frame: Frame[H]) -> None:
+        """The next frame."""
+        if not self.end:
+            self.start = frame.at
+        elif frame.at != self.end:
+            self._jumps[self.end] = frame.at
+        self.end = frame.end
+
+    def headers(self, buffer: Buffer, syntax: Syntax[H]) -> Iterator[tuple[int, H]]:
+        """Place and header of each frame again; BounceChanged where one is gone."""
+        at = self.start
+        while at < self.end:
+            header = syntax.parse(buffer.at(at, syntax.head_bytes))
+            if header is None:
+                raise BounceChanged("changed while it was read; let the render finish, then retry")
+            yield at, header
+            at += header.size_bytes
+            at = self._jumps.get(at, at)
+
+
+def frames_of(buffer: Buffer, syntax: Syntax[H]) -> Iterator[Frame[H] | Gap]:
     """Frames and what lies between them, in the order of the file; tags are left out.
 
-    Args:
-        buffer: the stream.
-        syntax: of its frames.
-        trusted: the first bytes are known to be a frame.
-
-    Raises:
-        UnsupportedBounce: too much has been searched between the frames.
+    Raises UnsupportedBounce where too much has been searched between the frames.
     """
     at = buffer.start
     form: object = None
+    trusted = False
     search = _Search(buffer, syntax)
     while at < buffer.end:
         header = search.header(at)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from bridge.audio import libav
 from bridge.audio.streams.buffer import Buffer
-from bridge.audio.streams.frame_walk import Frame, Syntax, frames_of
+from bridge.audio.streams.frame_walk import Frame, Places, Syntax, frames_of
 from bridge.audio.streams.gaps import Gap, gap_warnings
 from bridge.audio.streams.run import Run, Walk, check_agreement
 from bridge.audio.streams.tag_blocks import sound_end
@@ -146,11 +146,14 @@ class _Run:
         self.header = header
         self.info = info
         self.count = 0
+        self._places = Places()
 
     def add(self, frame: Frame[Header], info: Info | None) -> None:
         """Count a frame, if it holds sound."""
         self.end = frame.end
-        self.count += info is None
+        if info is None:
+            self.count += 1
+            self._places.add(frame)
 
     def takes(self, frame: Frame[Header], buffer: Buffer) -> bool:
         """Whether a frame goes on where this run is; else it begins another, joined to it."""
@@ -195,7 +198,7 @@ class _Run:
         return Run(
             rate_hz=self.header.rate_hz,
             channels=self.header.channels,
-            decode=partial(_decoded, _DECODERS[self.header.layer], buffer, self.start, self.end),
+            decode=partial(_decoded, _DECODERS[self.header.layer], buffer, self._places),
             coded_frames=total,
             skip_frames=skip,
             frames=total - skip - padding,
@@ -217,17 +220,9 @@ def _begins(frame: Frame[Header], buffer: Buffer) -> bool:
     return frame.header.layer != 3 or int.from_bytes(head[at : at + 2], "big") >> 16 - bits == 0
 
 
-def _decoded(codec: str, buffer: Buffer, start: int, end: int) -> Iterator[AudioFrame]:
-    return libav.from_packets(codec, _packets(buffer, start, end))
-
-
-def _packets(buffer: Buffer, start: int, end: int) -> Iterator[bytes]:
-    """The frames with sound between two places, the first of which is a frame's."""
-    for item in frames_of(Buffer(buffer.file, start, buffer.end), SYNTAX, trusted=True):
-        if item.at >= end:
-            return
-        if isinstance(item, Frame) and _info(buffer, item) is None:
-            yield buffer.at(item.at, item.header.size_bytes)
+def _decoded(codec: str, buffer: Buffer, places: Places) -> Iterator[AudioFrame]:
+    packets = (buffer.at(at, one.size_bytes) for at, one in places.headers(buffer, SYNTAX))
+    return libav.from_packets(codec, packets)
 
 
 def _cut(runs: list[_Run], gaps: list[Gap]) -> TruncatedBounce | None:
