@@ -98,7 +98,12 @@ def probe(path: Path, leniency: Leniency = STRICT) -> AudioInfo:
 
 
 def _believable(info: AudioInfo, file_bytes: int, leniency: Leniency) -> AudioInfo:
-    """Raise TruncatedBounce for more frames than a file of that size can hold in any codec."""
+    """Raise TruncatedBounce for more frames than a file of that size can hold in any codec.
+
+    Raises NotAudio for fewer than none: a damaged packet table of a CAF has libsndfile count so.
+    """
+    if info.frames is not None and info.frames < 0:
+        raise NotAudio("damaged: its header leads to a negative length; export it again")
     if info.frames is None or info.frames <= MOST_FRAMES_PER_BYTE * file_bytes:
         return info
     if leniency.accept_truncated:
