@@ -51,14 +51,15 @@ def _of_id3v1(file: BinaryIO) -> tags.Tags:
 
 
 def of_ogg(file: BinaryIO, history: str) -> Metadata:
-    """The metadata of an open Ogg: Vorbis, Opus or FLAC in it."""
+    """The metadata of an open Ogg: Vorbis, Opus, FLAC or Speex in it."""
     from mutagen import File, MutagenError
     from mutagen.oggflac import OggFLAC
     from mutagen.oggopus import OggOpus
+    from mutagen.oggspeex import OggSpeex
     from mutagen.oggvorbis import OggVorbis
 
     try:
-        found: Any = File(_Rationed(file), options=[OggVorbis, OggOpus, OggFLAC])
+        found: Any = File(_Rationed(file), options=[OggVorbis, OggOpus, OggFLAC, OggSpeex])
         tagged = vorbis.of_pairs(list(found.tags or ())) if found is not None else Tagged()
         rate_hz = int(getattr(found.info, "sample_rate", 48_000)) if found is not None else 0
     except (MutagenError, *UNREADABLE, OSError):
