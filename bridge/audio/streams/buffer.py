@@ -8,12 +8,18 @@ _PIECE_BYTES = 1 << 18
 
 
 class Buffer:
-    """Bytes `start` to `end` of a file; a walk goes forward, so that one piece is kept."""
+    """Bytes `start` to `end` of a file; a walk goes forward, so that one piece is kept.
 
-    def __init__(self, file: BinaryIO, start: int, end: int) -> None:
+    piece_bytes: what is read at once; less where a walk passes over most of the file.
+    """
+
+    def __init__(
+        self, file: BinaryIO, start: int, end: int, piece_bytes: int = _PIECE_BYTES
+    ) -> None:
         self.file = file
         self.start = start
         self.end = end
+        self._piece_bytes = piece_bytes
         self._piece = b""
         self._piece_at = start
 
@@ -25,7 +31,7 @@ class Buffer:
         first = offset - self._piece_at
         if first < 0 or first + count > len(self._piece):
             self.file.seek(offset)
-            self._piece = self.file.read(min(max(count, _PIECE_BYTES), self.end - offset))
+            self._piece = self.file.read(min(max(count, self._piece_bytes), self.end - offset))
             self._piece_at, first = offset, 0
         return self._piece[first : first + count]
 

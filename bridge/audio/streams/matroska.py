@@ -42,6 +42,7 @@ _LACED, _XIPH, _FIXED = 6, 2, 4
 _EVEN = {"aac", "mp3float", "ac3", "eac3", "opus"}  # their packets are all as long
 _REBUILT = {"wavpack"}  # ffmpeg's libraries put back what Matroska leaves out of its blocks
 _NS = 1_000_000_000
+_PIECE_BYTES = 1 << 13  # the walk passes over the pictures of a video
 _BLOCK_HEAD_BYTES = 4096  # the longest lacing: 256 frames with some bytes each
 
 
@@ -104,7 +105,7 @@ def walk(file: BinaryIO, start: int, end: int) -> Walk:
 
     Raises UnsupportedBounce (no sound, encrypted), NoFrames, and NotAudio for damage.
     """
-    buffer = Buffer(file, start, end)
+    buffer = Buffer(file, start, end, _PIECE_BYTES)
     read = _read(buffer)
     sounds = [track for track in read.tracks.values() if track.type == _AUDIO]
     if not sounds:
