@@ -235,6 +235,18 @@ def test_the_packet_table_of_a_caf(tmp_path: Path) -> None:
     assert probe(path).frames == 20_000
 
 
+@pytest.mark.parametrize(("at", "value"), [(0, -(1 << 63)), (16, -1), (20, 1 << 30)])
+def test_a_damaged_packet_table_counts_nothing(tmp_path: Path, at: int, value: int) -> None:
+    path = tmp_path / "bounce.caf"
+    data = alac(path)
+    at += data.index(b"pakt") + 12
+    size = 8 if at == data.index(b"pakt") + 12 else 4
+    data[at : at + size] = value.to_bytes(size, "big", signed=True)
+    path.write_bytes(data)
+    with path.open("rb") as file:
+        assert locate(file, "CAF").counted_frames is None
+
+
 def test_sound_that_no_packet_accounts_for(tmp_path: Path) -> None:
     path = tmp_path / "bounce.caf"
     data = alac(path)
@@ -326,6 +338,11 @@ BAD: dict[str, tuple[bytes, type[BounceError], str]] = {
         ),
         UnsupportedBounce,
         "with pcm,embedded-shorten",
+    ),
+    "NIST cut in its header": (
+        nist(values(2000, 1, FORMS[0]), FORMS[0], Variant(size=0))[:600],
+        NoFrames,
+        "without audio",
     ),
     "NIST of no size": (b"NIST_1A\n   what\n" + bytes(9000), NotAudio, "header is cut off"),
 }

@@ -176,6 +176,15 @@ def test_a_cut_file_is_refused_or_reported(
         assert np.array_equal(found, made.wave)
 
 
+def test_a_silence_without_measure_is_refused(tmp_path: Path) -> None:
+    """Twelve bytes can claim a day of it, which is no sound that is missing."""
+    path = tmp_path / "bounce.wav"
+    path.write_bytes(wave_list(values(100, 2, FORMS[0]), FORMS[0], [0xFFFFFFF0, 1]))
+    for leniency in (STRICT, Leniency(accept_truncated=True)):
+        with pytest.raises(BounceError, match=r"claims 4,294,967,281 frames of silence"):
+            probe(path, leniency)
+
+
 @pytest.mark.parametrize("form", FORMS[:3])
 def test_a_wave_list_has_its_silences(tmp_path: Path, form: Form) -> None:
     """The standard: a silence holds the last value before it, so that it does not click."""

@@ -161,10 +161,13 @@ class _Table:
     packed_bytes: int | None
 
     def counted_frames(self, packet_frames: int) -> int | None:
-        """Frames of sound by the number of packets; None for packets of changing length."""
-        if not packet_frames:
-            return None
-        return self.packets * packet_frames - self.priming_frames - self.remainder_frames
+        """Frames of sound by the number of packets.
+
+        None for packets of changing length and for a table that is damaged.
+        """
+        numbers = (self.packets, self.priming_frames, self.remainder_frames)
+        found = self.packets * packet_frames - self.priming_frames - self.remainder_frames
+        return found if packet_frames and min(numbers) >= 0 and found > 0 else None
 
 
 def _packet_table(file: BinaryIO, refs: tuple[ChunkRef, ...]) -> _Table | None:

@@ -23,6 +23,10 @@ VALUE_BYTES = {
 }
 """Of one value, for the codecs that have one per frame and channel; by soundfile's names."""
 
+MOST_HELD_PER_BYTE = 5_000
+"""Frames of silence without bytes that are believed: hours of it in a file of music, seconds in one
+of a few bytes."""
+
 PCM = {1: "PCM_S8", 2: "PCM_16", 3: "PCM_24", 4: "PCM_32"}
 """soundfile's names of signed integers, by their bytes."""
 
@@ -122,9 +126,15 @@ def check(sound: SoundData) -> None:
     """Hold the bytes of sound that a header claims against those that are there.
 
     Raises NoFrames for a file without any, TruncatedBounce for a header that claims more than
-    follows or that its writer never finished, and UnsupportedBounce for sound in pieces of which
-    one but the last ends within a frame: where the next frame begins is then a guess.
+    follows or that its writer never finished, and UnsupportedBounce for silence without measure and
+    for sound in pieces of which one but the last ends within a frame: where the next frame begins
+    is then a guess.
     """
+    if sound.held_frames > MOST_HELD_PER_BYTE * sound.file_bytes:
+        raise UnsupportedBounce(
+            f"damaged: claims {sound.held_frames:,} frames of silence within {sound.file_bytes:,} "
+            "bytes; export it again from the DAW"
+        )
     if not sound.claimed_bytes and not sound.held_frames:
         following_bytes = sound.file_bytes - (sound.extents[0].offset if sound.extents else 0)
         if sound.extents and sound.growing and following_bytes > 0:

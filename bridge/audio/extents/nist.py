@@ -40,7 +40,7 @@ def sound_data(file: BinaryIO) -> SoundData:
     order: ByteOrder = "little" if low_first else "big"
     frames = fields.get(b"sample_count")
     if frames is None:  # the header need not say: the sound is the rest
-        size = find_file(file, b"NIST", begin, file_bytes) - begin
+        size = max(find_file(file, b"NIST", begin, file_bytes) - begin, 0)
     else:
         size = _number(frames) * channels * (width if coding == "pcm" else 1)
     return SoundData(
