@@ -19,8 +19,8 @@ class Audience(Protocol):
         """Something happened to the service itself.
 
         name: stable and machine-readable, such as began, ended, paused, resumed, taken-over,
-        recovered, swept, intake, worker-lost, thread-died, defect, reloaded, reload-refused, not-read,
-        left-alone. text: the same for the user. facts: what can be written as JSON.
+        recovered, swept, intake, worker-lost, thread-died, defect, reloaded, reload-refused,
+        not-read, left-alone. text: the same for the user. facts: what can be written as JSON.
         """
 
     def started(self, job: Job) -> None:
