@@ -7,9 +7,9 @@ import sys
 
 def main() -> None:
     """Run the command line; before it the worker, if the command is going to need it."""
-    from bridge import streams
+    from bridge.system import standard_streams
 
-    streams.guard()  # first: a file opened before could get the number of a closed stream
+    standard_streams.guard()  # first: a file opened before could get the number of a closed stream
 
     from bridge.worker import early
 

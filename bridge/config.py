@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import platformdirs
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from bridge import endpoint, plain_yaml
-from bridge.endpoint import OFF
 from bridge.errors import ConfigError
-from bridge.plain_yaml import YamlProblems
+from bridge.system import endpoint, plain_yaml
+from bridge.system.endpoint import OFF
+from bridge.system.plain_yaml import YamlProblems
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -26,9 +26,9 @@ from bridge.audio.decode import Decoder
 from bridge.audio.encode import PCM_BITS, StemWriter, output_subtype
 from bridge.audio.probe import probe
 from bridge.audio.sound_path import sound_path
-from bridge.disk import disk_errors
 from bridge.errors import TooShortBounce
 from bridge.intake.names import legal_name, stem_file_name
+from bridge.system.disk import disk_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -22,10 +22,10 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
-from bridge.disk import disk_errors, reserve
 from bridge.errors import OutputBlocked
 from bridge.kept import Written, is_ours, written
-from bridge.processes import UNKNOWN, Process, started, this_process
+from bridge.system.disk import disk_errors, reserve
+from bridge.system.processes import UNKNOWN, Process, started, this_process
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -18,8 +18,8 @@ import numpy as np
 
 from bridge.audio.front_to_back import FrontToBack
 from bridge.audio.pack import integers, interleaved
-from bridge.disk import disk_errors
 from bridge.errors import PromiseBroken
+from bridge.system.disk import disk_errors
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from bridge.audio.quantise import quantise_set
-from bridge.disk import disk_errors
 from bridge.errors import OutputError, PromiseBroken
+from bridge.system.disk import disk_errors
 
 if TYPE_CHECKING:
     from pathlib import Path

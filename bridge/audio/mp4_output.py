@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 import numpy as np
 
-from bridge.disk import disk_errors, refusal
+from bridge.system.disk import disk_errors, refusal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -17,10 +17,10 @@ from bridge.daw.files import put
 from bridge.daw.formats import find
 from bridge.daw.partial import write_what_fits
 from bridge.daw.session import from_manifest, join
-from bridge.disk import disk_errors
 from bridge.errors import OutputBlocked, OutputError, SessionDefect, SessionError, UsageError
 from bridge.intake.names import legal_name
 from bridge.kept import is_ours, sha256
+from bridge.system.disk import disk_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

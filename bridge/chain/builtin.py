@@ -7,8 +7,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bridge.chain.words import suggestion
 from bridge.errors import PresetError
+from bridge.system.spelling import suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

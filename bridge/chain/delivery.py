@@ -23,8 +23,8 @@ from bridge.audio.targets.registry import (
     target_for,
 )
 from bridge.chain.strict import STRICT, wrong
-from bridge.chain.words import suggestion
 from bridge.errors import UsageError
+from bridge.system.spelling import suggestion
 
 if TYPE_CHECKING:
     from bridge.audio.probe import AudioInfo

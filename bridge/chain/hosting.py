@@ -20,8 +20,8 @@ import numpy as np
 from bridge.chain.impulse import delays_frames
 from bridge.chain.plugins import content_of
 from bridge.chain.processor import PLUGIN_FRAMES, Place, through
-from bridge.chain.words import suggestion
 from bridge.errors import PluginError, PresetError
+from bridge.system.spelling import suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bridge.chain.mixdown import as_long
-from bridge.chain.words import suggestion
 from bridge.chain.yamlfile import Document, Location, parse, read
 from bridge.errors import PresetError
+from bridge.system.spelling import suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -20,8 +20,8 @@ from bridge.chain.mixdown import Level, Mixdown
 from bridge.chain.plugins import Places
 from bridge.chain.problems import explain
 from bridge.chain.settings import MASTER, Preset, Separation, Settings
-from bridge.chain.words import suggestion
 from bridge.errors import PresetError
+from bridge.system.spelling import suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

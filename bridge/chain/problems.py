@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from bridge.chain.effect import plain_field, unit
-from bridge.chain.words import nearest, suggestion
+from bridge.system.spelling import nearest, suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

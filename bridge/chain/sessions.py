@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import AfterValidator, Field
 
 from bridge.chain.strict import wrong
-from bridge.chain.words import suggestion
 from bridge.daw.formats import FORMATS
 from bridge.errors import PresetError
+from bridge.system.spelling import suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -37,8 +37,8 @@ from bridge.chain.mixdown import (
     same_file,
 )
 from bridge.chain.strict import STRICT, wrong
-from bridge.chain.words import suggestion
 from bridge.errors import ModelError, PresetError
+from bridge.system.spelling import suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

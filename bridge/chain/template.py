@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from bridge.chain import preset as presets
 from bridge.chain.mixdown import is_file_part
-from bridge.disk import disk_errors
 from bridge.errors import PresetError
+from bridge.system.disk import disk_errors
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bridge import plain_yaml
 from bridge.errors import PresetError
-from bridge.plain_yaml import Location, YamlProblems
+from bridge.system import plain_yaml
+from bridge.system.plain_yaml import Location, YamlProblems
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

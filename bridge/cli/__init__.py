@@ -72,12 +72,12 @@ def _options(
 
 def main() -> None:
     """Run the command and end the program; an error raised on purpose is one line and a code."""
-    from bridge import streams
+    from bridge.system import standard_streams
 
     # Imports make 170,000 objects that stay; looking for garbage among them costs a tenth more.
     gc.set_threshold(GARBAGE_OBJECTS, 50, 50)
     atexit.register(gc.freeze)  # at the end the system takes all back, cycles or not
-    sys.exit(streams.finish(_run()))
+    sys.exit(standard_streams.finish(_run()))
 
 
 def _run() -> int:

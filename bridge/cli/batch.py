@@ -79,17 +79,17 @@ def batch(
     They lie in FOLDER/Stems (or DIR), in the same sub-folders. What is done already is left as it
     is, so the same command goes on where it was interrupted, and takes up what was exported since.
     """
-    from bridge import streams
     from bridge.batch.rules import parse
     from bridge.batch.run import Batch
     from bridge.batch.sessions import check_formats
     from bridge.batch.tables import check_summary
     from bridge.cli.inputs import check_out
     from bridge.places import OUTPUT_FOLDER
+    from bridge.system import standard_streams
 
     check_out(out)
     if not dry_run:
-        streams.keep_exit_code()
+        standard_streams.keep_exit_code()
     formats = options.listed(session)
     check_formats(formats)
     for file in summary or ():

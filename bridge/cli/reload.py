@@ -10,7 +10,7 @@ import typer
 from bridge.cli import options
 
 if TYPE_CHECKING:
-    from bridge.processes import Process
+    from bridge.system.processes import Process
 
 
 def reload(

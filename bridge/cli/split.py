@@ -30,12 +30,12 @@ def split(
     ] = False,
 ) -> None:
     """Make stems of FILEs now, into Stems/<bounce>/ beside each of them (or into DIR)."""
-    from bridge import streams
     from bridge.cli.inputs import check_out
     from bridge.cli.interrupts import deferred, raising
     from bridge.cli.show import json_result
+    from bridge.system import standard_streams
 
-    streams.keep_exit_code()
+    standard_streams.keep_exit_code()
     check_out(out)
     with (
         deferred() as stop,

@@ -41,7 +41,6 @@ def watch(
     """
     from contextlib import nullcontext
 
-    from bridge import streams
     from bridge.audience import Everyone
     from bridge.cli.inputs import check_out
     from bridge.cli.interrupts import INTERRUPTED, deferred, hangups, raising
@@ -50,9 +49,10 @@ def watch(
     from bridge.ledger.store import Ledger
     from bridge.log import Log
     from bridge.osc.control import listening
+    from bridge.system import standard_streams
     from bridge.watch import LEDGER_PATIENCE_S, Watch
 
-    streams.keep_exit_code()
+    standard_streams.keep_exit_code()
     check_out(out)
     with (
         deferred() as stop,  # the running job goes back into the queue

@@ -16,8 +16,8 @@ from bridge.daw.ardour_routes import VERSION, Ids, Player, colour, master, track
 from bridge.daw.files import put
 from bridge.daw.session import Tempo
 from bridge.daw.text import document, element, linear, xml_name, xml_path
-from bridge.disk import disk_errors
 from bridge.errors import SessionError
+from bridge.system.disk import disk_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,7 +7,7 @@ import os
 import uuid
 from typing import TYPE_CHECKING
 
-from bridge.disk import disk_errors
+from bridge.system.disk import disk_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

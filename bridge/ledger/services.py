@@ -12,7 +12,7 @@ from bridge import errors
 from bridge.ledger import rows
 from bridge.ledger.leases import LEASE_S
 from bridge.ledger.states import Recipe, State
-from bridge.processes import Process, this_process
+from bridge.system.processes import Process, this_process
 
 if TYPE_CHECKING:
     import sqlite3

@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from bridge import __version__
-from bridge.endpoint import OFF, Endpoint, parse
 from bridge.errors import StembridgeError
 from bridge.intake.claim import looks_like
 from bridge.ledger.states import Job, State
@@ -19,6 +18,7 @@ from bridge.osc import messages
 from bridge.osc.messages import Message, Ping, Split
 from bridge.osc.port import Outlet, Port
 from bridge.publish import MANIFEST
+from bridge.system.endpoint import OFF, Endpoint, parse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

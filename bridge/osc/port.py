@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from pythonosc.osc_message_builder import OscMessageBuilder
 from pythonosc.osc_packet import OscPacket
 
-from bridge.endpoint import Endpoint
 from bridge.errors import UsageError
 from bridge.osc.messages import Message, shown
+from bridge.system.endpoint import Endpoint
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

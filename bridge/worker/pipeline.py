@@ -31,9 +31,9 @@ from bridge.chain.levels import gains_db
 from bridge.chain.meter import Levels, Measure, Meter
 from bridge.chain.plugins import fingerprint
 from bridge.chain.trim import Span, locate
-from bridge.disk import check_space
 from bridge.errors import PresetError, PromiseBroken, SilentBounce, from_separation
 from bridge.report import Manifest, StemFacts
+from bridge.system.disk import check_space
 from bridge.worker.about import history, source_facts
 from bridge.worker.mixing import Stock, changed, check_pans, longer, mixed, needed
 from bridge.worker.passes import Passes, counted

@@ -20,8 +20,8 @@ import traceback
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, NoReturn
 
-from bridge import streams
 from bridge.errors import StembridgeError, from_separation
+from bridge.system import standard_streams
 from bridge.worker.child import GRACE_S
 from bridge.worker.imports import FIRST, import_all, warm_up
 from bridge.worker.messages import (
@@ -58,7 +58,7 @@ OOM_SCORE = 500
 def main() -> NoReturn:
     """The whole life of the process; ends it."""
     over = threading.Event()
-    streams.guard()  # what a library prints must not fail the job
+    standard_streams.guard()  # what a library prints must not fail the job
     _settle_in(over)
     line = Line()
     logging.getLogger("bridge").addHandler(ToParent(line))

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 from bridge.daw.partial import write_what_fits
 from bridge.daw.session import from_manifest
-from bridge.disk import disk_errors
 from bridge.errors import OutputBlocked, OutputError, SessionDefect, SessionError
 from bridge.kept import sha256
 from bridge.report import SessionFacts
+from bridge.system.disk import disk_errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

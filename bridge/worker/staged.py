@@ -9,7 +9,7 @@ import numpy as np
 
 from bridge.audio.pack import frames_first
 from bridge.chain.meter import Measure, subtract_offsets
-from bridge.disk import disk_errors
+from bridge.system.disk import disk_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bridge.streams import READER_GONE
+from bridge.system.standard_streams import READER_GONE
 from tests.bounces import render
 from tests.cli.command import PATIENCE_S, all_commands
 from tests.cli.tracks import write_track

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from bridge import pause, service
-from bridge.disk import disk_errors
 from bridge.ledger.states import State
 from bridge.publish import STAGING
+from bridge.system.disk import disk_errors
 from bridge.watch import Tally
 from tests.bounces import RATE_HZ, render
 from tests.support import ROOT, place_left, require

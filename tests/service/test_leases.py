@@ -21,8 +21,8 @@ from bridge.ledger.recover import recover, take_back
 from bridge.ledger.services import Service
 from bridge.ledger.states import LONGEST_BACK_OFF_S, MAX_ATTEMPTS, State
 from bridge.ledger.store import Ledger
-from bridge.processes import Process
 from bridge.publish import MANIFEST, STAGING, publish, publishing, staging
+from bridge.system.processes import Process
 from bridge.upkeep import Upkeep
 from tests.service.ledger_values import FOLDER, OTHER_RECIPE, RECIPE, Clock
 

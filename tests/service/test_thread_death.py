@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import pytest
 
 from bridge import work
-from bridge.endpoint import parse
 from bridge.errors import LedgerError
 from bridge.intake.intake import Intake
 from bridge.ledger.states import State
@@ -19,6 +18,7 @@ from bridge.log import FILE
 from bridge.osc.control import Control
 from bridge.osc.port import Port
 from bridge.service_threads import ServiceThreads
+from bridge.system.endpoint import parse
 from bridge.watch import Watch
 from bridge.work import Work
 from tests.bounces import render

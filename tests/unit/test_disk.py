@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.disk import check_space, disk_errors, job_bytes, refusal, reserve
 from bridge.errors import DiskFull, FileTooLarge, OutputBlocked, OutputError, StembridgeError
 from bridge.publish import STAGING, try_out
+from bridge.system.disk import check_space, disk_errors, job_bytes, refusal, reserve
 from tests.support import place_left, require
 
 MEANINGS: dict[str, type[OutputError]] = {

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.config import resolve
-from bridge.endpoint import Endpoint, parse
 from bridge.errors import ConfigError
+from bridge.system.endpoint import Endpoint, parse
 
 NOWHERE = {"STEMBRIDGE_CONFIG": "/no such file.yaml"}
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from bridge.chain import preset
 from bridge.chain.effects import Compressor
 from bridge.errors import PresetError
-from bridge.plain_yaml import YamlProblems, decode, load
+from bridge.system.plain_yaml import YamlProblems, decode, load
 
 HEAD = "schema: 1\nsummary: a test\n"
 KEYS = st.sampled_from("abcdefgh")

@@ -10,7 +10,7 @@ from dataclasses import replace
 import psutil
 import pytest
 
-from bridge.processes import UNKNOWN, here, started, this_process
+from bridge.system.processes import UNKNOWN, here, started, this_process
 
 
 def sleeper() -> subprocess.Popen[bytes]:

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge import streams
 from bridge.cli.show import json_result
+from bridge.system import standard_streams
 
 ENCODINGS = ["ascii", "cp1252", "iso8859-15", "cp437", "koi8-r", "utf-8", "shift_jis", "utf-16-le"]
 
@@ -38,13 +38,13 @@ class Raw(io.RawIOBase):
         return answer
 
 
-def text_over(device: streams.Device, encoding: str = "utf-8") -> io.TextIOWrapper:
-    return io.TextIOWrapper(io.BufferedWriter(device), encoding, streams.ERRORS)
+def text_over(device: standard_streams.Device, encoding: str = "utf-8") -> io.TextIOWrapper:
+    return io.TextIOWrapper(io.BufferedWriter(device), encoding, standard_streams.ERRORS)
 
 
 @pytest.fixture(autouse=True)
 def _handler() -> None:
-    codecs.register_error(streams.ERRORS, streams.in_ascii)
+    codecs.register_error(standard_streams.ERRORS, standard_streams.in_ascii)
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def _handler() -> None:
 )
 def test_a_write_that_fails_is_noted_and_the_next_one_tried(error: Exception) -> None:
     raw = Raw(error)
-    device = streams.Device(raw)
+    device = standard_streams.Device(raw)
     heard: list[Exception] = []
     device.on_loss = heard.append
     out = text_over(device)
@@ -73,7 +73,7 @@ def test_a_write_that_fails_is_noted_and_the_next_one_tried(error: Exception) ->
 
 def test_short_writes_are_completed() -> None:
     raw = Raw(1, 2)
-    out = text_over(streams.Device(raw))
+    out = text_over(standard_streams.Device(raw))
     out.write("a long line\n")
     out.flush()
     assert raw.taken == b"a long line\n"
@@ -83,7 +83,7 @@ def test_a_full_pipe_that_does_not_block_is_waited_for() -> None:
     """As of a parent program that has set our end to non-blocking."""
     read, write = os.pipe()
     os.set_blocking(write, False)
-    device = streams.Device(io.FileIO(write, "wb"))
+    device = standard_streams.Device(io.FileIO(write, "wb"))
     text, taken = "x" * 300_000, bytearray()
 
     def take() -> None:
@@ -104,7 +104,7 @@ def test_a_full_pipe_that_does_not_block_is_waited_for() -> None:
 
 def test_a_stream_that_was_closed_at_the_start_is_lost_with_the_first_write() -> None:
     raw = Raw()
-    device = streams.Device(raw, closed=True)
+    device = standard_streams.Device(raw, closed=True)
     out = text_over(device)
     out.flush()
     assert device.lost is None
@@ -118,7 +118,7 @@ def test_a_stream_that_was_closed_at_the_start_is_lost_with_the_first_write() ->
 @given(text=st.text(st.characters()))  # lone surrogates too
 def test_every_text_can_be_printed_in_every_encoding(encoding: str, text: str) -> None:
     raw = Raw()
-    out = text_over(streams.Device(raw), encoding)
+    out = text_over(standard_streams.Device(raw), encoding)
     out.write(text)
     out.flush()
     raw.taken.decode(encoding)
@@ -126,7 +126,7 @@ def test_every_text_can_be_printed_in_every_encoding(encoding: str, text: str) -
 
 def test_what_we_print_is_readable_in_ascii() -> None:
     raw = Raw()
-    out = text_over(streams.Device(raw), "ascii")
+    out = text_over(standard_streams.Device(raw), "ascii")
     out.write("Mix é → Stems (5.4× real time) ╭─┬─╮│ █░ …")
     out.flush()
     assert raw.taken.decode() == r"Mix \xe9 -> Stems (5.4x real time) +-+-+| #. ..."
@@ -135,7 +135,7 @@ def test_what_we_print_is_readable_in_ascii() -> None:
 def test_a_decoding_error_is_not_ours() -> None:
     error = UnicodeDecodeError("ascii", b"\xff", 0, 1, "no")
     with pytest.raises(UnicodeDecodeError):
-        streams.in_ascii(error)
+        standard_streams.in_ascii(error)
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])
@@ -143,7 +143,7 @@ def test_a_decoding_error_is_not_ours() -> None:
 def test_json_stays_what_it_says_in_every_encoding(encoding: str, text: str) -> None:
     raw = Raw()
     with pytest.MonkeyPatch.context() as patch:
-        out = text_over(streams.Device(raw), encoding)
+        out = text_over(standard_streams.Device(raw), encoding)
         patch.setattr("sys.stdout", out)
         json_result({"path": text})
         out.flush()
@@ -155,7 +155,7 @@ def test_json_stays_what_it_says_in_every_encoding(encoding: str, text: str) -> 
     [
         (OSError(errno.ENOSPC, "full"), 0, 1),
         (OSError(errno.ENOSPC, "full"), 2, 2),
-        (OSError(errno.EPIPE, "gone"), 0, streams.READER_GONE),
+        (OSError(errno.EPIPE, "gone"), 0, standard_streams.READER_GONE),
         (OSError(errno.EPIPE, "gone"), 1, 1),
         (None, 0, 0),
         (None, 1, 1),
@@ -168,10 +168,10 @@ def test_the_exit_code_follows_from_what_was_lost(
     code: int,
     after: int,
 ) -> None:
-    device = streams.Device(Raw())
+    device = standard_streams.Device(Raw())
     device.lost = error
-    monkeypatch.setattr(streams, "_output", device)
-    assert streams.finish(code) == after
+    monkeypatch.setattr(standard_streams, "_output", device)
+    assert standard_streams.finish(code) == after
     said = capsys.readouterr().err
     full = error is not None and error.errno == errno.ENOSPC
     assert said == ("stembridge: standard output cannot be written (full)\n" if full else "")
@@ -181,14 +181,14 @@ def test_where_the_work_counts_a_loss_is_said_at_once(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for early in (True, False):
-        device = streams.Device(Raw(OSError(errno.EIO, "terminal gone")))
-        monkeypatch.setattr(streams, "_output", device)
+        device = standard_streams.Device(Raw(OSError(errno.EIO, "terminal gone")))
+        monkeypatch.setattr(standard_streams, "_output", device)
         if early:
             device.write(b"x")
-        streams.keep_exit_code()
+        standard_streams.keep_exit_code()
         device.write(b"x")
         device.write(b"x")
-        assert streams.finish(0) == 0
+        assert standard_streams.finish(0) == 0
         assert capsys.readouterr().err.splitlines() == [
             "stembridge: standard output cannot be written (terminal gone); the work goes on"
         ]

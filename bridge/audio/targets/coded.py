@@ -22,8 +22,8 @@ from bridge.audio.targets import flac_blocks, mp3, ogg
 from bridge.audio.targets.finish import sealed, tagging
 from bridge.audio.targets.readback import decoded
 from bridge.audio.targets.tags import chapters, tags_of
-from bridge.disk import disk_errors
 from bridge.errors import OutputError, PromiseBroken
+from bridge.system.disk import disk_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

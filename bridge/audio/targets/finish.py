@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from mutagen import MutagenError
 
-from bridge.disk import disk_errors, refusal
 from bridge.errors import PromiseBroken
+from bridge.system.disk import disk_errors, refusal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,0 +1,1 @@
+"""Operating system services: disk, processes, endpoints, spelling of names."""
