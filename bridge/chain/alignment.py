@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bridge.chain.effects import DcRemoval, Fade, check, parts
-from bridge.chain.impulse import burst, delays_frames
-from bridge.chain.meter import Measure
-from bridge.chain.processor import Place
 from bridge.chain.render import render
+from bridge.dsp.delay import burst, delays_frames
+from bridge.dsp.meter import Measure
+from bridge.dsp.processor import Place
 from bridge.errors import PresetError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from bridge.chain.effect import Effect
-    from bridge.chain.processor import Audio
+    from bridge.dsp.processor import Audio
 
 # A tail has ended where it stays 96 dB below full scale: half a step of 16 bit.
 _TAIL_END = 10 ** (-96 / 20)

@@ -28,7 +28,7 @@ from bridge.system.spelling import suggestion
 
 if TYPE_CHECKING:
     from bridge.audio.probe import AudioInfo
-    from bridge.chain.meter import Levels
+    from bridge.dsp.meter import Levels
 
 # Names under which a format is asked for, and which are none of ours.
 _OTHER_NAMES = {

@@ -8,15 +8,15 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field, model_validator
 
-from bridge.chain.alone import product
-from bridge.chain.decibel import db_to_linear
 from bridge.chain.effect import Effect, beyond
 from bridge.chain.guard import PeakGuard
+from bridge.dsp.decibel import db_to_linear
+from bridge.dsp.single_thread import product
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bridge.chain.processor import Audio, Node, Place
+    from bridge.dsp.processor import Audio, Node, Place
 
 # Half the length of the filter that splits the bands: it is 60 dB down 0.5 kHz below the crossover,
 # and rings for no longer than this before and after a sharp sound. The window as Kaiser (1974) has

@@ -17,7 +17,7 @@ from bridge.chain.strict import STRICT
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bridge.chain.processor import Node, Place
+    from bridge.dsp.processor import Node, Place
 
 UNITS = {
     "db": "dB",

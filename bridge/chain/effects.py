@@ -20,16 +20,16 @@ from bridge.chain.effect import (
     unit,
 )
 from bridge.chain.hosted import AudioUnit, Builtin, Vst3
-from bridge.chain.processor import Place
 from bridge.chain.space import Delay, Fade, Reverb, Saturation, TrimSilence
 from bridge.chain.stereo import Gain, Invert, Pan, Width
 from bridge.chain.tone import DcRemoval, Highpass, HighShelf, Lowpass, LowShelf, Peak
+from bridge.dsp.processor import Place
 from bridge.errors import PresetError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from bridge.chain.processor import Node
+    from bridge.dsp.processor import Node
 
 __all__ = [
     "EFFECTS", "AudioUnit", "Builtin", "ChainItem", "Compressor", "DcRemoval", "DeEsser",

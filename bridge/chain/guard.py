@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from bridge.chain.truepeak import REACH_FRAMES, TruePeak
+from bridge.dsp.true_peak import REACH_FRAMES, TruePeak
 
 if TYPE_CHECKING:
-    from bridge.chain.processor import Audio, Place
+    from bridge.dsp.processor import Audio, Place
 
 # Half the time over which the gain moves: slow enough to add no audible side bands, short enough
 # to be over before the ear takes it for a change of level.

@@ -21,7 +21,7 @@ from bridge.errors import PresetError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bridge.chain.processor import Node, Place
+    from bridge.dsp.processor import Node, Place
 
 # Those of pedalboard's classes that answer late because that is what they are for.
 _ECHOES = {"Chorus", "Convolution", "Delay", "Reverb"}

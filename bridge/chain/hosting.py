@@ -17,16 +17,16 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from bridge.chain.impulse import delays_frames
 from bridge.chain.plugins import content_of
-from bridge.chain.processor import PLUGIN_FRAMES, Place, through
+from bridge.dsp.delay import delays_frames
+from bridge.dsp.processor import PLUGIN_FRAMES, Place, through
 from bridge.errors import PluginError, PresetError
 from bridge.system.spelling import suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from bridge.chain.processor import Audio
+    from bridge.dsp.processor import Audio
 
 # What a plugin is asked to process to see which widths it takes.
 _TRIAL_FRAMES = 2048

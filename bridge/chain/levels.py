@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bridge.chain.decibel import db_to_linear
+from bridge.dsp.decibel import db_to_linear
 from bridge.errors import PromiseBroken
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from bridge.chain.delivery import Headroom, Normalise
-    from bridge.chain.meter import Levels
+    from bridge.dsp.meter import Levels
 
 # Where rounding would lift the loudest frame over the ceiling, the gain goes down by this much,
 # doubled until it fits. One rounding step of float32 is about 5e-7 dB.

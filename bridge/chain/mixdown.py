@@ -15,10 +15,10 @@ from pydantic import (
 )
 
 from bridge.chain.conditions import When  # noqa: TC001 pydantic reads it when it runs
-from bridge.chain.decibel import db_to_linear
 from bridge.chain.effects import ChainItem, Effect, TrimSilence
 from bridge.chain.problems import shown
 from bridge.chain.strict import STRICT, wrong
+from bridge.dsp.decibel import db_to_linear
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from bridge.chain.effects import nodes
-from bridge.chain.meter import subtract_offsets
-from bridge.chain.processor import BLOCK_FRAMES, PLUGIN_FRAMES, Audio, Place, through
 from bridge.chain.tone import DcRemoval
+from bridge.dsp.meter import subtract_offsets
+from bridge.dsp.processor import BLOCK_FRAMES, PLUGIN_FRAMES, Audio, Place, through
 from bridge.errors import PromiseBroken
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import pedalboard
 
     from bridge.chain.effect import Effect
-    from bridge.chain.processor import Node, Processor
+    from bridge.dsp.processor import Node, Processor
 
 
 def render(

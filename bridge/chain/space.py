@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import Field
 
-from bridge.chain.decibel import db_to_linear
 from bridge.chain.effect import Effect
+from bridge.dsp.decibel import db_to_linear
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bridge.chain.processor import Audio, Node, Place
+    from bridge.dsp.processor import Audio, Node, Place
 
 # What pedalboard's reverb (JUCE's, after Freeverb) multiplies its levels with.
 _REVERB_DRY_SCALE, _REVERB_WET_SCALE = 2.0, 3.0

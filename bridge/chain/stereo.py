@@ -14,7 +14,7 @@ from bridge.chain.effect import Effect
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bridge.chain.processor import Audio, Node, Place
+    from bridge.dsp.processor import Audio, Node, Place
 
 
 class Matrix:

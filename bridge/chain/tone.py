@@ -12,7 +12,7 @@ from bridge.chain.effect import Effect, beyond
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bridge.chain.processor import Node, Place
+    from bridge.dsp.processor import Node, Place
 
 Slope = Literal[6, 12, 18, 24]
 # A first-order filter falls by 20 log10(2) dB with every octave.

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bridge.chain.decibel import db_to_linear
+from bridge.dsp.decibel import db_to_linear
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from bridge.chain.processor import Audio
     from bridge.chain.space import TrimSilence
+    from bridge.dsp.processor import Audio
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bridge.chain.decibel import db_to_linear
 from bridge.chain.mixdown import REST, Level
 from bridge.chain.stereo import pan_weights
+from bridge.dsp.decibel import db_to_linear
 from bridge.errors import PresetError
 from bridge.worker.staged import BLOCK_FRAMES
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bridge.audio.pack import frames_first
-from bridge.chain.meter import Measure, subtract_offsets
+from bridge.dsp.meter import Measure, subtract_offsets
 from bridge.system.disk import disk_errors
 
 if TYPE_CHECKING:

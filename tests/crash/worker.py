@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import separator
-from bridge.chain import recursion, truepeak
+from bridge.dsp import filters, true_peak
 from bridge.worker import serve
 from tests.crash import steps
 
@@ -47,8 +47,8 @@ def main() -> NoReturn:
     if not os.environ.get(REAL):
         sys.modules["torch"] = None  # type: ignore[assignment] # seconds for each service
         separator.load = _load
-        recursion.product = truepeak.product = _product
-        truepeak.highest_of_rows = lambda values: values.max(axis=1)
+        filters.product = true_peak.product = _product
+        true_peak.highest_of_rows = lambda values: values.max(axis=1)
     steps.install(steps.WORKER)
     serve.main()
 

@@ -8,13 +8,13 @@ import numpy as np
 from hypothesis import strategies as st
 
 from bridge.chain.effects import EFFECTS, DcRemoval, Effect, Parameter, parameters, parts
-from bridge.chain.meter import Measure
 from bridge.chain.render import render
+from bridge.dsp.meter import Measure
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from bridge.chain.processor import Audio
+    from bridge.dsp.processor import Audio
 
 RATE_HZ = 44_100.0
 

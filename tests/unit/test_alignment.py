@@ -26,9 +26,9 @@ from bridge.chain.effects import (
     Reverb,
     Vst3,
 )
-from bridge.chain.impulse import delays_frames
-from bridge.chain.processor import Audio, Node, Place
 from bridge.chain.render import render
+from bridge.dsp.delay import delays_frames
+from bridge.dsp.processor import Audio, Node, Place
 from bridge.errors import PresetError
 from tests.unit.chains import OWN, RATE_HZ, noise, run
 

@@ -31,9 +31,9 @@ from bridge.chain.effects import (
     TrimSilence,
     Width,
 )
-from bridge.chain.processor import Audio
 from bridge.chain.tone import Slope
 from bridge.chain.trim import Span, cut, locate
+from bridge.dsp.processor import Audio
 from tests.unit.chains import RATE_HZ, noise, run
 from tests.unit.chains import cut as in_blocks
 

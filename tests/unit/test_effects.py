@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bridge.chain.effects import EFFECTS, Effect, Invert, Pan, Width, check
-from bridge.chain.processor import Place
+from bridge.dsp.processor import Place
 from bridge.errors import PresetError
 from tests.hypothesis_profiles import examples
 from tests.unit.chains import OWN, RATE_HZ, any_effect, cut, ends, noise, run

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from bridge.chain import alignment, hosting, inspection, preset
 from bridge.chain.effects import Gain, Limiter, Vst3
-from bridge.chain.processor import Place
+from bridge.dsp.processor import Place
 from bridge.errors import PluginError, PresetError
 from tests.support import require
 from tests.unit.chains import noise, run

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.chain.decibel import db_to_linear, linear_to_dbfs
 from bridge.chain.delivery import Headroom, Normalise
 from bridge.chain.levels import common_gain_db, gains_db
-from bridge.chain.meter import Levels
+from bridge.dsp.decibel import db_to_linear, linear_to_dbfs
+from bridge.dsp.meter import Levels
 from bridge.errors import PromiseBroken
 
 # Peaks as they come from audio: float32.

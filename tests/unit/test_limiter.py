@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from bridge.chain.effects import Limiter
 from bridge.chain.guard import PeakGuard
-from bridge.chain.processor import Audio, Place, through
-from bridge.chain.truepeak import BANDWIDTHS, REACH_FRAMES, TruePeak, interpolator, oversampling
+from bridge.dsp.processor import Audio, Place, through
+from bridge.dsp.true_peak import BANDWIDTHS, REACH_FRAMES, TruePeak, interpolator, oversampling
 from tests.hypothesis_profiles import examples
 from tests.support import require
 from tests.unit.chains import RATE_HZ, noise, run

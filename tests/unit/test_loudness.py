@@ -11,8 +11,8 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridge.chain.loudness import Loudness, channel_weights
-from bridge.chain.meter import Meter
+from bridge.dsp.loudness import Loudness, channel_weights
+from bridge.dsp.meter import Meter
 from tests.hypothesis_profiles import examples
 from tests.support import GOLDEN
 from tests.unit.loudness_reference import ffmpeg_levels, sine
@@ -20,7 +20,7 @@ from tests.unit.loudness_reference import ffmpeg_levels, sine
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from bridge.chain.processor import Audio
+    from bridge.dsp.processor import Audio
 
 MUSIC = GOLDEN / "real" / "audio_example.flac"
 

@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 import soundfile
 
-from bridge.chain.meter import Meter
-from bridge.chain.programme import of_steps
+from bridge.dsp.loudness_range import of_steps
+from bridge.dsp.meter import Meter
 from tests.support import GOLDEN
 from tests.unit.loudness_reference import METER_LU, ffmpeg_programme, sine
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from bridge.chain.processor import Audio
+    from bridge.dsp.processor import Audio
 
 RATE_HZ = 48_000
 

@@ -8,8 +8,8 @@ import scipy.signal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridge.chain.loudness import k_weighting
-from bridge.chain.recursion import TILE_FRAMES, Recursive
+from bridge.dsp.filters import TILE_FRAMES, Recursive
+from bridge.dsp.loudness import k_weighting
 from tests.hypothesis_profiles import examples
 
 # ITU-R BS.1770-4, tables 1 and 2: both filters at 48 kHz.

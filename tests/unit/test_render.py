@@ -25,9 +25,9 @@ from bridge.chain.effects import (
     check_rate,
     parts,
 )
-from bridge.chain.meter import Measure
-from bridge.chain.processor import BLOCK_FRAMES, Audio
 from bridge.chain.render import render
+from bridge.dsp.meter import Measure
+from bridge.dsp.processor import BLOCK_FRAMES, Audio
 from bridge.errors import PresetError, PromiseBroken
 from tests.hypothesis_profiles import examples
 from tests.unit.chains import RATE_HZ, cut, noise, run
@@ -310,7 +310,7 @@ def test_levels_offsets_and_the_guard_need_no_pedalboard() -> None:
         "import bridge.worker.pipeline\n"
         "from bridge.chain.alignment import run, verify\n"
         "from bridge.chain.effects import DcRemoval, Limiter\n"
-        "from bridge.chain.meter import Meter\n"
+        "from bridge.dsp.meter import Meter\n"
         "audio = np.zeros((2, 50_000), np.float32)\n"
         "audio[:, 1000] = 0.5\n"
         "verify([DcRemoval()], 44_100.0, 2)\n"

@@ -18,7 +18,7 @@ from tests.unit.chains import cut, noise, run
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from bridge.chain.processor import Audio
+    from bridge.dsp.processor import Audio
 
 
 def read(staged: Staged) -> Audio:

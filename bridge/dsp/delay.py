@@ -18,7 +18,7 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from bridge.chain.processor import Audio
+    from bridge.dsp.processor import Audio
 
 # Long enough before the impulse for what comes too early, and after it for what comes too late.
 LEAD_S, AFTER_S = 0.25, 1.25

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from bridge.chain.alone import highest_of_rows, product
+from bridge.dsp.single_thread import highest_of_rows, product
 
 if TYPE_CHECKING:
-    from bridge.chain.processor import Audio
+    from bridge.dsp.processor import Audio
 
     Index = npt.NDArray[np.intp]
 

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from bridge.chain.decibel import linear_to_dbfs
-from bridge.chain.loudness import Loudness
-from bridge.chain.programme import Programme, of_steps
-from bridge.chain.truepeak import REACH_FRAMES, TruePeak
+from bridge.dsp.decibel import linear_to_dbfs
+from bridge.dsp.loudness import Loudness
+from bridge.dsp.loudness_range import Programme, of_steps
+from bridge.dsp.true_peak import REACH_FRAMES, TruePeak
 
 if TYPE_CHECKING:
-    from bridge.chain.processor import Audio
+    from bridge.dsp.processor import Audio
 
 
 class Measure:

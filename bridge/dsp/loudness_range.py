@@ -1,6 +1,6 @@
 """What broadcasters ask of a programme beside its loudness: EBU Tech 3341 and 3342.
 
-All of it follows from the weighted powers of 100 ms each that `bridge.chain.loudness` keeps.
+All of it follows from the weighted powers of 100 ms each that `bridge.dsp.loudness` keeps.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from bridge.chain.loudness import integrated_lufs, lufs_of, power_of
+from bridge.dsp.loudness import integrated_lufs, lufs_of, power_of
 
 _MOMENTARY_STEPS, _SHORT_TERM_STEPS = 4, 30  # Tech 3341 section 2.2: 400 ms and 3 s
 # Tech 3342 section 3.1: gates of the short-term values, and what lies between these shares of them.

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from bridge.chain.recursion import TILE_FRAMES, Recursive
+from bridge.dsp.filters import TILE_FRAMES, Recursive
 
 if TYPE_CHECKING:
-    from bridge.chain.processor import Audio
-    from bridge.chain.recursion import Biquad
+    from bridge.dsp.filters import Biquad
+    from bridge.dsp.processor import Audio
 
 STEPS_PER_S = 10  # gating blocks begin every 100 ms
 _STEPS_PER_BLOCK = 4  # and last for 400 ms

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from bridge.chain.alone import product
+from bridge.dsp.single_thread import product
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bridge.chain.processor import Audio
+    from bridge.dsp.processor import Audio
 
     Matrix = npt.NDArray[np.float64]
     Biquad = tuple[float, float, float, float, float]
