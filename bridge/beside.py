@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Protocol
 
 from bridge.chain import inspection, language
 from bridge.chain import preset as presets
-from bridge.chain.plugins import fingerprint
 from bridge.errors import PresetError, StembridgeError
 from bridge.ledger.states import Recipe
+from bridge.plugins.discovery import fingerprint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

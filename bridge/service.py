@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 from bridge.audio.headers import container_of
 from bridge.audio.probe import probe
 from bridge.chain import sessions
-from bridge.chain.plugins import fingerprint
 from bridge.config import DEFAULT_MODEL
 from bridge.errors import StembridgeError, UsageError, from_separation
 from bridge.intake.claim import identify, still
 from bridge.intake.names import stem_file_name
 from bridge.ledger.states import Recipe
+from bridge.plugins.discovery import fingerprint
 from bridge.publish import finish, publish, publishing, read_manifest, staging, taken
 from bridge.report import Manifest, versions
 from bridge.worker.client import Worker

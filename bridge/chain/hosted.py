@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
-from bridge.chain import builtin, plugins
 from bridge.chain.effect import Effect
 from bridge.errors import PresetError
+from bridge.plugins import discovery, pedalboard_classes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -96,7 +96,7 @@ class Plugin(Effect):
         if places is None:  # made by a program, not read from a preset
             return text
         try:
-            return str(plugins.find(text, cls.ending, places))
+            return str(discovery.find(text, cls.ending, places))
         except PresetError as error:
             raise wrong(str(error)) from error
 
@@ -107,7 +107,7 @@ class Plugin(Effect):
         if places is None or text is None:
             return text
         try:
-            return str(plugins.state_file(text, places))
+            return str(discovery.state_file(text, places))
         except PresetError as error:
             raise wrong(str(error)) from error
 
@@ -118,16 +118,16 @@ class Plugin(Effect):
 
     def nodes(self, place: Place) -> Sequence[Node]:
         """Loads the plugin; see `hosting`."""
-        from bridge.chain import hosting
+        from bridge.plugins import host
 
-        return [hosting.node(self, place)]
+        return [host.node(self, place)]
 
     def identity(self) -> object:
         """The parameters and the content of the state; not where the files lie on this machine."""
         content = self.model_dump(mode="json", exclude={"timeout_s", "when"})
         content["plugin"] = Path(self.plugin).stem
         if self.state is not None:
-            content["state"] = hashlib.sha256(plugins.content_of(self.state)).hexdigest()
+            content["state"] = hashlib.sha256(discovery.content_of(self.state)).hexdigest()
         return content
 
 
@@ -136,7 +136,7 @@ class Vst3(Plugin):
 
     effect_name = "vst3"
     about = "a VST3 plugin of yours, see below"
-    ending = plugins.VST3
+    ending = discovery.VST3
 
 
 class AudioUnit(Plugin):
@@ -144,7 +144,7 @@ class AudioUnit(Plugin):
 
     effect_name = "audio_unit"
     about = "an Audio Unit of yours, on macOS; the same as for `vst3`"
-    ending = plugins.AUDIO_UNIT
+    ending = discovery.AUDIO_UNIT
 
 
 class Builtin(Effect):
@@ -166,7 +166,7 @@ class Builtin(Effect):
     @classmethod
     def _exists(cls, name: str) -> str:
         try:
-            builtin.check_class(name)
+            pedalboard_classes.check_class(name)
         except PresetError as error:
             raise wrong(str(error)) from error
         return name
@@ -180,7 +180,7 @@ class Builtin(Effect):
             return pairs
         try:
             found = _with_files(name, pairs, (info.context or {}).get("places"))
-            builtin.build(name, dict(found))
+            pedalboard_classes.build(name, dict(found))
         except PresetError as error:
             raise wrong(str(error)) from error
         return found
@@ -195,16 +195,16 @@ class Builtin(Effect):
         from bridge.chain.space import Pairs
 
         made = [
-            builtin.build(self.effect, dict(self.parameters))
+            pedalboard_classes.build(self.effect, dict(self.parameters))
             for _ in range(math.ceil(place.channels / 2))
         ]
         return made if len(made) == 1 else [Pairs(made, place.rate_hz)]
 
     def identity(self) -> object:
         """The content of a file, not its place."""
-        known = builtin.arguments(self.effect)
+        known = pedalboard_classes.arguments(self.effect)
         values = {
-            name: hashlib.sha256(plugins.content_of(str(value))).hexdigest()
+            name: hashlib.sha256(discovery.content_of(str(value))).hexdigest()
             if known[name].kind == "file"
             else value
             for name, value in self.parameters
@@ -213,14 +213,16 @@ class Builtin(Effect):
 
 
 def _with_files(
-    name: str, pairs: tuple[tuple[str, Value], ...], places: plugins.Places | None
+    name: str, pairs: tuple[tuple[str, Value], ...], places: discovery.Places | None
 ) -> tuple[tuple[str, Value], ...]:
     """The same, with the files that may be read in place of what the preset calls them."""
     if places is None:  # made by a program, not read from a preset
         return pairs
-    files = {each.name for each in builtin.arguments(name).values() if each.kind == "file"}
+    files = {
+        each.name for each in pedalboard_classes.arguments(name).values() if each.kind == "file"
+    }
     return tuple(
-        (key, str(plugins.state_file(value, places)))
+        (key, str(discovery.state_file(value, places)))
         if key in files and isinstance(value, str)
         else (key, value)
         for key, value in pairs

@@ -129,7 +129,7 @@ def _main(order: str, answer: Path) -> None:
 
 def _answer(order: str, overdue: Callable[[str], None]) -> dict[str, Any]:
     from bridge.chain.alignment import verify
-    from bridge.chain.hosting import facts, opened, problems
+    from bridge.plugins.host import facts, opened, problems
 
     name, content = json.loads(order)
     content["parameters"] = dict(content["parameters"])

@@ -17,10 +17,10 @@ from bridge.chain.conditions import When
 from bridge.chain.delivery import Headroom, Normalise, Output
 from bridge.chain.effects import EFFECTS, Limiter
 from bridge.chain.mixdown import Level, Mixdown
-from bridge.chain.plugins import Places
 from bridge.chain.problems import explain
 from bridge.chain.settings import MASTER, Preset, Separation, Settings
 from bridge.errors import PresetError
+from bridge.plugins.discovery import Places
 from bridge.system.spelling import suggestion
 
 if TYPE_CHECKING:

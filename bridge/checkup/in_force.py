@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bridge.chain import preset as presets
-from bridge.chain.plugins import AUDIO_UNIT, VST3, installed, standard_folders
 from bridge.checkup.findings import Finding
 from bridge.config import DEFAULT_MODEL, Settings, shown, unknown_variables, variable
 from bridge.errors import PresetError
+from bridge.plugins.discovery import AUDIO_UNIT, VST3, installed, standard_folders
 from separator.errors import SeparatorError
 from separator.precision import check_precision
 

@@ -25,13 +25,13 @@ from bridge.audio.targets.opening import not_carried
 from bridge.chain.alignment import tail_frames, verify
 from bridge.chain.conditions import Facts
 from bridge.chain.effects import Place, check
-from bridge.chain.hosting import version
 from bridge.chain.levels import gains_db
-from bridge.chain.plugins import fingerprint
 from bridge.chain.trim import Span, locate
 from bridge.dsp.decibel import db_to_linear
 from bridge.dsp.meter import Levels, Measure, Meter
 from bridge.errors import PresetError, PromiseBroken, SilentBounce, from_separation
+from bridge.plugins.discovery import fingerprint
+from bridge.plugins.host import version
 from bridge.report import Manifest, StemFacts
 from bridge.system.disk import check_space
 from bridge.worker.about import history, source_facts

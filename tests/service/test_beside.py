@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.beside import candidates
-from bridge.chain import inspection, plugins
+from bridge.chain import inspection
 from bridge.errors import PresetError
 from bridge.ledger.states import State
+from bridge.plugins import discovery
 from tests.bounces import render
 
 if TYPE_CHECKING:
@@ -138,7 +139,7 @@ def test_plugins_of_a_preset_there_are_tried_first_and_once(
         (studio.folder / name / "stembridge.yaml").write_text(text)
         for seed in range(2):
             render(studio.folder / name / f"{seed}.wav", seed=seed)
-    monkeypatch.setattr(plugins, "standard_folders", lambda _: (installed,))
+    monkeypatch.setattr(discovery, "standard_folders", lambda _: (installed,))
 
     def try_out(effect: Plugin, waiting: Callable[[], None]) -> list[tuple[str, str]]:
         waiting()  # the service can be ended meanwhile

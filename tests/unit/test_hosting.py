@@ -12,10 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.chain import alignment, hosting, inspection, preset
+from bridge.chain import alignment, inspection, preset
 from bridge.chain.effects import Gain, Limiter, Vst3
 from bridge.dsp.processor import Place
 from bridge.errors import PluginError, PresetError
+from bridge.plugins import host
 from tests.support import require
 from tests.unit.chains import noise, run
 
@@ -44,7 +45,7 @@ def test_an_impulse_comes_out_where_it_went_in(name: str, sizes: list[int]) -> N
 
 def test_the_maximiser_does_report_a_latency() -> None:
     """Else the test above would prove nothing."""
-    plugin = hosting.load(vst3("ZaMaximX2"))
+    plugin = host.load(vst3("ZaMaximX2"))
     plugin.process(impulse(2), RATE_HZ)
     assert plugin.reported_latency_samples == 480
 
@@ -54,7 +55,7 @@ def test_blocks_give_what_the_whole_gives() -> None:
     audio = noise(2, 20_000)
     whole = run(audio, chain, (), RATE_HZ)
     np.testing.assert_allclose(run(audio, chain, [3, 5000], RATE_HZ), whole, atol=1e-5)
-    by_pedalboard = hosting.load(chain[0]).process(audio, RATE_HZ)  # type: ignore[arg-type]
+    by_pedalboard = host.load(chain[0]).process(audio, RATE_HZ)  # type: ignore[arg-type]
     np.testing.assert_allclose(run(audio, chain[:1], (), RATE_HZ), by_pedalboard, atol=1e-5)
     assert np.abs(whole - audio).max() > 0.05
 
@@ -81,7 +82,7 @@ def test_a_stereo_plugin_takes_mono_and_odd_widths(channels: int) -> None:
 
 @given(channels=st.integers(1, 64), width=st.integers(1, 64))
 def test_every_channel_is_in_one_group(channels: int, width: int) -> None:
-    made = hosting.groups(channels, width)
+    made = host.groups(channels, width)
     assert all(len(group) == width for group in made)
     flat = [channel for group in made for channel in group]
     assert flat[:channels] == list(range(channels))
@@ -90,21 +91,21 @@ def test_every_channel_is_in_one_group(channels: int, width: int) -> None:
 
 def test_a_state_is_saved_and_restored(tmp_path: Path) -> None:
     tuned = vst3("ZamComp", parameters={"threshold_db": -33.0, "ratio": 8.0})
-    plugin = hosting.load(tuned)
+    plugin = host.load(tuned)
     audio = noise(2, 12_000)
     expected = run(audio, [tuned], (), RATE_HZ)
     as_preset, raw = tmp_path / "s.vstpreset", tmp_path / "s.state"
-    as_preset.write_bytes(hosting.saved_state(plugin, RATE_HZ))
+    as_preset.write_bytes(host.saved_state(plugin, RATE_HZ))
     raw.write_bytes(plugin.raw_state)
     for file in (as_preset, raw):
         restored = vst3("ZamComp", state=str(file))
         np.testing.assert_array_equal(run(audio, [restored], (), RATE_HZ), expected)
     assert np.abs(run(audio, [vst3("ZamComp")], (), RATE_HZ) - expected).max() > 0.01
     with pytest.raises(PresetError, match=r"state 's\.vstpreset' does not fit ZamGate\.vst3"):
-        hosting.load(vst3("ZamGate", state=str(as_preset)))
+        host.load(vst3("ZamGate", state=str(as_preset)))
     raw.write_bytes(b"these are the lyrics")
     with pytest.raises(PresetError, match=r"state 's\.state' does not fit"):
-        hosting.load(vst3("ZamComp", state=str(raw)))
+        host.load(vst3("ZamComp", state=str(raw)))
 
 
 def test_a_plugin_leaves_the_processor_as_it_was() -> None:
@@ -116,8 +117,8 @@ def test_a_plugin_leaves_the_processor_as_it_was() -> None:
 
 def test_parameters_win_over_the_state(tmp_path: Path) -> None:
     state = tmp_path / "s.vstpreset"
-    plugin = hosting.load(vst3("ZamComp", parameters={"threshold_db": -33.0}))
-    state.write_bytes(hosting.saved_state(plugin, RATE_HZ))
+    plugin = host.load(vst3("ZamComp", parameters={"threshold_db": -33.0}))
+    state.write_bytes(host.saved_state(plugin, RATE_HZ))
     both = vst3("ZamComp", state=str(state), parameters={"ratio": 2.0})
     plain = vst3("ZamComp", parameters={"threshold_db": -33.0, "ratio": 2.0})
     audio = noise(1, 9000)
@@ -144,15 +145,15 @@ def test_parameters_are_checked_against_the_plugin(
 
 def test_a_plugin_that_a_file_does_not_hold() -> None:
     with pytest.raises(PresetError, match=r"holds no plugin 'ZamCmp'; did you mean 'ZamComp'"):
-        hosting.load(vst3("ZamComp", plugin_name="ZamCmp"))
-    assert hosting.load(vst3("ZamComp", plugin_name="ZamComp")).name == "ZamComp"
+        host.load(vst3("ZamComp", plugin_name="ZamCmp"))
+    assert host.load(vst3("ZamComp", plugin_name="ZamComp")).name == "ZamComp"
 
 
 def test_what_is_no_plugin_does_not_load(tmp_path: Path) -> None:
     fake = tmp_path / "Fake.vst3"
     fake.write_text("these are the lyrics")
     with pytest.raises(PluginError, match=r"Fake\.vst3 does not load .*; open it in a DAW"):
-        hosting.load(Vst3(plugin=str(fake)))
+        host.load(Vst3(plugin=str(fake)))
 
 
 class LatePlugin:
@@ -173,7 +174,7 @@ class LatePlugin:
 
 
 def test_a_latency_that_is_not_reported_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hosting, "load", lambda _: LatePlugin())
+    monkeypatch.setattr(host, "load", lambda _: LatePlugin())
     for channels in (1, 2, 3):
         late = Vst3(plugin="late.vst3")
         for sizes in ([], [40, 9000]):
@@ -192,7 +193,7 @@ def test_a_plugin_that_fails_while_it_runs(monkeypatch: pytest.MonkeyPatch) -> N
                 raise RuntimeError("out of\nmemory")
             return audio
 
-    monkeypatch.setattr(hosting, "load", lambda _: Failing())
+    monkeypatch.setattr(host, "load", lambda _: Failing())
     effect = Vst3(plugin="bad.vst3", latency="reported")
     with pytest.raises(PluginError, match=r"bad\.vst3 fails \(out of memory\)"):
         run(impulse(2), [effect], (), RATE_HZ)
@@ -257,23 +258,23 @@ def test_the_watchdog_speaks_and_is_silent_in_time() -> None:
     import threading
 
     told = threading.Event()
-    with hosting._watchdog("late", 0.01, lambda _: told.set()):
+    with host._watchdog("late", 0.01, lambda _: told.set()):
         assert told.wait(30)
     quiet = threading.Event()
-    with hosting._watchdog("late", 3600, lambda _: quiet.set()):
+    with host._watchdog("late", 3600, lambda _: quiet.set()):
         pass
     assert not quiet.is_set()
 
 
 def test_facts_are_those_of_the_plugin() -> None:
-    plugin = hosting.opened(vst3("ZamComp"))
-    known = hosting.facts(plugin)
+    plugin = host.opened(vst3("ZamComp"))
+    known = host.facts(plugin)
     assert set(known) == set(plugin.parameters)
-    assert known["threshold_db"] == hosting.ParameterFacts(
+    assert known["threshold_db"] == host.ParameterFacts(
         "threshold_db", "number", -80.0, 0.0, "dB", ()
     )
     assert known["current_program"].choices == ("Zero", "PoppySnare", "VocalLeveller")
-    assert hosting.width_of(plugin, RATE_HZ, 2, "ZamComp") == 1
+    assert host.width_of(plugin, RATE_HZ, 2, "ZamComp") == 1
 
 
 def test_place_is_what_the_cache_of_measurements_goes_by() -> None:

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from bridge.chain import plugins, preset
+from bridge.chain import preset
 from bridge.chain.effects import Builtin, Vst3
-from bridge.chain.plugins import AUDIO_UNIT, VST3, Places, find, installed, standard_folders
 from bridge.errors import PresetError
+from bridge.plugins import discovery
+from bridge.plugins.discovery import AUDIO_UNIT, VST3, Places, find, installed, standard_folders
 
 HEAD = "schema: 1\nsummary: a test\n"
 
@@ -21,7 +22,7 @@ def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Places:
     """A system with plugins of one maker, a folder of the settings, and a preset with its own."""
     for name in ("system/Zam/ZamComp", "system/ZamGate", "settings/Deep", "own/Mine", "else/Evil"):
         (tmp_path / f"{name}.vst3" / "Contents").mkdir(parents=True)
-    monkeypatch.setattr(plugins, "standard_folders", lambda _: (tmp_path / "system",))
+    monkeypatch.setattr(discovery, "standard_folders", lambda _: (tmp_path / "system",))
     return Places(own=tmp_path / "own", settings=(tmp_path / "settings",))
 
 
@@ -227,13 +228,13 @@ def test_a_fingerprint_is_that_of_the_code(tmp_path: Path) -> None:
     for name in ("x86_64-linux/A.so", "Resources/moduleinfo.json"):
         (bundle / "Contents" / name).parent.mkdir(parents=True)
         (bundle / "Contents" / name).write_bytes(b"one")
-    assert plugins.fingerprint(bundle) == hashlib.sha256(b"one").hexdigest()
+    assert discovery.fingerprint(bundle) == hashlib.sha256(b"one").hexdigest()
     (bundle / "Contents" / "Resources" / "moduleinfo.json").write_bytes(b"another")
-    assert plugins.fingerprint(bundle) == hashlib.sha256(b"one").hexdigest()
+    assert discovery.fingerprint(bundle) == hashlib.sha256(b"one").hexdigest()
     (bundle / "Contents" / "x86_64-linux" / "A.so").write_bytes(b"update")
-    assert plugins.fingerprint(bundle) == hashlib.sha256(b"update").hexdigest()
+    assert discovery.fingerprint(bundle) == hashlib.sha256(b"update").hexdigest()
     file = tmp_path / "B.vst3"  # as on Windows
     file.write_bytes(b"one")
-    assert plugins.fingerprint(file) == hashlib.sha256(b"one").hexdigest()
+    assert discovery.fingerprint(file) == hashlib.sha256(b"one").hexdigest()
     with pytest.raises(PresetError, match=r"cannot be read .*; check what the preset names"):
-        plugins.fingerprint(tmp_path / "gone.vst3")
+        discovery.fingerprint(tmp_path / "gone.vst3")

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from bridge.chain.plugins import content_of
 from bridge.dsp.delay import delays_frames
 from bridge.dsp.processor import PLUGIN_FRAMES, Place, through
 from bridge.errors import PluginError, PresetError
+from bridge.plugins.discovery import content_of
 from bridge.system.spelling import suggestion
 
 if TYPE_CHECKING:
