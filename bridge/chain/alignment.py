@@ -13,18 +13,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bridge.chain.effects import DcRemoval, Fade, check, parts
-from bridge.chain.render import render
 from bridge.dsp.delay import burst, delays_frames
 from bridge.dsp.meter import Measure
 from bridge.dsp.processor import Place
+from bridge.effects.chain import render
+from bridge.effects.registry import DcRemoval, Fade, check, parts
 from bridge.errors import PresetError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from bridge.chain.effect import Effect
     from bridge.dsp.processor import Audio
+    from bridge.effects.base import Effect
 
 # A tail has ended where it stays 96 dB below full scale: half a step of 16 bit.
 _TAIL_END = 10 ** (-96 / 20)

@@ -22,7 +22,7 @@ from bridge.audio.targets.registry import (
     refusal,
     target_for,
 )
-from bridge.chain.strict import STRICT, wrong
+from bridge.effects.strict import STRICT, wrong
 from bridge.errors import UsageError
 from bridge.system.spelling import suggestion
 

@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bridge.chain import sessions
-from bridge.chain.hosted import AudioUnit, Plugin, Vst3
 from bridge.chain.preset import origin
+from bridge.effects.plugin import AudioUnit, Plugin, Vst3
 from bridge.errors import PluginError, PresetError, StembridgeError
 
 if TYPE_CHECKING:

@@ -14,11 +14,11 @@ from pydantic import (
     model_validator,
 )
 
-from bridge.chain.conditions import When  # noqa: TC001 pydantic reads it when it runs
-from bridge.chain.effects import ChainItem, Effect, TrimSilence
 from bridge.chain.problems import shown
-from bridge.chain.strict import STRICT, wrong
 from bridge.dsp.decibel import db_to_linear
+from bridge.effects.conditions import When  # noqa: TC001 pydantic reads it when it runs
+from bridge.effects.registry import ChainItem, Effect, TrimSilence
+from bridge.effects.strict import STRICT, wrong
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -13,12 +13,12 @@ from pydantic import BaseModel, ValidationError
 
 from bridge.audio.leniency import Leniency
 from bridge.chain import language
-from bridge.chain.conditions import When
 from bridge.chain.delivery import Headroom, Normalise, Output
-from bridge.chain.effects import EFFECTS, Limiter
 from bridge.chain.mixdown import Level, Mixdown
 from bridge.chain.problems import explain
 from bridge.chain.settings import MASTER, Preset, Separation, Settings
+from bridge.effects.conditions import When
+from bridge.effects.registry import EFFECTS, Limiter
 from bridge.errors import PresetError
 from bridge.plugins.discovery import Places
 from bridge.system.spelling import suggestion

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from bridge.chain.effect import plain_field, unit
+from bridge.effects.base import plain_field, unit
 from bridge.system.spelling import nearest, suggestion
 
 if TYPE_CHECKING:

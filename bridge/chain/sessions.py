@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import AfterValidator, Field
 
-from bridge.chain.strict import wrong
 from bridge.daw.formats import FORMATS
+from bridge.effects.strict import wrong
 from bridge.errors import PresetError
 from bridge.system.spelling import suggestion
 

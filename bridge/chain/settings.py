@@ -21,10 +21,7 @@ from pydantic import (
 
 from bridge.audio.leniency import Leniency
 from bridge.chain import sessions
-from bridge.chain.conditions import Facts, When
 from bridge.chain.delivery import Headroom, Normalise, Output
-from bridge.chain.effects import ChainItem, Effect, Limiter, TrimSilence
-from bridge.chain.hosted import Plugin
 from bridge.chain.mixdown import (
     MAX_NAME,
     REST,
@@ -36,7 +33,10 @@ from bridge.chain.mixdown import (
     is_file_part,
     same_file,
 )
-from bridge.chain.strict import STRICT, wrong
+from bridge.effects.conditions import Facts, When
+from bridge.effects.plugin import Plugin
+from bridge.effects.registry import ChainItem, Effect, Limiter, TrimSilence
+from bridge.effects.strict import STRICT, wrong
 from bridge.errors import ModelError, PresetError
 from bridge.system.spelling import suggestion
 

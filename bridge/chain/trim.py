@@ -12,8 +12,8 @@ from bridge.dsp.decibel import db_to_linear
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from bridge.chain.space import TrimSilence
     from bridge.dsp.processor import Audio
+    from bridge.effects.space import TrimSilence
 
 
 @dataclass(frozen=True)

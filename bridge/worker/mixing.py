@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bridge.chain.mixdown import REST, Level
-from bridge.chain.stereo import pan_weights
 from bridge.dsp.decibel import db_to_linear
+from bridge.effects.stereo import pan_weights
 from bridge.errors import PresetError
 from bridge.worker.staged import BLOCK_FRAMES
 

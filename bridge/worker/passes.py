@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bridge.chain.effects import DcRemoval, parts
-from bridge.chain.render import render
+from bridge.effects.chain import render
+from bridge.effects.registry import DcRemoval, parts
 from bridge.worker.mixing import longer
 from bridge.worker.staged import stage
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from bridge.chain.effects import Effect
+    from bridge.effects.registry import Effect
     from bridge.worker.staged import Staged
     from bridge.worker.stopwatch import Stopwatch
 

@@ -23,12 +23,12 @@ from bridge.audio.moved import lost_by_cutting
 from bridge.audio.probe import AudioInfo, probe
 from bridge.audio.targets.opening import not_carried
 from bridge.chain.alignment import tail_frames, verify
-from bridge.chain.conditions import Facts
-from bridge.chain.effects import Place, check
 from bridge.chain.levels import gains_db
 from bridge.chain.trim import Span, locate
 from bridge.dsp.decibel import db_to_linear
 from bridge.dsp.meter import Levels, Measure, Meter
+from bridge.effects.conditions import Facts
+from bridge.effects.registry import Place, check
 from bridge.errors import PresetError, PromiseBroken, SilentBounce, from_separation
 from bridge.plugins.discovery import fingerprint
 from bridge.plugins.host import version

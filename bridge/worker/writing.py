@@ -18,10 +18,10 @@ from bridge.audio.moved import whole
 from bridge.audio.quantise import quantise_set
 from bridge.audio.targets.opening import writing
 from bridge.audio.targets.spec import Spec
-from bridge.chain.render import render
 from bridge.chain.trim import Span, cut
 from bridge.dsp.decibel import db_to_linear, linear_to_dbfs
 from bridge.dsp.meter import Meter
+from bridge.effects.chain import render
 from bridge.report import StemFacts, level_dbfs, rounded
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from bridge.audio.metadata import Metadata
     from bridge.audio.probe import AudioInfo
     from bridge.chain.delivery import Output as Delivery
-    from bridge.chain.effects import Limiter
+    from bridge.effects.registry import Limiter
 
     Audio = NDArray[np.float32]
     Block = NDArray[np.floating]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bridge.chain.effects import EFFECTS, AudioUnit, parameters
+from bridge.effects.registry import EFFECTS, AudioUnit, parameters
 from docs.generate.markdown import table
 
 

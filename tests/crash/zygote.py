@@ -28,7 +28,7 @@ def main() -> None:
     """Serves until standard input ends."""
     from bridge import cli, log, watch  # noqa: F401 imported before the fork
     from bridge.audio import probe  # noqa: F401
-    from bridge.chain import effects, preset  # noqa: F401
+    from bridge.chain import preset  # noqa: F401
     from bridge.cli import interrupts, show  # noqa: F401
     from bridge.ledger import store  # noqa: F401
     from separator.weights import catalog  # noqa: F401

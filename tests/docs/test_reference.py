@@ -11,9 +11,9 @@ import pytest
 import separator
 from bridge.audio.targets.registry import TARGETS
 from bridge.chain import preset as presets
-from bridge.chain.effects import EFFECTS, AudioUnit, parameters
 from bridge.config import DEFAULT_MODEL, Settings
 from bridge.daw.formats import FORMATS
+from bridge.effects.registry import EFFECTS, AudioUnit, parameters
 from bridge.errors import BounceError, StembridgeError
 from bridge.osc import messages
 from docs.generate import (

@@ -19,7 +19,7 @@ from tests.bounces import render
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from bridge.chain.hosted import Plugin
+    from bridge.effects.plugin import Plugin
     from tests.watch_service import Studio
 
 ROOT = Path("/bounces")

@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from bridge.chain import preset as presets
-from bridge.chain.effects import EFFECTS
+from bridge.effects.registry import EFFECTS
 from bridge.errors import (
     InternalError,
     ModelUnavailable,

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, get_args
 import numpy as np
 from hypothesis import strategies as st
 
-from bridge.chain.effects import EFFECTS, DcRemoval, Effect, Parameter, parameters, parts
-from bridge.chain.render import render
 from bridge.dsp.meter import Measure
+from bridge.effects.chain import render
+from bridge.effects.registry import EFFECTS, DcRemoval, Effect, Parameter, parameters, parts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 
 from bridge.chain import alignment
-from bridge.chain.effect import Effect
-from bridge.chain.effects import (
+from bridge.dsp.delay import delays_frames
+from bridge.dsp.processor import Audio, Node, Place
+from bridge.effects.base import Effect
+from bridge.effects.chain import render
+from bridge.effects.registry import (
     EFFECTS,
     Builtin,
     Compressor,
@@ -26,9 +29,6 @@ from bridge.chain.effects import (
     Reverb,
     Vst3,
 )
-from bridge.chain.render import render
-from bridge.dsp.delay import delays_frames
-from bridge.dsp.processor import Audio, Node, Place
 from bridge.errors import PresetError
 from tests.unit.chains import OWN, RATE_HZ, noise, run
 

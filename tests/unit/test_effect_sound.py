@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.chain.effects import (
+from bridge.chain.trim import Span, cut, locate
+from bridge.dsp.processor import Audio
+from bridge.effects.registry import (
     Compressor,
     DcRemoval,
     DeEsser,
@@ -31,9 +33,7 @@ from bridge.chain.effects import (
     TrimSilence,
     Width,
 )
-from bridge.chain.tone import Slope
-from bridge.chain.trim import Span, cut, locate
-from bridge.dsp.processor import Audio
+from bridge.effects.tone import Slope
 from tests.unit.chains import RATE_HZ, noise, run
 from tests.unit.chains import cut as in_blocks
 

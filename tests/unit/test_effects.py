@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridge.chain.effects import EFFECTS, Effect, Invert, Pan, Width, check
 from bridge.dsp.processor import Place
+from bridge.effects.registry import EFFECTS, Effect, Invert, Pan, Width, check
 from bridge.errors import PresetError
 from tests.hypothesis_profiles import examples
 from tests.unit.chains import OWN, RATE_HZ, any_effect, cut, ends, noise, run

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.chain import alignment, inspection, preset
-from bridge.chain.effects import Gain, Limiter, Vst3
 from bridge.dsp.processor import Place
+from bridge.effects.registry import Gain, Limiter, Vst3
 from bridge.errors import PluginError, PresetError
 from bridge.plugins import host
 from tests.support import require

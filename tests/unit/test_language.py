@@ -13,9 +13,9 @@ from pydantic import TypeAdapter
 
 from bridge.chain import language
 from bridge.chain import preset as presets
-from bridge.chain.conditions import Facts, When
 from bridge.chain.preset import Preset
 from bridge.dsp.decibel import db_to_linear
+from bridge.effects.conditions import Facts, When
 from bridge.errors import PresetError
 
 SHIPPED = Path(__file__).parents[2] / "presets"

@@ -15,10 +15,10 @@ import soxr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridge.chain.effects import Limiter
-from bridge.chain.guard import PeakGuard
 from bridge.dsp.processor import Audio, Place, through
 from bridge.dsp.true_peak import BANDWIDTHS, REACH_FRAMES, TruePeak, interpolator, oversampling
+from bridge.effects.peak_guard import PeakGuard
+from bridge.effects.registry import Limiter
 from tests.hypothesis_profiles import examples
 from tests.support import require
 from tests.unit.chains import RATE_HZ, noise, run

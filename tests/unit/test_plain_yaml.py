@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.chain import preset
-from bridge.chain.effects import Compressor
+from bridge.effects.registry import Compressor
 from bridge.errors import PresetError
 from bridge.system.plain_yaml import YamlProblems, decode, load
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bridge.chain import preset
-from bridge.chain.effects import Builtin, Vst3
+from bridge.effects.registry import Builtin, Vst3
 from bridge.errors import PresetError
 from bridge.plugins import discovery
 from bridge.plugins.discovery import AUDIO_UNIT, VST3, Places, find, installed, standard_folders

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from bridge.chain import effects, inspection, preset, yamlfile
+from bridge.chain import inspection, preset, yamlfile
+from bridge.effects import registry
 from bridge.errors import ModelError, PresetError, UsageError
 
 SHIPPED = Path(__file__).parents[2] / "presets"
@@ -217,7 +218,7 @@ PROBLEMS: dict[str, list[str]] = {
     "several": [
         "3: 'residual' is 'stm'; did you mean 'stem'?",
         "5: 'gain_db' is 99; allowed is a number, -60 to 24 dB",
-        (f"6: unknown effect 'autotune'; known: {', '.join(effects.EFFECTS)}"),
+        (f"6: unknown effect 'autotune'; known: {', '.join(registry.EFFECTS)}"),
         "7: unknown key 'limitr'; did you mean 'limiter'?",
     ],
     "stems_as_text": [
@@ -427,7 +428,7 @@ def test_off_and_no_are_text_and_numbers_are_numbers(tmp_path: Path) -> None:
 
 def test_a_few_aliases_are_welcome(tmp_path: Path) -> None:
     text = f"{HEAD}chain:\n  - gain: &soft {{gain_db: -3}}\n  - gain: *soft\n"
-    assert preset.load(write(tmp_path, text)).chain == (effects.Gain(gain_db=-3.0),) * 2
+    assert preset.load(write(tmp_path, text)).chain == (registry.Gain(gain_db=-3.0),) * 2
 
 
 def test_a_very_long_number_is_answered_not_choked_on(tmp_path: Path) -> None:
@@ -464,10 +465,12 @@ def test_the_shipped_presets_do_what_they_say() -> None:
     rehearsal = outputs("rehearsal")["rehearsal"]
     assert rehearsal == {"drums": 1.0, "vocals": pytest.approx(0.2512, abs=1e-4), "residual": 1.0}
     mix_ready = preset.load("mix-ready", within=[SHIPPED])
-    assert mix_ready.chain == (effects.DcRemoval(),)
+    assert mix_ready.chain == (registry.DcRemoval(),)
     assert mix_ready.headroom == preset.Headroom(mode="common", ceiling_dbfs=-6.0)
     assert mix_ready.session == ("reaper", "dawproject")
-    assert mix_ready.limiter == effects.Limiter(ceiling_dbtp=-6.0, release_ms=100.0, true_peak=True)
+    assert mix_ready.limiter == registry.Limiter(
+        ceiling_dbtp=-6.0, release_ms=100.0, true_peak=True
+    )
 
 
 # Names and paths
@@ -657,15 +660,15 @@ def test_a_preset_cannot_be_changed_after_loading() -> None:
 
 
 HOSTED = {"vst3", "audio_unit", "pedalboard"}  # these take what another program knows
-OWN = [name for name in effects.EFFECTS if name not in HOSTED]
+OWN = [name for name in registry.EFFECTS if name not in HOSTED]
 # Ratios of the field that have no unit.
 UNITLESS = {"ratio", "q"}
 
 
 @pytest.mark.parametrize("name", OWN)
 def test_every_parameter_states_unit_range_and_default(name: str) -> None:
-    effect = effects.EFFECTS[name]
-    for row in effects.parameters(effect):
+    effect = registry.EFFECTS[name]
+    for row in registry.parameters(effect):
         assert row.about
         if row.minimum is None or row.maximum is None:
             assert row.default in row.span.split(" ")[0] or f"{row.default}," in row.span
@@ -676,17 +679,17 @@ def test_every_parameter_states_unit_range_and_default(name: str) -> None:
 
 
 def test_every_effect_has_its_row() -> None:
-    assert len(effects.EFFECTS) == 23
-    assert all(effect.effect_name == name for name, effect in effects.EFFECTS.items())
+    assert len(registry.EFFECTS) == 23
+    assert all(effect.effect_name == name for name, effect in registry.EFFECTS.items())
 
 
 @pytest.mark.parametrize("name", OWN)
 def test_every_effect_can_be_named_alone_and_with_all_its_parameters(
     tmp_path: Path, name: str
 ) -> None:
-    rows = effects.parameters(effects.EFFECTS[name])
+    rows = registry.parameters(registry.EFFECTS[name])
     # Defaults are printed as YAML has them: true, false, numbers.
     settings = ", ".join(f"{row.name}: {row.default}" for row in rows if row.default != "none")
     for item in (name, f"{name}:", f"{name}: {{{settings}}}"):
         text = f"{HEAD}aligned: false\nchain:\n  - {item}\n"
-        assert preset.load(write(tmp_path, text)).chain == (effects.EFFECTS[name](),)
+        assert preset.load(write(tmp_path, text)).chain == (registry.EFFECTS[name](),)

@@ -14,7 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridge.chain.effects import (
+from bridge.dsp.meter import Measure
+from bridge.dsp.processor import BLOCK_FRAMES, Audio
+from bridge.effects.chain import render
+from bridge.effects.registry import (
     Compressor,
     DcRemoval,
     Effect,
@@ -25,9 +28,6 @@ from bridge.chain.effects import (
     check_rate,
     parts,
 )
-from bridge.chain.render import render
-from bridge.dsp.meter import Measure
-from bridge.dsp.processor import BLOCK_FRAMES, Audio
 from bridge.errors import PresetError, PromiseBroken
 from tests.hypothesis_profiles import examples
 from tests.unit.chains import RATE_HZ, cut, noise, run
@@ -309,7 +309,7 @@ def test_levels_offsets_and_the_guard_need_no_pedalboard() -> None:
         "import sys, numpy as np\n"
         "import bridge.worker.pipeline\n"
         "from bridge.chain.alignment import run, verify\n"
-        "from bridge.chain.effects import DcRemoval, Limiter\n"
+        "from bridge.effects.registry import DcRemoval, Limiter\n"
         "from bridge.dsp.meter import Meter\n"
         "audio = np.zeros((2, 50_000), np.float32)\n"
         "audio[:, 1000] = 0.5\n"

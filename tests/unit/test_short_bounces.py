@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 import separator
 from bridge.chain import preset as presets
 from bridge.chain.delivery import Output
-from bridge.chain.effects import EFFECTS
-from bridge.chain.space import TrimSilence
 from bridge.config import Settings
+from bridge.effects.registry import EFFECTS
+from bridge.effects.space import TrimSilence
 from bridge.preview import preview
 from bridge.service import Engine
 from tests.bounces import music, wav_bytes

@@ -12,10 +12,10 @@ import soundfile
 from bridge.audio.leniency import Leniency
 from bridge.chain import preset as presets
 from bridge.chain.delivery import Headroom, Normalise, Output
-from bridge.chain.effects import EFFECTS, Limiter
 from bridge.chain.mixdown import Mixdown
-from bridge.chain.space import TrimSilence
 from bridge.config import Settings
+from bridge.effects.registry import EFFECTS, Limiter
+from bridge.effects.space import TrimSilence
 from bridge.errors import SilentBounce
 from bridge.preview import preview
 from bridge.service import Engine

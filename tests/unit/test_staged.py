@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bridge.chain.effects import DcRemoval
+from bridge.effects.registry import DcRemoval
 from bridge.worker.passes import Passes
 from bridge.worker.staged import Staged, stage
 from bridge.worker.stopwatch import Stopwatch

@@ -22,8 +22,8 @@ from bridge.audio.encode import StemWriter
 from bridge.audio.targets.registry import TARGETS
 from bridge.chain import preset as presets
 from bridge.chain.delivery import Output
-from bridge.chain.space import TrimSilence
 from bridge.config import Settings
+from bridge.effects.space import TrimSilence
 from bridge.errors import PresetError
 from bridge.service import Engine
 from tests.unit.conversion import MODEL, lag, music

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from bridge import errors
 from bridge.chain import preset as presets
-from bridge.chain.effects import EFFECTS, Vst3
 from bridge.chain.preset import Preset
+from bridge.effects.registry import EFFECTS, Vst3
 from bridge.errors import PresetError, StembridgeError, WorkerLost, with_code
 from bridge.worker.child import ending
 from bridge.worker.client import LONGEST_TICK_S, Silence

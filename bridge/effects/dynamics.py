@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field, model_validator
 
-from bridge.chain.effect import Effect, beyond
-from bridge.chain.guard import PeakGuard
 from bridge.dsp.decibel import db_to_linear
 from bridge.dsp.single_thread import product
+from bridge.effects.base import Effect, beyond
+from bridge.effects.peak_guard import PeakGuard
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

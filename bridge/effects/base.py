@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import BaseModel
 
-from bridge.chain.conditions import When  # noqa: TC001 pydantic reads it when it runs
-from bridge.chain.strict import STRICT
+from bridge.effects.conditions import When  # noqa: TC001 pydantic reads it when it runs
+from bridge.effects.strict import STRICT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from bridge.chain.effect import Effect, beyond
+from bridge.effects.base import Effect, beyond
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import Field
 
-from bridge.chain.effect import Effect
 from bridge.dsp.decibel import db_to_linear
+from bridge.effects.base import Effect
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 from pydantic import BeforeValidator, Discriminator, Tag
 
-from bridge.chain.dynamics import Compressor, DeEsser, Expander, Gate, Limiter
-from bridge.chain.effect import (
+from bridge.dsp.processor import Place
+from bridge.effects.base import (
     Effect,
     Parameter,
     parameters,
     unit,
 )
-from bridge.chain.hosted import AudioUnit, Builtin, Vst3
-from bridge.chain.space import Delay, Fade, Reverb, Saturation, TrimSilence
-from bridge.chain.stereo import Gain, Invert, Pan, Width
-from bridge.chain.tone import DcRemoval, Highpass, HighShelf, Lowpass, LowShelf, Peak
-from bridge.dsp.processor import Place
+from bridge.effects.dynamics import Compressor, DeEsser, Expander, Gate, Limiter
+from bridge.effects.plugin import AudioUnit, Builtin, Vst3
+from bridge.effects.space import Delay, Fade, Reverb, Saturation, TrimSilence
+from bridge.effects.stereo import Gain, Invert, Pan, Width
+from bridge.effects.tone import DcRemoval, Highpass, HighShelf, Lowpass, LowShelf, Peak
 from bridge.errors import PresetError
 
 if TYPE_CHECKING:

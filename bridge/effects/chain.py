@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from bridge.chain.effects import nodes
-from bridge.chain.tone import DcRemoval
 from bridge.dsp.meter import subtract_offsets
 from bridge.dsp.processor import BLOCK_FRAMES, PLUGIN_FRAMES, Audio, Place, through
+from bridge.effects.registry import nodes
+from bridge.effects.tone import DcRemoval
 from bridge.errors import PromiseBroken
 
 if TYPE_CHECKING:
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     import pedalboard
 
-    from bridge.chain.effect import Effect
     from bridge.dsp.processor import Node, Processor
+    from bridge.effects.base import Effect
 
 
 def render(

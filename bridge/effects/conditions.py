@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, Field, model_validator
 
-from bridge.chain.strict import STRICT, wrong
+from bridge.effects.strict import STRICT, wrong
 
 # What `audio.probe` takes.
 _LOWEST_HZ, _HIGHEST_HZ = 8_000, 192_000

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from bridge.chain.effect import Effect
+from bridge.effects.base import Effect
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
-from bridge.chain.effect import Effect
+from bridge.effects.base import Effect
 from bridge.errors import PresetError
 from bridge.plugins import discovery, pedalboard_classes
 
@@ -192,7 +192,7 @@ class Builtin(Effect):
 
     def nodes(self, place: Place) -> Sequence[Node]:
         """One for each pair of channels: some take no more than two."""
-        from bridge.chain.space import Pairs
+        from bridge.effects.space import Pairs
 
         made = [
             pedalboard_classes.build(self.effect, dict(self.parameters))

@@ -1,0 +1,1 @@
+"""Effects of a chain: what an effect is, each of them, and the chain they make."""
