@@ -15,17 +15,18 @@ import stat
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
-from bridge.chain import inspection, language
-from bridge.chain import preset as presets
+from bridge.chain import inspection
 from bridge.errors import PresetError, StembridgeError
 from bridge.ledger.states import Recipe
 from bridge.plugins.discovery import fingerprint
+from bridge.presets import composition
+from bridge.presets import loader as presets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path, PurePath
 
-    from bridge.chain.preset import Preset
+    from bridge.presets.loader import Preset
     from bridge.service import Engine
 
 FOLDER_PRESET = "stembridge.yaml"
@@ -133,7 +134,7 @@ class Beside:
 
     def _named(self, name: str) -> Preset:
         """A preset that is installed; no file, because anybody may ask."""
-        if language.is_file(name):
+        if composition.is_file(name):
             raise PresetError(f"{name}: ask for a preset by its name; install it if it has none")
         return presets.load(name, plugin_folders=self.engine.settings.plugin_folders)
 

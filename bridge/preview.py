@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bridge.audio.probe import AudioInfo
-    from bridge.chain.preset import Preset
+    from bridge.presets.loader import Preset
     from bridge.report import Manifest
     from bridge.service import Engine, Listener
 

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from bridge.audio.headers import container_of
 from bridge.audio.probe import probe
-from bridge.chain import sessions
 from bridge.config import DEFAULT_MODEL
 from bridge.errors import StembridgeError, UsageError, from_separation
 from bridge.intake.claim import identify, still
 from bridge.intake.names import stem_file_name
 from bridge.ledger.states import Recipe
 from bridge.plugins.discovery import fingerprint
+from bridge.presets import session_formats
 from bridge.publish import finish, publish, publishing, read_manifest, staging, taken
 from bridge.report import Manifest, versions
 from bridge.worker.client import Worker
@@ -33,9 +33,9 @@ from separator.version import is_path
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from bridge.chain.preset import Preset
     from bridge.config import Settings
     from bridge.intake.claim import Identity
+    from bridge.presets.loader import Preset
 
     Listener = Callable[[str, float], None]
 
@@ -81,7 +81,7 @@ class Engine:
             ModelError: they are unusable. WorkerLost: the process did not live long enough.
             PresetError: a session file of the preset cannot be written on this machine.
         """
-        sessions.check(self.preset.session, self.preset.path)
+        session_formats.check(self.preset.session, self.preset.path)
         outputs = self.worker.load(self._model_order, stall_s=self._stall_s, waiting=waiting)
         self.preset.outputs(outputs)  # a preset for other stems is refused at once
         return outputs

@@ -13,10 +13,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from bridge.chain import preset as presets
 from bridge.config import resolve
 from bridge.errors import StembridgeError
 from bridge.places import split_place
+from bridge.presets import loader as presets
 from bridge.service import Engine, choose_model
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import soundfile
 
-from bridge.chain import preset as presets
+from bridge.presets import loader as presets
 from bridge.worker.order import Order
 from bridge.worker.pipeline import process
 from bridge.worker.stopwatch import Stopwatch
@@ -20,7 +20,7 @@ from tests.toy import toy
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from bridge.chain.preset import Preset
+    from bridge.presets.loader import Preset
     from separator.separator import Separator
 
 

@@ -17,8 +17,8 @@ import pytest
 import soundfile
 import typer.main
 
-from bridge.chain import preset as presets
 from bridge.cli import app
+from bridge.presets import loader as presets
 from tests.support import GOLDEN, ROOT, require
 
 EXAMPLES = ROOT / "examples"

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 import soundfile
 
-from bridge.chain import preset as presets
 from bridge.config import resolve
 from bridge.ledger.states import State
 from bridge.ledger.store import Ledger
+from bridge.presets import loader as presets
 from bridge.publish import MANIFEST, STAGING
 from bridge.service import Engine
 from bridge.watch import Tally, Watch

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bridge.batch.patterns import matches
-from bridge.chain import preset as presets
 from bridge.errors import UsageError
+from bridge.presets import loader as presets
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path, PurePath
 
-    from bridge.chain.preset import Preset
+    from bridge.presets.loader import Preset
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,10 @@ from bridge.batch.pace import Pace
 from bridge.batch.plan import Standing, make_plan
 from bridge.batch.rules import Rules
 from bridge.beside import Beside
-from bridge.chain import preset as presets
 from bridge.errors import StembridgeError
 from bridge.ledger.states import State
 from bridge.ledger.store import Ledger
+from bridge.presets import loader as presets
 from bridge.watch import LEDGER_PATIENCE_S, Watch, check_folders
 
 if TYPE_CHECKING:

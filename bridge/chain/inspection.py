@@ -19,15 +19,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bridge.chain import sessions
-from bridge.chain.preset import origin
 from bridge.effects.plugin import AudioUnit, Plugin, Vst3
 from bridge.errors import PluginError, PresetError, StembridgeError
+from bridge.presets import session_formats
+from bridge.presets.loader import origin
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from bridge.chain.preset import Preset
+    from bridge.presets.loader import Preset
 
 # Where a preset is tried: the rate and the width of most bounces.
 RATE_HZ, CHANNELS = 48_000.0, 2
@@ -54,7 +54,7 @@ def check(
     """
     found = [
         origin(preset.path).problem(("session", index), text)
-        for index, text in sessions.lacking(preset.session)
+        for index, text in session_formats.lacking(preset.session)
     ]
     lacking = preset.output.missing()
     if lacking:

@@ -13,8 +13,8 @@ from bridge.errors import PromiseBroken
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from bridge.chain.delivery import Headroom, Normalise
     from bridge.dsp.meter import Levels
+    from bridge.presets.output import Headroom, Normalise
 
 # Where rounding would lift the loudest frame over the ceiling, the gain goes down by this much,
 # doubled until it fits. One rounding step of float32 is about 5e-7 dB.

@@ -5,19 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bridge.chain import preset as presets
 from bridge.checkup.findings import Finding
 from bridge.config import DEFAULT_MODEL, Settings, shown, unknown_variables, variable
 from bridge.errors import PresetError
 from bridge.plugins.discovery import AUDIO_UNIT, VST3, installed, standard_folders
+from bridge.presets import loader as presets
 from separator.errors import SeparatorError
 from separator.precision import check_precision
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from bridge.chain.preset import Preset
     from bridge.config import Resolved
+    from bridge.presets.loader import Preset
 
 #: Names of one folder in one line; the rest are counted.
 MAX_NAMES = 5

@@ -17,8 +17,8 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from bridge.chain.preset import Preset as LoadedPreset
     from bridge.config import Settings
+    from bridge.presets.loader import Preset as LoadedPreset
     from bridge.service import Engine
     from bridge.worker.client import Worker
 
@@ -211,8 +211,8 @@ class Asked:
 
     def _preset(self, in_force: Settings) -> LoadedPreset:
         """As it is in its file now: a service may be asked to read it again."""
-        from bridge.chain import preset as presets
-        from bridge.chain.language import given_variables
+        from bridge.presets import loader as presets
+        from bridge.presets.composition import given_variables
 
         return presets.load(
             in_force.preset,

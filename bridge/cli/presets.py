@@ -16,9 +16,9 @@ Name = Annotated[str, typer.Argument(metavar="NAME|FILE", help="A preset's name 
 @app.command("list")
 def list_presets() -> None:
     """Every preset: the shipped ones and your own."""
-    from bridge.chain import preset as presets
     from bridge.cli.show import note, plain, table
     from bridge.errors import PresetError
+    from bridge.presets import loader as presets
 
     folders = options.settings().plugin_folders
     rows: list[tuple[str, str, str]] = []
@@ -38,8 +38,8 @@ def list_presets() -> None:
 @app.command()
 def show(name: Name) -> None:
     """Print a preset's file: copy it, change it, use it."""
-    from bridge.chain import preset as presets
     from bridge.cli.show import copy_result
+    from bridge.presets import loader as presets
 
     folders = options.settings().plugin_folders
     preset = presets.load(name, plugin_folders=folders)
@@ -53,10 +53,10 @@ def check(
 ) -> None:
     """Say what is wrong with presets, with file and line; their plugins are tried."""
     from bridge.chain import inspection
-    from bridge.chain import preset as presets
-    from bridge.chain.language import given_variables
     from bridge.cli.show import note, plain, result
     from bridge.errors import PluginError, PresetError
+    from bridge.presets import loader as presets
+    from bridge.presets.composition import given_variables
 
     folders = options.settings().plugin_folders
     values = given_variables(variables or [])
@@ -81,10 +81,10 @@ def check(
 @app.command()
 def schema() -> None:
     """Print the JSON Schema of presets; an editor completes and checks with it."""
-    from bridge.chain import editors
     from bridge.cli.show import json_result
+    from bridge.presets import json_schema
 
-    json_result(editors.schema())
+    json_result(json_schema.schema())
 
 
 @app.command()
@@ -96,8 +96,8 @@ def new(
     ] = None,
 ) -> None:
     """Write a commented preset into your own presets folder, ready to be changed."""
-    from bridge.chain import preset as presets
-    from bridge.chain import template
     from bridge.cli.show import result
+    from bridge.presets import loader as presets
+    from bridge.presets import template
 
     result(str(template.write(name, parent, presets.folders()[0])))

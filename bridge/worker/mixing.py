@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bridge.chain.mixdown import REST, Level
 from bridge.dsp.decibel import db_to_linear
 from bridge.effects.stereo import pan_weights
 from bridge.errors import PresetError
+from bridge.presets.mixdown import REST, Level
 from bridge.worker.staged import BLOCK_FRAMES
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from bridge.chain.mixdown import Mixdown
+    from bridge.presets.mixdown import Mixdown
     from bridge.worker.staged import Staged
 
     Audio = NDArray[np.float32]

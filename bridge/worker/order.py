@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from bridge.chain import preset as presets
-from bridge.chain.mixdown import told_chain
-from bridge.chain.preset import Preset
 from bridge.errors import PresetError
+from bridge.presets import loader as presets
+from bridge.presets.loader import Preset
+from bridge.presets.mixdown import told_chain
 from bridge.worker.model_order import tuples
 
 if TYPE_CHECKING:

@@ -53,8 +53,8 @@ if TYPE_CHECKING:
 
     from bridge.audio.metadata import Metadata
     from bridge.audio.targets.registry import Target
-    from bridge.chain.mixdown import Mixdown
-    from bridge.chain.preset import Preset
+    from bridge.presets.loader import Preset
+    from bridge.presets.mixdown import Mixdown
     from bridge.worker.order import Order
     from bridge.worker.stopwatch import Stopwatch
     from separator.separator import Separator

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
     from bridge.audio.probe import AudioInfo
     from bridge.audio.targets.registry import Target
-    from bridge.chain.delivery import Normalise
-    from bridge.chain.preset import Preset
+    from bridge.presets.loader import Preset
+    from bridge.presets.output import Normalise
     from bridge.report import StemFacts
 
 # A loudness meter shows one decimal (EBU Tech 3341).

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from bridge.audio.probe import AudioInfo
-    from bridge.chain.preset import Preset
+    from bridge.presets.loader import Preset
 
 # 510 kbit/s, the most there is, for one channel at 32 kHz.
 _LOSSY_BITS = 16

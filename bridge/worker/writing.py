@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from bridge.audio.dither import Kind
     from bridge.audio.metadata import Metadata
     from bridge.audio.probe import AudioInfo
-    from bridge.chain.delivery import Output as Delivery
     from bridge.effects.registry import Limiter
+    from bridge.presets.output import Output as Delivery
 
     Audio = NDArray[np.float32]
     Block = NDArray[np.floating]

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from bridge.audio.leniency import Leniency
-from bridge.chain.delivery import Headroom, Normalise, Output
-from bridge.chain.mixdown import Level, Mixdown
-from bridge.chain.settings import Separation, Settings
 from bridge.effects.base import plain_field, unit
 from bridge.effects.conditions import When
+from bridge.presets.mixdown import Level, Mixdown
+from bridge.presets.model import Separation, Settings
+from bridge.presets.output import Headroom, Normalise, Output
 from docs.generate.markdown import table
 
 if TYPE_CHECKING:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import bridge.chain.preset
 import bridge.config
 import bridge.places
+import bridge.presets.loader
 import bridge.report
 import bridge.service
 import separator
@@ -31,7 +31,7 @@ _SEPARATOR: Mapping[Any, Sequence[str] | None] = {
 _BRIDGE: Mapping[Any, Sequence[str] | None] = {
     bridge.service.Engine: ("load", "convert", "close"),
     bridge.service.choose_model: None,
-    bridge.chain.preset.load: None,
+    bridge.presets.loader.load: None,
     bridge.config.resolve: None,
     bridge.config.Settings: ("ledger_path", "log_dir"),
     bridge.places.split_place: None,

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bridge.audio.targets.registry import TARGETS, Target
-from bridge.chain import preset as presets
 from bridge.daw.formats import FORMATS
 from bridge.intake.scan import AUDIO_SUFFIXES
 from bridge.osc import messages
+from bridge.presets import loader as presets
 from docs.generate.markdown import block, rows, table
 from separator.weights import catalog
 

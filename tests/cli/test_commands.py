@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bridge import __version__
-from bridge.chain import preset as presets
 from bridge.ledger.states import Recipe
 from bridge.ledger.store import Ledger
+from bridge.presets import loader as presets
 from separator.weights import catalog
 from tests.bounces import render
 from tests.cli.command import all_commands, check_one_line_error

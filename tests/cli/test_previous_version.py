@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bridge.chain import preset as presets
+from bridge.presets import loader as presets
 from tests.cli.command import Inside
 from tests.support import GOLDEN, ROOT
 

@@ -28,9 +28,9 @@ def main() -> None:
     """Serves until standard input ends."""
     from bridge import cli, log, watch  # noqa: F401 imported before the fork
     from bridge.audio import probe  # noqa: F401
-    from bridge.chain import preset  # noqa: F401
     from bridge.cli import interrupts, show  # noqa: F401
     from bridge.ledger import store  # noqa: F401
+    from bridge.presets import loader  # noqa: F401
     from separator.weights import catalog  # noqa: F401
 
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)

@@ -18,9 +18,9 @@ import soundfile
 from opentimelineio.opentime import RationalTime  # type: ignore[import-untyped]
 from reaproj import Project  # type: ignore[import-untyped]
 
-from bridge.chain import preset as presets
 from bridge.config import Settings
 from bridge.daw.formats import FORMATS
+from bridge.presets import loader as presets
 from bridge.service import Engine
 from tests.bounces import render
 from tests.daw.dawproject_reader import places, project, schema

@@ -13,8 +13,8 @@ import yaml
 
 import separator
 from bridge.chain import inspection
-from bridge.chain import preset as presets
 from bridge.config import Settings, resolve
+from bridge.presets import loader as presets
 from docs.generate import bounces, markdown
 from tests.docs import pages
 from tests.support import GOLDEN, ROOT, require

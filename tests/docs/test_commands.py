@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bridge.chain import template
+from bridge.presets import template
 from docs.generate import bounces
 from docs.generate.commands import commands
 from tests.docs import pages

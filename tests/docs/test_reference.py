@@ -10,12 +10,12 @@ import pytest
 
 import separator
 from bridge.audio.targets.registry import TARGETS
-from bridge.chain import preset as presets
 from bridge.config import DEFAULT_MODEL, Settings
 from bridge.daw.formats import FORMATS
 from bridge.effects.registry import EFFECTS, AudioUnit, parameters
 from bridge.errors import BounceError, StembridgeError
 from bridge.osc import messages
+from bridge.presets import loader as presets
 from docs.generate import (
     assemble,
     bounces,

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 import typer.main
 
-from bridge.chain import preset as presets
 from bridge.cli import app
 from bridge.osc import messages
+from bridge.presets import loader as presets
 from tests.support import ROOT, require
 
 EXAMPLES = ROOT / "examples"

@@ -20,9 +20,9 @@ from bridge.audio.extents.locate import locate
 from bridge.audio.leniency import Leniency
 from bridge.audio.probe import MAX_CHANNELS, MAX_RATE_HZ, MIN_RATE_HZ, MOST_FRAMES_PER_BYTE
 from bridge.audio.probe import probe as probe_file
-from bridge.chain import preset as presets
-from bridge.chain.yamlfile import MAX_BYTES
 from bridge.errors import BounceError, ModelError, PresetError
+from bridge.presets import loader as presets
+from bridge.presets.yaml_source import MAX_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable

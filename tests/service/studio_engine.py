@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from bridge.chain import preset as presets
+from bridge.presets import loader as presets
 from bridge.service import Engine
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from bridge.chain.preset import Preset
+    from bridge.presets.loader import Preset
     from bridge.worker.client import Worker
     from tests.watch_service import Studio
 

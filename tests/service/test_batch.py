@@ -24,11 +24,11 @@ from bridge.audience import Everyone
 from bridge.batch.pace import Pace
 from bridge.batch.progress import Progress
 from bridge.batch.run import Batch, helpers
-from bridge.chain import preset as presets
 from bridge.errors import LeaseLost
 from bridge.intake import names
 from bridge.ledger.states import Recipe, State
 from bridge.ledger.store import Ledger
+from bridge.presets import loader as presets
 from bridge.publish import MANIFEST, STAGING
 from bridge.report import Manifest
 from bridge.service import Engine

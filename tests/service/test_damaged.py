@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from bridge.chain import preset as presets
 from bridge.ledger.states import State
+from bridge.presets import loader as presets
 from bridge.work import Tally
 from tests.bounces import music, render, wav_bytes
 from tests.support import sha256

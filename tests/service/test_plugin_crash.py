@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bridge.chain import inspection
-from bridge.chain import preset as presets
 from bridge.errors import WorkerLost
+from bridge.presets import loader as presets
 from bridge.service import Engine
 from tests.bounces import render
 from tests.support import ROOT, require

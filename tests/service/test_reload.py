@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bridge.chain import preset as presets
+from bridge.presets import loader as presets
 from bridge.reload import changes
 from bridge.service import Engine
 from tests.bounces import render

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 
-from bridge.chain import preset as presets
 from bridge.effects.registry import EFFECTS
 from bridge.errors import (
     InternalError,
@@ -26,6 +25,7 @@ from bridge.errors import (
     UsageError,
     WorkerLost,
 )
+from bridge.presets import loader as presets
 from bridge.publish import MANIFEST, STAGING
 from bridge.worker.client import Worker
 from bridge.worker.model_order import ModelOrder
@@ -39,7 +39,7 @@ from tests.watch_service import Studio
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from bridge.chain.preset import Preset
+    from bridge.presets.loader import Preset
 
 LONG_FRAMES = 20 * RATE_HZ  # takes the tiny model half a second or more
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /proc")

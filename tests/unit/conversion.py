@@ -15,9 +15,9 @@ import separator
 from bridge.audio.bext import Bext
 from bridge.audio.chunks import Chunk
 from bridge.audio.encode import StemWriter
-from bridge.chain import preset as presets
-from bridge.chain.preset import Preset
 from bridge.config import Settings
+from bridge.presets import loader as presets
+from bridge.presets.loader import Preset
 from bridge.service import Engine
 from bridge.worker import pipeline
 from bridge.worker.client import Worker

@@ -11,8 +11,8 @@ import soundfile
 
 from bridge.audio.bext import parse
 from bridge.audio.chunks import read_chunk, read_layout
-from bridge.chain import preset as presets
 from bridge.errors import PluginError, PresetError
+from bridge.presets import loader as presets
 from bridge.worker import mixing
 from tests.unit.conversion import LSB, TIME_REFERENCE, Convert, bounce, music
 from tests.unit.loudness_reference import ffmpeg_levels
@@ -258,7 +258,7 @@ def test_a_plugin_that_moves_sound_is_refused_before_anything_is_separated(
 
 
 def test_what_a_bus_from_the_mixture_changes() -> None:
-    from bridge.chain.mixdown import Mixdown
+    from bridge.presets.mixdown import Mixdown
 
     bus = Mixdown.model_validate({"mix": {"vocals": 0, "bass": "off"}, "from": "mixture"})
     assert mixing.changed(bus, ["vocals", "drums", "bass"]) == {"bass": None}

@@ -8,11 +8,11 @@ from typing import Any
 import jsonschema
 import pytest
 
-from bridge.chain import editors, preset, yamlfile
 from bridge.errors import PresetError
+from bridge.presets import json_schema, loader, yaml_source
 from tests.support import ROOT
 
-VALIDATOR = jsonschema.Draft202012Validator(editors.schema())
+VALIDATOR = jsonschema.Draft202012Validator(json_schema.schema())
 GOOD = sorted([*(ROOT / "presets").glob("*.yaml"), *(ROOT / "examples").glob("*.yaml")])
 # What depends on more than one key, or on another file, only `presets check` can tell.
 BEYOND = {
@@ -36,7 +36,7 @@ def bad_files() -> list[Path]:
     found = []
     for path in sorted((ROOT / "tests" / "presets_bad").glob("*.yaml")):
         try:
-            yamlfile.read(path)
+            yaml_source.read(path)
         except PresetError:
             continue
         found.append(path)
@@ -44,12 +44,12 @@ def bad_files() -> list[Path]:
 
 
 def test_the_schema_is_one() -> None:
-    jsonschema.Draft202012Validator.check_schema(editors.schema())
+    jsonschema.Draft202012Validator.check_schema(json_schema.schema())
 
 
 @pytest.mark.parametrize("path", GOOD, ids=lambda path: path.stem)
 def test_good_presets_fit(path: Path) -> None:
-    VALIDATOR.validate(plain(yamlfile.read(path).data))
+    VALIDATOR.validate(plain(yaml_source.read(path).data))
 
 
 @pytest.mark.parametrize(
@@ -66,24 +66,24 @@ def test_good_presets_fit(path: Path) -> None:
     ],
 )
 def test_all_that_the_language_has_fits(text: str) -> None:
-    VALIDATOR.validate(plain(yamlfile.parse(text, Path("p.yaml")).data))
+    VALIDATOR.validate(plain(yaml_source.parse(text, Path("p.yaml")).data))
 
 
 @pytest.mark.parametrize("path", bad_files(), ids=lambda path: path.stem)
 def test_bad_presets_do_not_fit(path: Path) -> None:
-    fits = VALIDATOR.is_valid(plain(yamlfile.read(path).data))
+    fits = VALIDATOR.is_valid(plain(yaml_source.read(path).data))
     with pytest.raises(PresetError):
-        preset.load(path)
+        loader.load(path)
     if path.stem not in BEYOND:
         assert not fits
 
 
 def test_an_editor_is_told_every_key_and_every_effect() -> None:
-    schema = editors.schema()
-    keys = {field.alias or name for name, field in preset.Settings.model_fields.items()}
+    schema = json_schema.schema()
+    keys = {field.alias or name for name, field in loader.Settings.model_fields.items()}
     assert schema["properties"].keys() == keys | {"extends", "variables"}
     mapping = schema["$defs"]["ChainItem"]["anyOf"][1]
-    assert mapping["properties"].keys() == preset.EFFECTS.keys()
+    assert mapping["properties"].keys() == loader.EFFECTS.keys()
     gain = schema["$defs"]["Gain"]["properties"]["gain_db"]
     assert gain["anyOf"][0]["maximum"] == 24
     assert gain["description"]

@@ -8,10 +8,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from bridge.chain import preset as presets
 from bridge.checkup import examine, in_force
 from bridge.checkup.in_force import InForce, choices, settings_in_force
 from bridge.config import Settings, resolve, shown
+from bridge.presets import loader as presets
 from separator import precision
 
 

@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from bridge.chain import language
-from bridge.chain import preset as presets
-from bridge.chain.preset import Preset
 from bridge.dsp.decibel import db_to_linear
 from bridge.effects.conditions import Facts, When
 from bridge.errors import PresetError
+from bridge.presets import composition
+from bridge.presets import loader as presets
+from bridge.presets.loader import Preset
 
 SHIPPED = Path(__file__).parents[2] / "presets"
 FOUR = ("drums", "bass", "other", "vocals")
@@ -86,7 +86,7 @@ def test_a_circle_and_too_long_a_line_are_refused(own: Path) -> None:
     with pytest.raises(PresetError, match=r"circle, by a\.yaml") as caught:
         presets.load("a")
     assert str(caught.value).startswith(f"{b}:4: ")
-    for number in range(language.MAX_PARENTS + 2):
+    for number in range(composition.MAX_PARENTS + 2):
         write(own, f"p{number}", f"schema: 2\nsummary: s\nextends: p{number + 1}\n")
     with pytest.raises(PresetError, match="extend each other"):
         presets.load("p0")
@@ -128,7 +128,7 @@ def expected(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
 @given(TREES, TREES)
 def test_merging_follows_the_rule(old: dict[str, Any], new: dict[str, Any]) -> None:
     origins: dict[Any, Any] = {}
-    assert language._merge(old, new, (), origins, {}) == expected(old, new)
+    assert composition._merge(old, new, (), origins, {}) == expected(old, new)
 
 
 # --- variables ---
@@ -153,7 +153,7 @@ def test_variables_keep_their_types(tmp_path: Path) -> None:
 
 def test_values_of_the_command_line_win_and_mean_what_they_do_in_a_file(tmp_path: Path) -> None:
     path = write(tmp_path, "p", VARIABLES)
-    given_ = language.given_variables(["ceiling=-6.5", "truth=false", "level = 3"])
+    given_ = composition.given_variables(["ceiling=-6.5", "truth=false", "level = 3"])
     assert given_ == {"ceiling": -6.5, "truth": False, "level": 3}
     found = presets.load(path, variables=given_)
     assert found.headroom.ceiling_dbfs == -6.5
@@ -183,7 +183,7 @@ def test_a_child_gives_its_parent_s_variables_other_values(own: Path) -> None:
 def test_a_wrong_assignment_says_why(tmp_path: Path, assignment: str, words: str) -> None:
     path = write(tmp_path, "p", VARIABLES)
     with pytest.raises(PresetError) as caught:
-        presets.load(path, variables=language.given_variables([assignment]))
+        presets.load(path, variables=composition.given_variables([assignment]))
     assert words in str(caught.value)
 
 
@@ -273,8 +273,8 @@ def test_parts_fall_away_as_the_facts_come_in(tmp_path: Path) -> None:
 
 @given(FACTS)
 def test_to_settle_twice_is_to_settle_once(facts: Facts) -> None:
-    document = language.parse(PARTS, Path("p.yaml"))
-    composed = language.Composed(document.data, (document,), {})
+    document = composition.parse(PARTS, Path("p.yaml"))
+    composed = composition.Composed(document.data, (document,), {})
     preset = presets._validated(composed, presets.Places())
     whole = preset.at(facts)
     assert preset.at(Facts(facts.stems)).at(facts) == whole
@@ -282,7 +282,7 @@ def test_to_settle_twice_is_to_settle_once(facts: Facts) -> None:
 
 
 def yaml_data(text: str) -> object:
-    return language.parse(text, Path("p.yaml")).data
+    return composition.parse(text, Path("p.yaml")).data
 
 
 def test_a_preset_of_which_nothing_is_left_says_so(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from bridge.audio import bext
 from bridge.audio.chunks import Chunk, read_layout
 from bridge.audio.encode import WavForm
 from bridge.audio.metadata import Mark
-from bridge.chain import preset as presets
+from bridge.presets import loader as presets
 from bridge.worker import pipeline
 from bridge.worker.order import Order
 from bridge.worker.stopwatch import Stopwatch

@@ -9,8 +9,8 @@ import pytest
 import soundfile
 import torch
 
-from bridge.chain import preset as presets
 from bridge.errors import PromiseBroken
+from bridge.presets import loader as presets
 from bridge.worker.order import Order
 from bridge.worker.pipeline import process
 from bridge.worker.stopwatch import Stopwatch

@@ -17,7 +17,7 @@ import pytest
 import soundfile
 
 from bridge import errors
-from bridge.chain import preset as presets
+from bridge.presets import loader as presets
 from bridge.worker import pipeline
 from tests.support import require, thorough
 from tests.unit.conversion import LSB, TIME_REFERENCE, Convert, Here, bounce, lag, music

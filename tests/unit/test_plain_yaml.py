@@ -11,9 +11,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.chain import preset
 from bridge.effects.registry import Compressor
 from bridge.errors import PresetError
+from bridge.presets import loader
 from bridge.system.plain_yaml import YamlProblems, decode, load
 
 HEAD = "schema: 1\nsummary: a test\n"
@@ -68,7 +68,7 @@ def test_a_preset_may_share_settings_by_merge_keys(tmp_path: Path) -> None:
         "  - compressor: &soft {ratio: 1.5, attack_ms: 20}\n"
         "  - compressor:\n      <<: *soft\n      attack_ms: 5\n"
     )
-    first, second = preset.load(path).chain
+    first, second = loader.load(path).chain
     assert first == Compressor(ratio=1.5, attack_ms=20)
     assert second == Compressor(ratio=1.5, attack_ms=5)
 
@@ -221,5 +221,5 @@ def test_errors_of_a_preset_in_utf_16_name_the_line(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_bytes(f"{HEAD}residual: Off\r\n".replace("\n", "\r\n").encode("utf-16"))
     with pytest.raises(PresetError) as raised:
-        preset.load(path)
+        loader.load(path)
     assert str(raised.value).endswith(".yaml:3: 'residual' is 'Off'; did you mean 'off'?")

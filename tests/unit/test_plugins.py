@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from bridge.chain import preset
 from bridge.effects.registry import Builtin, Vst3
 from bridge.errors import PresetError
 from bridge.plugins import discovery
 from bridge.plugins.discovery import AUDIO_UNIT, VST3, Places, find, installed, standard_folders
+from bridge.presets import loader
 
 HEAD = "schema: 1\nsummary: a test\n"
 
@@ -71,7 +71,7 @@ def test_a_missing_plugin_is_answered_with_folders_and_the_nearest(places: Place
 def test_a_path_that_leads_out_is_refused_with_its_line(places: Places, text: str) -> None:
     path = write(places, f"chain:\n  - gain\n  - vst3:\n      plugin: '{text}'\n")
     with pytest.raises(PresetError) as caught:
-        preset.load_file(path)
+        loader.load_file(path)
     assert caught.value.problems == (
         f"{path}:6: '{text}' leads out of its folder; write the path without '..'",
     )
@@ -83,8 +83,8 @@ def test_an_absolute_path_elsewhere_is_refused_with_its_line(
     evil = tmp_path / "else" / "Evil.vst3"
     path = write(places, f"chain:\n  - vst3: {{plugin: '{evil}'}}\n")
     with pytest.raises(PresetError, match=r"p\.yaml:4: .*lies in none of the folders"):
-        preset.load_file(path)
-    allowed = preset.load_file(path, plugin_folders=[evil.parent])
+        loader.load_file(path)
+    allowed = loader.load_file(path, plugin_folders=[evil.parent])
     assert allowed.chain == (Vst3(plugin=str(evil)),)
 
 
@@ -103,7 +103,7 @@ def test_a_state_must_lie_where_a_plugin_may(places: Places, tmp_path: Path) -> 
     (places.own / "warm.vstpreset").write_bytes(b"VST3")
     (tmp_path / "else" / "x.vstpreset").write_bytes(b"VST3")
     item = "chain:\n  - vst3: {{plugin: Mine, state: '{}'}}\n"
-    loaded = preset.load_file(write(places, item.format("warm.vstpreset")))
+    loaded = loader.load_file(write(places, item.format("warm.vstpreset")))
     assert loaded.chain[0] == Vst3(
         plugin=str(places.own / "Mine.vst3"), state=str(places.own / "warm.vstpreset")
     )
@@ -113,7 +113,7 @@ def test_a_state_must_lie_where_a_plugin_may(places: Places, tmp_path: Path) -> 
         ("cold.vstpreset", "no state file 'cold.vstpreset'"),
     ):
         with pytest.raises(PresetError, match=rf"p\.yaml:4: .*{message}"):
-            preset.load_file(write(places, item.format(text)))
+            loader.load_file(write(places, item.format(text)))
 
 
 def test_the_hash_follows_the_state_and_the_parameters_not_the_place(places: Places) -> None:
@@ -122,7 +122,7 @@ def test_the_hash_follows_the_state_and_the_parameters_not_the_place(places: Pla
 
     def digest(settings: str, content: bytes = b"one") -> str:
         state.write_bytes(content)
-        return preset.load_file(write(places, f"chain: [vst3: {settings}]\n")).content_hash
+        return loader.load_file(write(places, f"chain: [vst3: {settings}]\n")).content_hash
 
     base = digest("{plugin: Mine, state: s.vstpreset}")
     assert digest("{plugin: ./Mine.vst3, state: s.vstpreset, timeout_s: 60}") == base
@@ -152,7 +152,7 @@ def test_the_hash_follows_the_state_and_the_parameters_not_the_place(places: Pla
 )
 def test_mistakes_are_told_with_their_line(places: Places, settings: str, message: str) -> None:
     with pytest.raises(PresetError) as caught:
-        preset.load_file(write(places, f"chain:\n  - vst3: {settings}\n"))
+        loader.load_file(write(places, f"chain:\n  - vst3: {settings}\n"))
     (problem,) = caught.value.problems
     assert "p.yaml:4: " in problem
     assert message in problem
@@ -162,7 +162,7 @@ def test_mistakes_are_told_with_their_line(places: Places, settings: str, messag
 def test_an_audio_unit_is_for_macos(places: Places) -> None:
     path = write(places, "chain:\n  - audio_unit: {plugin: AUDelay}\n")
     with pytest.raises(PresetError, match=r"p\.yaml:4: .*run on macOS only; use the VST3"):
-        preset.load_file(path)
+        loader.load_file(path)
 
 
 def test_standard_folders_of_every_system() -> None:
@@ -210,7 +210,7 @@ def test_pedalboards_own_are_checked_by_their_signature(
     places: Places, settings: str, message: str
 ) -> None:
     with pytest.raises(PresetError) as caught:
-        preset.load_file(write(places, f"chain:\n  - pedalboard: {settings}\n"))
+        loader.load_file(write(places, f"chain:\n  - pedalboard: {settings}\n"))
     (problem,) = caught.value.problems
     assert "p.yaml:4: " in problem
     assert message in problem
@@ -218,7 +218,7 @@ def test_pedalboards_own_are_checked_by_their_signature(
 
 def test_a_choice_is_given_by_its_word(places: Places) -> None:
     text = "chain: [pedalboard: {effect: LadderFilter, parameters: {mode: HPF12, drive: 2}}]\n"
-    (effect,) = preset.load_file(write(places, text)).chain
+    (effect,) = loader.load_file(write(places, text)).chain
     assert isinstance(effect, Builtin)
     assert dict(effect.parameters) == {"mode": "HPF12", "drive": 2.0}
 

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from bridge.chain import inspection, preset, yamlfile
+from bridge.chain import inspection
 from bridge.effects import registry
 from bridge.errors import ModelError, PresetError, UsageError
+from bridge.presets import loader, yaml_source
 
 SHIPPED = Path(__file__).parents[2] / "presets"
 BAD = Path(__file__).parents[1] / "presets_bad"
@@ -362,8 +363,8 @@ def write(tmp_path: Path, text: str, name: str = "mine") -> Path:
 @pytest.mark.parametrize("name", PROBLEMS)
 def test_a_bad_file_is_answered_with_line_and_remedy(name: str) -> None:
     path = BAD / f"{name}.yaml"
-    with pytest.raises(yamlfile.PresetError) as caught:
-        preset.load(path)
+    with pytest.raises(yaml_source.PresetError) as caught:
+        loader.load(path)
     assert list(caught.value.problems) == [f"{path}:{problem}" for problem in PROBLEMS[name]]
     assert str(caught.value) == "; ".join(caught.value.problems)
 
@@ -373,7 +374,7 @@ def test_the_table_knows_every_bad_file() -> None:
 
 
 def test_an_error_survives_the_way_out_of_the_worker_process() -> None:
-    error = yamlfile.PresetError("a.yaml:1: one", "a.yaml:2: two")
+    error = yaml_source.PresetError("a.yaml:1: one", "a.yaml:2: two")
     copy = pickle.loads(pickle.dumps(error))
     assert copy.problems == error.problems
     assert isinstance(copy, UsageError)
@@ -384,43 +385,43 @@ def test_a_tag_runs_nothing(tmp_path: Path) -> None:
     trace = tmp_path / "trace"
     path = write(tmp_path, f"{HEAD}model: !!python/object/apply:os.mkdir ['{trace}']\n")
     with pytest.raises(PresetError, match="tag"):
-        preset.load(path)
+        loader.load(path)
     assert not trace.exists()
 
 
 def test_a_big_file_is_not_parsed(tmp_path: Path) -> None:
-    path = write(tmp_path, HEAD + "# " + "x" * yamlfile.MAX_BYTES)
+    path = write(tmp_path, HEAD + "# " + "x" * yaml_source.MAX_BYTES)
     with pytest.raises(PresetError, match=r"mine\.yaml:1: over 1 MiB"):
-        preset.load(path)
+        loader.load(path)
 
 
 def test_a_file_of_exactly_the_limit_is_read(tmp_path: Path) -> None:
-    path = write(tmp_path, HEAD + "# " + "x" * (yamlfile.MAX_BYTES - len(HEAD) - 2))
-    assert preset.load(path).summary == "a test"
+    path = write(tmp_path, HEAD + "# " + "x" * (yaml_source.MAX_BYTES - len(HEAD) - 2))
+    assert loader.load(path).summary == "a test"
 
 
 def test_a_missing_file_and_a_folder_are_said_to_be_no_preset(tmp_path: Path) -> None:
     (tmp_path / "folder.yaml").mkdir()
     for name, reason in (("gone.yaml", "there is no such file"), ("folder.yaml", "is a folder")):
         with pytest.raises(PresetError, match=reason):
-            preset.load(tmp_path / name)
+            loader.load(tmp_path / name)
 
 
 def test_hidden_files_are_no_presets_and_letter_case_of_the_ending_is_free(tmp_path: Path) -> None:
     for name in ("mine.yaml", "._mine.yaml", ".hidden.yml", "~$mine.yaml", "Loud.YAML", "a.yaaml"):
         (tmp_path / name).write_text(HEAD)
-    assert [*preset.find([tmp_path])] == ["Loud", "mine"]
-    assert preset.load("Loud", [tmp_path]).path == tmp_path / "Loud.YAML"
-    assert preset.load(str(tmp_path / "Loud.YAML")).name == "Loud"
+    assert [*loader.find([tmp_path])] == ["Loud", "mine"]
+    assert loader.load("Loud", [tmp_path]).path == tmp_path / "Loud.YAML"
+    assert loader.load(str(tmp_path / "Loud.YAML")).name == "Loud"
 
 
 def test_a_byte_order_mark_is_no_part_of_the_first_key(tmp_path: Path) -> None:
-    assert preset.load(write(tmp_path, "\ufeff" + HEAD)).summary == "a test"
+    assert loader.load(write(tmp_path, "\ufeff" + HEAD)).summary == "a test"
 
 
 def test_off_and_no_are_text_and_numbers_are_numbers(tmp_path: Path) -> None:
     text = "a: off\nb: no\nc: 1\nd: 1e-3\ne: -2.5\nf: true\ng: ~\nh: 2024-01-01\ni: '1'\n"
-    assert yamlfile.parse(text, tmp_path).data == {
+    assert yaml_source.parse(text, tmp_path).data == {
         "a": "off", "b": "no", "c": 1, "d": 0.001, "e": -2.5, "f": True, "g": None,
         "h": "2024-01-01", "i": "1",
     }  # fmt: skip
@@ -428,13 +429,13 @@ def test_off_and_no_are_text_and_numbers_are_numbers(tmp_path: Path) -> None:
 
 def test_a_few_aliases_are_welcome(tmp_path: Path) -> None:
     text = f"{HEAD}chain:\n  - gain: &soft {{gain_db: -3}}\n  - gain: *soft\n"
-    assert preset.load(write(tmp_path, text)).chain == (registry.Gain(gain_db=-3.0),) * 2
+    assert loader.load(write(tmp_path, text)).chain == (registry.Gain(gain_db=-3.0),) * 2
 
 
 def test_a_very_long_number_is_answered_not_choked_on(tmp_path: Path) -> None:
     path = write(tmp_path, f"{HEAD}chain:\n  - gain: {{gain_db: {'9' * 5000}}}\n")
     with pytest.raises(PresetError, match="'gain_db' is inf; allowed is a number, -60 to 24 dB"):
-        preset.load(path)
+        loader.load(path)
 
 
 # What ships
@@ -442,7 +443,7 @@ def test_a_very_long_number_is_answered_not_choked_on(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["stems", "karaoke", "acapella", "rehearsal", "mix-ready"])
 def test_every_shipped_preset_loads_and_serves_any_model_with_vocals(name: str) -> None:
-    loaded = preset.load(name, within=[SHIPPED])
+    loaded = loader.load(name, within=[SHIPPED])
     assert loaded.name == name
     assert loaded.is_linear == (name == "stems")
     for stems in (["vocals", "accompaniment"], ["drums", "bass", "other", "vocals"]):
@@ -451,22 +452,22 @@ def test_every_shipped_preset_loads_and_serves_any_model_with_vocals(name: str) 
 
 
 def test_the_shipped_folder_is_found_in_a_checkout() -> None:
-    assert set(preset.find()) >= {"stems", "karaoke", "acapella", "rehearsal", "mix-ready"}
+    assert set(loader.find()) >= {"stems", "karaoke", "acapella", "rehearsal", "mix-ready"}
 
 
 def test_the_shipped_presets_do_what_they_say() -> None:
     sources = ["drums", "vocals", "residual"]
 
     def outputs(name: str) -> dict[str, dict[str, float]]:
-        return preset.load(name, within=[SHIPPED]).outputs(sources)
+        return loader.load(name, within=[SHIPPED]).outputs(sources)
 
     assert outputs("karaoke") == {"karaoke": {"drums": 1.0, "residual": 1.0}}
     assert outputs("acapella") == {"vocals": {"vocals": 1.0}}
     rehearsal = outputs("rehearsal")["rehearsal"]
     assert rehearsal == {"drums": 1.0, "vocals": pytest.approx(0.2512, abs=1e-4), "residual": 1.0}
-    mix_ready = preset.load("mix-ready", within=[SHIPPED])
+    mix_ready = loader.load("mix-ready", within=[SHIPPED])
     assert mix_ready.chain == (registry.DcRemoval(),)
-    assert mix_ready.headroom == preset.Headroom(mode="common", ceiling_dbfs=-6.0)
+    assert mix_ready.headroom == loader.Headroom(mode="common", ceiling_dbfs=-6.0)
     assert mix_ready.session == ("reaper", "dawproject")
     assert mix_ready.limiter == registry.Limiter(
         ceiling_dbtp=-6.0, release_ms=100.0, true_peak=True
@@ -479,14 +480,14 @@ def test_the_shipped_presets_do_what_they_say() -> None:
 def test_a_users_preset_hides_the_shipped_one_of_its_name(tmp_path: Path) -> None:
     write(tmp_path, "schema: 1\nsummary: mine\n", "stems")
     (tmp_path / "notes.txt").write_text("no preset")
-    loaded = preset.available(within=[tmp_path / "absent", tmp_path, SHIPPED])
+    loaded = loader.available(within=[tmp_path / "absent", tmp_path, SHIPPED])
     assert [each.name for each in loaded] == sorted(path.stem for path in SHIPPED.glob("*.yaml"))
     assert {each.name: each.summary for each in loaded}["stems"] == "mine"
 
 
 def test_an_unknown_name_is_answered_with_the_nearest() -> None:
     with pytest.raises(PresetError, match="no preset is named 'kareoke'; did you mean 'karaoke'"):
-        preset.load("kareoke", within=[SHIPPED])
+        loader.load("kareoke", within=[SHIPPED])
 
 
 def test_a_relative_path_with_ending_is_a_path(
@@ -494,10 +495,10 @@ def test_a_relative_path_with_ending_is_a_path(
 ) -> None:
     write(tmp_path, HEAD)
     monkeypatch.chdir(tmp_path)
-    assert preset.load("mine.yaml").name == "mine"
-    assert preset.load("./mine.yaml").name == "mine"
+    assert loader.load("mine.yaml").name == "mine"
+    assert loader.load("./mine.yaml").name == "mine"
     with pytest.raises(PresetError, match="no such file"):
-        preset.load("./mine")
+        loader.load("./mine")
 
 
 # Outputs
@@ -506,7 +507,7 @@ def test_a_relative_path_with_ending_is_a_path(
 def test_stems_and_mixdowns_become_outputs(tmp_path: Path) -> None:
     text = f"{HEAD}stems: [bass]\nmixdowns:\n  duo: {{drums: 6, bass: off, rest: off}}\n"
     text += "  all: {rest: 0}\n"
-    outputs = preset.load(write(tmp_path, text)).outputs(["drums", "bass", "vocals"])
+    outputs = loader.load(write(tmp_path, text)).outputs(["drums", "bass", "vocals"])
     assert list(outputs) == ["bass", "duo", "all"]
     assert outputs["bass"] == {"bass": 1.0}
     assert outputs["duo"] == {"drums": pytest.approx(1.9953, abs=1e-4)}
@@ -514,7 +515,7 @@ def test_stems_and_mixdowns_become_outputs(tmp_path: Path) -> None:
 
 
 def test_a_source_that_a_mixdown_does_not_name_is_silent_without_rest(tmp_path: Path) -> None:
-    loaded = preset.load(write(tmp_path, f"{HEAD}mixdowns: {{beat: {{drums: 0}}}}\n"))
+    loaded = loader.load(write(tmp_path, f"{HEAD}mixdowns: {{beat: {{drums: 0}}}}\n"))
     assert loaded.outputs(["drums", "bass"])["beat"] == {"drums": 1.0}
 
 
@@ -530,7 +531,7 @@ def test_a_source_that_a_mixdown_does_not_name_is_silent_without_rest(tmp_path: 
     ],
 )
 def test_a_preset_that_does_not_fit_the_model(tmp_path: Path, keys: str, message: str) -> None:
-    loaded = preset.load(write(tmp_path, f"{HEAD}{keys}\n"))
+    loaded = loader.load(write(tmp_path, f"{HEAD}{keys}\n"))
     with pytest.raises(PresetError) as caught:
         loaded.outputs(["vocals", "other"])
     assert message in str(caught.value)
@@ -554,12 +555,12 @@ def test_a_preset_that_does_not_fit_the_model(tmp_path: Path, keys: str, message
     ],
 )
 def test_linear_means_that_the_stems_must_null(tmp_path: Path, keys: str, linear: bool) -> None:
-    assert preset.load(write(tmp_path, f"{HEAD}{keys}\n")).is_linear is linear
+    assert loader.load(write(tmp_path, f"{HEAD}{keys}\n")).is_linear is linear
 
 
 def test_the_hash_follows_the_sound_and_not_the_words(tmp_path: Path) -> None:
     def digest(text: str, name: str = "a") -> str:
-        return preset.load(write(tmp_path, text, name)).content_hash
+        return loader.load(write(tmp_path, text, name)).content_hash
 
     base = digest(HEAD)
     assert len(base) == 64
@@ -585,7 +586,7 @@ def test_the_hash_follows_the_sound_and_not_the_words(tmp_path: Path) -> None:
 
 
 def test_what_is_accepted_on_the_command_line_adds_to_the_preset(tmp_path: Path) -> None:
-    loaded = preset.load(write(tmp_path, f"{HEAD}bounce: {{repair: true}}\n"))
+    loaded = loader.load(write(tmp_path, f"{HEAD}bounce: {{repair: true}}\n"))
     both = loaded.adjusted((), {}, {"accept_truncated": True})
     assert (both.bounce.accept_truncated, both.bounce.repair) == (True, True)
     assert both.content_hash != loaded.content_hash
@@ -594,7 +595,7 @@ def test_what_is_accepted_on_the_command_line_adds_to_the_preset(tmp_path: Path)
 
 def test_session_files_on_the_command_line_replace_those_of_the_preset(tmp_path: Path) -> None:
     path = write(tmp_path, "schema: 2\nsummary: x\nsession: [csv, m3u8]\n")
-    loaded = preset.load(path)
+    loaded = loader.load(path)
     assert loaded.session == ("csv", "m3u8")
     assert loaded.adjusted((), {}).session == ("csv", "m3u8")
     assert loaded.adjusted((), {}, session=["reaper", "reaper"]).session == ("reaper",)
@@ -607,7 +608,7 @@ def test_what_a_session_needs_is_told_with_its_line(
 ) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
     path = write(tmp_path, "schema: 2\nsummary: x\nsession:\n  - csv\n  - aaf\n  - stem-mp4\n")
-    loaded = preset.load(path)  # it is no mistake of the file
+    loaded = loader.load(path)  # it is no mistake of the file
     with pytest.raises(PresetError) as caught:
         inspection.check(loaded)
     assert list(caught.value.problems) == [
@@ -638,20 +639,20 @@ def test_a_model_whose_stems_cannot_be_files_is_refused(
 ) -> None:
     """A checkpoint of anyone names its stems as it likes."""
     with pytest.raises(ModelError, match="use another model") as caught:
-        preset.load(write(tmp_path, HEAD)).outputs(sources)
+        loader.load(write(tmp_path, HEAD)).outputs(sources)
     assert str(caught.value).isprintable()
 
 
 def test_mixdowns_that_some_systems_take_for_one(tmp_path: Path) -> None:
     for one, two in (("Duo", "duo"), ("\u00e9", "e\u0301"), ("Stra\u00dfe", "STRASSE")):
         text = f"{HEAD}mixdowns:\n  {one}: {{rest: 0}}\n  {two}: {{rest: 0}}\n"
-        loaded = preset.load(write(tmp_path, text))
+        loaded = loader.load(write(tmp_path, text))
         with pytest.raises(PresetError, match="has the name of another output"):
             loaded.outputs(["vocals"])
 
 
 def test_a_preset_cannot_be_changed_after_loading() -> None:
-    loaded = preset.load("stems", within=[SHIPPED])
+    loaded = loader.load("stems", within=[SHIPPED])
     with pytest.raises(ValidationError, match="frozen"):
         loaded.residual = "off"
 
@@ -692,4 +693,4 @@ def test_every_effect_can_be_named_alone_and_with_all_its_parameters(
     settings = ", ".join(f"{row.name}: {row.default}" for row in rows if row.default != "none")
     for item in (name, f"{name}:", f"{name}: {{{settings}}}"):
         text = f"{HEAD}aligned: false\nchain:\n  - {item}\n"
-        assert preset.load(write(tmp_path, text)).chain == (registry.EFFECTS[name](),)
+        assert loader.load(write(tmp_path, text)).chain == (registry.EFFECTS[name](),)

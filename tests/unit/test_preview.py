@@ -12,9 +12,9 @@ import soxr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.chain import preset as presets
 from bridge.config import Settings
 from bridge.errors import TooShortBounce
+from bridge.presets import loader as presets
 from bridge.preview import CONTEXT_S, preview, stretch
 from bridge.service import Engine
 from tests.support import GOLDEN, snr_db

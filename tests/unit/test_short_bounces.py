@@ -12,11 +12,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import separator
-from bridge.chain import preset as presets
-from bridge.chain.delivery import Output
 from bridge.config import Settings
 from bridge.effects.registry import EFFECTS
 from bridge.effects.space import TrimSilence
+from bridge.presets import loader as presets
+from bridge.presets.output import Output
 from bridge.preview import preview
 from bridge.service import Engine
 from tests.bounces import music, wav_bytes

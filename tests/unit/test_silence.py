@@ -10,13 +10,13 @@ import pytest
 import soundfile
 
 from bridge.audio.leniency import Leniency
-from bridge.chain import preset as presets
-from bridge.chain.delivery import Headroom, Normalise, Output
-from bridge.chain.mixdown import Mixdown
 from bridge.config import Settings
 from bridge.effects.registry import EFFECTS, Limiter
 from bridge.effects.space import TrimSilence
 from bridge.errors import SilentBounce
+from bridge.presets import loader as presets
+from bridge.presets.mixdown import Mixdown
+from bridge.presets.output import Headroom, Normalise, Output
 from bridge.preview import preview
 from bridge.service import Engine
 from separator.separator import Separator
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from bridge.chain.preset import Preset
+    from bridge.presets.loader import Preset
     from bridge.worker.client import Worker
 
 RATE_HZ = 48_000

@@ -20,11 +20,11 @@ from bridge.audio.carry import carried
 from bridge.audio.chunks import Chunk
 from bridge.audio.encode import StemWriter
 from bridge.audio.targets.registry import TARGETS
-from bridge.chain import preset as presets
-from bridge.chain.delivery import Output
 from bridge.config import Settings
 from bridge.effects.space import TrimSilence
 from bridge.errors import PresetError
+from bridge.presets import loader as presets
+from bridge.presets.output import Output
 from bridge.service import Engine
 from tests.unit.conversion import MODEL, lag, music
 from tests.unit.target_readers import LOSSLESS, LOSSY, ffmpeg, ffprobe

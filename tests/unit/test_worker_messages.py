@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge import errors
-from bridge.chain import preset as presets
-from bridge.chain.preset import Preset
 from bridge.effects.registry import EFFECTS, Vst3
 from bridge.errors import PresetError, StembridgeError, WorkerLost, with_code
+from bridge.presets import loader as presets
+from bridge.presets.loader import Preset
 from bridge.worker.child import ending
 from bridge.worker.client import LONGEST_TICK_S, Silence
 from bridge.worker.messages import (

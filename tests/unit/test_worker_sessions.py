@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bridge.chain import preset as presets
 from bridge.daw import formats
 from bridge.daw.formats import FORMATS
 from bridge.errors import DiskFull, FileTooLarge, OutputError, SessionError
 from bridge.kept import sha256
+from bridge.presets import loader as presets
 from bridge.report import Manifest
 from bridge.worker import sessions
 from bridge.worker.messages import Trouble

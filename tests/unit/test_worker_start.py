@@ -100,7 +100,7 @@ from bridge.worker import imports, serve
 imports.import_all(imports.FIRST)
 assert all(name in sys.modules for name in imports.FIRST)
 assert "torch" not in sys.modules
-assert "bridge.chain.preset" not in sys.modules, "it takes longer than all the others"
+assert "bridge.presets.loader" not in sys.modules, "it takes longer than all the others"
 """
     subprocess.run([sys.executable, "-c", code], timeout=PATIENCE_S, check=True)
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bridge.chain.mixdown import as_long
-from bridge.chain.yamlfile import Document, Location, parse, read
 from bridge.errors import PresetError
+from bridge.presets.mixdown import as_long
+from bridge.presets.yaml_source import Document, Location, parse, read
 from bridge.system.spelling import suggestion
 
 if TYPE_CHECKING:

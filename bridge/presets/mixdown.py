@@ -14,11 +14,11 @@ from pydantic import (
     model_validator,
 )
 
-from bridge.chain.problems import shown
 from bridge.dsp.decibel import db_to_linear
 from bridge.effects.conditions import When  # noqa: TC001 pydantic reads it when it runs
 from bridge.effects.registry import ChainItem, Effect, TrimSilence
 from bridge.effects.strict import STRICT, wrong
+from bridge.presets.messages import shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -12,15 +12,15 @@ import platformdirs
 from pydantic import BaseModel, ValidationError
 
 from bridge.audio.leniency import Leniency
-from bridge.chain import language
-from bridge.chain.delivery import Headroom, Normalise, Output
-from bridge.chain.mixdown import Level, Mixdown
-from bridge.chain.problems import explain
-from bridge.chain.settings import MASTER, Preset, Separation, Settings
 from bridge.effects.conditions import When
 from bridge.effects.registry import EFFECTS, Limiter
 from bridge.errors import PresetError
 from bridge.plugins.discovery import Places
+from bridge.presets import composition
+from bridge.presets.messages import explain
+from bridge.presets.mixdown import Level, Mixdown
+from bridge.presets.model import MASTER, Preset, Separation, Settings
+from bridge.presets.output import Headroom, Normalise, Output
 from bridge.system.spelling import suggestion
 
 if TYPE_CHECKING:
@@ -34,10 +34,9 @@ __all__ = [
 
 def folders() -> tuple[Path, ...]:
     """Where names are looked up: the user's folder, then the shipped one (wheel or checkout)."""
-    package = Path(__file__).parents[1]
-    shipped = package / "presets"
+    shipped = Path(__file__).parent / "shipped"
     if not shipped.is_dir():
-        shipped = package.parent / "presets"
+        shipped = Path(__file__).parents[2] / "presets"
     return (Path(platformdirs.user_config_dir("stembridge")) / "presets", shipped)
 
 
@@ -49,7 +48,7 @@ def find(within: Sequence[Path] | None = None) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for folder in folders() if within is None else within:
         for file in sorted(folder.iterdir()) if folder.is_dir() else ():
-            if language.is_yaml(file.name) and not file.name.startswith((".", "~")):
+            if composition.is_yaml(file.name) and not file.name.startswith((".", "~")):
                 found.setdefault(file.stem, file)
     return dict(sorted(found.items()))
 
@@ -75,7 +74,7 @@ def load(
     variables: values in place of the preset's own; see `language.compose`.
     Raises PresetError, with `.problems` where lines of the file can be named.
     """
-    if isinstance(name_or_path, Path) or language.is_file(name_or_path):
+    if isinstance(name_or_path, Path) or composition.is_file(name_or_path):
         return load_file(Path(name_or_path), plugin_folders, variables)
     known = find(within)
     if name_or_path not in known:
@@ -90,7 +89,7 @@ def load_file(
 ) -> Preset:
     """Load a preset file. Raises like `load`."""
     places = Places(own=path.absolute().parent, settings=tuple(plugin_folders))
-    return _validated(language.compose(path, _named, variables), places)
+    return _validated(composition.compose(path, _named, variables), places)
 
 
 def load_beside(path: Path, plugin_folders: Sequence[Path] = ()) -> Preset:
@@ -100,16 +99,16 @@ def load_beside(path: Path, plugin_folders: Sequence[Path] = ()) -> Preset:
     """
     if path.is_symlink():
         raise PresetError(f"{path}:1: a link is not followed here; copy the preset to its place")
-    composed = language.compose(path, _named, files=False)
+    composed = composition.compose(path, _named, files=False)
     return _validated(composed, Places(own=None, settings=tuple(plugin_folders)))
 
 
-def origin(path: Path, variables: Mapping[str, object] | None = None) -> language.Composed:
+def origin(path: Path, variables: Mapping[str, object] | None = None) -> composition.Composed:
     """Where everything in a preset file stands, that of its parents included.
 
     variables: as of `load`.
     """
-    return language.compose(path, _named, variables)
+    return composition.compose(path, _named, variables)
 
 
 def _named(name: str, child: Path) -> Path:
@@ -123,7 +122,7 @@ def _named(name: str, child: Path) -> Path:
     return known[name]
 
 
-def _validated(composed: language.Composed, places: Places) -> Preset:
+def _validated(composed: composition.Composed, places: Places) -> Preset:
     try:
         settings = Settings.model_validate(composed.data, context={"places": places})
     except ValidationError as error:
@@ -158,13 +157,13 @@ def model_at(place: tuple[str, ...]) -> type[BaseModel] | None:
     return EFFECTS.get(place[-1]) if chained else _MODELS.get(place[0])
 
 
-def _has_number(composed: language.Composed) -> bool:
+def _has_number(composed: composition.Composed) -> bool:
     """Whether its schema is a number: then it may be one of a newer version."""
     data = composed.data
     return isinstance(data, dict) and isinstance(data.get("schema"), int | float)
 
 
-def _problems(error: ValidationError, composed: language.Composed) -> list[str]:
+def _problems(error: ValidationError, composed: composition.Composed) -> list[str]:
     """All problems of a file in the order of its lines; of a foreign schema only that."""
     found = [(detail["loc"], explain(detail, model_at, EFFECTS)) for detail in error.errors()]
     foreign = [text for place, text in found if place == ("schema",) and "missing" not in text]

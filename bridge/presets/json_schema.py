@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic.json_schema import models_json_schema
 
-from bridge.chain.mixdown import MAX_GAIN_DB, MIN_GAIN_DB, OFF, Level
-from bridge.chain.preset import Settings
 from bridge.effects.conditions import When
 from bridge.effects.registry import EFFECTS
+from bridge.presets.loader import Settings
+from bridge.presets.mixdown import MAX_GAIN_DB, MIN_GAIN_DB, OFF, Level
 
 if TYPE_CHECKING:
     from pydantic import BaseModel

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bridge.chain import preset as presets
-from bridge.chain.mixdown import is_file_part
 from bridge.errors import PresetError
+from bridge.presets import loader as presets
+from bridge.presets.mixdown import is_file_part
 from bridge.system.disk import disk_errors
 
 if TYPE_CHECKING:

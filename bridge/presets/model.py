@@ -20,9 +20,13 @@ from pydantic import (
 )
 
 from bridge.audio.leniency import Leniency
-from bridge.chain import sessions
-from bridge.chain.delivery import Headroom, Normalise, Output
-from bridge.chain.mixdown import (
+from bridge.effects.conditions import Facts, When
+from bridge.effects.plugin import Plugin
+from bridge.effects.registry import ChainItem, Effect, Limiter, TrimSilence
+from bridge.effects.strict import STRICT, wrong
+from bridge.errors import ModelError, PresetError
+from bridge.presets import session_formats
+from bridge.presets.mixdown import (
     MAX_NAME,
     REST,
     Chain,
@@ -33,17 +37,13 @@ from bridge.chain.mixdown import (
     is_file_part,
     same_file,
 )
-from bridge.effects.conditions import Facts, When
-from bridge.effects.plugin import Plugin
-from bridge.effects.registry import ChainItem, Effect, Limiter, TrimSilence
-from bridge.effects.strict import STRICT, wrong
-from bridge.errors import ModelError, PresetError
+from bridge.presets.output import Headroom, Normalise, Output
 from bridge.system.spelling import suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from bridge.chain.yamlfile import Location
+    from bridge.presets.yaml_source import Location
 
 # The name of the file that holds the sum of all stems.
 MASTER = "master"
@@ -113,7 +113,7 @@ class Settings(BaseModel):
     stems: Annotated[Literal["all"] | tuple[str, ...], BeforeValidator(_stem_choice)] = "all"
     output: Output = Output()
     # Session files beside the stems, which a DAW opens.
-    session: sessions.Sessions = ()
+    session: session_formats.Sessions = ()
     bounce: Leniency = Leniency()
 
     @field_validator("chain")
@@ -238,7 +238,7 @@ class Preset(Settings):
         if bounce:
             changes["bounce"] = self.bounce.model_copy(update=dict(bounce))
         if session:
-            changes["session"] = sessions.given(session)
+            changes["session"] = session_formats.given(session)
         if separation:
             changes["separation"] = self.separation.model_copy(update=dict(separation))
         if stems:

@@ -1,0 +1,1 @@
+"""The preset language: YAML in, frozen presets out."""
