@@ -15,12 +15,12 @@ import stat
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
-from bridge.chain import inspection
 from bridge.errors import PresetError, StembridgeError
 from bridge.ledger.states import Recipe
 from bridge.plugins.discovery import fingerprint
 from bridge.presets import composition
 from bridge.presets import loader as presets
+from bridge.render import trial
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -106,7 +106,7 @@ class Beside:
             prints = tuple(map(fingerprint, preset.plugin_files))
             tried = (preset.path, preset.content_hash, prints)
             if tried not in self._tried:
-                inspection.check(preset, waiting)
+                trial.check(preset, waiting)
                 self._tried.add(tried)
         return engine
 

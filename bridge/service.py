@@ -21,12 +21,12 @@ from bridge.ledger.states import Recipe
 from bridge.plugins.discovery import fingerprint
 from bridge.presets import session_formats
 from bridge.publish import finish, publish, publishing, read_manifest, staging, taken
+from bridge.render.disk_estimate import needed_bytes
+from bridge.render.model_request import ModelOrder
+from bridge.render.request import Order
+from bridge.render.stopwatch import Stopwatch
 from bridge.report import Manifest, versions
 from bridge.worker.client import Worker
-from bridge.worker.model_order import ModelOrder
-from bridge.worker.order import Order
-from bridge.worker.space import needed_bytes
-from bridge.worker.stopwatch import Stopwatch
 from separator.errors import SeparatorError
 from separator.version import is_path
 

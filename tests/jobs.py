@@ -12,9 +12,9 @@ import numpy as np
 import soundfile
 
 from bridge.presets import loader as presets
-from bridge.worker.order import Order
-from bridge.worker.pipeline import process
-from bridge.worker.stopwatch import Stopwatch
+from bridge.render.pipeline import process
+from bridge.render.request import Order
+from bridge.render.stopwatch import Stopwatch
 from tests.toy import toy
 
 if TYPE_CHECKING:

@@ -201,11 +201,11 @@ def _work(
     from bridge.audience import Everyone
     from bridge.batch.progress import Progress
     from bridge.batch.run import helpers
-    from bridge.chain import inspection
     from bridge.cli.board import Board
     from bridge.cli.interrupts import deferred, raising
     from bridge.cli.show import overall
     from bridge.log import Log
+    from bridge.render import trial
 
     hands = min(jobs, len(plan.to_do))
     if hands > 1:
@@ -220,7 +220,7 @@ def _work(
         engine.worker.start()
         asked.try_plugins()
         for rule in work.rules.rules:
-            inspection.check(rule.preset)
+            trial.check(rule.preset)
         lengths_s, pace = work.lengths_s(plan.to_do), work.pace(plan.to_do)
         engine.load(raising(stop))  # now, not at the first bounce: what is missing shows at once
         progress = Progress(lengths_s, pace, overall=overall, hands=hands)

@@ -201,10 +201,10 @@ class Asked:
 
         Looks for what its files need, too.
         """
-        from bridge.chain import inspection
+        from bridge.render import trial
 
         preset = self._preset(self._settings())
-        inspection.check(preset.adjusted((), {}, file_format=self.file_format))
+        trial.check(preset.adjusted((), {}, file_format=self.file_format))
 
     def _settings(self) -> Settings:
         return settings(preset=self.preset, precision=self.precision)

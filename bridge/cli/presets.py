@@ -52,11 +52,11 @@ def check(
     variables: options.Set = None,
 ) -> None:
     """Say what is wrong with presets, with file and line; their plugins are tried."""
-    from bridge.chain import inspection
     from bridge.cli.show import note, plain, result
     from bridge.errors import PluginError, PresetError
     from bridge.presets import loader as presets
     from bridge.presets.composition import given_variables
+    from bridge.render import trial
 
     folders = options.settings().plugin_folders
     values = given_variables(variables or [])
@@ -64,7 +64,7 @@ def check(
     for name in names:
         try:
             preset = presets.load(name, plugin_folders=folders, variables=values)
-            inspection.check(preset, variables=values)
+            trial.check(preset, variables=values)
         except PluginError as error:
             failed = True
             note(plain(f"{name}: {error}"))

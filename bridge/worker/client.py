@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from bridge.render.model_request import ModelOrder
+    from bridge.render.request import Order
     from bridge.worker.messages import Message
-    from bridge.worker.model_order import ModelOrder
-    from bridge.worker.order import Order
 
     Answer: TypeAlias = Loaded | Done | Failed | Defect
     Listener = Callable[[str, float], None]
@@ -139,7 +139,7 @@ class Worker:
         *,
         stall_s: float,
     ) -> Manifest:
-        """Makes the files of one bounce; see `bridge.worker.pipeline.process`.
+        """Makes the files of one bounce; see `bridge.render.pipeline.process`.
 
         Args:
             model: loaded first where it is not.

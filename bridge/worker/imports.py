@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 # With its Python kernels for tensors without data, torch also imports its tables of decompositions:
 # together a quarter of its import. They serve its compiler and its exporter; nothing here does.
 UNUSED = "torch._meta_registrations"
-SLOW = ("torch", "bridge.worker.pipeline")
+SLOW = ("torch", "bridge.render.pipeline")
 # What the first order needs besides; it reads the weights while torch is still being imported.
-FIRST = ("bridge.worker.model_order", "separator.weights.store", "separator.loading")
+FIRST = ("bridge.render.model_request", "separator.weights.store", "separator.loading")
 
 
 def warm_up() -> None:

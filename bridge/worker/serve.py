@@ -154,7 +154,7 @@ def give_back_memory() -> None:
 
 def _load(request: Load, line: Line) -> Separator:
     import separator
-    from bridge.worker.model_order import ModelOrder
+    from bridge.render.model_request import ModelOrder
     from separator.weights.store import Store
 
     order = ModelOrder.from_json(request.order)
@@ -170,9 +170,9 @@ def _load(request: Load, line: Line) -> Separator:
 
 
 def _process(request: Process, loaded: Separator, line: Line) -> Done:
-    from bridge.worker.order import Order
-    from bridge.worker.pipeline import process
-    from bridge.worker.stopwatch import Stopwatch
+    from bridge.render.pipeline import process
+    from bridge.render.request import Order
+    from bridge.render.stopwatch import Stopwatch
 
     watch = Stopwatch(lambda name, share: line.send(Stage(name, share)))
     order = Order.from_json(request.order)

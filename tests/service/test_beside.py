@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.beside import candidates
-from bridge.chain import inspection
 from bridge.errors import PresetError
 from bridge.ledger.states import State
 from bridge.plugins import discovery
+from bridge.render import trial
 from tests.bounces import render
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ def test_plugins_of_a_preset_there_are_tried_first_and_once(
         tried.append(Path(effect.plugin).stem)
         return [("", "no good")] if tried[-1] == "Bad" else []
 
-    monkeypatch.setattr(inspection, "try_out", try_out)
+    monkeypatch.setattr(trial, "try_out", try_out)
     watch = studio.watch()
     beside = watch._beside
     for seed in range(2):

@@ -27,9 +27,9 @@ from bridge.errors import (
 )
 from bridge.presets import loader as presets
 from bridge.publish import MANIFEST, STAGING
+from bridge.render.model_request import ModelOrder
+from bridge.render.request import Order
 from bridge.worker.client import Worker
-from bridge.worker.model_order import ModelOrder
-from bridge.worker.order import Order
 from tests.bounces import BAD, RATE_HZ, render
 from tests.service.studio_engine import convert, engine
 from tests.support import ROOT, thorough

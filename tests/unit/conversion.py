@@ -18,16 +18,16 @@ from bridge.audio.encode import StemWriter
 from bridge.config import Settings
 from bridge.presets import loader as presets
 from bridge.presets.loader import Preset
+from bridge.render import pipeline
+from bridge.render.stopwatch import Stopwatch
 from bridge.service import Engine
-from bridge.worker import pipeline
 from bridge.worker.client import Worker
-from bridge.worker.stopwatch import Stopwatch
 from tests.support import GOLDEN
 
 if TYPE_CHECKING:
+    from bridge.render.model_request import ModelOrder
+    from bridge.render.request import Order
     from bridge.report import Manifest
-    from bridge.worker.model_order import ModelOrder
-    from bridge.worker.order import Order
     from separator.separator import Separator
 
 

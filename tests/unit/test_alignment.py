@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from bridge.chain import alignment
 from bridge.dsp.delay import delays_frames
 from bridge.dsp.processor import Audio, Node, Place
 from bridge.effects.base import Effect
@@ -30,6 +29,7 @@ from bridge.effects.registry import (
     Vst3,
 )
 from bridge.errors import PresetError
+from bridge.render import alignment
 from tests.unit.chains import OWN, RATE_HZ, noise, run
 
 if TYPE_CHECKING:

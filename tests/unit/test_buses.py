@@ -13,7 +13,7 @@ from bridge.audio.bext import parse
 from bridge.audio.chunks import read_chunk, read_layout
 from bridge.errors import PluginError, PresetError
 from bridge.presets import loader as presets
-from bridge.worker import mixing
+from bridge.render import mixing
 from tests.unit.conversion import LSB, TIME_REFERENCE, Convert, bounce, music
 from tests.unit.loudness_reference import ffmpeg_levels
 
@@ -241,7 +241,7 @@ def test_a_plugin_that_moves_sound_is_refused_before_anything_is_separated(
     convert: Convert, source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Every chain of the job is tried with an impulse, those of buses too."""
-    from bridge.worker import pipeline
+    from bridge.render import pipeline
     from tests.unit.conversion import Here
 
     tried: list[tuple[Any, ...]] = []

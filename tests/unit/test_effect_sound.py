@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.chain.trim import Span, cut, locate
 from bridge.dsp.processor import Audio
 from bridge.effects.registry import (
     Compressor,
@@ -34,6 +33,7 @@ from bridge.effects.registry import (
     Width,
 )
 from bridge.effects.tone import Slope
+from bridge.render.trim import Span, cut, locate
 from tests.unit.chains import RATE_HZ, noise, run
 from tests.unit.chains import cut as in_blocks
 

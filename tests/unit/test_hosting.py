@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.chain import alignment, inspection
 from bridge.dsp.processor import Place
 from bridge.effects.registry import Gain, Limiter, Vst3
 from bridge.errors import PluginError, PresetError
 from bridge.plugins import host
 from bridge.presets import loader
+from bridge.render import alignment, trial
 from tests.support import require
 from tests.unit.chains import noise, run
 
@@ -228,14 +228,14 @@ needs_linux = pytest.mark.skipif(
 def test_a_plugin_that_aborts_harms_nobody_else(tmp_path: Path) -> None:
     crashing = Vst3(plugin=str(made(tmp_path, "Crash", "abort()")))
     with pytest.raises(PluginError, match=r"Crash\.vst3 crashes \(signal 6\); take it out"):
-        inspection.try_out(crashing)
+        trial.try_out(crashing)
 
 
 @needs_linux
 def test_a_plugin_that_hangs_is_ended_in_its_time(tmp_path: Path) -> None:
     hanging = Vst3(plugin=str(made(tmp_path, "Hang", "sleep(600)")), timeout_s=1)
     with pytest.raises(PluginError, match=r"Hang\.vst3 has not loaded in 1 s; raise its timeout_s"):
-        inspection.try_out(hanging)
+        trial.try_out(hanging)
 
 
 def test_a_preset_is_tried_with_its_plugins(tmp_path: Path) -> None:
@@ -246,13 +246,13 @@ def test_a_preset_is_tried_with_its_plugins(tmp_path: Path) -> None:
         "      parameters:\n        ratio: 4\n        treshold_db: -20\n        slew: 1000\n"
     )
     with pytest.raises(PresetError) as caught:
-        inspection.check(loader.load_file(path))
+        trial.check(loader.load_file(path))
     assert caught.value.problems == (
         f"{path}:9: ZamComp has no parameter 'treshold_db'; did you mean 'threshold_db'?",
         f"{path}:10: parameter 'slew' is 1000.0; allowed is a number, 1 to 150",
     )
     path.write_text("schema: 1\nsummary: x\nchain: [vst3: {plugin: ZamComp}]\n")
-    inspection.check(loader.load_file(path))
+    trial.check(loader.load_file(path))
 
 
 def test_the_watchdog_speaks_and_is_silent_in_time() -> None:

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.chain.levels import common_gain_db, gains_db
 from bridge.dsp.decibel import db_to_linear, linear_to_dbfs
 from bridge.dsp.meter import Levels
 from bridge.errors import PromiseBroken
 from bridge.presets.output import Headroom, Normalise
+from bridge.render.gain_staging import common_gain_db, gains_db
 
 # Peaks as they come from audio: float32.
 peaks = st.floats(0.0, 64.0, width=32)

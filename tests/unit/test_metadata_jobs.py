@@ -24,9 +24,9 @@ from bridge.audio.chunks import Chunk, read_layout
 from bridge.audio.encode import WavForm
 from bridge.audio.metadata import Mark
 from bridge.presets import loader as presets
-from bridge.worker import pipeline
-from bridge.worker.order import Order
-from bridge.worker.stopwatch import Stopwatch
+from bridge.render import pipeline
+from bridge.render.request import Order
+from bridge.render.stopwatch import Stopwatch
 from tests.audio_files import chunk, ds64, fmt, riff, write
 from tests.bounces import music as tones
 from tests.metadata_files import acid, aiff_marks, cue, labels, smpl, with_aiff_chunks

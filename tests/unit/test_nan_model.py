@@ -11,9 +11,9 @@ import torch
 
 from bridge.errors import PromiseBroken
 from bridge.presets import loader as presets
-from bridge.worker.order import Order
-from bridge.worker.pipeline import process
-from bridge.worker.stopwatch import Stopwatch
+from bridge.render.pipeline import process
+from bridge.render.request import Order
+from bridge.render.stopwatch import Stopwatch
 from separator.options import Options
 from separator.separator import Separator
 from tests.bounces import RATE_HZ, music

@@ -18,7 +18,7 @@ import soundfile
 
 from bridge import errors
 from bridge.presets import loader as presets
-from bridge.worker import pipeline
+from bridge.render import pipeline
 from tests.support import require, thorough
 from tests.unit.conversion import LSB, TIME_REFERENCE, Convert, Here, bounce, lag, music
 

@@ -307,8 +307,8 @@ def test_levels_offsets_and_the_guard_need_no_pedalboard() -> None:
     """A worker for plain stems never loads it: memory, and time at the start."""
     script = (
         "import sys, numpy as np\n"
-        "import bridge.worker.pipeline\n"
-        "from bridge.chain.alignment import run, verify\n"
+        "import bridge.render.pipeline\n"
+        "from bridge.render.alignment import run, verify\n"
         "from bridge.effects.registry import DcRemoval, Limiter\n"
         "from bridge.dsp.meter import Meter\n"
         "audio = np.zeros((2, 50_000), np.float32)\n"

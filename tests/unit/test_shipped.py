@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from bridge.chain.alignment import run
 from bridge.config import Settings
 from bridge.presets import loader as presets
+from bridge.render.alignment import run
 from bridge.service import Engine
 from tests.support import GOLDEN, ROOT, require
 

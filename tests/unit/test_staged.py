@@ -9,9 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bridge.effects.registry import DcRemoval
-from bridge.worker.passes import Passes
-from bridge.worker.staged import Staged, stage
-from bridge.worker.stopwatch import Stopwatch
+from bridge.render.passes import Passes
+from bridge.render.staged import Staged, stage
+from bridge.render.stopwatch import Stopwatch
 from tests.hypothesis_profiles import examples
 from tests.unit.chains import cut, noise, run
 

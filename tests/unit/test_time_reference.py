@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.audio.time_reference import LATEST_S, at_rate, doubt
-from bridge.worker.remarks import of_place
+from bridge.render.warnings import of_place
 
 WORD = 2**64
 RATES_HZ = st.sampled_from([8_000, 44_100, 48_000, 96_000, 192_000])

@@ -16,6 +16,8 @@ from bridge.effects.registry import EFFECTS, Vst3
 from bridge.errors import PresetError, StembridgeError, WorkerLost, with_code
 from bridge.presets import loader as presets
 from bridge.presets.loader import Preset
+from bridge.render.model_request import ModelOrder
+from bridge.render.request import Order, preset_from_json, preset_to_json
 from bridge.worker.child import ending
 from bridge.worker.client import LONGEST_TICK_S, Silence
 from bridge.worker.messages import (
@@ -33,8 +35,6 @@ from bridge.worker.messages import (
     decode,
     encode,
 )
-from bridge.worker.model_order import ModelOrder
-from bridge.worker.order import Order, preset_from_json, preset_to_json
 from tests.support import ROOT, subclasses
 
 NAMES = st.binary(max_size=40).map(os.fsdecode) | st.text(st.characters(), max_size=40)

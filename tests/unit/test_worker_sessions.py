@@ -15,12 +15,12 @@ from bridge.daw.formats import FORMATS
 from bridge.errors import DiskFull, FileTooLarge, OutputError, SessionError
 from bridge.kept import sha256
 from bridge.presets import loader as presets
+from bridge.render import session_files
+from bridge.render.request import Order
+from bridge.render.stopwatch import Stopwatch
 from bridge.report import Manifest
-from bridge.worker import sessions
 from bridge.worker.messages import Trouble
-from bridge.worker.order import Order
 from bridge.worker.serve import ToParent
-from bridge.worker.stopwatch import Stopwatch
 from tests.daw.sets import manifest, write_set
 from tests.waiting import wait_until
 
@@ -46,7 +46,7 @@ def made(
     data = manifest(tmp_path / "Bounces" / "Mix.wav", frames=101)
     data["source"]["path"] = str(source)
     before = Manifest.from_json(data)
-    return sessions.with_sessions(before, order, staged, watch), heard, staged
+    return session_files.with_sessions(before, order, staged, watch), heard, staged
 
 
 def test_they_are_staged_and_listed_in_the_order_of_the_preset(tmp_path: Path) -> None:
@@ -79,7 +79,7 @@ def refuse(error: Exception) -> object:
 def test_what_a_format_cannot_hold_is_a_warning(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sessions, "write_what_fits", refuse(SessionError("no; rename it")))
+    monkeypatch.setattr(session_files, "write_what_fits", refuse(SessionError("no; rename it")))
     after, *_ = made(tmp_path, "[csv, m3u8]")
     assert after.sessions == ()
     assert after.warnings == (
@@ -145,13 +145,13 @@ def test_a_file_that_cannot_be_is_a_warning(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Unlike a full disk, which will not take the stems either."""
-    monkeypatch.setattr(sessions, "write_what_fits", refuse(FileTooLarge("too long")))
+    monkeypatch.setattr(session_files, "write_what_fits", refuse(FileTooLarge("too long")))
     after, *_ = made(tmp_path, "[csv]")
     assert after.warnings == ("session 'csv' was not written: too long",)
 
 
 def test_a_disk_that_refuses_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sessions, "write_what_fits", refuse(DiskFull("full: free some space")))
+    monkeypatch.setattr(session_files, "write_what_fits", refuse(DiskFull("full: free some space")))
     with pytest.raises(OutputError):
         made(tmp_path, "[csv]")
 
@@ -168,7 +168,7 @@ def test_while_one_takes_long_the_worker_says_that_it_lives(
         (folder / "x").write_bytes(b"")
         return folder / "x", ()
 
-    monkeypatch.setattr(sessions, "_BEAT_S", 0.01)
-    monkeypatch.setattr(sessions, "write_what_fits", slow)
+    monkeypatch.setattr(session_files, "_BEAT_S", 0.01)
+    monkeypatch.setattr(session_files, "write_what_fits", slow)
     made(tmp_path, "[csv]", heard)
     assert {*heard} == {("session", 0.0)}

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from bridge.render.request import Order
+    from bridge.render.stopwatch import Stopwatch
     from bridge.report import Manifest
-    from bridge.worker.order import Order
-    from bridge.worker.stopwatch import Stopwatch
 
 _log = logging.getLogger(__name__)
 

@@ -22,9 +22,6 @@ from bridge.audio.encode import PCM_BITS
 from bridge.audio.moved import lost_by_cutting
 from bridge.audio.probe import AudioInfo, probe
 from bridge.audio.targets.opening import not_carried
-from bridge.chain.alignment import tail_frames, verify
-from bridge.chain.levels import gains_db
-from bridge.chain.trim import Span, locate
 from bridge.dsp.decibel import db_to_linear
 from bridge.dsp.meter import Levels, Measure, Meter
 from bridge.effects.conditions import Facts
@@ -32,17 +29,20 @@ from bridge.effects.registry import Place, check
 from bridge.errors import PresetError, PromiseBroken, SilentBounce, from_separation
 from bridge.plugins.discovery import fingerprint
 from bridge.plugins.host import version
+from bridge.render.alignment import tail_frames, verify
+from bridge.render.disk_estimate import needed_bytes
+from bridge.render.gain_staging import gains_db
+from bridge.render.mixing import Stock, changed, check_pans, longer, mixed, needed
+from bridge.render.passes import Passes, counted
+from bridge.render.provenance import history, source_facts
+from bridge.render.session_files import with_sessions
+from bridge.render.staged import Staged, stage
+from bridge.render.trim import Span, locate
+from bridge.render.verify import check_shapes, null, null_bound, reading_back
+from bridge.render.warnings import of_files, of_place, source_bits
+from bridge.render.write_stems import Form, Output, write
 from bridge.report import Manifest, StemFacts
 from bridge.system.disk import check_space
-from bridge.worker.about import history, source_facts
-from bridge.worker.mixing import Stock, changed, check_pans, longer, mixed, needed
-from bridge.worker.passes import Passes, counted
-from bridge.worker.proof import check_shapes, null, null_bound, reading_back
-from bridge.worker.remarks import of_files, of_place, source_bits
-from bridge.worker.sessions import with_sessions
-from bridge.worker.space import needed_bytes
-from bridge.worker.staged import Staged, stage
-from bridge.worker.writing import Form, Output, write
 from separator.errors import SeparatorError
 
 if TYPE_CHECKING:
@@ -55,8 +55,8 @@ if TYPE_CHECKING:
     from bridge.audio.targets.registry import Target
     from bridge.presets.loader import Preset
     from bridge.presets.mixdown import Mixdown
-    from bridge.worker.order import Order
-    from bridge.worker.stopwatch import Stopwatch
+    from bridge.render.request import Order
+    from bridge.render.stopwatch import Stopwatch
     from separator.separator import Separator
 
     Audio = NDArray[np.float32]

@@ -18,10 +18,10 @@ from bridge.audio.moved import whole
 from bridge.audio.quantise import quantise_set
 from bridge.audio.targets.opening import writing
 from bridge.audio.targets.spec import Spec
-from bridge.chain.trim import Span, cut
 from bridge.dsp.decibel import db_to_linear, linear_to_dbfs
 from bridge.dsp.meter import Meter
 from bridge.effects.chain import render
+from bridge.render.trim import Span, cut
 from bridge.report import StemFacts, level_dbfs, rounded
 
 if TYPE_CHECKING:

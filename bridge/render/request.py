@@ -16,7 +16,7 @@ from bridge.errors import PresetError
 from bridge.presets import loader as presets
 from bridge.presets.loader import Preset
 from bridge.presets.mixdown import told_chain
-from bridge.worker.model_order import tuples
+from bridge.render.model_request import tuples
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from bridge.audio.metadata import Metadata
     from bridge.audio.probe import AudioInfo
     from bridge.audio.targets.registry import Target
-    from bridge.worker.order import Order
+    from bridge.render.request import Order
 
 
 def source_facts(order: Order, info: AudioInfo, found: Survey, metadata: Metadata) -> SourceFacts:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bridge.audio.encode import FLOAT_BITS, PCM_BITS
+from bridge.render.mixing import changed, needed
 from bridge.system.disk import job_bytes
-from bridge.worker.mixing import changed, needed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -2,7 +2,7 @@
 
 Its plugins are tried in a process of their own: one that hangs or crashes harms nobody else.
 
-    check(preset) ─► python -m bridge.chain.inspection < effects ─► answers, in a file
+    check(preset) ─► python -m bridge.render.trial < effects ─► answers, in a file
 
 Used before a preset is taken into service, and by `presets check`.
 """
@@ -89,7 +89,7 @@ def try_out(effect: Plugin, waiting: Callable[[], None] = lambda: None) -> list[
 def _tried(order: str, answer: Path, limit_s: float, waiting: Callable[[], None]) -> int | None:
     """The exit code of the process that writes the answer; None where it had to be killed."""
     # Plugins write to both outputs as they like, so the answer goes into a file.
-    command = [sys.executable, "-m", "bridge.chain.inspection", str(answer)]
+    command = [sys.executable, "-m", "bridge.render.trial", str(answer)]
     nothing = subprocess.DEVNULL
     process = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=nothing, stderr=nothing, text=True
@@ -128,8 +128,8 @@ def _main(order: str, answer: Path) -> None:
 
 
 def _answer(order: str, overdue: Callable[[str], None]) -> dict[str, Any]:
-    from bridge.chain.alignment import verify
     from bridge.plugins.host import facts, opened, problems
+    from bridge.render.alignment import verify
 
     name, content = json.loads(order)
     content["parameters"] = dict(content["parameters"])

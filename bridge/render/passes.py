@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from bridge.effects.chain import render
 from bridge.effects.registry import DcRemoval, parts
-from bridge.worker.mixing import longer
-from bridge.worker.staged import stage
+from bridge.render.mixing import longer
+from bridge.render.staged import stage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bridge.effects.registry import Effect
-    from bridge.worker.staged import Staged
-    from bridge.worker.stopwatch import Stopwatch
+    from bridge.render.staged import Staged
+    from bridge.render.stopwatch import Stopwatch
 
     Audio = NDArray[np.float32]
 

@@ -11,7 +11,7 @@ from bridge.dsp.decibel import db_to_linear
 from bridge.effects.stereo import pan_weights
 from bridge.errors import PresetError
 from bridge.presets.mixdown import REST, Level
-from bridge.worker.staged import BLOCK_FRAMES
+from bridge.render.staged import BLOCK_FRAMES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bridge.presets.mixdown import Mixdown
-    from bridge.worker.staged import Staged
+    from bridge.render.staged import Staged
 
     Audio = NDArray[np.float32]
 

@@ -1,1 +1,0 @@
-"""From stems to what is published: presets, effects, aligned rendering, levels."""

@@ -1,0 +1,1 @@
+"""One bounce to staged files: separate, effects, mix, encode, verify."""
