@@ -11,9 +11,9 @@ def main() -> None:
 
     standard_streams.guard()  # first: a file opened before could get the number of a closed stream
 
-    from bridge.worker import early
+    from bridge.worker import prestart
 
-    early.start(sys.argv[1:])
+    prestart.start(sys.argv[1:])
 
     from bridge import cli
 

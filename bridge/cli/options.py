@@ -309,6 +309,6 @@ def listed(text: str | None) -> tuple[str, ...]:
 def new_worker() -> Worker:
     """A worker whose downloads are shown: the one that began with the program, or one at rest."""
     from bridge.cli.show import Fetching, note
-    from bridge.worker import client, early
+    from bridge.worker import client, prestart
 
-    return client.Worker(Fetching(), note, early.take())
+    return client.Worker(Fetching(), note, prestart.take())

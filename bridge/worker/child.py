@@ -11,12 +11,12 @@ import sys
 import threading
 from typing import IO, TYPE_CHECKING
 
-from bridge.worker.messages import Garbage, decode, encode
+from bridge.worker.protocol import Garbage, decode, encode
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from bridge.worker.messages import Message
+    from bridge.worker.protocol import Message
 
 # A manifest has a few kilobytes, a traceback at most 20; a line beyond this is no message.
 LINE_BYTES = 1 << 20

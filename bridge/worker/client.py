@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NoReturn, TypeAlias
 from bridge.errors import InternalError, WorkerLost
 from bridge.report import Manifest
 from bridge.worker.child import Child, Ended, ending
-from bridge.worker.messages import (
+from bridge.worker.protocol import (
     Announced,
     Defect,
     Done,
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from bridge.render.model_request import ModelOrder
     from bridge.render.request import Order
-    from bridge.worker.messages import Message
+    from bridge.worker.protocol import Message
 
     Answer: TypeAlias = Loaded | Done | Failed | Defect
     Listener = Callable[[str, float], None]

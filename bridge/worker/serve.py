@@ -23,8 +23,7 @@ from typing import IO, TYPE_CHECKING, NoReturn
 from bridge.errors import StembridgeError, from_separation
 from bridge.system import standard_streams
 from bridge.worker.child import GRACE_S
-from bridge.worker.imports import FIRST, import_all, warm_up
-from bridge.worker.messages import (
+from bridge.worker.protocol import (
     Announced,
     Defect,
     Done,
@@ -39,6 +38,7 @@ from bridge.worker.messages import (
     decode,
     encode,
 )
+from bridge.worker.torch_startup import FIRST, import_all, warm_up
 from separator.errors import SeparatorError
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ import pytest
 
 from bridge.worker import serve
 from bridge.worker.child import environment
-from bridge.worker.messages import Loaded, Message
+from bridge.worker.protocol import Loaded, Message
 
 ORDER = Loaded([], 0.0)  # any message
 

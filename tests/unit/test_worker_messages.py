@@ -20,7 +20,7 @@ from bridge.render.model_request import ModelOrder
 from bridge.render.request import Order, preset_from_json, preset_to_json
 from bridge.worker.child import ending
 from bridge.worker.client import LONGEST_TICK_S, Silence
-from bridge.worker.messages import (
+from bridge.worker.protocol import (
     Announced,
     Defect,
     Done,

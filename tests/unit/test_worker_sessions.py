@@ -19,7 +19,7 @@ from bridge.render import session_files
 from bridge.render.request import Order
 from bridge.render.stopwatch import Stopwatch
 from bridge.report import Manifest
-from bridge.worker.messages import Trouble
+from bridge.worker.protocol import Trouble
 from bridge.worker.serve import ToParent
 from tests.daw.sets import manifest, write_set
 from tests.waiting import wait_until

@@ -12,7 +12,7 @@ import uuid
 import psutil
 import pytest
 
-from bridge.worker import early, imports
+from bridge.worker import prestart, torch_startup
 
 PATIENCE_S = 60.0
 
@@ -20,12 +20,12 @@ PATIENCE_S = 60.0
 @pytest.mark.process
 @pytest.mark.parametrize("arguments", [["split", "mix.wav"], ["preview", "mix.wav", "--at", "60"]])
 def test_a_command_that_separates_begins_with_its_worker(arguments: list[str]) -> None:
-    early.start(arguments)
-    child = early.take()
+    prestart.start(arguments)
+    child = prestart.take()
     assert child is not None
     try:
         assert child.is_alive
-        assert early.take() is None
+        assert prestart.take() is None
     finally:
         child.end()
 
@@ -34,8 +34,8 @@ def test_a_command_that_separates_begins_with_its_worker(arguments: list[str]) -
     "arguments", [[], ["--help"], ["split", "--help"], ["presets", "check", "split"], ["doctor"]]
 )
 def test_no_other_does(arguments: list[str]) -> None:
-    early.start(arguments)
-    assert early.take() is None
+    prestart.start(arguments)
+    assert prestart.take() is None
 
 
 def test_a_command_that_is_not_understood_leaves_no_worker_behind() -> None:
@@ -59,13 +59,13 @@ def test_a_command_that_is_not_understood_leaves_no_worker_behind() -> None:
 def test_what_torch_does_not_need_here_is_imported_when_somebody_looks_into_it() -> None:
     code = """
 import sys
-from bridge.worker import imports
-imports.postpone(imports.UNUSED)
+from bridge.worker import torch_startup
+torch_startup.postpone(torch_startup.UNUSED)
 import torch
 assert "torch._decomp" not in sys.modules, "the table of decompositions was imported"
 assert callable(torch._meta_registrations.register_meta)
 assert "torch._decomp" in sys.modules
-assert type(sys.modules[imports.UNUSED]).__name__ == "module"
+assert type(sys.modules[torch_startup.UNUSED]).__name__ == "module"
 from torch._subclasses import FakeTensorMode  # a part that cannot do without
 with FakeTensorMode():
     image, kernel = torch.empty(1, 2, 8, 8), torch.empty(3, 2, 3, 3)
@@ -79,10 +79,10 @@ def test_the_libraries_of_torch_are_loaded_before_it_is_imported() -> None:
     code = """
 import sys
 from pathlib import Path
-from bridge.worker import imports
+from bridge.worker import torch_startup
 maps = Path("/proc/self/maps")
 assert "libtorch_cpu" not in maps.read_text()
-imports.preload()
+torch_startup.preload()
 assert "libtorch_cpu" in maps.read_text()
 assert "torch" not in sys.modules
 before = maps.read_text().count("libtorch_cpu")
@@ -96,9 +96,9 @@ assert torch.ones(3).sum() == 3
 def test_what_the_first_order_needs_is_imported_without_torch() -> None:
     code = """
 import sys
-from bridge.worker import imports, serve
-imports.import_all(imports.FIRST)
-assert all(name in sys.modules for name in imports.FIRST)
+from bridge.worker import serve, torch_startup
+torch_startup.import_all(torch_startup.FIRST)
+assert all(name in sys.modules for name in torch_startup.FIRST)
 assert "torch" not in sys.modules
 assert "bridge.presets.loader" not in sys.modules, "it takes longer than all the others"
 """
@@ -107,7 +107,7 @@ assert "bridge.presets.loader" not in sys.modules, "it takes longer than all the
 
 def test_frames_have_their_lines_again_after_the_imports() -> None:
     frame = sys._getframe()
-    with imports.without_lines():
+    with torch_startup.without_lines():
         found = inspect.getframeinfo(frame)
         assert found.filename == __file__
         assert found.code_context is None
@@ -116,7 +116,7 @@ def test_frames_have_their_lines_again_after_the_imports() -> None:
 
 
 def test_what_cannot_be_imported_is_left_to_the_order_that_needs_it() -> None:
-    imports.import_all(["no.such.module", "json"])
+    torch_startup.import_all(["no.such.module", "json"])
 
 
 def _marked(mark: str) -> list[int]:
