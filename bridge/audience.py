@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from bridge.ledger.states import Job
-    from bridge.report import Manifest
+    from bridge.publish.manifest import Manifest
 
 
 class Audience(Protocol):

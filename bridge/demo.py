@@ -26,7 +26,7 @@ from bridge.audio.encode import StemWriter
 from bridge.audio.probe import probe
 from bridge.audio.sound_path import sound_path
 from bridge.errors import ServiceError, from_separation
-from bridge.publish import MANIFEST
+from bridge.publish.transaction import MANIFEST
 from separator.errors import SeparatorError
 from separator.weights.store import Store
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from bridge.ledger.states import Job
-    from bridge.report import Manifest
+    from bridge.publish.manifest import Manifest
 
 FILE = "service.jsonl"
 # An event is about 300 bytes, a bounce makes two: 25 MB are 40,000 bounces.

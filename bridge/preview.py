@@ -27,7 +27,7 @@ from bridge.audio.encode import PCM_BITS, StemWriter, output_subtype
 from bridge.audio.probe import probe
 from bridge.audio.sound_path import sound_path
 from bridge.errors import TooShortBounce
-from bridge.intake.names import legal_name, stem_file_name
+from bridge.publish.output_names import legal_name, stem_file_name
 from bridge.system.disk import disk_errors
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from bridge.audio.probe import AudioInfo
     from bridge.presets.loader import Preset
-    from bridge.report import Manifest
+    from bridge.publish.manifest import Manifest
     from bridge.service import Engine, Listener
 
 # On each side. A segment of Spleeter lasts 11.9 s, of htdemucs 7.8 s.

@@ -16,16 +16,16 @@ from bridge.audio.probe import probe
 from bridge.config import DEFAULT_MODEL
 from bridge.errors import StembridgeError, UsageError, from_separation
 from bridge.intake.claim import identify, still
-from bridge.intake.names import stem_file_name
 from bridge.ledger.states import Recipe
 from bridge.plugins.discovery import fingerprint
 from bridge.presets import session_formats
-from bridge.publish import finish, publish, publishing, read_manifest, staging, taken
+from bridge.publish.manifest import Manifest, versions
+from bridge.publish.output_names import stem_file_name
+from bridge.publish.transaction import finish, publish, publishing, read_manifest, staging, taken
 from bridge.render.disk_estimate import needed_bytes
 from bridge.render.model_request import ModelOrder
 from bridge.render.request import Order
 from bridge.render.stopwatch import Stopwatch
-from bridge.report import Manifest, versions
 from bridge.worker.client import Worker
 from separator.errors import SeparatorError
 from separator.version import is_path

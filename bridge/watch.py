@@ -14,16 +14,17 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from bridge import asking, pause, publish
+from bridge import asking, pause
 from bridge.beside import Beside
 from bridge.errors import LedgerBlocked, LedgerError, StembridgeError, UsageError
 from bridge.intake import not_read
 from bridge.intake.intake import Intake, Settled
-from bridge.intake.names import output_name
 from bridge.ledger.recover import recover
 from bridge.ledger.states import State
 from bridge.pause import Pause, Stopped
-from bridge.places import OUTPUT_FOLDER
+from bridge.publish import transaction
+from bridge.publish.locations import OUTPUT_FOLDER
+from bridge.publish.output_names import output_name
 from bridge.reload import changes
 from bridge.service_threads import ServiceThreads
 from bridge.upkeep import Upkeep
@@ -179,7 +180,7 @@ class Watch:
             thread.join()
 
     def _tidy(self) -> None:
-        swept = publish.sweep(self.out_dir)
+        swept = transaction.sweep(self.out_dir)
         if swept:
             text = f"removed what {swept} job(s) of a service that died had begun"
             self._audience.event("swept", text, folders=swept)

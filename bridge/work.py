@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from bridge import publish
 from bridge.errors import (
     BounceChanged,
     LeaseLost,
@@ -20,9 +19,10 @@ from bridge.errors import (
     WorkerLost,
 )
 from bridge.intake.claim import identify, looks_like
-from bridge.intake.names import output_name
 from bridge.ledger.states import State
 from bridge.pause import Stopped
+from bridge.publish import transaction
+from bridge.publish.output_names import output_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -195,7 +195,7 @@ class Work:
         """
 
         def trial() -> None:
-            publish.try_out(self.out_dir, needed_bytes)
+            transaction.try_out(self.out_dir, needed_bytes)
 
         try:
             needed_bytes = engine.needed_bytes(job.path, self._look)

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from bridge.config import resolve
 from bridge.errors import StembridgeError
-from bridge.places import split_place
 from bridge.presets import loader as presets
+from bridge.publish.locations import split_place
 from bridge.service import Engine, choose_model
 
 

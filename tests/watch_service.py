@@ -20,7 +20,7 @@ from bridge.config import resolve
 from bridge.ledger.states import State
 from bridge.ledger.store import Ledger
 from bridge.presets import loader as presets
-from bridge.publish import MANIFEST, STAGING
+from bridge.publish.transaction import MANIFEST, STAGING
 from bridge.service import Engine
 from bridge.watch import Tally, Watch
 from tests.support import ROOT
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from bridge.config import Settings
     from bridge.ledger.services import Service
     from bridge.ledger.states import Job
-    from bridge.report import Manifest
+    from bridge.publish.manifest import Manifest
     from bridge.worker.client import Worker
 
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from bridge.batch.plan import Standing
 from bridge.batch.progress import Stand
 from bridge.ledger.states import State
-from bridge.publish import read_manifest
-from bridge.report import Manifest
+from bridge.publish.manifest import Manifest
+from bridge.publish.transaction import read_manifest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from bridge.batch.outcome import Outcome
-    from bridge.report import Manifest, StemFacts
+    from bridge.publish.manifest import Manifest, StemFacts
 
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1c1c1c; --paper: #fff; --faint: #666; --rule: #ccc;

@@ -13,7 +13,7 @@ from enum import Enum
 from functools import lru_cache
 from typing import TYPE_CHECKING, TypeVar
 
-from bridge.intake.names import collision_key
+from bridge.publish.output_names import collision_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

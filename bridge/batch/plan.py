@@ -12,10 +12,10 @@ from enum import Enum
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from bridge.intake.names import Names
 from bridge.intake.not_read import of_scan
 from bridge.intake.scan import scan
 from bridge.ledger.states import State
+from bridge.publish.output_names import Names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from bridge.batch.pace import Kind
     from bridge.batch.plan import Item
     from bridge.ledger.states import Job, Recipe
-    from bridge.report import Manifest
+    from bridge.publish.manifest import Manifest
 
 
 class Stand(str, Enum):

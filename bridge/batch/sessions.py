@@ -18,8 +18,8 @@ from bridge.daw.formats import find
 from bridge.daw.partial import write_what_fits
 from bridge.daw.session import from_manifest, join
 from bridge.errors import OutputBlocked, OutputError, SessionDefect, SessionError, UsageError
-from bridge.intake.names import legal_name
-from bridge.kept import is_ours, sha256
+from bridge.publish.output_names import legal_name
+from bridge.publish.session_ownership import is_ours, sha256
 from bridge.system.disk import disk_errors
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from bridge import __version__
 from bridge.checkup import folders, in_force, limits, machine
 from bridge.checkup.findings import Finding
-from bridge.places import OUTPUT_FOLDER
+from bridge.publish.locations import OUTPUT_FOLDER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -84,7 +84,7 @@ def batch(
     from bridge.batch.sessions import check_formats
     from bridge.batch.tables import check_summary
     from bridge.cli.inputs import check_out
-    from bridge.places import OUTPUT_FOLDER
+    from bridge.publish.locations import OUTPUT_FOLDER
     from bridge.system import standard_streams
 
     check_out(out)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from bridge.batch.progress import Line, Progress
     from bridge.ledger.states import Job
-    from bridge.report import Manifest
+    from bridge.publish.manifest import Manifest
 
 _LOOKS = {
     Stand.RUNNING: "bold",

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
     from bridge.ledger.states import Job
-    from bridge.report import Manifest
+    from bridge.publish.manifest import Manifest
 
 # How much of the work each stage is, roughly, for one bar over all of them.
 STAGES = {

@@ -56,7 +56,7 @@ def _one(
     from bridge.cli.inputs import check_sound_file
     from bridge.cli.show import JobBar, note, plain, result, summary
     from bridge.errors import ModelError, SilentBounce, StembridgeError, UsageError
-    from bridge.places import split_place
+    from bridge.publish.locations import split_place
 
     try:
         check_sound_file(file)

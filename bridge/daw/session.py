@@ -226,7 +226,7 @@ def from_manifest(
     so they are muted beside them; where there are no stems, the first one plays.
 
     Args:
-        manifest: the data of a `manifest.json` (see `bridge.report`).
+        manifest: the data of a `manifest.json` (see `bridge.publish.manifest`).
         folder: where that manifest lies, or will.
         markers: of the session; those that the manifest tells of, if none are given.
         tempos: of the session; as the manifest has it, if none are given.

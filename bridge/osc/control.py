@@ -17,7 +17,7 @@ from bridge.ledger.states import Job, State
 from bridge.osc import messages
 from bridge.osc.messages import Message, Ping, Split
 from bridge.osc.port import Outlet, Port
-from bridge.publish import MANIFEST
+from bridge.publish.transaction import MANIFEST
 from bridge.system.endpoint import OFF, Endpoint, parse
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from bridge.config import Settings
     from bridge.osc.port import Sender
-    from bridge.report import Manifest
+    from bridge.publish.manifest import Manifest
 
     class Asked(Protocol):
         """What is asked for the work: `bridge.watch.Watch`."""

@@ -29,6 +29,7 @@ from bridge.effects.registry import Place, check
 from bridge.errors import PresetError, PromiseBroken, SilentBounce, from_separation
 from bridge.plugins.discovery import fingerprint
 from bridge.plugins.host import version
+from bridge.publish.manifest import Manifest, StemFacts
 from bridge.render.alignment import tail_frames, verify
 from bridge.render.disk_estimate import needed_bytes
 from bridge.render.gain_staging import gains_db
@@ -41,7 +42,6 @@ from bridge.render.trim import Span, locate
 from bridge.render.verify import check_shapes, null, null_bound, reading_back
 from bridge.render.warnings import of_files, of_place, source_bits
 from bridge.render.write_stems import Form, Output, write
-from bridge.report import Manifest, StemFacts
 from bridge.system.disk import check_space
 from separator.errors import SeparatorError
 

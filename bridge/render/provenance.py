@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from bridge import __version__
 from bridge.audio.encode import PCM_BITS
-from bridge.report import SourceFacts, level_dbfs
+from bridge.publish.manifest import SourceFacts, level_dbfs
 
 if TYPE_CHECKING:
     from bridge.audio.decode import Survey

@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING
 from bridge.daw.partial import write_what_fits
 from bridge.daw.session import from_manifest
 from bridge.errors import OutputBlocked, OutputError, SessionDefect, SessionError
-from bridge.kept import sha256
-from bridge.report import SessionFacts
+from bridge.publish.manifest import SessionFacts
+from bridge.publish.session_ownership import sha256
 from bridge.system.disk import disk_errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from bridge.publish.manifest import Manifest
     from bridge.render.request import Order
     from bridge.render.stopwatch import Stopwatch
-    from bridge.report import Manifest
 
 _log = logging.getLogger(__name__)
 

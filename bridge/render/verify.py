@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bridge.audio.targets.registry import Target
-    from bridge.report import StemFacts
+    from bridge.publish.manifest import StemFacts
 
 # Of float files, relative to full scale or the bounce's own peak: -120 dB, some ten roundings.
 FLOAT_NULL = 1e-6

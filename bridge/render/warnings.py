@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from bridge.audio.targets.registry import Target
     from bridge.presets.loader import Preset
     from bridge.presets.output import Normalise
-    from bridge.report import StemFacts
+    from bridge.publish.manifest import StemFacts
 
 # A loudness meter shows one decimal (EBU Tech 3341).
 _METER_LU = 0.1

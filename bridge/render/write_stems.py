@@ -21,8 +21,8 @@ from bridge.audio.targets.spec import Spec
 from bridge.dsp.decibel import db_to_linear, linear_to_dbfs
 from bridge.dsp.meter import Meter
 from bridge.effects.chain import render
+from bridge.publish.manifest import StemFacts, level_dbfs, rounded
 from bridge.render.trim import Span, cut
-from bridge.report import StemFacts, level_dbfs, rounded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

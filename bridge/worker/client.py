@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING, NoReturn, TypeAlias
 
 from bridge.errors import InternalError, WorkerLost
-from bridge.report import Manifest
+from bridge.publish.manifest import Manifest
 from bridge.worker.child import Child, Ended, ending
 from bridge.worker.protocol import (
     Announced,

@@ -6,7 +6,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING
 
 from bridge.audio.metadata import Mark
-from bridge.report import Manifest, SessionFacts, SourceFacts, StemFacts
+from bridge.publish.manifest import Manifest, SessionFacts, SourceFacts, StemFacts
 from docs.generate.markdown import table
 
 if TYPE_CHECKING:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import bridge.config
-import bridge.places
 import bridge.presets.loader
-import bridge.report
+import bridge.publish.locations
+import bridge.publish.manifest
 import bridge.service
 import separator
 import separator.errors
@@ -34,10 +34,10 @@ _BRIDGE: Mapping[Any, Sequence[str] | None] = {
     bridge.presets.loader.load: None,
     bridge.config.resolve: None,
     bridge.config.Settings: ("ledger_path", "log_dir"),
-    bridge.places.split_place: None,
-    bridge.report.Manifest: ("duration_s", "speed", "to_json", "from_json"),
-    bridge.report.SourceFacts: (),
-    bridge.report.StemFacts: (),
+    bridge.publish.locations.split_place: None,
+    bridge.publish.manifest.Manifest: ("duration_s", "speed", "to_json", "from_json"),
+    bridge.publish.manifest.SourceFacts: (),
+    bridge.publish.manifest.StemFacts: (),
 }
 
 

@@ -19,7 +19,7 @@ from bridge.batch.sessions import RECORD
 from bridge.intake import claim, intake
 from bridge.ledger.states import Recipe
 from bridge.ledger.store import Ledger
-from bridge.publish import MANIFEST
+from bridge.publish.transaction import MANIFEST
 from bridge.worker.client import Worker
 from tests.bounces import BAD, music, render, wav_bytes
 

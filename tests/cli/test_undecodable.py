@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bridge.audio.targets.registry import TARGETS
-from bridge.publish import read_manifest
+from bridge.publish.transaction import read_manifest
 from tests.bounces import render
 from tests.support import require
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from bridge.ledger.states import State
 from bridge.ledger.store import Ledger
-from bridge.publish import MANIFEST, STAGING
+from bridge.publish.transaction import MANIFEST, STAGING
 from tests.crash.steps import SERVICE, WORKER, Plan, Step, read_log
 from tests.support import ROOT
 

@@ -32,7 +32,7 @@ from bridge.intake.scan import scan
 from bridge.ledger.states import Job, State
 from bridge.ledger.store import Ledger
 from bridge.log import FILE_BYTES, FILES
-from bridge.publish import MANIFEST, STAGING
+from bridge.publish.transaction import MANIFEST, STAGING
 from tests.bounces import BAD, RATE_HZ, render, wav_bytes
 from tests.bounces import music as make_music
 from tests.support import ROOT

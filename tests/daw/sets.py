@@ -8,7 +8,7 @@ import numpy as np
 import soundfile
 
 from bridge.daw.session import from_manifest
-from bridge.report import Manifest, SourceFacts, StemFacts
+from bridge.publish.manifest import Manifest, SourceFacts, StemFacts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -19,8 +19,8 @@ import soundfile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bridge.intake.names import legal_name
 from bridge.presets import loader as presets
+from bridge.publish.output_names import legal_name
 from tests.bounces import music
 from tests.daw.sets import read_24
 from tests.hypothesis_profiles import examples

@@ -25,12 +25,12 @@ from bridge.batch.pace import Pace
 from bridge.batch.progress import Progress
 from bridge.batch.run import Batch, helpers
 from bridge.errors import LeaseLost
-from bridge.intake import names
 from bridge.ledger.states import Recipe, State
 from bridge.ledger.store import Ledger
 from bridge.presets import loader as presets
-from bridge.publish import MANIFEST, STAGING
-from bridge.report import Manifest
+from bridge.publish import output_names
+from bridge.publish.manifest import Manifest
+from bridge.publish.transaction import MANIFEST, STAGING
 from bridge.service import Engine
 from bridge.work import Tally
 from bridge.worker.client import Worker
@@ -299,7 +299,7 @@ def test_two_that_choose_at_once_do_not_take_one_place(studio: Studio) -> None:
 
     def choose(source: PurePath, taken: Mapping[str, str]) -> PurePath:
         time.sleep(0.01)  # long enough for all the others to have looked, too
-        return names.output_name(source, taken)
+        return output_names.output_name(source, taken)
 
     with ThreadPoolExecutor(8) as threads:
         placed = list(threads.map(lambda job: ledger.place(job, choose), jobs))
@@ -317,7 +317,7 @@ def test_who_has_lost_a_job_gets_no_place(studio: Studio) -> None:
     ledger.requeue(job)
     assert ledger.claim_next(studio.folder, "another") is not None
     with pytest.raises(LeaseLost):
-        ledger.place(job, names.output_name)
+        ledger.place(job, output_names.output_name)
     ledger.close()
 
 

@@ -16,7 +16,7 @@ import pytest
 
 from bridge import pause, service
 from bridge.ledger.states import State
-from bridge.publish import STAGING
+from bridge.publish.transaction import STAGING
 from bridge.system.disk import disk_errors
 from bridge.watch import Tally
 from tests.bounces import RATE_HZ, render

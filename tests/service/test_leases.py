@@ -21,7 +21,7 @@ from bridge.ledger.recover import recover, take_back
 from bridge.ledger.services import Service
 from bridge.ledger.states import LONGEST_BACK_OFF_S, MAX_ATTEMPTS, State
 from bridge.ledger.store import Ledger
-from bridge.publish import MANIFEST, STAGING, publish, publishing, staging
+from bridge.publish.transaction import MANIFEST, STAGING, publish, publishing, staging
 from bridge.system.processes import Process
 from bridge.upkeep import Upkeep
 from tests.service.ledger_values import FOLDER, OTHER_RECIPE, RECIPE, Clock
@@ -348,7 +348,7 @@ def test_a_ledger_of_version_1_is_taken_up(tmp_path: Path) -> None:
 PUBLISH_OFTEN = """
 import sys
 from pathlib import Path
-from bridge.publish import publish, publishing, staging
+from bridge.publish.transaction import publish, publishing, staging
 out, who = Path(sys.argv[1]), sys.argv[2]
 names = [f"mix - {name}.wav" for name in ("vocals", "drums", who)]
 print("ready", flush=True)

@@ -19,11 +19,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from bridge import errors
-from bridge.intake.names import output_name
 from bridge.ledger import database
 from bridge.ledger.recover import recover
 from bridge.ledger.states import MAX_ATTEMPTS, Recipe, State
 from bridge.ledger.store import Ledger
+from bridge.publish.output_names import output_name
 from tests.hypothesis_profiles import examples
 from tests.service.ledger_values import FOLDER, OTHER_RECIPE, RECIPE, Clock
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bridge.ledger.states import State
-from bridge.publish import STAGING
+from bridge.publish.transaction import STAGING
 from tests.bounces import RATE_HZ, render
 from tests.waiting import wait_until
 from tests.watch_service import check_each_done_once

@@ -13,7 +13,7 @@ import pytest
 import soundfile
 
 from bridge.ledger.states import State
-from bridge.publish import STAGING
+from bridge.publish.transaction import STAGING
 from bridge.watch import Tally
 from tests.bounces import RATE_HZ, SHORT_FRAMES, music, render
 from tests.support import sha256, thorough

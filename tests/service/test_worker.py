@@ -26,7 +26,7 @@ from bridge.errors import (
     WorkerLost,
 )
 from bridge.presets import loader as presets
-from bridge.publish import MANIFEST, STAGING
+from bridge.publish.transaction import MANIFEST, STAGING
 from bridge.render.model_request import ModelOrder
 from bridge.render.request import Order
 from bridge.worker.client import Worker

@@ -25,9 +25,9 @@ from bridge.worker.client import Worker
 from tests.support import GOLDEN
 
 if TYPE_CHECKING:
+    from bridge.publish.manifest import Manifest
     from bridge.render.model_request import ModelOrder
     from bridge.render.request import Order
-    from bridge.report import Manifest
     from separator.separator import Separator
 
 

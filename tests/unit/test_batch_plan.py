@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.batch.plan import TO_DO, Plan, Standing, plan_of, standing
-from bridge.intake.names import Names, collision_key, output_name
 from bridge.intake.scan import Found, Scan
 from bridge.ledger.states import Job, Recipe, State
+from bridge.publish.output_names import Names, collision_key, output_name
 
 FOLDER = Path("/Export")
 OUT = FOLDER / "Stems"
@@ -168,6 +168,6 @@ def test_a_thousand_names_are_given_in_no_time() -> None:
         return name.casefold()
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("bridge.intake.names.collision_key", counted)
+        patch.setattr("bridge.publish.output_names.collision_key", counted)
         plan(*names)
     assert calls < 10 * len(names)

@@ -18,7 +18,7 @@ from bridge.daw import formats
 from bridge.daw.formats import FORMATS
 from bridge.daw.partial import write_what_fits
 from bridge.errors import DiskFull, FileTooLarge, UsageError
-from bridge.report import Manifest
+from bridge.publish.manifest import Manifest
 from tests.daw.sets import manifest
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from bridge.batch.outcome import End, Outcome
 from bridge.batch.page import page
 from bridge.batch.tables import COLUMNS, check_summary, counted, csv_text, write_summary
 from bridge.errors import UsageError
-from bridge.report import Manifest
+from bridge.publish.manifest import Manifest
 from tests.daw.sets import manifest
 
 HOSTILE = "<script>alert('1')</script> & \"x\".wav"

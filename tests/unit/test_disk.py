@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.errors import DiskFull, FileTooLarge, OutputBlocked, OutputError, StembridgeError
-from bridge.publish import STAGING, try_out
+from bridge.publish.transaction import STAGING, try_out
 from bridge.system.disk import check_space, disk_errors, job_bytes, refusal, reserve
 from tests.support import place_left, require
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.intake.names import (
+from bridge.publish.output_names import (
     MAX_BOUNCE_BYTES,
     collision_key,
     legal_name,

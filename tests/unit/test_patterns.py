@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from bridge.batch.patterns import matches
 from bridge.cli.arguments import expanded
-from bridge.intake.names import collision_key
+from bridge.publish.output_names import collision_key
 
 # Names that Linux allows: anything but a slash and NUL.
 NAMES = st.text(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bridge.places import split_place
+from bridge.publish.locations import split_place
 
 if TYPE_CHECKING:
     from pathlib import Path

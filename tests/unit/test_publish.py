@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from bridge.errors import OutputError
-from bridge.publish import (
+from bridge.publish.transaction import (
     MANIFEST,
     STAGING,
     UNFINISHED,

@@ -11,7 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.report import Manifest, SessionFacts, SourceFacts, StemFacts, level_dbfs, versions
+from bridge.publish.manifest import (
+    Manifest,
+    SessionFacts,
+    SourceFacts,
+    StemFacts,
+    level_dbfs,
+    versions,
+)
 
 SOURCE = SourceFacts(
     path="/music/Mix é.wav",

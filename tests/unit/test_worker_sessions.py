@@ -13,12 +13,12 @@ import pytest
 from bridge.daw import formats
 from bridge.daw.formats import FORMATS
 from bridge.errors import DiskFull, FileTooLarge, OutputError, SessionError
-from bridge.kept import sha256
 from bridge.presets import loader as presets
+from bridge.publish.manifest import Manifest
+from bridge.publish.session_ownership import sha256
 from bridge.render import session_files
 from bridge.render.request import Order
 from bridge.render.stopwatch import Stopwatch
-from bridge.report import Manifest
 from bridge.worker.protocol import Trouble
 from bridge.worker.serve import ToParent
 from tests.daw.sets import manifest, write_set

@@ -3,7 +3,7 @@
 Every file is complete and synced before it is renamed; the manifest is the last to arrive and the
 first to go. So a set is whole exactly when its manifest is there. Files in the folder that are not
 ours (a DAW's peak files, the user's own) are left alone, and session files that were ours and into
-which the user has saved; see `bridge.kept`.
+which the user has saved; see `bridge.publish.session_ownership`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock, Timeout
 
 from bridge.errors import OutputBlocked
-from bridge.kept import Written, is_ours, written
+from bridge.publish.session_ownership import Written, is_ours, written
 from bridge.system.disk import disk_errors, reserve
 from bridge.system.processes import UNKNOWN, Process, started, this_process
 
@@ -139,7 +139,7 @@ def publish(staged: Path, manifest: Mapping[str, Any], target: Path) -> Path:
     Args:
         staged: folder with the files that `manifest["stems"]` and `["sessions"]` name, closed and
             synced; the sessions' places must not be `taken`. What else is in it stays there.
-        manifest: see `bridge.report`.
+        manifest: see `bridge.publish.manifest`.
         target: the bounce's folder, on the same file system.
 
     Returns:

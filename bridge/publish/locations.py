@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path, PurePath
 
-from bridge.intake.names import output_name
-from bridge.publish import MANIFEST
+from bridge.publish.output_names import output_name
+from bridge.publish.transaction import MANIFEST
 
 OUTPUT_FOLDER = "Stems"
 

@@ -1,0 +1,1 @@
+"""From staged files to the published stem set: names, locations, manifest, transaction."""
