@@ -37,9 +37,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bridge.audio.probe import AudioInfo
+    from bridge.convert import Engine, Listener
     from bridge.presets.loader import Preset
     from bridge.publish.manifest import Manifest
-    from bridge.service import Engine, Listener
 
 # On each side. A segment of Spleeter lasts 11.9 s, of htdemucs 7.8 s.
 CONTEXT_S = 12.0

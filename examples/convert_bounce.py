@@ -14,10 +14,10 @@ import sys
 from pathlib import Path
 
 from bridge.config import resolve
+from bridge.convert import Engine, choose_model
 from bridge.errors import StembridgeError
 from bridge.presets import loader as presets
 from bridge.publish.locations import split_place
-from bridge.service import Engine, choose_model
 
 
 def main() -> int:

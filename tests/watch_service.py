@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any
 import soundfile
 
 from bridge.config import resolve
+from bridge.convert import Engine
 from bridge.ledger.states import State
 from bridge.ledger.store import Ledger
 from bridge.presets import loader as presets
 from bridge.publish.transaction import MANIFEST, STAGING
-from bridge.service import Engine
-from bridge.watch import Tally, Watch
+from bridge.service.watch import Tally, Watch
 from tests.support import ROOT
 from tests.waiting import PATIENCE_S, wait_until
 

@@ -1,4 +1,4 @@
-"""A whole session export, done by the service's own engine: `bridge.watch`, once, and a summary.
+"""Batch conversion of a session export: one run of `bridge.service.watch`, and a summary.
 
 rules.py     which preset a bounce gets by its path (pure)
 plan.py      what lies there, what is done already, where each set of stems goes

@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path, PurePath, PurePosixPath
 
-    from bridge.beside import Beside
     from bridge.intake.not_read import NotRead
     from bridge.intake.scan import Found, Scan, Unreadable
     from bridge.ledger.states import Job, Recipe
     from bridge.ledger.store import Ledger
+    from bridge.service.preset_resolver import Beside
 
 
 class Standing(str, Enum):

@@ -1,4 +1,4 @@
-"""A batch from its plan to its end; the work is done by `bridge.watch`, as by the service.
+"""A batch from its plan to its end; the work is done by `bridge.service.watch`, as by the service.
 
 plan ─► watch, once ─► ledger ─► outcomes
 """
@@ -16,25 +16,25 @@ from bridge.batch.outcome import outcomes, read_set
 from bridge.batch.pace import Pace
 from bridge.batch.plan import Standing, make_plan
 from bridge.batch.rules import Rules
-from bridge.beside import Beside
 from bridge.errors import StembridgeError
 from bridge.ledger.states import State
 from bridge.ledger.store import Ledger
 from bridge.presets import loader as presets
-from bridge.watch import LEDGER_PATIENCE_S, Watch, check_folders
+from bridge.service.preset_resolver import Beside
+from bridge.service.watch import LEDGER_PATIENCE_S, Watch, check_folders
 
 if TYPE_CHECKING:
     import threading
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from bridge.audience import Audience
     from bridge.batch.outcome import Outcome
     from bridge.batch.pace import Kind
     from bridge.batch.plan import Item, Plan
     from bridge.batch.progress import Line
-    from bridge.service import Engine
-    from bridge.work import Tally
+    from bridge.convert import Engine
+    from bridge.service.events import Audience
+    from bridge.service.job_runner import Tally
     from bridge.worker.client import Worker
 
 # Enough to tell how fast a model is here, few enough to be read at once.

@@ -198,14 +198,14 @@ def _work(
     Returns what was told of each bounce, whether it was interrupted, and which thread died if one
     did.
     """
-    from bridge.audience import Everyone
     from bridge.batch.progress import Progress
     from bridge.batch.run import helpers
     from bridge.cli.board import Board
     from bridge.cli.interrupts import deferred, raising
     from bridge.cli.show import overall
-    from bridge.log import Log
     from bridge.render import trial
+    from bridge.service.event_log import Log
+    from bridge.service.events import Everyone
 
     hands = min(jobs, len(plan.to_do))
     if hands > 1:
@@ -295,7 +295,7 @@ def _sessions(work: Batch, found: Sequence[Outcome], formats: Sequence[str]) -> 
     """Writes and tells them; whether all could be written."""
     from bridge.batch.sessions import write_sessions
     from bridge.cli.show import plain, result
-    from bridge.log import Log
+    from bridge.service.event_log import Log
 
     written = write_sessions(formats, found, work.out_dir, work.folder.name)
     for one in written:

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from bridge.config import Settings
+    from bridge.convert import Engine
     from bridge.presets.loader import Preset as LoadedPreset
-    from bridge.service import Engine
     from bridge.worker.client import Worker
 
 Out = Annotated[
@@ -187,7 +187,7 @@ class Asked:
 
     def engine_at_rest(self, worker: Worker, session: str | None = None) -> Engine:
         """The same, without any process started and any plugin tried yet."""
-        from bridge.service import Engine, choose_model
+        from bridge.convert import Engine, choose_model
 
         in_force = self._settings()
         preset = self._preset(in_force)

@@ -12,8 +12,8 @@ from bridge.cli import options
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from bridge.convert import Engine
     from bridge.errors import StembridgeError
-    from bridge.service import Engine
 
 
 @options.sharing

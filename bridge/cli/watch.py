@@ -41,16 +41,16 @@ def watch(
     """
     from contextlib import nullcontext
 
-    from bridge.audience import Everyone
     from bridge.cli.inputs import check_out
     from bridge.cli.interrupts import INTERRUPTED, deferred, hangups, raising
     from bridge.cli.show import Lines
     from bridge.ledger.states import State
     from bridge.ledger.store import Ledger
-    from bridge.log import Log
     from bridge.osc.control import listening
+    from bridge.service.event_log import Log
+    from bridge.service.events import Everyone
+    from bridge.service.watch import LEDGER_PATIENCE_S, Watch
     from bridge.system import standard_streams
-    from bridge.watch import LEDGER_PATIENCE_S, Watch
 
     standard_streams.keep_exit_code()
     check_out(out)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from bridge.publish.manifest import Manifest
 
     class Asked(Protocol):
-        """What is asked for the work: `bridge.watch.Watch`."""
+        """What is asked for the work: `bridge.service.watch.Watch`."""
 
         folder: Path
 
@@ -50,7 +50,7 @@ _STEP = 0.01
 
 
 class Control:
-    """Listens on a port, and is one of the service's audiences; see `bridge.audience.Audience`.
+    """OSC server and listener for the service's events; see `bridge.service.events`.
 
     Who asked for a file hears of it, at the port that the question came from. With `reply` all
     answers go there instead, and news of every other bounce too.
@@ -183,7 +183,7 @@ class Control:
         """The first progress is told by `progress`."""
 
     def progress(self, job: Job, stage: str, share: float) -> None:
-        """See `bridge.audience.Audience`."""
+        """See `bridge.service.events.Audience`."""
         last_stage, last = self._told.get(job.id, ("", 0.0))
         if stage == last_stage and share < 1 and abs(share - last) < _STEP:
             return
@@ -191,24 +191,24 @@ class Control:
         self._tell(job, messages.PROGRESS, str(job.path), stage, float(share))
 
     def done(self, job: Job, manifest: Manifest) -> None:
-        """See `bridge.audience.Audience`."""
+        """See `bridge.service.events.Audience`."""
         place = job.recipe.out_dir / (job.output_path or "") / MANIFEST
         self._tell(job, messages.DONE, str(place), str(job.path), last=True)
 
     def skipped(self, job: Job) -> None:
-        """See `bridge.audience.Audience`. `FAILED` means that no stems will come."""
+        """See `bridge.service.events.Audience`. `FAILED` means that no stems will come."""
         if job.has_no_stems:
             self._tell(job, messages.FAILED, str(job.path), job.reason or "", last=True)
             return
         self._tell(job, messages.DONE, str(job.manifest_path), str(job.path), last=True)
 
     def failed(self, job: Job, reason: str, *, retry: bool) -> None:
-        """See `bridge.audience.Audience`."""
+        """See `bridge.service.events.Audience`."""
         address = messages.WAITING if retry else messages.FAILED
         self._tell(job, address, str(job.path), reason, last=not retry)
 
     def released(self, job: Job, reason: str) -> None:
-        """See `bridge.audience.Audience`.
+        """See `bridge.service.events.Audience`.
 
         A bounce of the folder that is gone may come back, and is a job again. A file from
         elsewhere is not looked for: there its end is the end.

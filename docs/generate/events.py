@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bridge.ledger.states import Job, Recipe, State
-from bridge.log import FILE, Log
+from bridge.service.event_log import FILE, Log
 from docs.generate.markdown import table
 
 if TYPE_CHECKING:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import bridge.config
+import bridge.convert
 import bridge.presets.loader
 import bridge.publish.locations
 import bridge.publish.manifest
-import bridge.service
 import separator
 import separator.errors
 import separator.metrics
@@ -29,8 +29,8 @@ _SEPARATOR: Mapping[Any, Sequence[str] | None] = {
     separator.options.Options: None,
 }
 _BRIDGE: Mapping[Any, Sequence[str] | None] = {
-    bridge.service.Engine: ("load", "convert", "close"),
-    bridge.service.choose_model: None,
+    bridge.convert.Engine: ("load", "convert", "close"),
+    bridge.convert.choose_model: None,
     bridge.presets.loader.load: None,
     bridge.config.resolve: None,
     bridge.config.Settings: ("ledger_path", "log_dir"),

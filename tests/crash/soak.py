@@ -31,8 +31,8 @@ import psutil
 from bridge.intake.scan import scan
 from bridge.ledger.states import Job, State
 from bridge.ledger.store import Ledger
-from bridge.log import FILE_BYTES, FILES
 from bridge.publish.transaction import MANIFEST, STAGING
+from bridge.service.event_log import FILE_BYTES, FILES
 from tests.bounces import BAD, RATE_HZ, render, wav_bytes
 from tests.bounces import music as make_music
 from tests.support import ROOT

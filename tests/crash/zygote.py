@@ -26,11 +26,11 @@ _PR_SET_CHILD_SUBREAPER = 36  # prctl(2): orphans become our children, not those
 
 def main() -> None:
     """Serves until standard input ends."""
-    from bridge import cli, log, watch  # noqa: F401 imported before the fork
     from bridge.audio import probe  # noqa: F401
     from bridge.cli import interrupts, show  # noqa: F401
     from bridge.ledger import store  # noqa: F401
     from bridge.presets import loader  # noqa: F401
+    from bridge.service import event_log, watch  # noqa: F401 imported before the fork
     from separator.weights import catalog  # noqa: F401
 
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)
@@ -63,16 +63,16 @@ def become(order: dict[str, Any]) -> None:
 
 def hurry() -> None:
     """Shorter waits than the product's; their order stays the same."""
-    from bridge import pause
     from bridge.intake.intake import Intake
     from bridge.intake.settle import SettleTimes
     from bridge.ledger import states
+    from bridge.service import retry_wait
 
     defaults = Intake.__init__.__kwdefaults__
     defaults["times"] = SettleTimes(riff_quiet_s=0.02, quiet_s=0.05)
     states._BACK_OFF_S = (0.05, 0.05)  # type: ignore[assignment]
-    pause.ONCE_PATIENCE_S = 0.3  # type: ignore[misc]
-    pause.FIRST_WAIT_S = pause.LONGEST_WAIT_S = 0.1  # type: ignore[misc]
+    retry_wait.ONCE_PATIENCE_S = 0.3  # type: ignore[misc]
+    retry_wait.FIRST_WAIT_S = retry_wait.LONGEST_WAIT_S = 0.1  # type: ignore[misc]
 
 
 def _collect() -> int:

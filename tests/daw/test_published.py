@@ -19,9 +19,9 @@ from opentimelineio.opentime import RationalTime  # type: ignore[import-untyped]
 from reaproj import Project  # type: ignore[import-untyped]
 
 from bridge.config import Settings
+from bridge.convert import Engine
 from bridge.daw.formats import FORMATS
 from bridge.presets import loader as presets
-from bridge.service import Engine
 from tests.bounces import render
 from tests.daw.dawproject_reader import places, project, schema
 from tests.support import GOLDEN, require

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from bridge.convert import Engine
 from bridge.presets import loader as presets
-from bridge.service import Engine
 
 if TYPE_CHECKING:
     from collections.abc import Callable

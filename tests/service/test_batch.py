@@ -19,11 +19,10 @@ from typing import TYPE_CHECKING
 import pytest
 import soundfile
 
-from bridge import pause
-from bridge.audience import Everyone
 from bridge.batch.pace import Pace
 from bridge.batch.progress import Progress
 from bridge.batch.run import Batch, helpers
+from bridge.convert import Engine
 from bridge.errors import LeaseLost
 from bridge.ledger.states import Recipe, State
 from bridge.ledger.store import Ledger
@@ -31,8 +30,9 @@ from bridge.presets import loader as presets
 from bridge.publish import output_names
 from bridge.publish.manifest import Manifest
 from bridge.publish.transaction import MANIFEST, STAGING
-from bridge.service import Engine
-from bridge.work import Tally
+from bridge.service import retry_wait
+from bridge.service.events import Everyone
+from bridge.service.job_runner import Tally
 from bridge.worker.client import Worker
 from tests.bounces import RATE_HZ, music, render, wav_bytes
 from tests.support import ROOT, require, thorough
@@ -342,8 +342,8 @@ def test_only_what_has_ended_is_begun_again(studio: Studio) -> None:
 def test_a_full_disk_pauses_the_batch_until_there_is_room(
     studio: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pause, "FIRST_WAIT_S", 0.2)
-    monkeypatch.setattr(pause, "LONGEST_WAIT_S", 0.5)
+    monkeypatch.setattr(retry_wait, "FIRST_WAIT_S", 0.2)
+    monkeypatch.setattr(retry_wait, "LONGEST_WAIT_S", 0.5)
     render(studio.folder / "mix.wav", frames=20 * RATE_HZ)
     with require.tmpfs(tmp_path / "small", 32_000_000) as out:
         bench = Bench(studio)

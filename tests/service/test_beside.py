@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.beside import candidates
 from bridge.errors import PresetError
 from bridge.ledger.states import State
 from bridge.plugins import discovery
 from bridge.render import trial
+from bridge.service.preset_resolver import candidates
 from tests.bounces import render
 
 if TYPE_CHECKING:

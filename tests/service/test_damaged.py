@@ -11,7 +11,7 @@ import soundfile
 
 from bridge.ledger.states import State
 from bridge.presets import loader as presets
-from bridge.work import Tally
+from bridge.service.job_runner import Tally
 from tests.bounces import music, render, wav_bytes
 from tests.support import sha256
 from tests.waiting import wait_until

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bridge import pause, service
+from bridge import convert
 from bridge.ledger.states import State
 from bridge.publish.transaction import STAGING
+from bridge.service import retry_wait
+from bridge.service.watch import Tally
 from bridge.system.disk import disk_errors
-from bridge.watch import Tally
 from tests.bounces import RATE_HZ, render
 from tests.support import ROOT, place_left, require
 from tests.waiting import wait_until
@@ -39,8 +40,8 @@ LONG_FRAMES = 20 * RATE_HZ  # two stems: 14 MB as float32, 11 MB published
 @pytest.fixture(autouse=True)
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Services of this process wait less."""
-    monkeypatch.setattr(pause, "FIRST_WAIT_S", 0.2)
-    monkeypatch.setattr(pause, "LONGEST_WAIT_S", 0.5)
+    monkeypatch.setattr(retry_wait, "FIRST_WAIT_S", 0.2)
+    monkeypatch.setattr(retry_wait, "LONGEST_WAIT_S", 0.5)
 
 
 def fill(place: Path, but_bytes: int = 0) -> Path:
@@ -166,7 +167,7 @@ def test_a_place_that_one_bounce_alone_may_not_write_holds_up_nobody(
     studio: Studio, serve: Callable[..., Serving], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The others' places are fine, so it is its own trouble: it costs attempts, and they go on."""
-    original = service.publish
+    original = convert.publish
 
     def publish(staged: Path, manifest: dict[str, Any], target: Path) -> Path:
         with disk_errors(target):
@@ -174,7 +175,7 @@ def test_a_place_that_one_bounce_alone_may_not_write_holds_up_nobody(
                 raise PermissionError(errno.EACCES, "Permission denied", str(target))
         return original(staged, manifest, target)
 
-    monkeypatch.setattr(service, "publish", publish)
+    monkeypatch.setattr(convert, "publish", publish)
     serve()
     render(studio.folder / "a.wav")
     wait_until(lambda: bool(studio.heard.of("retry")), "an attempt")

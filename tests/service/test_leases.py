@@ -22,8 +22,8 @@ from bridge.ledger.services import Service
 from bridge.ledger.states import LONGEST_BACK_OFF_S, MAX_ATTEMPTS, State
 from bridge.ledger.store import Ledger
 from bridge.publish.transaction import MANIFEST, STAGING, publish, publishing, staging
+from bridge.service.heartbeat import Upkeep
 from bridge.system.processes import Process
-from bridge.upkeep import Upkeep
 from tests.service.ledger_values import FOLDER, OTHER_RECIPE, RECIPE, Clock
 
 if TYPE_CHECKING:

@@ -14,12 +14,12 @@ from pythonosc.osc_message_builder import build_msg
 from pythonosc.osc_packet import OscPacket
 
 from bridge import __version__
-from bridge.audience import Everyone
 from bridge.config import resolve
 from bridge.errors import LedgerBlocked, UsageError
 from bridge.ledger.states import State
 from bridge.ledger.store import Ledger
 from bridge.osc.control import Control, listening
+from bridge.service.events import Everyone
 from bridge.system.endpoint import parse
 from tests.bounces import render, silence, wav_bytes
 from tests.support import require

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from bridge.convert import Engine
 from bridge.errors import WorkerLost
 from bridge.presets import loader as presets
 from bridge.render import trial
-from bridge.service import Engine
 from tests.bounces import render
 from tests.support import ROOT, require
 

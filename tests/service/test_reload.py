@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from bridge.convert import Engine
 from bridge.presets import loader as presets
-from bridge.reload import changes
-from bridge.service import Engine
+from bridge.service.settings_diff import changes
 from tests.bounces import render
 from tests.waiting import wait_until
 from tests.watch_service import Studio

@@ -11,8 +11,8 @@ import soundfile
 
 from bridge.ledger.states import State
 from bridge.ledger.store import Ledger
-from bridge.log import FILE, Log
-from bridge.work import Tally
+from bridge.service.event_log import FILE, Log
+from bridge.service.job_runner import Tally
 from tests.bounces import render, silence, wav_bytes
 
 if TYPE_CHECKING:

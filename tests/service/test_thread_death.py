@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
-from bridge import work
 from bridge.errors import LedgerError
 from bridge.intake.intake import Intake
 from bridge.ledger.states import State
-from bridge.log import FILE
 from bridge.osc.control import Control
 from bridge.osc.port import Port
-from bridge.service_threads import ServiceThreads
+from bridge.service import job_runner
+from bridge.service.event_log import FILE
+from bridge.service.job_runner import Work
+from bridge.service.threads import ServiceThreads
+from bridge.service.watch import Watch
 from bridge.system.endpoint import parse
-from bridge.watch import Watch
-from bridge.work import Work
 from tests.bounces import render
 from tests.support import ROOT
 from tests.waiting import PATIENCE_S
@@ -100,8 +100,8 @@ def test_a_job_that_runs_goes_back_into_the_queue(
         assert dead.wait(PATIENCE_S)
         return identify(*given)
 
-    identify = work.identify
-    monkeypatch.setattr(work, "identify", slow_identify)
+    identify = job_runner.identify
+    monkeypatch.setattr(job_runner, "identify", slow_identify)
     monkeypatch.setattr(Intake, "turn", fatal_turn)
     tally = studio.watch().run(threading.Event(), once=once)
     assert tally.died == "the thread 'intake' died: RuntimeError: boom"

@@ -14,7 +14,7 @@ import soundfile
 
 from bridge.ledger.states import State
 from bridge.publish.transaction import STAGING
-from bridge.watch import Tally
+from bridge.service.watch import Tally
 from tests.bounces import RATE_HZ, SHORT_FRAMES, music, render
 from tests.support import sha256, thorough
 

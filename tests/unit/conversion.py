@@ -16,11 +16,11 @@ from bridge.audio.bext import Bext
 from bridge.audio.chunks import Chunk
 from bridge.audio.encode import StemWriter
 from bridge.config import Settings
+from bridge.convert import Engine
 from bridge.presets import loader as presets
 from bridge.presets.loader import Preset
 from bridge.render import pipeline
 from bridge.render.stopwatch import Stopwatch
-from bridge.service import Engine
 from bridge.worker.client import Worker
 from tests.support import GOLDEN
 

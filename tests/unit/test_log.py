@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from bridge import log
-from bridge.audience import Everyone
 from bridge.ledger.states import Job, Recipe, State
-from bridge.log import FILE, Log
+from bridge.service import event_log
+from bridge.service.event_log import FILE, Log
+from bridge.service.events import Everyone
 from tests.watch_service import Heard
 
 RECIPE = Recipe("stems", "h", "m", "v", Path("/watched/Stems"))
@@ -64,20 +64,20 @@ def test_names_that_are_no_text_are_kept(tmp_path: Path) -> None:
 def test_files_take_turns_and_the_oldest_goes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(log, "FILE_BYTES", 2000)
+    monkeypatch.setattr(event_log, "FILE_BYTES", 2000)
     kept = Log(tmp_path, Path("/watched"))
     for number in range(200):
         kept.event("paused", "x" * 100, number=number)
     kept.close()
     files = [path for path in tmp_path.iterdir() if path.name.startswith(FILE)]
-    assert len(files) == log.FILES
+    assert len(files) == event_log.FILES
     assert max(path.stat().st_size for path in files) <= 2000
     numbers = [line["number"] for line in lines(tmp_path)]
     assert numbers == list(range(200 - len(numbers), 200))
 
 
 def write_many(folder: Path, who: str) -> None:
-    log.FILE_BYTES = 20_000
+    event_log.FILE_BYTES = 20_000
     kept = Log(folder, Path("/watched"))
     for number in range(300):
         kept.event("paused", "x" * 50, who=who, number=number)

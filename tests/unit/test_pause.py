@@ -14,7 +14,7 @@ from bridge.errors import (
     OutputError,
     StembridgeError,
 )
-from bridge.pause import FIRST_WAIT_S, LONGEST_WAIT_S, Pause, Stopped
+from bridge.service.retry_wait import FIRST_WAIT_S, LONGEST_WAIT_S, Pause, Stopped
 from tests.watch_service import Heard
 
 if TYPE_CHECKING:

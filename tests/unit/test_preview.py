@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.config import Settings
+from bridge.convert import Engine
 from bridge.errors import TooShortBounce
 from bridge.presets import loader as presets
 from bridge.preview import CONTEXT_S, preview, stretch
-from bridge.service import Engine
 from tests.support import GOLDEN, snr_db
 from tests.tiny_model import write_tiny_model
 

@@ -16,9 +16,9 @@ import pytest
 import soundfile
 
 from bridge.config import Settings
+from bridge.convert import Engine
 from bridge.presets import loader as presets
 from bridge.render.alignment import run
-from bridge.service import Engine
 from tests.support import GOLDEN, ROOT, require
 
 if TYPE_CHECKING:

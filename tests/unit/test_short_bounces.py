@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 
 import separator
 from bridge.config import Settings
+from bridge.convert import Engine
 from bridge.effects.registry import EFFECTS
 from bridge.effects.space import TrimSilence
 from bridge.presets import loader as presets
 from bridge.presets.output import Output
 from bridge.preview import preview
-from bridge.service import Engine
 from tests.bounces import music, wav_bytes
 from tests.hypothesis_profiles import examples
 from tests.jobs import job

@@ -11,6 +11,7 @@ import soundfile
 
 from bridge.audio.leniency import Leniency
 from bridge.config import Settings
+from bridge.convert import Engine
 from bridge.effects.registry import EFFECTS, Limiter
 from bridge.effects.space import TrimSilence
 from bridge.errors import SilentBounce
@@ -18,7 +19,6 @@ from bridge.presets import loader as presets
 from bridge.presets.mixdown import Mixdown
 from bridge.presets.output import Headroom, Normalise, Output
 from bridge.preview import preview
-from bridge.service import Engine
 from separator.separator import Separator
 from tests.audio_files import chunk
 from tests.bounces import bext, music, silence, wav_bytes

@@ -21,11 +21,11 @@ from bridge.audio.chunks import Chunk
 from bridge.audio.encode import StemWriter
 from bridge.audio.targets.registry import TARGETS
 from bridge.config import Settings
+from bridge.convert import Engine
 from bridge.effects.space import TrimSilence
 from bridge.errors import PresetError
 from bridge.presets import loader as presets
 from bridge.presets.output import Output
-from bridge.service import Engine
 from tests.unit.conversion import MODEL, lag, music
 from tests.unit.target_readers import LOSSLESS, LOSSY, ffmpeg, ffprobe
 

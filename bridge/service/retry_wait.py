@@ -12,7 +12,7 @@ from bridge.errors import LedgerBlocked, OutputBlocked, StembridgeError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from bridge.audience import Audience
+    from bridge.service.events import Audience
 
 Result = TypeVar("Result")
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from bridge.config import shown
 
 if TYPE_CHECKING:
-    from bridge.service import Engine
+    from bridge.convert import Engine
 
 #: What a running service cannot change: it has opened these, or asked the system for events.
 AT_START = frozenset({"state_dir", "poll", "rescan_s", "poll_s", "osc", "osc_reply"})

@@ -11,9 +11,9 @@ from bridge.errors import NotAudio
 from bridge.ledger.states import State
 
 if TYPE_CHECKING:
-    from bridge.beside import Beside
     from bridge.ledger.states import Job
     from bridge.ledger.store import Ledger
+    from bridge.service.preset_resolver import Beside
 
 
 def ask(ledger: Ledger, beside: Beside, folder: Path, path: Path, preset: str | None) -> Job:

@@ -8,12 +8,12 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from bridge.errors import StembridgeError
-from bridge.pause import Stopped
+from bridge.service.retry_wait import Stopped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from bridge.audience import Audience
+    from bridge.service.events import Audience
 
 
 class ServiceThreads:

@@ -14,35 +14,35 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from bridge import asking, pause
-from bridge.beside import Beside
 from bridge.errors import LedgerBlocked, LedgerError, StembridgeError, UsageError
 from bridge.intake import not_read
 from bridge.intake.intake import Intake, Settled
 from bridge.ledger.recover import recover
 from bridge.ledger.states import State
-from bridge.pause import Pause, Stopped
 from bridge.publish import transaction
 from bridge.publish.locations import OUTPUT_FOLDER
 from bridge.publish.output_names import output_name
-from bridge.reload import changes
-from bridge.service_threads import ServiceThreads
-from bridge.upkeep import Upkeep
-from bridge.work import Block, Tally, Work
+from bridge.service import retry_wait, submit
+from bridge.service.heartbeat import Upkeep
+from bridge.service.job_runner import Block, Tally, Work
+from bridge.service.preset_resolver import Beside
+from bridge.service.retry_wait import Pause, Stopped
+from bridge.service.settings_diff import changes
+from bridge.service.threads import ServiceThreads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from bridge.audience import Audience
-    from bridge.beside import Said
+    from bridge.convert import Engine
     from bridge.intake.not_read import NotRead
     from bridge.ledger.services import Service
     from bridge.ledger.states import Job, Recipe
     from bridge.ledger.store import Ledger
-    from bridge.service import Engine
-    from bridge.work import Choose
+    from bridge.service.events import Audience
+    from bridge.service.job_runner import Choose
+    from bridge.service.preset_resolver import Said
 
 LONGEST_WAIT_S = 0.2  # how late Ctrl-C or the end of --once may be noticed
 # A service tries again for as long as it takes, but in between it looks whether it is to end.
@@ -120,7 +120,7 @@ class Watch:
         self._stop = stop
         self._over.clear()
         self._once, self._patient = once, not once if patient is None else patient
-        self._pause.longest_s = math.inf if self._patient else pause.ONCE_PATIENCE_S
+        self._pause.longest_s = math.inf if self._patient else retry_wait.ONCE_PATIENCE_S
         with self._serving() as service, self._intake_running(), suppress(Stopped):
             self._work(service, tally)
         tally.blocked = tally.blocked or self._pause.gave_up
@@ -133,7 +133,7 @@ class Watch:
 
     def ask(self, path: Path, preset: str | None = None) -> Job:
         """A job for a file, wherever it lies; see `asking.ask`. For any thread."""
-        job = asking.ask(self._ledger, self._beside, self.folder, path, preset)
+        job = submit.ask(self._ledger, self._beside, self.folder, path, preset)
         self._wake.set()
         return job
 

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path, PurePath
 
+    from bridge.convert import Engine
     from bridge.presets.loader import Preset
-    from bridge.service import Engine
 
 FOLDER_PRESET = "stembridge.yaml"
 # Engines that are kept, each with its model's version worked out; a folder has a few presets.

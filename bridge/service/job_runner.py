@@ -20,20 +20,20 @@ from bridge.errors import (
 )
 from bridge.intake.claim import identify, looks_like
 from bridge.ledger.states import State
-from bridge.pause import Stopped
 from bridge.publish import transaction
 from bridge.publish.output_names import output_name
+from bridge.service.retry_wait import Stopped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path, PurePath
 
-    from bridge.audience import Audience
-    from bridge.beside import Beside
+    from bridge.convert import Engine
     from bridge.ledger.states import Job
     from bridge.ledger.store import Ledger
-    from bridge.pause import Pause
-    from bridge.service import Engine
+    from bridge.service.events import Audience
+    from bridge.service.preset_resolver import Beside
+    from bridge.service.retry_wait import Pause
 
     # A bounce, relative to its folder, and the names in use; see `names.output_name`.
     Choose = Callable[[PurePath, Mapping[str, str]], PurePath]

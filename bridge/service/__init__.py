@@ -1,0 +1,1 @@
+"""The watch service: from settled bounces to finished jobs."""
