@@ -15,7 +15,6 @@ from bridge.audio.headers import container_of
 from bridge.audio.probe import probe
 from bridge.config import DEFAULT_MODEL
 from bridge.errors import StembridgeError, UsageError, from_separation
-from bridge.intake.claim import identify, still
 from bridge.ledger.states import Recipe
 from bridge.plugins.discovery import fingerprint
 from bridge.presets import session_formats
@@ -26,6 +25,7 @@ from bridge.render.disk_estimate import needed_bytes
 from bridge.render.model_request import ModelOrder
 from bridge.render.request import Order
 from bridge.render.stopwatch import Stopwatch
+from bridge.source import identify, still
 from bridge.worker.client import Worker
 from separator.errors import SeparatorError
 from separator.version import is_path
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from bridge.config import Settings
-    from bridge.intake.claim import Identity
     from bridge.presets.loader import Preset
+    from bridge.source import Identity
 
     Listener = Callable[[str, float], None]
 

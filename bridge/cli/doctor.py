@@ -22,10 +22,10 @@ def doctor(
 
     At each line: ok, -- for what could cause trouble, !! for what has to be mended.
     """
-    from bridge.checkup import examine
-    from bridge.checkup.in_force import settings_in_force
     from bridge.cli.show import plain, result, table
     from bridge.config import resolve
+    from bridge.doctor import examine
+    from bridge.doctor.in_force import settings_in_force
 
     resolved = resolve()
     findings = examine(resolved.settings, folder)

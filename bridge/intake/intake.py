@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING
 
 from bridge import errors
 from bridge.intake import settle
-from bridge.intake.claim import open_regular
 from bridge.intake.exclusions import is_online_only
 from bridge.intake.not_read import NotReadReporter
 from bridge.intake.scan import Territory, is_bounce_name, looks_published
 from bridge.intake.watcher import Hint, Kind, Native, Notifier, Watcher
 from bridge.intake.writers import Writers
+from bridge.source import open_regular
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

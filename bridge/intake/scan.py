@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from bridge import errors
-from bridge.intake.claim import open_regular
 from bridge.intake.exclusions import is_excluded, is_online_only
+from bridge.source import open_regular
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

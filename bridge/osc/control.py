@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 
 from bridge import __version__
 from bridge.errors import StembridgeError
-from bridge.intake.claim import looks_like
 from bridge.ledger.states import Job, State
 from bridge.osc import messages
 from bridge.osc.messages import Message, Ping, Split
 from bridge.osc.port import Outlet, Port
 from bridge.publish.transaction import MANIFEST
+from bridge.source import looks_like
 from bridge.system.endpoint import OFF, Endpoint, parse
 
 if TYPE_CHECKING:

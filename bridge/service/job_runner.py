@@ -18,11 +18,11 @@ from bridge.errors import (
     StembridgeError,
     WorkerLost,
 )
-from bridge.intake.claim import identify, looks_like
 from bridge.ledger.states import State
 from bridge.publish import transaction
 from bridge.publish.output_names import output_name
 from bridge.service.retry_wait import Stopped
+from bridge.source import identify, looks_like
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

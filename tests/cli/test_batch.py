@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 import pytest
 import soundfile
 
+from bridge import source
 from bridge.batch.sessions import RECORD
-from bridge.intake import claim, intake
+from bridge.intake import intake
 from bridge.ledger.states import Recipe
 from bridge.ledger.store import Ledger
 from bridge.publish.transaction import MANIFEST
@@ -85,9 +86,9 @@ def test_a_tree_of_exports_is_mirrored(inside: Inside, desk: Desk, export: Path)
         for name in ("Song 1/Drums", "Song 1/Vox", "Song 2/Drums", "Song 2/Vox")
     }
     assert tree(export) == before
-    for name, source in made.items():
+    for name, bounce in made.items():
         stem = desk.home / "Made" / name / f"{name.split('/')[1]} - vocals.wav"
-        assert soundfile.info(stem).frames == soundfile.info(source).frames
+        assert soundfile.info(stem).frames == soundfile.info(bounce).frames
     assert last(result) == "4 done"
     assert "left alone: 1 link(s), which are not followed" in result.err
     assert result.err.count("not read") == 1
@@ -107,7 +108,7 @@ def test_a_second_run_opens_nothing_and_starts_nothing(
         monkeypatch,
         (Worker, "start"),
         (Worker, "load"),
-        (claim, "open_regular"),
+        (source, "open_regular"),
         (intake, "open_regular"),
         (intake.Intake, "run"),
         (soundfile, "SoundFile"),

@@ -13,9 +13,9 @@ from reaproj import Project  # type: ignore[import-untyped]
 
 from bridge.convert import Engine
 from bridge.errors import PresetError
-from bridge.intake.claim import identify
 from bridge.ledger.states import State
 from bridge.presets import loader as presets
+from bridge.source import identify
 from bridge.worker.client import Worker
 from tests.bounces import RATE_HZ, music, render, time_reference_of, wav_bytes
 from tests.support import ROOT

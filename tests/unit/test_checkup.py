@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
-from bridge.checkup import examine, folders, limits, machine
 from bridge.config import DEFAULT_MODEL, resolve
+from bridge.doctor import examine, folders, limits, machine
 from tests.support import require
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from bridge.checkup import Finding
     from bridge.config import Settings
+    from bridge.doctor import Finding
 
 
 def test_a_locale_without_accents_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bridge import errors
-from bridge.intake import claim
+from bridge import errors, source
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,13 +47,13 @@ def while_reading(monkeypatch: pytest.MonkeyPatch) -> Tamper:
         class Module:
             sha256 = Tampering
 
-        monkeypatch.setattr(claim, "hashlib", Module)
+        monkeypatch.setattr(source, "hashlib", Module)
 
     return install
 
 
 def test_the_identity_is_what_the_system_says(bounce: Path) -> None:
-    identity = claim.identify(bounce)
+    identity = source.identify(bounce)
     listed = subprocess.run(["sha256sum", bounce], check=True, capture_output=True, text=True)
     status = bounce.stat()
     assert identity.sha256 == listed.stdout.split()[0]
@@ -64,13 +63,13 @@ def test_the_identity_is_what_the_system_says(bounce: Path) -> None:
 
 def test_an_empty_file_has_an_identity(tmp_path: Path) -> None:
     (tmp_path / "empty.wav").touch()
-    assert claim.identify(tmp_path / "empty.wav").sha256 == hashlib.sha256().hexdigest()
+    assert source.identify(tmp_path / "empty.wav").sha256 == hashlib.sha256().hexdigest()
 
 
 def test_reading_leaves_the_source_as_it_was(bounce: Path) -> None:
     before, status = bounce.read_bytes(), bounce.stat()
     bounce.chmod(0o400)
-    claim.identify(bounce)
+    source.identify(bounce)
     assert bounce.read_bytes() == before
     assert bounce.stat().st_mtime_ns == status.st_mtime_ns
 
@@ -82,7 +81,7 @@ def test_growth_while_it_is_read_is_noticed(bounce: Path, while_reading: Tamper)
 
     while_reading(grow)
     with pytest.raises(errors.BounceChanged, match="changed while it was read"):
-        claim.identify(bounce)
+        source.identify(bounce)
 
 
 def test_a_rewrite_of_the_same_length_is_noticed(bounce: Path, while_reading: Tamper) -> None:
@@ -94,13 +93,13 @@ def test_a_rewrite_of_the_same_length_is_noticed(bounce: Path, while_reading: Ta
 
     while_reading(rewrite)
     with pytest.raises(errors.BounceChanged):
-        claim.identify(bounce)
+        source.identify(bounce)
 
 
 def test_truncation_is_noticed(bounce: Path, while_reading: Tamper) -> None:
     while_reading(lambda: os.truncate(bounce, 10))
     with pytest.raises(errors.BounceChanged):
-        claim.identify(bounce)
+        source.identify(bounce)
 
 
 def test_a_replacement_with_equal_size_and_time_is_noticed(
@@ -116,34 +115,34 @@ def test_a_replacement_with_equal_size_and_time_is_noticed(
 
     while_reading(replace)
     with pytest.raises(errors.BounceChanged):
-        claim.identify(bounce)
+        source.identify(bounce)
 
 
 def test_removal_is_a_change(bounce: Path, while_reading: Tamper) -> None:
     while_reading(bounce.unlink)
     with pytest.raises(errors.BounceChanged, match="removed or renamed"):
-        claim.identify(bounce)
+        source.identify(bounce)
     with pytest.raises(errors.BounceChanged):
-        claim.identify(bounce.parent / "gone" / "mix.wav")
+        source.identify(bounce.parent / "gone" / "mix.wav")
 
 
 def test_still_tells_change_and_removal(bounce: Path) -> None:
-    identity = claim.identify(bounce)
-    claim.still(identity)
+    identity = source.identify(bounce)
+    source.still(identity)
     os.utime(bounce, ns=(0, identity.mtime_ns + 1))
     with pytest.raises(errors.BounceChanged, match="changed"):
-        claim.still(identity)
+        source.still(identity)
     os.utime(bounce, ns=(0, identity.mtime_ns))
-    claim.still(identity)
+    source.still(identity)
     bounce.unlink()
     with pytest.raises(errors.BounceChanged, match="removed"):
-        claim.still(identity)
+        source.still(identity)
 
 
 @pytest.mark.parametrize("how", ["in place", "replaced"])
 def test_other_content_behind_the_same_size_and_time_is_noticed(bounce: Path, how: str) -> None:
     """As `cp --preserve` and `rsync --inplace --times` leave it."""
-    identity, status = claim.identify(bounce), bounce.stat()
+    identity, status = source.identify(bounce), bounce.stat()
     data = bytearray(bounce.read_bytes())
     data[-1] ^= 1
     if how == "in place":
@@ -154,32 +153,32 @@ def test_other_content_behind_the_same_size_and_time_is_noticed(bounce: Path, ho
         bounce.with_name("newer").write_bytes(data)
         bounce.with_name("newer").replace(bounce)
     os.utime(bounce, ns=(status.st_atime_ns, status.st_mtime_ns))
-    assert claim.looks_like(bounce, identity.size, identity.mtime_ns)
+    assert source.looks_like(bounce, identity.size, identity.mtime_ns)
     with pytest.raises(errors.BounceChanged, match="changed"):
-        claim.still(identity)
+        source.still(identity)
 
 
 def test_waiting_is_heard_while_a_file_is_hashed(bounce: Path) -> None:
     heard: list[int] = []
-    identity = claim.identify(bounce, lambda: heard.append(1))
+    identity = source.identify(bounce, lambda: heard.append(1))
     assert len(heard) == 3  # 3,000,001 bytes
 
     def stop() -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        claim.still(identity, stop)
+        source.still(identity, stop)
 
 
 def test_what_looks_like_a_bounce(bounce: Path, tmp_path: Path) -> None:
     status = bounce.stat()
     known = (status.st_size, status.st_mtime_ns)
-    assert claim.looks_like(bounce, *known)
-    assert not claim.looks_like(bounce, known[0] + 1, known[1])
-    assert not claim.looks_like(bounce, known[0], known[1] + 1)
+    assert source.looks_like(bounce, *known)
+    assert not source.looks_like(bounce, known[0] + 1, known[1])
+    assert not source.looks_like(bounce, known[0], known[1] + 1)
     (tmp_path / "link.wav").symlink_to(bounce)
-    assert not claim.looks_like(tmp_path / "link.wav", *known)
-    assert not claim.looks_like(tmp_path / "gone.wav", *known)
+    assert not source.looks_like(tmp_path / "link.wav", *known)
+    assert not source.looks_like(tmp_path / "gone.wav", *known)
 
 
 @pytest.mark.timeout(10)  # a FIFO that is opened the plain way blocks for ever
@@ -200,7 +199,7 @@ def test_only_regular_files_are_read(tmp_path: Path, kind: str) -> None:
     else:
         path = type(path)("/dev/null")
     with pytest.raises(errors.NotAudio, match="not a regular file"):
-        claim.identify(path)
+        source.identify(path)
 
 
 def test_a_file_that_may_not_be_read_is_reported_as_such(
@@ -211,4 +210,4 @@ def test_a_file_that_may_not_be_read_is_reported_as_such(
 
     monkeypatch.setattr(os, "open", refuse)
     with pytest.raises(errors.OutputError, match="Permission denied"):
-        claim.identify(bounce)
+        source.identify(bounce)

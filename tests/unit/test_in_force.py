@@ -8,9 +8,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from bridge.checkup import examine, in_force
-from bridge.checkup.in_force import InForce, choices, settings_in_force
 from bridge.config import Settings, resolve, shown
+from bridge.doctor import examine, in_force
+from bridge.doctor.in_force import InForce, choices, settings_in_force
 from bridge.presets import loader as presets
 from separator import precision
 

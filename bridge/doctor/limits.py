@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bridge.checkup.findings import Finding
+from bridge.doctor.findings import Finding
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

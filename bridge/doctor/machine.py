@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from bridge.checkup.findings import Finding
+from bridge.doctor.findings import Finding
 from separator.errors import SeparatorError
 from separator.version import is_path
 

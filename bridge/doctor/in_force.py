@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bridge.checkup.findings import Finding
 from bridge.config import DEFAULT_MODEL, Settings, shown, unknown_variables, variable
+from bridge.doctor.findings import Finding
 from bridge.errors import PresetError
 from bridge.plugins.discovery import AUDIO_UNIT, VST3, installed, standard_folders
 from bridge.presets import loader as presets

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bridge import __version__
-from bridge.checkup import folders, in_force, limits, machine
-from bridge.checkup.findings import Finding
+from bridge.doctor import folders, in_force, limits, machine
+from bridge.doctor.findings import Finding
 from bridge.publish.locations import OUTPUT_FOLDER
 
 if TYPE_CHECKING:

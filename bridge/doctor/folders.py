@@ -12,7 +12,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bridge.checkup.findings import Finding
+from bridge.doctor.findings import Finding
 from bridge.intake.mounts import network_type
 
 if TYPE_CHECKING:
