@@ -20,9 +20,9 @@ import numpy as np
 import soundfile
 import soxr
 
-from bridge.audio.bext import Bext
 from bridge.audio.chunks import Chunk
 from bridge.audio.encode import StemWriter
+from bridge.audio.metadata.bext import Bext
 from bridge.audio.probe import probe
 from bridge.audio.sound_path import sound_path
 from bridge.errors import ServiceError, from_separation

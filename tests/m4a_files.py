@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from bridge.audio.metadata import Metadata
+from bridge.audio.metadata.model import Metadata
 from bridge.audio.targets.opening import writing
 from bridge.audio.targets.registry import TARGETS
 from bridge.audio.targets.spec import Spec

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from bridge.audio import flac
 from bridge.audio.chunks import ChunkRef, parse_fmt, read_chunk, walk
-from bridge.audio.containers import caf, w64
+from bridge.audio.metadata.containers import caf, w64
 from bridge.audio.views import size_bytes
 from bridge.errors import BounceError
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from av.container.core import Chapter
     from numpy.typing import NDArray
 
-    from bridge.audio.metadata import Mark
+    from bridge.audio.metadata.model import Mark
 
 _LAYOUTS = {1: "mono", 2: "stereo"}
 # FFmpeg's names of sample formats with a plane for each channel.

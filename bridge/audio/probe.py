@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, BinaryIO
 
-from bridge.audio import bext, flac
+from bridge.audio import flac
 from bridge.audio.chunks import CONTAINERS, WavLayout, layout_of, read_chunk, reading
 from bridge.audio.extents.coded import Length, length_of, misstated
 from bridge.audio.extents.locate import locate
@@ -15,6 +15,7 @@ from bridge.audio.layouts import channel_mask, flac_mask
 from bridge.audio.length import Count
 from bridge.audio.leniency import STRICT, Leniency
 from bridge.audio.libav import CodedSource
+from bridge.audio.metadata import bext
 from bridge.audio.outer import unread_bytes
 from bridge.audio.part_reader import open_part, stream_of
 from bridge.audio.parts import READ_IN_PARTS, Part, behind, parts_of

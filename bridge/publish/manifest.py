@@ -9,7 +9,7 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from bridge import __version__
-from bridge.audio.metadata import Mark
+from bridge.audio.metadata.model import Mark
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping

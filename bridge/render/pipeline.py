@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bridge.audio import dither
-from bridge.audio.carry import carried
 from bridge.audio.decode import Decoder, Survey, survey
 from bridge.audio.encode import PCM_BITS
-from bridge.audio.moved import lost_by_cutting
+from bridge.audio.metadata.carry import carried
+from bridge.audio.metadata.shifted import lost_by_cutting
 from bridge.audio.probe import AudioInfo, probe
 from bridge.audio.targets.opening import not_carried
 from bridge.dsp.decibel import db_to_linear
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from bridge.audio.metadata import Metadata
+    from bridge.audio.metadata.model import Metadata
     from bridge.audio.targets.registry import Target
     from bridge.presets.loader import Preset
     from bridge.presets.mixdown import Mixdown

@@ -10,7 +10,7 @@ from bridge.publish.manifest import SourceFacts, level_dbfs
 
 if TYPE_CHECKING:
     from bridge.audio.decode import Survey
-    from bridge.audio.metadata import Metadata
+    from bridge.audio.metadata.model import Metadata
     from bridge.audio.probe import AudioInfo
     from bridge.audio.targets.registry import Target
     from bridge.render.request import Order

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from bridge.audio import bext
 from bridge.audio.dither import Dither
 from bridge.audio.encode import LONG_FORMS, PCM_BITS
-from bridge.audio.moved import cut as cut_metadata
-from bridge.audio.moved import whole
+from bridge.audio.metadata import bext
+from bridge.audio.metadata.shifted import cut as cut_metadata
+from bridge.audio.metadata.shifted import whole
 from bridge.audio.quantise import quantise_set
 from bridge.audio.targets.opening import writing
 from bridge.audio.targets.spec import Spec
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bridge.audio.dither import Kind
-    from bridge.audio.metadata import Metadata
+    from bridge.audio.metadata.model import Metadata
     from bridge.audio.probe import AudioInfo
     from bridge.effects.registry import Limiter
     from bridge.presets.output import Output as Delivery

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import TYPE_CHECKING
 
-from bridge.audio.metadata import Mark
+from bridge.audio.metadata.model import Mark
 from bridge.publish.manifest import Manifest, SessionFacts, SourceFacts, StemFacts
 from docs.generate.markdown import table
 

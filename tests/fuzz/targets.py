@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bridge.audio.carry import carried
 from bridge.audio.chunks import MAX_CHUNK_BYTES, MAX_CHUNKS, read_chunk, read_layout
 from bridge.audio.decode import Decoder, survey
 from bridge.audio.extents.locate import locate
 from bridge.audio.leniency import Leniency
+from bridge.audio.metadata.carry import carried
 from bridge.audio.probe import MAX_CHANNELS, MAX_RATE_HZ, MIN_RATE_HZ, MOST_FRAMES_PER_BYTE
 from bridge.audio.probe import probe as probe_file
 from bridge.errors import BounceError, ModelError, PresetError

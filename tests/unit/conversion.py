@@ -12,9 +12,9 @@ import soundfile
 import soxr
 
 import separator
-from bridge.audio.bext import Bext
 from bridge.audio.chunks import Chunk
 from bridge.audio.encode import StemWriter
+from bridge.audio.metadata.bext import Bext
 from bridge.config import Settings
 from bridge.convert import Engine
 from bridge.presets import loader as presets

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from bridge.audio import bext
-from bridge.audio.carry import carried
 from bridge.audio.decode import Decoder, survey
 from bridge.audio.headers import container_of
 from bridge.audio.leniency import Leniency
+from bridge.audio.metadata import bext
+from bridge.audio.metadata.carry import carried
 from bridge.audio.probe import probe
 from bridge.errors import BounceError, NotAudio, TruncatedBounce, UnsupportedBounce
 from tests.audio_files import chunk, decoded, fmt, noise, pcm16, riff, wav, write

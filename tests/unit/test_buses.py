@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from bridge.audio.bext import parse
 from bridge.audio.chunks import read_chunk, read_layout
+from bridge.audio.metadata.bext import parse
 from bridge.errors import PluginError, PresetError
 from bridge.presets import loader as presets
 from bridge.render import mixing

@@ -11,10 +11,10 @@ import wavinfo  # type: ignore[import-untyped]
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.audio import bext
-from bridge.audio.bext import Bext, history_line
-from bridge.audio.carry import carried
 from bridge.audio.chunks import MAX_CHUNK_BYTES, parse_fmt, read_chunk, read_layout
+from bridge.audio.metadata import bext
+from bridge.audio.metadata.bext import Bext, history_line
+from bridge.audio.metadata.carry import carried
 from bridge.errors import EmptyBounce, NotAudio
 from tests.audio_files import chunk, fmt, pcm16, riff, wav, write
 from tests.support import require

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from av.audio.frame import AudioFrame
 
-from bridge.audio.carry import carried
-from bridge.audio.metadata import Mark
+from bridge.audio.metadata.carry import carried
+from bridge.audio.metadata.model import Mark
 from tests.coded_files import encoded, outcome, sweep
 from tests.unit.conversion import music
 

@@ -342,9 +342,8 @@ def test_several_payloads_and_those_of_small_objects() -> None:
 
 
 def test_ffmpegs_libraries_are_not_imported_before_they_are_needed() -> None:
-    code = (
-        "import sys, bridge.audio.probe, bridge.audio.carry, bridge.cli; print('av' in sys.modules)"
-    )
+    modules = "bridge.audio.probe, bridge.audio.metadata.carry, bridge.cli"
+    code = f"import sys, {modules}; print('av' in sys.modules)"
     run = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )

@@ -17,10 +17,11 @@ import pytest
 import soundfile
 import wavinfo  # type: ignore[import-untyped]
 
-from bridge.audio import bext, encode
-from bridge.audio.carry import carried
+from bridge.audio import encode
 from bridge.audio.chunks import Chunk, read_layout
 from bridge.audio.encode import SUBTYPES, StemWriter, WavForm, output_subtype
+from bridge.audio.metadata import bext
+from bridge.audio.metadata.carry import carried
 from bridge.audio.probe import AudioInfo, probe
 from bridge.audio.quantise import quantise
 from bridge.errors import OutputError, PromiseBroken

@@ -23,11 +23,11 @@ import pytest
 import soundfile
 from wavinfo import WavInfoReader  # type: ignore[import-untyped]
 
-from bridge.audio import bext
-from bridge.audio.carry import carried
 from bridge.audio.encode import StemWriter
-from bridge.audio.metadata import Mark, Metadata, Picture
-from bridge.audio.moved import whole
+from bridge.audio.metadata import bext
+from bridge.audio.metadata.carry import carried
+from bridge.audio.metadata.model import Mark, Metadata, Picture
+from bridge.audio.metadata.shifted import whole
 from bridge.audio.probe import probe
 from tests.audio_files import chunk, decoded, fmt, noise, pcm16, riff, wav, write
 from tests.metadata_files import (

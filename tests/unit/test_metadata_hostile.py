@@ -22,14 +22,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridge.audio import cues, id3, ixml, tags, tempo, vorbis
-from bridge.audio.carry import carried
 from bridge.audio.chunks import Chunk
-from bridge.audio.containers import aiff, flac, riff
-from bridge.audio.containers.pieces import Piece, Room
 from bridge.audio.layouts import of_layout
-from bridge.audio.metadata import Mark, Metadata, Picture
-from bridge.audio.moved import cut, lost_by_cutting
+from bridge.audio.metadata import cues, id3, ixml, tags, tempo, vorbis
+from bridge.audio.metadata.carry import carried
+from bridge.audio.metadata.containers import aiff, flac, riff
+from bridge.audio.metadata.containers.pieces import Piece, Room
+from bridge.audio.metadata.model import Mark, Metadata, Picture
+from bridge.audio.metadata.shifted import cut, lost_by_cutting
 from bridge.errors import BounceError
 from tests.audio_files import chunk, wav, write
 from tests.hypothesis_profiles import examples

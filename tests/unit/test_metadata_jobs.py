@@ -19,10 +19,10 @@ import pytest
 import soundfile
 from wavinfo import WavInfoReader  # type: ignore[import-untyped]
 
-from bridge.audio import bext
 from bridge.audio.chunks import Chunk, read_layout
 from bridge.audio.encode import WavForm
-from bridge.audio.metadata import Mark
+from bridge.audio.metadata import bext
+from bridge.audio.metadata.model import Mark
 from bridge.presets import loader as presets
 from bridge.render import pipeline
 from bridge.render.request import Order

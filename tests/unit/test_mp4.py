@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridge.audio.metadata import Mark, Metadata
+from bridge.audio.metadata.model import Mark, Metadata
 from bridge.audio.mp4_input import audio_streams, decoded
 from bridge.audio.mp4_output import Coding, EncodingFailed, Mp4Output
 from bridge.audio.probe import AudioInfo

@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from bridge.audio.bext import Bext
-from bridge.audio.carry import carried
 from bridge.audio.chunks import Chunk
 from bridge.audio.encode import StemWriter
+from bridge.audio.metadata.bext import Bext
+from bridge.audio.metadata.carry import carried
 from bridge.audio.targets.registry import TARGETS
 from bridge.config import Settings
 from bridge.convert import Engine

@@ -18,14 +18,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mutagen.id3 import ID3
 
-from bridge.audio.carry import carried
-from bridge.audio.metadata import Mark, Metadata, Picture
+from bridge.audio.metadata.carry import carried
+from bridge.audio.metadata.model import Mark, Metadata, Picture
+from bridge.audio.metadata.wav_chunks import translated
 from bridge.audio.probe import AudioInfo, probe
 from bridge.audio.quantise import quantise
 from bridge.audio.targets.opening import FORMS, not_carried, writing
 from bridge.audio.targets.registry import TARGETS, refusal, target_for
 from bridge.audio.targets.spec import Spec, Writer
-from bridge.audio.wav_chunks import translated
 from bridge.errors import DiskFull, PromiseBroken
 from tests.audio_files import noise
 from tests.hypothesis_profiles import examples

@@ -20,7 +20,7 @@ from bridge.audio.views import size_bytes
 from bridge.errors import NoFrames, NotAudio, TruncatedBounce, UnsupportedBounce
 
 if TYPE_CHECKING:
-    from bridge.audio.bext import ByteOrder
+    from bridge.audio.metadata.bext import ByteOrder
 
 _SOUND_HEAD_BYTES = 8  # of SSND: offset and block size
 _COMM_BYTES = 18

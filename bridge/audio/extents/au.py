@@ -13,7 +13,7 @@ from bridge.audio.views import size_bytes
 from bridge.errors import NotAudio
 
 if TYPE_CHECKING:
-    from bridge.audio.bext import ByteOrder
+    from bridge.audio.metadata.bext import ByteOrder
 
 _HEAD_BYTES = 24
 _UNKNOWN = 0xFFFFFFFF

@@ -11,16 +11,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
 from bridge.audio.chunks import ChunkRef, read_chunk
-from bridge.audio.containers.caf import chunk_list
 from bridge.audio.extents.model import PCM, Extent, SoundData
 from bridge.audio.extents.riff import in_pieces
+from bridge.audio.metadata.containers.caf import chunk_list
 from bridge.audio.signatures import find_file
 from bridge.audio.text import shown
 from bridge.audio.views import size_bytes
 from bridge.errors import NoFrames, NotAudio, TruncatedBounce, UnsupportedBounce
 
 if TYPE_CHECKING:
-    from bridge.audio.bext import ByteOrder
+    from bridge.audio.metadata.bext import ByteOrder
 
 _DESC_BYTES = 32
 _EDIT_COUNT_BYTES = 4  # in front of the sound

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from bridge.errors import NoFrames, TruncatedBounce, UnsupportedBounce
 
 if TYPE_CHECKING:
-    from bridge.audio.bext import ByteOrder
+    from bridge.audio.metadata.bext import ByteOrder
 
 VALUE_BYTES = {
     "PCM_S8": 1,

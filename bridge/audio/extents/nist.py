@@ -15,7 +15,7 @@ from bridge.audio.views import size_bytes
 from bridge.errors import NotAudio
 
 if TYPE_CHECKING:
-    from bridge.audio.bext import ByteOrder
+    from bridge.audio.metadata.bext import ByteOrder
 
 _MAX_HEAD_BYTES = 1 << 16  # they are multiples of 1024, nearly always 1024
 _FIELD = re.compile(rb"^(\w+) -(?:i|r|s\d+) (.*)$", re.MULTILINE)

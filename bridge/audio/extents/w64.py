@@ -9,9 +9,9 @@ import struct
 from typing import BinaryIO
 
 from bridge.audio.chunks import parse_fmt, read_chunk
-from bridge.audio.containers.w64 import chunk_list
 from bridge.audio.extents.model import Extent, SoundData
 from bridge.audio.extents.riff import block_frames, in_pieces
+from bridge.audio.metadata.containers.w64 import chunk_list
 from bridge.audio.signatures import find_file
 from bridge.audio.unknown_sizes import is_unknown_64
 from bridge.audio.views import size_bytes

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from bridge.audio.metadata import Mark
+    from bridge.audio.metadata.model import Mark
 
 _FLOAT_FLAG, _LITTLE_FLAG = 1, 2
 # Of a marker: its kind, hours to subframes of a time code that it does not have, and its channel.

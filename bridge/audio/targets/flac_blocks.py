@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from bridge.audio.encode import WavForm
-    from bridge.audio.metadata import Metadata, Picture
-    from bridge.audio.tags import Tags
+    from bridge.audio.metadata.model import Metadata, Picture
+    from bridge.audio.metadata.tags import Tags
 
 _APPLICATION, _CUESHEET = 2, 5
 _MAX_BLOCK_BYTES = (1 << 24) - 1  # of its body

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from mutagen import id3
 
-from bridge.audio.id3 import write
+from bridge.audio.metadata.id3 import write
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from bridge.audio.metadata import Metadata
-    from bridge.audio.tags import Tags
+    from bridge.audio.metadata.model import Metadata
+    from bridge.audio.metadata.tags import Tags
 
 _NO_OFFSET = 0xFFFFFFFF  # of a chapter in bytes: its times count
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from mutagen import mp4
 
-from bridge.audio.metadata import Mark
+from bridge.audio.metadata.model import Mark
 from bridge.audio.mp4_output import Coding, EncodingFailed, Mp4Output
 from bridge.audio.targets.finish import sealed, tagging
 from bridge.audio.targets.readback import decoded

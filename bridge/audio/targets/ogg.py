@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     from mutagen.ogg import OggFileType
 
-    from bridge.audio.metadata import Metadata
-    from bridge.audio.tags import Tags
+    from bridge.audio.metadata.model import Metadata
+    from bridge.audio.metadata.tags import Tags
 
 
 def put_tags(file: OggFileType, metadata: Metadata, tags: Tags) -> None:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from bridge.audio.chunks import Chunk
 from bridge.audio.encode import FLOAT_BITS, StemWriter
 from bridge.audio.front_to_back import FrontToBack
-from bridge.audio.id3 import write
-from bridge.audio.metadata import Mark
+from bridge.audio.metadata.id3 import write
+from bridge.audio.metadata.model import Mark
 from bridge.audio.targets import caf
 from bridge.audio.targets.aiff import AiffForm, pascal
 from bridge.audio.targets.caf import CafForm
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from bridge.audio.front_to_back import Form
-    from bridge.audio.metadata import Metadata
+    from bridge.audio.metadata.model import Metadata
     from bridge.audio.probe import AudioInfo
     from bridge.audio.targets.registry import Target
     from bridge.audio.targets.spec import Spec, Writer

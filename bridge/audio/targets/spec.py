@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from bridge.audio.encode import WavForm
-from bridge.audio.metadata import Mark
+from bridge.audio.metadata.model import Mark
 from bridge.audio.time_reference import at_rate
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from bridge.audio.metadata import Metadata
+    from bridge.audio.metadata.model import Metadata
     from bridge.audio.targets.registry import Target
 
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bridge.audio import bext
+from bridge.audio.metadata import bext
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from bridge.audio.metadata import Mark, Metadata
-    from bridge.audio.tags import Tags
+    from bridge.audio.metadata.model import Mark, Metadata
+    from bridge.audio.metadata.tags import Tags
 
 # Their numbers have three digits (Vorbis comment chapter extension).
 MAX_CHAPTERS = 999

@@ -10,14 +10,14 @@ import struct
 from itertools import chain
 from typing import TYPE_CHECKING, BinaryIO
 
-from bridge.audio import bext, cues, id3, ixml, tags
 from bridge.audio.chunks import Chunk, walk
-from bridge.audio.containers.front import joined
-from bridge.audio.containers.pieces import Piece, Room, read
-from bridge.audio.metadata import Mark, Metadata
+from bridge.audio.metadata import bext, cues, id3, ixml, tags
+from bridge.audio.metadata.containers.front import joined
+from bridge.audio.metadata.containers.pieces import Piece, Room, read
+from bridge.audio.metadata.model import Mark, Metadata
+from bridge.audio.metadata.wav_chunks import translated
 from bridge.audio.text import shown, text_of
 from bridge.audio.views import size_bytes
-from bridge.audio.wav_chunks import translated
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

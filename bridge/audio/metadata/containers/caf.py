@@ -9,14 +9,14 @@ import math
 import struct
 from typing import TYPE_CHECKING, BinaryIO
 
-from bridge.audio import cues, tags
 from bridge.audio.chunks import MAX_CHUNKS, ChunkRef
-from bridge.audio.containers.pieces import Room, read
-from bridge.audio.metadata import Mark, Metadata
+from bridge.audio.metadata import cues, tags
+from bridge.audio.metadata.containers.pieces import Room, read
+from bridge.audio.metadata.model import Mark, Metadata
+from bridge.audio.metadata.wav_chunks import translated
 from bridge.audio.signatures import HEAD_BYTES, begins_file
 from bridge.audio.text import shown, text_of
 from bridge.audio.views import size_bytes
-from bridge.audio.wav_chunks import translated
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

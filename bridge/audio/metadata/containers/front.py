@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, BinaryIO
 
 from bridge.audio.chunks import ChunkRef
-from bridge.audio.containers.pieces import Piece, piece_of
+from bridge.audio.metadata.containers.pieces import Piece, piece_of
 from bridge.audio.outer import step
 from bridge.audio.streams.buffer import Buffer
 from bridge.audio.streams.tag_blocks import sound_end

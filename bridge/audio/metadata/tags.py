@@ -11,14 +11,14 @@ import struct
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from bridge.audio import tempo
-from bridge.audio.cues import parts
+from bridge.audio.metadata import tempo
+from bridge.audio.metadata.cues import parts
 from bridge.audio.text import text_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from bridge.audio.metadata import Picture
+    from bridge.audio.metadata.model import Picture
 
 Tags = dict[str, tuple[str, ...]]
 

@@ -11,7 +11,7 @@ import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bridge.audio.metadata import Mark
+from bridge.audio.metadata.model import Mark
 from bridge.audio.text import shown, text_of
 
 if TYPE_CHECKING:

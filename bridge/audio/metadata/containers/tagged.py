@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any, BinaryIO
 
-from bridge.audio import cues, id3, tags, vorbis
 from bridge.audio.chunks import MAX_CHUNK_BYTES
-from bridge.audio.id3 import UNREADABLE
-from bridge.audio.metadata import Mark, Metadata
-from bridge.audio.tags import Tagged
+from bridge.audio.metadata import cues, id3, tags, vorbis
+from bridge.audio.metadata.id3 import UNREADABLE
+from bridge.audio.metadata.model import Mark, Metadata
+from bridge.audio.metadata.tags import Tagged
+from bridge.audio.metadata.wav_chunks import translated
 from bridge.audio.text import shown, text_of
 from bridge.audio.views import size_bytes
-from bridge.audio.wav_chunks import translated
 
 _ID3V1_BYTES = 128
 

@@ -9,19 +9,20 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, BinaryIO
 
-from bridge.audio import cues, flac, tags, vorbis
+from bridge.audio import flac
 from bridge.audio.chunks import ChunkRef
-from bridge.audio.containers import aiff, riff
-from bridge.audio.containers.pieces import Piece, Room, piece_of
-from bridge.audio.metadata import Metadata
-from bridge.audio.tags import Tagged
+from bridge.audio.metadata import cues, tags, vorbis
+from bridge.audio.metadata.containers import aiff, riff
+from bridge.audio.metadata.containers.pieces import Piece, Room, piece_of
+from bridge.audio.metadata.model import Metadata
+from bridge.audio.metadata.tags import Tagged
+from bridge.audio.metadata.wav_chunks import translated
 from bridge.audio.text import shown
-from bridge.audio.wav_chunks import translated
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bridge.audio.metadata import Picture
+    from bridge.audio.metadata.model import Picture
 
 _STRUCTURAL = {0, 1, 3}  # STREAMINFO, PADDING, SEEKTABLE
 _APPLICATION, _COMMENTS, _SHEET, _PICTURE = 2, 4, 5, 6

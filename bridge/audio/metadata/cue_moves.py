@@ -9,8 +9,8 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING
 
-from bridge.audio import cues
-from bridge.audio.metadata import Mark, shifted
+from bridge.audio.metadata import cues
+from bridge.audio.metadata.model import Mark, shifted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

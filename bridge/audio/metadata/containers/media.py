@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from bridge.audio import cues, tags
-from bridge.audio.metadata import Mark, Metadata, Picture
+from bridge.audio.metadata import cues, tags
+from bridge.audio.metadata.model import Mark, Metadata, Picture
+from bridge.audio.metadata.wav_chunks import translated
 from bridge.audio.streams.demuxing import opened
 from bridge.audio.text import shown
-from bridge.audio.wav_chunks import translated
 from bridge.errors import UnsupportedBounce
 
 if TYPE_CHECKING:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from bridge.audio import bext, cues, id3, ixml, tags, tempo
 from bridge.audio.chunks import Chunk
-from bridge.audio.metadata import Metadata
+from bridge.audio.metadata import bext, cues, id3, ixml, tags, tempo
+from bridge.audio.metadata.model import Metadata
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from bridge.audio.bext import Bext
+    from bridge.audio.metadata.bext import Bext
 
 _LISTS = (b"LIST", b"list")
 

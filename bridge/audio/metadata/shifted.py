@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from bridge.audio import bext, ixml, tempo
 from bridge.audio.chunks import Chunk
-from bridge.audio.cue_moves import Moves
-from bridge.audio.metadata import shifted
+from bridge.audio.metadata import bext, ixml, tempo
+from bridge.audio.metadata.cue_moves import Moves
+from bridge.audio.metadata.model import shifted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from bridge.audio.metadata import Metadata
+    from bridge.audio.metadata.model import Metadata
 
 # The audio definition model tells of times in the whole programme, and in more places than one.
 _LOST = frozenset({b"axml", b"bxml", b"sxml", b"chna", b"dbmd"})

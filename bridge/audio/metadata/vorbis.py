@@ -11,10 +11,10 @@ import binascii
 import re
 from typing import TYPE_CHECKING, Any
 
-from bridge.audio import cues
-from bridge.audio.id3 import UNREADABLE
-from bridge.audio.metadata import Mark, Picture
-from bridge.audio.tags import Tagged, gathered
+from bridge.audio.metadata import cues
+from bridge.audio.metadata.id3 import UNREADABLE
+from bridge.audio.metadata.model import Mark, Picture
+from bridge.audio.metadata.tags import Tagged, gathered
 from bridge.audio.text import shown
 
 if TYPE_CHECKING:

@@ -9,16 +9,16 @@ from itertools import chain
 from typing import TYPE_CHECKING, BinaryIO
 
 from bridge.audio.chunks import MAX_CHUNKS, ChunkRef
-from bridge.audio.containers import riff
-from bridge.audio.containers.front import joined
-from bridge.audio.containers.pieces import Piece, read
+from bridge.audio.metadata.containers import riff
+from bridge.audio.metadata.containers.front import joined
+from bridge.audio.metadata.containers.pieces import Piece, read
 from bridge.audio.signatures import begins_file
 from bridge.audio.views import size_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bridge.audio.metadata import Metadata
+    from bridge.audio.metadata.model import Metadata
 
 _OF_WAV = bytes.fromhex("f3acd3118cd100c04f8edb8a")
 # The list's own ending, and that of the whole file, which some writers give it.

@@ -12,8 +12,8 @@ import struct
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from bridge.audio.metadata import Picture
-from bridge.audio.tags import Tagged, gathered
+from bridge.audio.metadata.model import Picture
+from bridge.audio.metadata.tags import Tagged, gathered
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from functools import partial
 
-from bridge.audio import tempo
+from bridge.audio.metadata import tempo
 
 _HIGH = rb"(?:TIMESTAMP_SAMPLES_SINCE_MIDNIGHT_HI|BWF_TIME_REFERENCE_HIGH)"
 _LOW = rb"(?:TIMESTAMP_SAMPLES_SINCE_MIDNIGHT_LO|BWF_TIME_REFERENCE_LOW)"

@@ -6,17 +6,17 @@ from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING, BinaryIO
 
-from bridge.audio import bext, cues, tempo
 from bridge.audio.chunks import Chunk, layout_of
-from bridge.audio.containers.front import joined
-from bridge.audio.containers.pieces import Piece, Room, read
-from bridge.audio.wav_chunks import understood
+from bridge.audio.metadata import bext, cues, tempo
+from bridge.audio.metadata.containers.front import joined
+from bridge.audio.metadata.containers.pieces import Piece, Room, read
+from bridge.audio.metadata.wav_chunks import understood
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from bridge.audio.bext import ByteOrder
-    from bridge.audio.metadata import Metadata
+    from bridge.audio.metadata.bext import ByteOrder
+    from bridge.audio.metadata.model import Metadata
 
 # Positions in these are frames of the file, and a stem has the same frames; channels of the audio
 # definition model (ITU-R BS.2076: axml, bxml, sxml, chna; dbmd) are those of the file, and a stem

@@ -6,9 +6,9 @@ from functools import partial
 from typing import TYPE_CHECKING, BinaryIO
 
 from bridge.audio.chunks import CONTAINERS, reading
-from bridge.audio.containers import aiff, caf, flac, front, media, riff, tagged, w64
 from bridge.audio.headers import sniff
-from bridge.audio.metadata import Metadata
+from bridge.audio.metadata.containers import aiff, caf, flac, front, media, riff, tagged, w64
+from bridge.audio.metadata.model import Metadata
 from bridge.audio.parts import READ_IN_PARTS
 from bridge.audio.views import size_bytes, view
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from bridge.audio.containers.pieces import Piece
+    from bridge.audio.metadata.containers.pieces import Piece
 
 # Of a file from where its sound file begins.
 _READERS: dict[str, Callable[[BinaryIO, str], Metadata]] = {

@@ -1,0 +1,1 @@
+"""Metadata of sound files, read into and written from one neutral form."""
