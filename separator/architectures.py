@@ -52,7 +52,7 @@ _DEMUCS = {
     "hdemucs": ("hdemucs", "HDemucsConfig", "HDemucs"),
     "htdemucs": ("htdemucs", "HTDemucsConfig", "HTDemucs"),
 }
-# Methods without weights, as `separator.load` names them: classes of `separator.classical`.
+# Methods without weights, as `separator.load` names them: classes of `separator.baselines`.
 CLASSICAL = {"classical:hpss": "HarmonicPercussive", "classical:centre": "CentreSides"}
 NAMES = (SPLEETER, *_DEMUCS)
 

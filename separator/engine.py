@@ -16,8 +16,8 @@ import numpy as np
 
 from separator.chunking import OverlapAdd, Queue, Segmenter, regroup
 from separator.errors import InputError
-from separator.layout import StereoPairs
 from separator.resampling import Resampler
+from separator.stereo_pairs import StereoPairs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from separator.chunking import Cut
-    from separator.routines import Lane, Routine
+    from separator.strategy import Lane, Routine
 
     FloatArray = NDArray[np.float32]
 

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from separator.options import Options
-    from separator.routines import Model
     from separator.separator import Separator
+    from separator.strategy import Model
     from separator.weights.checkpoint import Array
     from separator.weights.download import Progress
     from separator.weights.entries import Member, ModelEntry
@@ -151,9 +151,9 @@ def _import_torch() -> None:
 
 
 def _classical(name: str) -> Model:
-    from separator import classical
+    from separator import baselines
 
-    model: Model = getattr(classical, architectures.CLASSICAL[name])()
+    model: Model = getattr(baselines, architectures.CLASSICAL[name])()
     return model
 
 

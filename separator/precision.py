@@ -9,7 +9,7 @@ from separator.errors import InputError
 if TYPE_CHECKING:
     import torch
 
-    from separator.routines import Model
+    from separator.strategy import Model
 
 PRECISIONS = ("auto", "float32", "bfloat16")
 

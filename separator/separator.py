@@ -12,7 +12,7 @@ from separator.engine import Engine
 from separator.errors import InputError
 from separator.options import Options
 from separator.outputs import Outputs
-from separator.routines import routine
+from separator.strategy import routine
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-    from separator.routines import Model
+    from separator.strategy import Model
 
     FloatArray = NDArray[np.float32]
 

@@ -104,7 +104,7 @@ def oracle() -> System:
     """Ideal ratio masks made from the true stems: the ceiling of separation by masks."""
 
     def prepare() -> Separate:
-        from separator.classical import ideal_ratio_masks
+        from separator.baselines import ideal_ratio_masks
 
         def separate(track: Reference) -> Mapping[str, FloatArray]:
             if not track.stems:  # all of them are silent

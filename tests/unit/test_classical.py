@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from separator.classical import (
+from separator.baselines import (
     CentreSides,
     Grid,
     HarmonicPercussive,

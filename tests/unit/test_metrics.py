@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from separator import metrics
-from separator.classical import HarmonicPercussive, ideal_ratio_masks
+from separator.baselines import HarmonicPercussive, ideal_ratio_masks
 from separator.errors import InputError
 from tests.excerpt import excerpt
 from tests.support import require

@@ -11,7 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from separator.placement import FIRST_BATCH, Placement
+from separator.batching import FIRST_BATCH, Placement
 from tests.toy import toy
 
 CUDA = torch.device("cuda")

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from separator.batching import Placement
 from separator.chunking import Segmenter, TransitionPlan
 from separator.errors import InputError
-from separator.level import LevelMeter
 from separator.models.bag import Bag, Member
 from separator.models.base import SegmentModel, WaveformModel
+from separator.normalisation import LevelMeter
 from separator.options import DEFAULT_OVERLAP
-from separator.placement import Placement
 
 ROUNDING = 1e-6  # a third of a second has no exact float, a frame more or less matters
 
