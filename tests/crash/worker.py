@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import separator
@@ -46,6 +48,7 @@ def main() -> NoReturn:
     """As `serve.main`."""
     if not os.environ.get(REAL):
         sys.modules["torch"] = None  # type: ignore[assignment] # seconds for each service
+        sys.modules["separator.parallel"] = _without_threads()
         separator.load = _load
         filters.product = true_peak.product = _product
         true_peak.highest_of_rows = lambda values: values.max(axis=1)
@@ -58,6 +61,14 @@ def _product(
 ) -> NDArray[np.float32]:
     made: NDArray[np.float32] = left @ right
     return made if plus is None else made + plus
+
+
+def _without_threads() -> ModuleType:
+    """Stands in for `separator.parallel`, whose threads are torch's."""
+    module = ModuleType("separator.parallel")
+    module.one_thread = contextlib.nullcontext  # type: ignore[attr-defined]
+    module.set_threads = lambda _count: None  # type: ignore[attr-defined]
+    return module
 
 
 def _load(*_: Any, **__: Any) -> Any:

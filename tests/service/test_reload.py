@@ -78,8 +78,8 @@ def test_wrong_settings_change_nothing(
     wait_until(lambda: len(studio.services()) == 1, "the service")
     settings_file.write_text("preset: [\n")
     by_signal(studio, child)
-    child.wait_for(lambda: "cannot be read as YAML" in child.log, "the complaint")
-    (line,) = [line for line in child.log.splitlines() if "cannot be read as YAML" in line]
+    child.wait_for(lambda: "not valid YAML" in child.log, "the complaint")
+    (line,) = [line for line in child.log.splitlines() if "not valid YAML" in line]
     assert "the settings were read again and stay as they were: " in line
     render(studio.folder / "mix.wav")
     child.wait_for(lambda: studio.published() == ["mix"], "the bounce")
