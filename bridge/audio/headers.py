@@ -12,6 +12,7 @@ from bridge.audio.chunks import CONTAINERS, reading
 from bridge.audio.extents.model import truncated
 from bridge.audio.outer import step
 from bridge.audio.streams.buffer import Buffer
+from bridge.audio.streams.mpegts import packet_form
 from bridge.audio.unread import HEAD_BYTES, refusal
 from bridge.audio.views import size_bytes
 from bridge.errors import NotAudio
@@ -89,6 +90,8 @@ def _container(head: bytes) -> str | None:
         return _FORMS[head[8:12]]
     if head[4:8] in _MP4:
         return "MP4"
+    if packet_form(head):
+        return "MPEG-TS"
     return _elementary(head)
 
 

@@ -54,9 +54,6 @@ _VIDEOS = {
     (8, b"AVI "): "an AVI",
     (0, b"FLV\x01"): "a Flash video",
     (0, b"\0\0\x01\xba"): "an MPEG video",
-    **dict.fromkeys(
-        ((0, b"G@\0"), (0, b"G@\x11"), (4, b"G@\0"), (4, b"G@\x11")), "an MPEG transport stream"
-    ),
     (0, b"\0\0\x01\xb3"): "an MPEG video",
     (0, b"\x06\x0e\x2b\x34\x02\x05\x01\x01"): "an MXF",
     (0, b"NUTF"): "a NUT",

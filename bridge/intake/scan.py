@@ -30,6 +30,7 @@ AUDIO_SUFFIXES = frozenset(
         *(".m4a", ".m4b", ".aac", ".adts", ".ac3", ".eac3", ".ec3", ".wma", ".amr", ".awb", ".mka"),
         # Videos, for their sound.
         *(".mp4", ".m4v", ".mov", ".qt", ".3gp", ".3g2", ".mkv", ".webm", ".wmv", ".asf", ".ogv"),
+        *(".mts", ".m2ts", ".m2t"),
     }
 )
 

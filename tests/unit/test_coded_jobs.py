@@ -98,7 +98,7 @@ def film(path: Path, container: str, tracks: tuple[str, ...], *, picture: bool =
     return path
 
 
-@pytest.mark.parametrize("container", ["mp4", "mov", "matroska"])
+@pytest.mark.parametrize("container", ["mp4", "mov", "matroska", "mpegts"])
 def test_of_several_tracks_the_first_is_taken_and_the_others_named(
     tmp_path: Path, container: str
 ) -> None:
@@ -108,10 +108,10 @@ def test_of_several_tracks_the_first_is_taken_and_the_others_named(
     assert float(np.abs(found.sound).max()) < 0.2  # the first is the softest
     (warning,) = found.warnings
     assert warning.startswith("of 3 tracks of sound only 1 (aac")
-    assert ("Commentary" in warning) == (container == "matroska")  # an MP4 has titles elsewhere
+    assert ("Commentary" in warning) == (container == "matroska")  # others have titles elsewhere
 
 
-@pytest.mark.parametrize("container", ["mp4", "mov", "matroska"])
+@pytest.mark.parametrize("container", ["mp4", "mov", "matroska", "mpegts"])
 def test_a_video_without_sound_is_refused(tmp_path: Path, container: str) -> None:
     found = outcome(film(tmp_path / "film", container, ()))
     assert str(found.refusal) == "a video without sound; export its sound as WAV"

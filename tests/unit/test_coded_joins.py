@@ -49,11 +49,13 @@ CODINGS: dict[str, tuple[str, str, dict[str, str], dict[str, str]]] = {
     "Matroska": ("aac", "matroska", {}, {"cluster_time_limit": "200"}),
     "WebM": ("libopus", "webm", {}, {"cluster_time_limit": "200"}),
     "WMA": ("wmav2", "asf", {"b": "192k"}, {}),
+    "Transport stream": ("aac", "mpegts", {}, {}),
+    "Camcorder": ("ac3", "mpegts", {}, {"mpegts_m2ts_mode": "1"}),
 }
 STREAMS = ("MP3 with Xing", "MP3 without", "MP2", "ADTS", "AC-3", "E-AC-3")
 CHAINS = ("Ogg Opus", "Ogg FLAC", "WavPack")
 CONTAINERS = ("M4A", "M4A, moov in front", "MOV", "Matroska", "WebM", "WMA")
-LOSING = {"MP2", "AC-3", "E-AC-3"}  # ffmpeg's encoders lose their delay at the end
+LOSING = {"MP2", "AC-3", "E-AC-3", "Camcorder"}  # ffmpeg's encoders lose their delay at the end
 
 
 @cache
@@ -167,7 +169,15 @@ def test_containers_that_were_joined_are_refused(tmp_path: Path, name: str) -> N
     assert "joined" in str(found.refusal)
 
 
-@pytest.mark.parametrize("name", [*CHAINS, *CONTAINERS])
+@pytest.mark.parametrize("name", ["Transport stream", "Camcorder"])
+def test_joined_transport_streams_are_all_there(tmp_path: Path, name: str) -> None:
+    found = kept(tmp_path, 2 * data(name))
+    assert found.refusal is None, found.refusal
+    assert found.frames == 2 * whole_frames(name)
+    assert found.warnings
+
+
+@pytest.mark.parametrize("name", [*CHAINS, *CONTAINERS, "Transport stream", "Camcorder"])
 @pytest.mark.parametrize("before", ["id3", "zeros"])
 def test_a_tag_and_zeros_in_front_hide_nothing(tmp_path: Path, name: str, before: str) -> None:
     found = kept(tmp_path, {**AROUND, **HOLES}[before] + data(name))

@@ -88,6 +88,17 @@ LOSSY = (
     Coding("eac3", "eac3", "AC3", "EAC3", 256, 3072, 1536, channels=(1, 2, 6)),
     Coding("ac3", "mp4", "MP4", "AC3", 0, 3072, 1536),
     Coding("ac3", "matroska", "MATROSKA", "AC3", 0, 3072, 1536),
+    Coding("ac3", "mpegts", "MPEG-TS", "AC3", 256, 3072, 1536),
+    Coding("aac", "mpegts", "MPEG-TS", "AAC", 1024, 2048, muxing={"mpegts_m2ts_mode": "1"}),
+    Coding("libmp3lame", "mpegts", "MPEG-TS", "MPEG_LAYER_III", 1105, 2304),
+    Coding(
+        *("pcm_bluray", "mpegts", "MPEG-TS", "PCM_16", 0, 480),  # filled up to 5 ms
+        least=0.9999,
+        sample_format="s16",
+        muxing={"mpegts_m2ts_mode": "1"},
+        rates_hz=(48_000, 96_000),
+        channels=(2,),
+    ),
     Coding("libopus", "ogg", "OGG", "OPUS", rates_hz=(48_000,), channels=(1, 2, 6)),
     Coding("libopus", "webm", "MATROSKA", "OPUS", rates_hz=(48_000,)),
     Coding("libopus", "mp4", "MP4", "OPUS", rates_hz=(48_000,)),

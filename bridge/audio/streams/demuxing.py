@@ -25,7 +25,13 @@ if TYPE_CHECKING:
     from av.container import InputContainer
 
 # By ffmpeg's name of the format.
-_WORDS = {"asf": "Windows Media", "matroska": "Matroska", "mov": "MP4", "wv": "WavPack"}
+_WORDS = {
+    "asf": "Windows Media",
+    "matroska": "Matroska",
+    "mov": "MP4",
+    "mpegts": "MPEG transport stream",
+    "wv": "WavPack",
+}
 # All packets of a track, whatever its edit list says: that is ours to read.
 _ALL_PACKETS = {"mov": {"ignore_editlist": "1"}}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, BinaryIO
 
 from bridge.audio.libav import CodedSource
-from bridge.audio.streams import ac3, adts, amr, asf, matroska, mp4, mpeg, ogg, wavpack
+from bridge.audio.streams import ac3, adts, amr, asf, matroska, mp4, mpeg, mpegts, ogg, wavpack
 from bridge.audio.views import size_bytes, view
 from bridge.errors import NoFrames, TruncatedBounce
 
@@ -24,6 +24,7 @@ _WALKS: dict[str, Callable[[BinaryIO, int, int], Walk]] = {
     "ASF": asf.walk,
     "MATROSKA": matroska.walk,
     "MP4": mp4.walk,
+    "MPEG-TS": mpegts.walk,
     "WAVPACK": wavpack.walk,
 }
 
