@@ -83,8 +83,8 @@ def _one(
         result(plain(f"{file}: {summary(manifest, target)}"))
         for warning in manifest.warnings:
             note(plain(f"{file}: {warning}"))
-    for trouble in engine.worker.troubles:
-        note(trouble.traceback)  # for the report that its warning asks for
+    for defect in engine.worker.part_defects:
+        note(defect.traceback)  # for the report that its warning asks for
     return {"manifest": str(path), **manifest.to_json()}
 
 

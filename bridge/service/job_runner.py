@@ -155,10 +155,10 @@ class Work:
         manifest, path = made or engine.convert_identified(
             bounce, target, self.out_dir, listen, confirm
         )
-        for trouble in () if made else engine.worker.troubles:
+        for defect in () if made else engine.worker.part_defects:
             facts = {"job": job.id, "bounce": str(job.source_path)}
-            text = f"{job.source_path}: {trouble.text}"
-            self.audience.event("defect", text, **facts, traceback=trouble.traceback)
+            text = f"{job.source_path}: {defect.text}"
+            self.audience.event("defect", text, **facts, traceback=defect.traceback)
         # Published is published: the ledger may take a while, but not miss it.
         if self._insist(lambda: self.ledger.done(job, path)) is None:
             text = "its stems are there, but the ledger does not know; the next service tells it"

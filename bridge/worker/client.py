@@ -18,9 +18,9 @@ from bridge.worker.protocol import (
     Garbage,
     Load,
     Loaded,
+    PartDefect,
     Process,
     Stage,
-    Trouble,
 )
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class Worker:
         self._child = child
         self._loaded: tuple[ModelOrder, tuple[str, ...]] | None = None
         self.hop_s = 0.0  # of the model that was loaded last; see `Separator.hop_s`
-        self.troubles: list[Trouble] = []  # of the job that was done last
+        self.part_defects: list[PartDefect] = []  # of the job that was done last
 
     def __enter__(self) -> Worker:
         self.start()
@@ -154,15 +154,15 @@ class Worker:
             the process crashed, was killed or hung.
         """
         last, begun = Stage("survey", 0.0), False
-        self.troubles = []
+        self.part_defects = []
 
         def hear(message: Message | None) -> None:
             nonlocal last, begun
             begun = begun or message is not None
             if isinstance(message, Stage):
                 last = message
-            elif isinstance(message, Trouble):
-                self.troubles.append(message)
+            elif isinstance(message, PartDefect):
+                self.part_defects.append(message)
             listener(last.name, last.share)
 
         def ask() -> Answer:

@@ -99,7 +99,7 @@ class Defect:
 
 
 @dataclass(frozen=True)
-class Trouble:
+class PartDefect:
     """A defect that costs a part of the job and not the job; for the log."""
 
     text: str
@@ -107,11 +107,11 @@ class Trouble:
 
 
 Message: TypeAlias = (
-    Load | Process | Fetching | Announced | Stage | Loaded | Done | Failed | Defect | Trouble
+    Load | Process | Fetching | Announced | Stage | Loaded | Done | Failed | Defect | PartDefect
 )
 KINDS: dict[str, type[Message]] = {
     cls.__name__.lower(): cls
-    for cls in (Load, Process, Fetching, Announced, Stage, Loaded, Done, Failed, Defect, Trouble)
+    for cls in (Load, Process, Fetching, Announced, Stage, Loaded, Done, Failed, Defect, PartDefect)
 }
 
 

@@ -32,9 +32,9 @@ from bridge.worker.protocol import (
     Load,
     Loaded,
     Message,
+    PartDefect,
     Process,
     Stage,
-    Trouble,
     decode,
     encode,
 )
@@ -111,7 +111,7 @@ class ToParent(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Send one record."""
         lines = "".join(traceback.format_exception(*record.exc_info)) if record.exc_info else ""
-        self._line.send(Trouble(record.getMessage(), lines[-TRACEBACK_CHARACTERS:]))
+        self._line.send(PartDefect(record.getMessage(), lines[-TRACEBACK_CHARACTERS:]))
 
 
 def work_off(line: Line, orders: queue.SimpleQueue[Message | None]) -> None:

@@ -11,7 +11,7 @@ import threading
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bridge.cli.show import json_result
@@ -115,6 +115,7 @@ def test_a_stream_that_was_closed_at_the_start_is_lost_with_the_first_write() ->
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
+@settings(deadline=None)
 @given(text=st.text(st.characters()))  # lone surrogates too
 def test_every_text_can_be_printed_in_every_encoding(encoding: str, text: str) -> None:
     raw = Raw()
@@ -139,6 +140,7 @@ def test_a_decoding_error_is_not_ours() -> None:
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])
+@settings(deadline=None)
 @given(text=st.text(st.characters(exclude_categories=["Cs"]) | st.just("\udce9")))
 def test_json_stays_what_it_says_in_every_encoding(encoding: str, text: str) -> None:
     raw = Raw()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bridge.audio.time_reference import LATEST_S, at_rate, doubt
@@ -43,6 +43,7 @@ def test_what_is_none_is_called_out_in_words(time_reference: int, words: str) ->
     assert warning.startswith(told)
 
 
+@settings(deadline=None)
 @given(st.integers(-(2**40), 2**40), RATES_HZ, RATES_HZ)
 def test_a_place_below_zero_stays_below_zero_at_another_rate(
     frames: int, rate_hz: int, out_rate_hz: int
@@ -53,6 +54,7 @@ def test_a_place_below_zero_stays_below_zero_at_another_rate(
     assert abs(signed - Fraction(frames * out_rate_hz, rate_hz)) <= Fraction(1, 2)
 
 
+@settings(deadline=None)
 @given(st.integers(0, WORD - 1), RATES_HZ, RATES_HZ)
 def test_every_value_stays_one_that_a_file_can_hold(
     time_reference: int, rate_hz: int, out_rate_hz: int

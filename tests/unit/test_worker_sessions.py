@@ -19,7 +19,7 @@ from bridge.publish.session_ownership import sha256
 from bridge.render import session_files
 from bridge.render.request import Order
 from bridge.render.stopwatch import Stopwatch
-from bridge.worker.protocol import Trouble
+from bridge.worker.protocol import PartDefect
 from bridge.worker.serve import ToParent
 from tests.daw.sets import manifest, write_set
 from tests.waiting import wait_until
@@ -125,7 +125,7 @@ def test_the_worker_sends_such_a_record_to_its_parent() -> None:
     finally:
         log.removeHandler(handler)
     (message,) = sent
-    assert isinstance(message, Trouble)
+    assert isinstance(message, PartDefect)
     assert message.text == "it failed"
     assert message.traceback == "ValueError: why\n"
 
