@@ -21,9 +21,9 @@ from bridge.presets import session_formats
 from bridge.publish.manifest import Manifest, versions
 from bridge.publish.output_names import stem_file_name
 from bridge.publish.transaction import finish, publish, publishing, read_manifest, staging, taken
-from bridge.render.disk_estimate import needed_bytes
-from bridge.render.model_request import ModelOrder
-from bridge.render.request import Order
+from bridge.render.disk_estimate import peak_disk_bytes
+from bridge.render.model_request import ModelRequest
+from bridge.render.request import RenderRequest
 from bridge.render.stopwatch import Stopwatch
 from bridge.source import identify, still
 from bridge.worker.client import Worker
@@ -87,8 +87,8 @@ class Engine:
         return outputs
 
     @cached_property
-    def _model_order(self) -> ModelOrder:
-        return ModelOrder(
+    def _model_order(self) -> ModelRequest:
+        return ModelRequest(
             model=self.model,
             device=self.settings.device,
             precision=self.settings.precision,
@@ -177,7 +177,7 @@ class Engine:
         output = self.preset.output
         container = container_of(bounce.path) if output.format == "same" else ""
         suffix = output.target(container).suffix
-        order = Order(
+        order = RenderRequest(
             source=bounce.path,
             sha256=bounce.sha256,
             preset=self.preset,
@@ -262,7 +262,7 @@ class Engine:
         """
         try:
             info = probe(source, self.preset.bounce)
-            return needed_bytes(self.preset, self.load(waiting), info, info.frames or 0)
+            return peak_disk_bytes(self.preset, self.load(waiting), info, info.frames or 0)
         except StembridgeError:
             return 0
 

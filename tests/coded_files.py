@@ -108,7 +108,7 @@ def outcome(path: Path, leniency: Leniency = STRICT) -> Outcome:
     except BounceError as error:
         return Outcome(refusal=error)
     assert sound.shape[1] == found.frames, "two passes differ"
-    return Outcome(info=info, sound=sound, warnings=tuple(found.remarks()))
+    return Outcome(info=info, sound=sound, warnings=tuple(found.all_warnings()))
 
 
 def likeness(sound: Wave, wave: Wave, delay_frames: int) -> float:

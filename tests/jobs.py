@@ -12,8 +12,8 @@ import numpy as np
 import soundfile
 
 from bridge.presets import loader as presets
-from bridge.render.pipeline import process
-from bridge.render.request import Order
+from bridge.render.pipeline import render_bounce
+from bridge.render.request import RenderRequest
 from bridge.render.stopwatch import Stopwatch
 from tests.toy import toy
 
@@ -50,7 +50,7 @@ class Files:
 
 
 def job(bounce: bytes, preset: Preset | None = None, separator: Separator | None = None) -> Files:
-    """Runs a job on the bytes of a bounce; what `process` raises is passed on.
+    """Runs a job on the bytes of a bounce; what `render_bounce` raises is passed on.
 
     Every number of the manifest must be one that JSON has.
     """
@@ -62,8 +62,8 @@ def job(bounce: bytes, preset: Preset | None = None, separator: Separator | None
         staging.mkdir()
         suffix = chosen.output.target("WAV").suffix
         names = {output: f"{output}{suffix}" for output in chosen.outputs(model.outputs)}
-        order = Order(source, "0" * 64, chosen, "v", names, folder / "bounce")
-        made = process(order, model, staging, Stopwatch(lambda *_: None))
+        order = RenderRequest(source, "0" * 64, chosen, "v", names, folder / "bounce")
+        made = render_bounce(order, model, staging, Stopwatch(lambda *_: None))
         manifest = json.loads(json.dumps(made.to_json(), allow_nan=False))
         paths = {stem.name: staging / stem.path for stem in made.stems}
         others = {path.name for path in staging.iterdir()} - {path.name for path in paths.values()}

@@ -162,7 +162,7 @@ class Survey:
         extent = "its only frame is" if self.frames == 1 else f"all {self.frames:,} frames are"
         return f"{extent} digital silence"
 
-    def remarks(self) -> Iterator[str]:
+    def all_warnings(self) -> Iterator[str]:
         """Warnings about the bounce, a line each: silence, and the damage that was accepted."""
         if self.is_silent:
             yield (

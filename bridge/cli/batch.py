@@ -203,7 +203,7 @@ def _work(
     from bridge.cli.board import Board
     from bridge.cli.interrupts import deferred, raising
     from bridge.cli.show import overall
-    from bridge.render import trial
+    from bridge.render import preset_check
     from bridge.service.event_log import Log
     from bridge.service.events import Everyone
 
@@ -220,7 +220,7 @@ def _work(
         engine.worker.start()
         asked.try_plugins()
         for rule in work.rules.rules:
-            trial.check(rule.preset)
+            preset_check.check_preset(rule.preset)
         lengths_s, pace = work.lengths_s(plan.to_do), work.pace(plan.to_do)
         engine.load(raising(stop))  # now, not at the first bounce: what is missing shows at once
         progress = Progress(lengths_s, pace, overall=overall, hands=hands)

@@ -201,10 +201,10 @@ class Asked:
 
         Looks for what its files need, too.
         """
-        from bridge.render import trial
+        from bridge.render import preset_check
 
         preset = self._preset(self._settings())
-        trial.check(preset.adjusted((), {}, file_format=self.file_format))
+        preset_check.check_preset(preset.adjusted((), {}, file_format=self.file_format))
 
     def _settings(self) -> Settings:
         return settings(preset=self.preset, precision=self.precision)

@@ -56,7 +56,7 @@ def check(
     from bridge.errors import PluginError, PresetError
     from bridge.presets import loader as presets
     from bridge.presets.composition import given_variables
-    from bridge.render import trial
+    from bridge.render import preset_check
 
     folders = options.settings().plugin_folders
     values = given_variables(variables or [])
@@ -64,7 +64,7 @@ def check(
     for name in names:
         try:
             preset = presets.load(name, plugin_folders=folders, variables=values)
-            trial.check(preset, variables=values)
+            preset_check.check_preset(preset, variables=values)
         except PluginError as error:
             failed = True
             note(plain(f"{name}: {error}"))

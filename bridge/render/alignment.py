@@ -32,7 +32,7 @@ _TAIL_END = 10 ** (-96 / 20)
 MAX_TAIL_S = 30.0
 
 
-def verify(effects: Sequence[Effect], rate_hz: float, channels: int) -> None:
+def check_alignment(effects: Sequence[Effect], rate_hz: float, channels: int) -> None:
     """PresetError for a chain that cannot work here, or moves sound. PluginError as for render.
 
     An impulse goes through the whole chain, without the effects that are late on purpose (echo,
@@ -49,7 +49,7 @@ def verify(effects: Sequence[Effect], rate_hz: float, channels: int) -> None:
 def _verify(timed: tuple[Effect, ...], identity: str, rate_hz: float, channels: int) -> None:
     """Once for each chain, rate and width, as plugins take a while to load. Errors are not kept."""
     del identity  # tells chains apart
-    late = delays_frames(lambda audio: run(timed, audio, rate_hz), rate_hz, channels)
+    late = delays_frames(lambda audio: apply_chain(timed, audio, rate_hz), rate_hz, channels)
     if any(late):
         apart = " or ".join(map(str, late))
         raise PresetError(
@@ -79,7 +79,7 @@ def tail_frames(effects: Sequence[Effect], rate_hz: float, channels: int) -> int
     return max(last - burst_frames, 0)
 
 
-def run(effects: Sequence[Effect], audio: Audio, rate_hz: float, tail: int = 0) -> Audio:
+def apply_chain(effects: Sequence[Effect], audio: Audio, rate_hz: float, tail: int = 0) -> Audio:
     """A whole array (channels, frames) through a chain; `tail` frames longer."""
     empty = np.zeros((audio.shape[0], 0), np.float32)
     return np.concatenate([empty, *_rendered(effects, audio, rate_hz, tail)], axis=1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bridge.audio.encode import FLOAT_BITS, PCM_BITS
-from bridge.render.mixing import changed, needed
+from bridge.render.mixing import changed_sources, used_sources
 from bridge.system.disk import job_bytes
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _LOSSY_BITS = 16
 
 
-def needed_bytes(
+def peak_disk_bytes(
     preset: Preset, sources: Sequence[str], info: AudioInfo, frames: int, tail_frames: int = 0
 ) -> int:
     """Bytes in the staging folder at the job's peak; see `disk.job_bytes`.
@@ -30,8 +30,8 @@ def needed_bytes(
     bits = (PCM_BITS | FLOAT_BITS).get(preset.output.depth(info)[0], _LOSSY_BITS)
     outputs, buses = preset.outputs(sources), preset.buses(sources)
     from_bounce = [bus for bus in buses.values() if bus.base == "mixture"]
-    kept = {source for bus in from_bounce for source in changed(bus, sources)}
-    staged = len(needed(outputs, buses, sources)) + bool(from_bounce) + len(kept)
+    kept = {source for bus in from_bounce for source in changed_sources(bus, sources)}
+    staged = len(used_sources(outputs, buses, sources)) + bool(from_bounce) + len(kept)
     return job_bytes(
         frames=frames + tail_frames,
         channels=info.channels,

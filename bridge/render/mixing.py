@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Stock:
+class StagedAudio:
     """All that outputs are mixed from, staged.
 
     separated: stems as the model gave them. rendered: the same after their chains, perhaps longer.
@@ -54,7 +54,7 @@ def check_pans(buses: Mapping[str, Mixdown], sources: Sequence[str], channels: i
             )
 
 
-def changed(bus: Mixdown, sources: Sequence[str]) -> dict[str, Level | None]:
+def changed_sources(bus: Mixdown, sources: Sequence[str]) -> dict[str, Level | None]:
     """The sources that a bus made from the mixture treats otherwise than the bounce does."""
     kept = bus.mix.get(REST, Level())
     found = {source: bus.mix.get(source, kept) for source in sources}
@@ -65,22 +65,24 @@ def changed(bus: Mixdown, sources: Sequence[str]) -> dict[str, Level | None]:
     }
 
 
-def needed(
+def used_sources(
     outputs: Iterable[str], buses: Mapping[str, Mixdown], sources: Sequence[str]
 ) -> set[str]:
     """The sources that some output is made of."""
     used = {name for name in outputs if name not in buses}
     for bus in buses.values():
-        used |= {*(changed(bus, sources) if bus.base == "mixture" else bus.levels(sources))}
+        used |= {*(changed_sources(bus, sources) if bus.base == "mixture" else bus.levels(sources))}
     return used
 
 
-def mixed(bus: Mixdown, stock: Stock, sources: Sequence[str]) -> Iterator[NDArray[np.float64]]:
+def mix_bus(
+    bus: Mixdown, stock: StagedAudio, sources: Sequence[str]
+) -> Iterator[NDArray[np.float64]]:
     """The sum of a bus, before its chain, in float64 blocks as they are staged."""
     parts: list[tuple[Staged, NDArray[np.float64] | float]] = []
     if bus.base == "mixture" and stock.bounce is not None:
         parts.append((stock.bounce, 1.0))
-        for source, level in changed(bus, sources).items():
+        for source, level in changed_sources(bus, sources).items():
             # Out goes the stem as it is in the bounce; what comes in has run through its chain.
             parts.append((stock.separated[source], -1.0))
             if level is not None:
@@ -89,7 +91,7 @@ def mixed(bus: Mixdown, stock: Stock, sources: Sequence[str]) -> Iterator[NDArra
         levels = bus.levels(sources)
         parts += [(stock.rendered[name], _weights(level)) for name, level in levels.items()]
     longest = max((staged for staged, _ in parts), key=lambda staged: staged.measure.frames)
-    streams = [_endless(staged) for staged, _ in parts]
+    streams = [_zero_extended(staged) for staged, _ in parts]
     for block in longest:
         total = np.zeros(block.shape)
         for stream, (_, weight) in zip(streams, parts, strict=True):
@@ -105,7 +107,7 @@ def _weights(level: Level) -> NDArray[np.float64] | float:
     return gain * pan_weights(level.pan_percent) if level.pan_percent else gain
 
 
-def _endless(staged: Staged) -> Iterator[NDArray[np.float64]]:
+def _zero_extended(staged: Staged) -> Iterator[NDArray[np.float64]]:
     """The staged blocks, and then nothing at all as often as wanted."""
     for block in staged:
         yield block.astype(np.float64)
@@ -113,7 +115,7 @@ def _endless(staged: Staged) -> Iterator[NDArray[np.float64]]:
         yield np.zeros((staged.channels, 0))
 
 
-def longer(blocks: Iterable[Audio], channels: int, frames: int) -> Iterator[Audio]:
+def with_silence(blocks: Iterable[Audio], channels: int, frames: int) -> Iterator[Audio]:
     """The blocks, and so much silence."""
     yield from blocks
     for start in range(0, frames, BLOCK_FRAMES):

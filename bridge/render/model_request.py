@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class ModelOrder:
+class ModelRequest:
     """A model, as `separator.load` takes it. cache_dir: where weights are."""
 
     model: str
@@ -25,16 +25,16 @@ class ModelOrder:
         return {**asdict(self), "cache_dir": str(self.cache_dir)}
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> ModelOrder:
+    def from_json(cls, data: Mapping[str, Any]) -> ModelRequest:
         """What `to_json` gave, with a tuple for every list."""
-        fields: dict[str, Any] = {**tuples(data), "cache_dir": Path(data["cache_dir"])}
+        fields: dict[str, Any] = {**lists_to_tuples(data), "cache_dir": Path(data["cache_dir"])}
         return cls(**fields)
 
 
-def tuples(data: Any) -> Any:
+def lists_to_tuples(data: Any) -> Any:
     """The same data with a tuple for every list, as the strict schema wants it."""
     if isinstance(data, dict):
-        return {key: tuples(value) for key, value in data.items()}
+        return {key: lists_to_tuples(value) for key, value in data.items()}
     if isinstance(data, list | tuple):
-        return tuple(tuples(item) for item in data)
+        return tuple(lists_to_tuples(item) for item in data)
     return data

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from bridge.effects.chain import render
 from bridge.effects.registry import DcRemoval, parts
-from bridge.render.mixing import longer
+from bridge.render.mixing import with_silence
 from bridge.render.staged import stage
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Passes:
+class ChainRunner:
     """What all chains of a job have in common. frames: of what comes out."""
 
     folder: Path
@@ -41,7 +41,7 @@ class Passes:
         """
         wet, longer_by, todo = dry, self.frames - dry.measure.frames, parts(chain)
         if longer_by and not todo:
-            padded = longer(dry, self.channels, longer_by)
+            padded = with_silence(dry, self.channels, longer_by)
             wet = stage(self.folder / f"{label}.longer", self.channels, padded)
         centred = not longer_by and bool(todo) and _only_centres(todo[-1])
         for number, part in enumerate(todo[:-1] if centred else todo):
@@ -65,7 +65,7 @@ class Passes:
                 offsets=wet.measure.mean if isinstance(part[0], DcRemoval) else None,
                 tail_frames=tail_frames,
             )
-            return stage(path, self.channels, counted(rendered, report, self.frames))
+            return stage(path, self.channels, with_progress(rendered, report, self.frames))
 
 
 def _only_centres(part: Sequence[Effect]) -> bool:
@@ -73,7 +73,7 @@ def _only_centres(part: Sequence[Effect]) -> bool:
     return len(part) == 1 and isinstance(part[0], DcRemoval) and part[0].highpass_hz is None
 
 
-def counted(
+def with_progress(
     blocks: Iterable[Audio], report: Callable[[float], None], frames: int
 ) -> Iterator[Audio]:
     """The same blocks; `report` hears the share of `frames` done after each."""

@@ -30,18 +30,30 @@ from bridge.errors import PresetError, PromiseBroken, SilentBounce, from_separat
 from bridge.plugins.discovery import fingerprint
 from bridge.plugins.host import version
 from bridge.publish.manifest import Manifest, StemFacts
-from bridge.render.alignment import tail_frames, verify
-from bridge.render.disk_estimate import needed_bytes
+from bridge.render.alignment import check_alignment, tail_frames
+from bridge.render.disk_estimate import peak_disk_bytes
 from bridge.render.gain_staging import gains_db
-from bridge.render.mixing import Stock, changed, check_pans, longer, mixed, needed
-from bridge.render.passes import Passes, counted
-from bridge.render.provenance import history, source_facts
-from bridge.render.session_files import with_sessions
+from bridge.render.mixing import (
+    StagedAudio,
+    changed_sources,
+    check_pans,
+    mix_bus,
+    used_sources,
+    with_silence,
+)
+from bridge.render.passes import ChainRunner, with_progress
+from bridge.render.provenance import coding_history, source_facts
+from bridge.render.session_files import add_sessions
 from bridge.render.staged import Staged, stage
 from bridge.render.trim import Span, locate
-from bridge.render.verify import check_shapes, null, null_bound, reading_back
-from bridge.render.warnings import of_files, of_place, source_bits
-from bridge.render.write_stems import Form, Output, write
+from bridge.render.verify import (
+    check_shapes,
+    max_null_residual,
+    null_residual_peak,
+    readback_errors,
+)
+from bridge.render.warnings import file_warnings, source_bits, time_reference_warnings
+from bridge.render.write_stems import EncodeSettings, OutputFile, write_outputs
 from bridge.system.disk import check_space
 from separator.errors import SeparatorError
 
@@ -55,18 +67,20 @@ if TYPE_CHECKING:
     from bridge.audio.targets.registry import Target
     from bridge.presets.loader import Preset
     from bridge.presets.mixdown import Mixdown
-    from bridge.render.request import Order
+    from bridge.render.request import RenderRequest
     from bridge.render.stopwatch import Stopwatch
     from separator.separator import Separator
 
     Audio = NDArray[np.float32]
 
 
-def process(order: Order, separator: Separator, folder: Path, watch: Stopwatch) -> Manifest:
+def render_bounce(
+    request: RenderRequest, separator: Separator, folder: Path, watch: Stopwatch
+) -> Manifest:
     """Makes the files of one bounce. Call it on the main thread, which some plugins need.
 
     Args:
-        order: see `Order`.
+        request: see `RenderRequest`.
         separator: the model, ready.
         folder: empty; afterwards it holds exactly the files that the manifest names.
         watch: takes the time of each stage.
@@ -81,11 +95,11 @@ def process(order: Order, separator: Separator, folder: Path, watch: Stopwatch) 
     from separator.parallel import one_thread
 
     with watch.stage("survey") as report:
-        leniency = order.preset.bounce
-        info = probe(order.source, leniency)
+        leniency = request.preset.bounce
+        info = probe(request.source, leniency)
         sources = tuple(separator.outputs)
-        preset = order.preset.at(Facts(sources, info.channels, info.rate_hz))
-        decoder = Decoder(order.source, info, leniency=leniency)
+        preset = request.preset.at(Facts(sources, info.channels, info.rate_hz))
+        decoder = Decoder(request.source, info, leniency=leniency)
         found = survey(decoder, report)
         if found.is_silent and leniency.skip_silent:
             advice = "leave skip_silent out to have its stems"
@@ -94,8 +108,10 @@ def process(order: Order, separator: Separator, folder: Path, watch: Stopwatch) 
         tail = _checked_tail(preset, outputs, buses, sources, info)
         if reason := preset.output.refusal(info, found.frames + tail):
             raise PresetError(f"preset '{preset.name}': {reason}")
-        check_space(folder, needed_bytes(preset, sources, info, found.frames, tail))
-    job = _Job(order, preset, separator, info, decoder, found, outputs, buses, tail, folder, watch)
+        check_space(folder, peak_disk_bytes(preset, sources, info, found.frames, tail))
+    job = _Job(
+        request, preset, separator, info, decoder, found, outputs, buses, tail, folder, watch
+    )
     stock = job.separate()
     with one_thread():  # around all blocks: to change the count costs 0.2 ms
         job.render(stock)
@@ -104,7 +120,7 @@ def process(order: Order, separator: Separator, folder: Path, watch: Stopwatch) 
         stems = job.encode(stock, levels, gains)
     stock.remove()
     manifest = job.manifest(stems, job.verify(stems, gains))
-    return with_sessions(manifest, order, folder, watch)
+    return add_sessions(manifest, request, folder, watch)
 
 
 def _checked_tail(
@@ -119,10 +135,10 @@ def _checked_tail(
     A bus may ring on after the stems on it have ended, so their tails add up.
     """
     check_pans(buses, sources, info.channels)
-    of_stems = {preset.chain_of(name) for name in needed(outputs, buses, sources)}
+    of_stems = {preset.chain_of(name) for name in used_sources(outputs, buses, sources)}
     of_buses = {bus.chain for bus in buses.values()}
     for chain in of_stems | of_buses:
-        verify(chain, info.rate_hz, info.channels)
+        check_alignment(chain, info.rate_hz, info.channels)
     if preset.limiter is not None:
         check((preset.limiter,), Place(info.rate_hz, info.channels))
     if preset.tails == "cut":
@@ -135,7 +151,7 @@ def _checked_tail(
 
 @dataclass(frozen=True)
 class _Job:
-    order: Order
+    request: RenderRequest
     preset: Preset
     separator: Separator
     info: AudioInfo
@@ -152,11 +168,11 @@ class _Job:
         """Of every file that is not trimmed."""
         return self.found.frames + self.tail_frames
 
-    def separate(self) -> Stock:
+    def separate(self) -> StagedAudio:
         """Every stem that an output uses, staged; and the bounce, if a mixdown is made from it."""
-        used = needed(self.outputs, self.buses, self.separator.outputs)
+        used = used_sources(self.outputs, self.buses, self.separator.outputs)
         names = [name for name in self.separator.outputs if name in used]
-        stock = Stock({name: self._stage_file(name, "separated") for name in names})
+        stock = StagedAudio({name: self._stage_file(name, "separated") for name in names})
         if any(bus.base == "mixture" for bus in self.buses.values()):
             stock.bounce = self._stage_file("bounce", "decoded")
         done = 0
@@ -167,14 +183,14 @@ class _Job:
                 done += next(iter(block.values())).shape[1]
                 report(done / self.found.frames)
             if stock.bounce is not None:
-                for decoded in counted(self.decoder, report, self.found.frames):
+                for decoded in with_progress(self.decoder, report, self.found.frames):
                     stock.bounce.append(decoded)
         for name, stem in stock.separated.items():
             stem.close()
             if stem.measure.frames != self.found.frames:
                 raise PromiseBroken(f"{name}: {stem.measure.frames} of {self.found.frames} frames")
         if stock.bounce is not None:
-            for silence in longer((), self.info.channels, self.tail_frames):
+            for silence in with_silence((), self.info.channels, self.tail_frames):
                 stock.bounce.append(silence)
             stock.bounce.close()
         return stock
@@ -182,17 +198,19 @@ class _Job:
     def _stems(self, names: Sequence[str]) -> Iterator[Mapping[str, Audio]]:
         """Blocks of the stems; of digital silence they are silence, where networks put noise."""
         if self.found.is_silent:
-            silence = longer((), self.info.channels, self.found.frames)
+            silence = with_silence((), self.info.channels, self.found.frames)
             return (dict.fromkeys(names, block) for block in silence)
         # Some models read the bounce twice, so they get what can be read again.
         return self.separator.stream(self.decoder, self.info.rate_hz)
 
-    def render(self, stock: Stock) -> None:
+    def render(self, stock: StagedAudio) -> None:
         """All stems through their chains, then the buses that have one."""
         info = self.info
-        passes = Passes(self.folder, info.rate_hz, info.channels, self.frames, self.watch)
+        passes = ChainRunner(self.folder, info.rate_hz, info.channels, self.frames, self.watch)
         from_bounce = [bus for bus in self.buses.values() if bus.base == "mixture"]
-        kept = {name for bus in from_bounce for name in changed(bus, self.separator.outputs)}
+        kept = {
+            name for bus in from_bounce for name in changed_sources(bus, self.separator.outputs)
+        }
         for name, stem in stock.separated.items():
             chain = self.preset.chain_of(name)
             stock.rendered[name] = passes.through(name, stem, chain, keep=name in kept)
@@ -202,7 +220,7 @@ class _Job:
                 first = stage(self.folder / f"bus{number}.mixed", info.channels, summed)
                 stock.buses[name] = passes.through(f"bus{number}", first, bus.chain, keep=False)
 
-    def levels(self, stock: Stock) -> dict[str, Levels]:
+    def levels(self, stock: StagedAudio) -> dict[str, Levels]:
         """Of every output, against what its file can hold."""
         bits = PCM_BITS.get(self.subtype)
         highest = 1.0 - 2.0 ** -(bits - 1) if bits else 1.0
@@ -214,7 +232,7 @@ class _Job:
         preset, can_clip = self.preset, self.subtype in PCM_BITS or self.target.lossy
         return gains_db(levels, preset.headroom, preset.normalise, can_clip=can_clip)
 
-    def _levels(self, stock: Stock, name: str, highest: float) -> Levels:
+    def _levels(self, stock: StagedAudio, name: str, highest: float) -> Levels:
         """Of an output, before any file of it is written; all of them only if they count."""
         staged = stock.buses.get(name) if name in self.buses else stock.rendered[name]
         if self.preset.normalise is None and staged is not None:
@@ -231,15 +249,15 @@ class _Job:
             return Levels(reach=measure.reach(highest))
         return meter.levels
 
-    def _signal(self, stock: Stock, name: str) -> Iterator[NDArray[np.float64]]:
+    def _signal(self, stock: StagedAudio, name: str) -> Iterator[NDArray[np.float64]]:
         """An output before gain and limiter."""
         staged = stock.buses.get(name) if name in self.buses else stock.rendered[name]
         if staged is None:
-            return mixed(self.buses[name], stock, self.separator.outputs)
+            return mix_bus(self.buses[name], stock, self.separator.outputs)
         return (block.astype(np.float64) for block in staged)
 
     def encode(
-        self, stock: Stock, levels: Mapping[str, Levels], gains: Mapping[str, float]
+        self, stock: StagedAudio, levels: Mapping[str, Levels], gains: Mapping[str, float]
     ) -> tuple[StemFacts, ...]:
         """Writes all outputs, those that add up side by side."""
         form = self._form
@@ -257,7 +275,7 @@ class _Job:
                 outputs = [
                     self._output(stock, name, gains[name], levels[name].reach) for name in group
                 ]
-                made = write(outputs, form, self._dither(group, levels), told)
+                made = write_outputs(outputs, form, self._dither(group, levels), told)
                 facts += [replace(stem, mixdown=stem.name in self.buses) for stem in made]
         return tuple(facts)
 
@@ -268,14 +286,14 @@ class _Job:
             return [[name] for name in self.outputs]
         return [*([stems] if stems else []), *([name] for name in self.buses)]
 
-    def _output(self, stock: Stock, name: str, gain_db: float, peak: float) -> Output:
+    def _output(self, stock: StagedAudio, name: str, gain_db: float, peak: float) -> OutputFile:
         span = Span(0, self.frames)
         if self.preset.trim is not None:
             gain = db_to_linear(gain_db)
             heard = ((gain * block).astype(np.float32) for block in self._signal(stock, name))
             span = locate(heard, self.preset.trim, self.info.rate_hz)
-        path = self.folder / self.order.file_names[name]
-        return Output(name, path, lambda: self._signal(stock, name), gain_db, peak, span)
+        path = self.folder / self.request.file_names[name]
+        return OutputFile(name, path, lambda: self._signal(stock, name), gain_db, peak, span)
 
     def _dither(self, names: Sequence[str], levels: Mapping[str, Levels]) -> dither.Kind:
         preset = self.preset
@@ -297,7 +315,7 @@ class _Job:
         does not null.
         """
         preset = self.preset
-        with self.watch.stage("verify") as report, reading_back():
+        with self.watch.stage("verify") as report, readback_errors():
             check_shapes(self.folder, stems, self.target)
             if self.target.lossy:
                 return None
@@ -305,10 +323,10 @@ class _Job:
                 return None
             wanted = [stem for stem in stems if stem.name in self.separator.outputs]
             paths = [self.folder / stem.path for stem in wanted]
-            bounce = counted(self.decoder, report, self.found.frames)
-            left = null(paths, bounce, db_to_linear(gains[wanted[0].name]))
+            bounce = with_progress(self.decoder, report, self.found.frames)
+            left = null_residual_peak(paths, bounce, db_to_linear(gains[wanted[0].name]))
         clipped = any(stem.clipped_values for stem in stems)
-        bound = null_bound(self.subtype, wanted[0].dither, self.found.peak)
+        bound = max_null_residual(self.subtype, wanted[0].dither, self.found.peak)
         if preset.is_linear and not clipped and left > bound:
             raise PromiseBroken(
                 f"the stems do not null against the bounce: {20 * math.log10(left):.1f} dBFS left"
@@ -317,25 +335,25 @@ class _Job:
 
     def manifest(self, stems: tuple[StemFacts, ...], null_dbfs: float | None) -> Manifest:
         """The report of this job."""
-        order, info = self.order, self.info
+        request, info = self.request, self.info
         gains = {stem.gain_db for stem in stems}
         return Manifest(
-            source=source_facts(order, info, self.found, self._carried),
+            source=source_facts(request, info, self.found, self._carried),
             stems=stems,
             gain_db=gains.pop() if len(gains) == 1 else None,
             null_residual_dbfs=null_dbfs if null_dbfs is None else round(null_dbfs, 2),
             model={
                 "name": self.separator.name,
-                "version": order.model_version,
+                "version": request.model_version,
                 "device": str(self.separator.device),
                 "precision": self.separator.precision,
             },
-            preset={"name": order.preset.name, "hash": order.preset.content_hash},
+            preset={"name": request.preset.name, "hash": request.preset.content_hash},
             warnings=(
-                *self.found.remarks(),
+                *self.found.all_warnings(),
                 *self.separator.notes,
-                *of_place(self._carried.time_reference, info.rate_hz),
-                *of_files(self.preset, info, stems, self.tail_frames),
+                *time_reference_warnings(self._carried.time_reference, info.rate_hz),
+                *file_warnings(self.preset, info, stems, self.tail_frames),
             ),
             not_carried=self._not_carried,
             seconds=dict(self.watch.seconds),
@@ -362,21 +380,21 @@ class _Job:
         return self.preset.output.target(self.info.container)
 
     @property
-    def _form(self) -> Form:
-        return Form(
+    def _form(self) -> EncodeSettings:
+        return EncodeSettings(
             info=self.info,
             frames=self.frames,
             delivery=self.preset.output,
             subtype=self.subtype,
             metadata=self._carried,
             limiter=self.preset.limiter,
-            seed=self.order.sha256,
+            seed=self.request.sha256,
         )
 
     @cached_property
     def _carried(self) -> Metadata:
-        line = history(self.target, self.info, self.subtype, self.separator.name)
-        return carried(self.order.source, line)
+        line = coding_history(self.target, self.info, self.subtype, self.separator.name)
+        return carried(self.request.source, line)
 
     @property
     def _not_carried(self) -> tuple[str, ...]:

@@ -13,14 +13,16 @@ if TYPE_CHECKING:
     from bridge.audio.metadata.model import Metadata
     from bridge.audio.probe import AudioInfo
     from bridge.audio.targets.registry import Target
-    from bridge.render.request import Order
+    from bridge.render.request import RenderRequest
 
 
-def source_facts(order: Order, info: AudioInfo, found: Survey, metadata: Metadata) -> SourceFacts:
+def source_facts(
+    request: RenderRequest, info: AudioInfo, found: Survey, metadata: Metadata
+) -> SourceFacts:
     """The bounce, for the report."""
     return SourceFacts(
-        path=str(order.source),
-        sha256=order.sha256,
+        path=str(request.source),
+        sha256=request.sha256,
         frames=found.frames,
         rate_hz=info.rate_hz,
         channels=info.channels,
@@ -36,7 +38,7 @@ def source_facts(order: Order, info: AudioInfo, found: Survey, metadata: Metadat
     )
 
 
-def history(target: Target, info: AudioInfo, subtype: str, model: str) -> str:
+def coding_history(target: Target, info: AudioInfo, subtype: str, model: str) -> str:
     """The line for the coding history of each file."""
     layout = {1: "mono", 2: "stereo"}.get(info.channels, "multichannel")
     rate_hz = target.out_rate_hz(info.rate_hz)

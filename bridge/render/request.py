@@ -16,14 +16,14 @@ from bridge.errors import PresetError
 from bridge.presets import loader as presets
 from bridge.presets.loader import Preset
 from bridge.presets.mixdown import told_chain
-from bridge.render.model_request import tuples
+from bridge.render.model_request import lists_to_tuples
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
 @dataclass(frozen=True)
-class Order:
+class RenderRequest:
     """What to make of one bounce.
 
     sha256: of the source, for the manifest. file_names: from an output's name to its file's name.
@@ -49,7 +49,7 @@ class Order:
         }
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Order:
+    def from_json(cls, data: Mapping[str, Any]) -> RenderRequest:
         """What `to_json` gave. Raises PresetError as for a file that holds that preset."""
         fields: dict[str, Any] = {
             **data,
@@ -88,7 +88,7 @@ def preset_to_json(preset: Preset) -> dict[str, Any]:
 def preset_from_json(data: Mapping[str, Any]) -> Preset:
     """The preset that `preset_to_json` told of, validated like a file. Raises PresetError."""
     try:
-        content = presets.Settings.model_validate(tuples(data["content"]))
+        content = presets.Settings.model_validate(lists_to_tuples(data["content"]))
     except ValidationError as error:
         raise PresetError(
             *(f"{data['path']}: {found['msg']}" for found in error.errors())

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from bridge.publish.manifest import Manifest
-    from bridge.render.request import Order
+    from bridge.render.request import RenderRequest
     from bridge.render.stopwatch import Stopwatch
 
 _log = logging.getLogger(__name__)
@@ -29,7 +29,9 @@ _log = logging.getLogger(__name__)
 _BEAT_S = 1.0
 
 
-def with_sessions(manifest: Manifest, order: Order, folder: Path, watch: Stopwatch) -> Manifest:
+def add_sessions(
+    manifest: Manifest, request: RenderRequest, folder: Path, watch: Stopwatch
+) -> Manifest:
     """The manifest with those session files of the preset that could be written.
 
     What a format cannot hold costs the user that clip or that file, not the stems: a warning says
@@ -37,20 +39,20 @@ def with_sessions(manifest: Manifest, order: Order, folder: Path, watch: Stopwat
 
     Args:
         manifest: of the stems, which lie in `folder`.
-        order: what was to be made; stems and sessions are moved to its target in the end.
+        request: what was to be made; stems and sessions are moved to its target in the end.
         folder: where to put the files.
         watch: takes the time, and says now and then that we live.
 
     Raises OutputBlocked when the disk refuses.
     """
-    if not order.preset.session:
+    if not request.preset.session:
         return manifest
     done: list[SessionFacts] = []
     warnings: list[str] = []
-    with watch.stage("session") as report, _alive(report):
-        for name in order.preset.session:
+    with watch.stage("session") as report, _heartbeat(report):
+        for name in request.preset.session:
             try:
-                facts, left_out = _write(name, manifest, order.target, folder)
+                facts, left_out = _write(name, manifest, request.target, folder)
             except OutputBlocked:
                 raise  # the stems cannot be written either
             except (SessionError, OutputError) as error:
@@ -80,7 +82,7 @@ def _write(
 
 
 @contextmanager
-def _alive(report: Callable[[float], None]) -> Iterator[None]:
+def _heartbeat(report: Callable[[float], None]) -> Iterator[None]:
     over = threading.Event()
 
     def beat() -> None:

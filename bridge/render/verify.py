@@ -42,7 +42,9 @@ def _shape(path: Path) -> tuple[int, int, int, str]:
     return header.frames, header.samplerate, header.channels, header.subtype
 
 
-def null(files: Sequence[Path], bounce: Iterable[NDArray[np.float32]], gain: float) -> float:
+def null_residual_peak(
+    files: Sequence[Path], bounce: Iterable[NDArray[np.float32]], gain: float
+) -> float:
     """Peak of (sum of the files) - gain x bounce, linear, as long as the bounce is."""
     left = 0.0
     with ExitStack() as stack:
@@ -64,7 +66,7 @@ def _read(file: soundfile.SoundFile, frames: int) -> NDArray[np.float64]:
     return read
 
 
-def null_bound(subtype: str, dither: str, peak: float) -> float:
+def max_null_residual(subtype: str, dither: str, peak: float) -> float:
     """The highest peak that a linear preset may leave: one step; with dither, what that adds.
 
     peak: of the bounce, linear.
@@ -75,7 +77,7 @@ def null_bound(subtype: str, dither: str, peak: float) -> float:
 
 
 @contextmanager
-def reading_back() -> Iterator[None]:
+def readback_errors() -> Iterator[None]:
     """Turns what libsndfile says of a file that we wrote into OutputError."""
     try:
         yield

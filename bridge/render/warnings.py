@@ -25,14 +25,14 @@ def source_bits(info: AudioInfo) -> int | None:
     return PCM_BITS.get(output_subtype(info)[0])
 
 
-def of_place(time_reference: int | None, rate_hz: int) -> Iterator[str]:
+def time_reference_warnings(time_reference: int | None, rate_hz: int) -> Iterator[str]:
     """A warning about a time reference that is no place in a session."""
     reason = doubt(time_reference, rate_hz)
     if reason:
         yield f"{reason}; the stems carry it as it is: check the start of the render"
 
 
-def of_files(
+def file_warnings(
     preset: Preset, info: AudioInfo, stems: Sequence[StemFacts], tail_frames: int
 ) -> Iterator[str]:
     """All warnings about the files of one job."""
@@ -41,9 +41,9 @@ def of_files(
     if note:
         yield note
     if target.lossy:
-        yield from _of_codec(target, info, stems)
+        yield from _codec_warnings(target, info, stems)
     else:
-        yield from _of_depth(preset, info, stems)
+        yield from _depth_warnings(preset, info, stems)
     if tail_frames:
         yield (
             f"the files are {tail_frames} frames longer than the bounce, so that echoes and rooms "
@@ -52,12 +52,12 @@ def of_files(
     if preset.trim is not None:
         yield "alignment was given up: the files are trimmed; start_frame says where they begin"
     for stem in stems:
-        yield from _of_peaks(stem, lossy=target.lossy)
+        yield from _peak_warnings(stem, lossy=target.lossy)
     if preset.normalise is not None and preset.normalise.lufs is not None:
-        yield from _missed(stems, preset.normalise)
+        yield from _loudness_warnings(stems, preset.normalise)
 
 
-def _of_codec(target: Target, info: AudioInfo, stems: Sequence[StemFacts]) -> Iterator[str]:
+def _codec_warnings(target: Target, info: AudioInfo, stems: Sequence[StemFacts]) -> Iterator[str]:
     """What a lossy format does to every file."""
     delay = stems[0].encoder_delay_frames
     skipped = f"; players that ignore its gapless data begin {delay} frames late" if delay else ""
@@ -70,7 +70,7 @@ def _of_codec(target: Target, info: AudioInfo, stems: Sequence[StemFacts]) -> It
         )
 
 
-def _of_depth(preset: Preset, info: AudioInfo, stems: Sequence[StemFacts]) -> Iterator[str]:
+def _depth_warnings(preset: Preset, info: AudioInfo, stems: Sequence[StemFacts]) -> Iterator[str]:
     subtype = stems[0].subtype
     bits, had_bits = PCM_BITS.get(subtype), source_bits(info)
     shrinks = bits is not None and (had_bits is None or had_bits > bits)
@@ -81,7 +81,7 @@ def _of_depth(preset: Preset, info: AudioInfo, stems: Sequence[StemFacts]) -> It
         )
 
 
-def _of_peaks(facts: StemFacts, *, lossy: bool) -> Iterator[str]:
+def _peak_warnings(facts: StemFacts, *, lossy: bool) -> Iterator[str]:
     """What a listener would want to be told of a file's peaks."""
     if facts.clipped_values:
         yield f"{facts.path} clips: {facts.clipped_values} values beyond full scale"
@@ -98,7 +98,7 @@ def _of_peaks(facts: StemFacts, *, lossy: bool) -> Iterator[str]:
         )
 
 
-def _missed(facts: Sequence[StemFacts], normalise: Normalise) -> Iterator[str]:
+def _loudness_warnings(facts: Sequence[StemFacts], normalise: Normalise) -> Iterator[str]:
     """Files that did not get the loudness that was asked for, by more than a meter shows.
 
     Linked, only the loudest has to.

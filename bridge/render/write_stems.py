@@ -44,7 +44,7 @@ Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
-class Form:
+class EncodeSettings:
     """What all files of a job have in common. frames: of a file that is not cut."""
 
     info: AudioInfo
@@ -62,7 +62,7 @@ class Form:
 
 
 @dataclass(frozen=True)
-class Output:
+class OutputFile:
     """One file to write: where, of what, how loud, from where to where in the bounce.
 
     peak: before the gain, linear, or somewhat more.
@@ -75,7 +75,7 @@ class Output:
     peak: float
     span: Span
 
-    def blocks(self, form: Form) -> Iterator[Block]:
+    def blocks(self, form: EncodeSettings) -> Iterator[Block]:
         """The audio as it is to be rounded."""
         gain = db_to_linear(self.gain_db)
         same = gain == 1.0
@@ -92,8 +92,8 @@ class Output:
         yield from scaled if whole else cut(scaled, self.span)
 
 
-def write(
-    outputs: Sequence[Output], form: Form, dither: Kind, told: Callable[[int], None]
+def write_outputs(
+    outputs: Sequence[OutputFile], form: EncodeSettings, dither: Kind, told: Callable[[int], None]
 ) -> tuple[StemFacts, ...]:
     """Writes outputs side by side: their rounding errors cancel in the sum.
 
@@ -103,7 +103,7 @@ def write(
 
     with ExitStack() as stack:
         pool = stack.enter_context(ThreadPoolExecutor(len(outputs), "pen", set_threads, (1,)))
-        pens = [_Pen(output, form, dither, stack) for output in outputs]
+        pens = [_StemWriter(output, form, dither, stack) for output in outputs]
         writing: list[Future[None]] = []
         for blocks in _together([output.blocks(form) for output in outputs], pool):
             takes = _takes(pens, blocks)
@@ -136,10 +136,12 @@ def _done(futures: Sequence[Future[Made]]) -> list[Made]:
     return [future.result() for future in futures]
 
 
-class _Pen:
+class _StemWriter:
     """A writer with its meter and its dither."""
 
-    def __init__(self, output: Output, form: Form, dither: Kind, stack: ExitStack) -> None:
+    def __init__(
+        self, output: OutputFile, form: EncodeSettings, dither: Kind, stack: ExitStack
+    ) -> None:
         self.output, self._dither = output, dither
         info = form.info
         self.spec = _spec(output, form)
@@ -197,7 +199,7 @@ class _Pen:
         )
 
 
-def _takes(pens: Sequence[_Pen], blocks: Sequence[Block]) -> list[Callable[[], None]]:
+def _takes(pens: Sequence[_StemWriter], blocks: Sequence[Block]) -> list[Callable[[], None]]:
     """What is left to do for each pen once the blocks are rounded together."""
     bits = PCM_BITS.get(pens[0].spec.subtype)
     if bits is None:
@@ -213,7 +215,7 @@ def _takes(pens: Sequence[_Pen], blocks: Sequence[Block]) -> list[Callable[[], N
     ]
 
 
-def _spec(output: Output, form: Form) -> Spec:
+def _spec(output: OutputFile, form: EncodeSettings) -> Spec:
     info, delivery = form.info, form.delivery
     return Spec(
         target=delivery.target(info.container),
@@ -230,7 +232,7 @@ def _spec(output: Output, form: Form) -> Spec:
     )
 
 
-def _metadata(output: Output, form: Form) -> Metadata:
+def _metadata(output: OutputFile, form: EncodeSettings) -> Metadata:
     span, rate_hz = output.span, form.info.rate_hz
     if span == Span(0, form.frames):
         return whole(form.metadata, span.frames, rate_hz)

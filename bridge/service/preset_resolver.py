@@ -20,7 +20,7 @@ from bridge.ledger.states import Recipe
 from bridge.plugins.discovery import fingerprint
 from bridge.presets import composition
 from bridge.presets import loader as presets
-from bridge.render import trial
+from bridge.render import preset_check
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -106,7 +106,7 @@ class Beside:
             prints = tuple(map(fingerprint, preset.plugin_files))
             tried = (preset.path, preset.content_hash, prints)
             if tried not in self._tried:
-                trial.check(preset, waiting)
+                preset_check.check_preset(preset, waiting)
                 self._tried.add(tried)
         return engine
 

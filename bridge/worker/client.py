@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from bridge.render.model_request import ModelOrder
-    from bridge.render.request import Order
+    from bridge.render.model_request import ModelRequest
+    from bridge.render.request import RenderRequest
     from bridge.worker.protocol import Message
 
     Answer: TypeAlias = Loaded | Done | Failed | Defect
@@ -60,7 +60,7 @@ class Worker:
         self._fetching = fetching
         self._announce = announce
         self._child = child
-        self._loaded: tuple[ModelOrder, tuple[str, ...]] | None = None
+        self._loaded: tuple[ModelRequest, tuple[str, ...]] | None = None
         self.hop_s = 0.0  # of the model that was loaded last; see `Separator.hop_s`
         self.part_defects: list[PartDefect] = []  # of the job that was done last
 
@@ -94,7 +94,7 @@ class Worker:
 
     def load(
         self,
-        model: ModelOrder,
+        model: ModelRequest,
         *,
         stall_s: float,
         waiting: Callable[[], None] = lambda: None,
@@ -132,14 +132,14 @@ class Worker:
 
     def process(
         self,
-        model: ModelOrder,
-        order: Order,
+        model: ModelRequest,
+        order: RenderRequest,
         folder: Path,
         listener: Listener,
         *,
         stall_s: float,
     ) -> Manifest:
-        """Makes the files of one bounce; see `bridge.render.pipeline.process`.
+        """Makes the files of one bounce; see `bridge.render.pipeline.render_bounce`.
 
         Args:
             model: loaded first where it is not.

@@ -154,10 +154,10 @@ def give_back_memory() -> None:
 
 def _load(request: Load, line: Line) -> Separator:
     import separator
-    from bridge.render.model_request import ModelOrder
+    from bridge.render.model_request import ModelRequest
     from separator.weights.store import Store
 
-    order = ModelOrder.from_json(request.order)
+    order = ModelRequest.from_json(request.order)
     return separator.load(
         order.model,
         order.device,
@@ -170,13 +170,13 @@ def _load(request: Load, line: Line) -> Separator:
 
 
 def _process(request: Process, loaded: Separator, line: Line) -> Done:
-    from bridge.render.pipeline import process
-    from bridge.render.request import Order
+    from bridge.render.pipeline import render_bounce
+    from bridge.render.request import RenderRequest
     from bridge.render.stopwatch import Stopwatch
 
     watch = Stopwatch(lambda name, share: line.send(Stage(name, share)))
-    order = Order.from_json(request.order)
-    return Done(process(order, loaded, Path(request.folder), watch).to_json())
+    order = RenderRequest.from_json(request.order)
+    return Done(render_bounce(order, loaded, Path(request.folder), watch).to_json())
 
 
 def _settle_in(over: threading.Event) -> None:

@@ -14,7 +14,7 @@ import yaml
 import separator
 from bridge.config import Settings, resolve
 from bridge.presets import loader as presets
-from bridge.render import trial
+from bridge.render import preset_check
 from docs.generate import bounces, markdown
 from tests.docs import pages
 from tests.support import GOLDEN, ROOT, require
@@ -130,7 +130,7 @@ def test_yaml_is_understood(sample: pages.Sample, tmp_path: Path) -> None:
         require.vst3("ZamComp")
     head = "" if "schema:" in sample.text else HEAD
     file.write_text(head + sample.text, encoding="utf-8")
-    trial.check(presets.load_file(file))
+    preset_check.check_preset(presets.load_file(file))
 
 
 def test_the_example_preset_names_a_model_of_the_catalog() -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from bridge.errors import PresetError
 from bridge.ledger.states import State
 from bridge.plugins import discovery
-from bridge.render import trial
+from bridge.render import preset_check
 from bridge.service.preset_resolver import candidates
 from tests.bounces import render
 
@@ -141,12 +141,12 @@ def test_plugins_of_a_preset_there_are_tried_first_and_once(
             render(studio.folder / name / f"{seed}.wav", seed=seed)
     monkeypatch.setattr(discovery, "standard_folders", lambda _: (installed,))
 
-    def try_out(effect: Plugin, waiting: Callable[[], None]) -> list[tuple[str, str]]:
+    def check_plugin(effect: Plugin, waiting: Callable[[], None]) -> list[tuple[str, str]]:
         waiting()  # the service can be ended meanwhile
         tried.append(Path(effect.plugin).stem)
         return [("", "no good")] if tried[-1] == "Bad" else []
 
-    monkeypatch.setattr(trial, "try_out", try_out)
+    monkeypatch.setattr(preset_check, "check_plugin", check_plugin)
     watch = studio.watch()
     beside = watch._beside
     for seed in range(2):

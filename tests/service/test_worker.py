@@ -27,8 +27,8 @@ from bridge.errors import (
 )
 from bridge.presets import loader as presets
 from bridge.publish.transaction import MANIFEST, STAGING
-from bridge.render.model_request import ModelOrder
-from bridge.render.request import Order
+from bridge.render.model_request import ModelRequest
+from bridge.render.request import RenderRequest
 from bridge.worker.client import Worker
 from tests.bounces import BAD, RATE_HZ, render
 from tests.service.studio_engine import convert, engine
@@ -254,8 +254,8 @@ def test_errors_come_home_as_what_they_are(studio: Studio, own: Worker) -> None:
     with pytest.raises(PresetError, match="no stem 'drums'"):
         engine(studio, own, presets.load("stems").adjusted(("drums",), {})).load()
     with pytest.raises(UsageError, match="no model named 'nothing'"):
-        own.load(ModelOrder("nothing", "cpu", "auto", {}, studio.root), stall_s=60)
-    order = ModelOrder(str(studio.model), "cpu", "auto", {"colour": 1}, studio.root)
+        own.load(ModelRequest("nothing", "cpu", "auto", {}, studio.root), stall_s=60)
+    order = ModelRequest(str(studio.model), "cpu", "auto", {"colour": 1}, studio.root)
     with pytest.raises(UsageError, match="no option 'colour'"):
         own.load(order, stall_s=60)
     assert process(own) == stays
@@ -269,7 +269,7 @@ def test_an_exception_that_nobody_foresaw_is_told_with_its_traceback(
     made = engine(studio, own)
     made.load()
     first = process(own)
-    order = Order(bounce, "", made.preset, "v", file_names={}, target=studio.stems)
+    order = RenderRequest(bounce, "", made.preset, "v", file_names={}, target=studio.stems)
     (studio.root / "staging").mkdir()
     with pytest.raises(InternalError, match=r"^internal error: KeyError: 'vocals'; please report"):
         own.process(made._model_order, order, studio.root / "staging", silent, stall_s=60)
@@ -528,7 +528,7 @@ def test_weights_that_cannot_be_had_are_told_at_the_start(studio: Studio, own: W
     worker = Worker(fetching=lambda done, total, label: lines.append(label))
     (studio.root / "cache").write_text("a file where the folder should be")
     try:
-        order = ModelOrder("spleeter:2stems", "cpu", "auto", {}, studio.root / "cache")
+        order = ModelRequest("spleeter:2stems", "cpu", "auto", {}, studio.root / "cache")
         with pytest.raises(ModelUnavailable, match=r"cache folder .* cannot be used"):
             worker.load(order, stall_s=60)
     finally:

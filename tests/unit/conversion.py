@@ -26,8 +26,8 @@ from tests.support import GOLDEN
 
 if TYPE_CHECKING:
     from bridge.publish.manifest import Manifest
-    from bridge.render.model_request import ModelOrder
-    from bridge.render.request import Order
+    from bridge.render.model_request import ModelRequest
+    from bridge.render.request import RenderRequest
     from separator.separator import Separator
 
 
@@ -95,13 +95,13 @@ def lag(stem: np.ndarray, mixture: np.ndarray) -> int:
 class Here(Worker):
     """The pipeline in this process, so that a test can bend it."""
 
-    def load(self, model: ModelOrder, **_: object) -> tuple[str, ...]:
+    def load(self, model: ModelRequest, **_: object) -> tuple[str, ...]:
         return self._separator(model).outputs
 
     def process(
-        self, model: ModelOrder, order: Order, folder: Path, listener: Any, **_: object
+        self, model: ModelRequest, order: RenderRequest, folder: Path, listener: Any, **_: object
     ) -> Manifest:
-        return pipeline.process(order, self._separator(model), folder, Stopwatch(listener))
+        return pipeline.render_bounce(order, self._separator(model), folder, Stopwatch(listener))
 
-    def _separator(self, model: ModelOrder) -> Separator:
+    def _separator(self, model: ModelRequest) -> Separator:
         return separator.load(model.model, **model.options)

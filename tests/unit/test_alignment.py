@@ -107,9 +107,11 @@ def test_nothing_heard_is_nothing_late() -> None:
 @pytest.mark.parametrize("rate_hz", [44_100.0, 96_000.0])
 def test_every_effect_of_ours_is_aligned(name: str, rate_hz: float) -> None:
     effect = EFFECTS[name]()
-    alignment.verify([effect], rate_hz, 2)
+    alignment.check_alignment([effect], rate_hz, 2)
     if not effect.late_on_purpose:
-        assert delays_frames(lambda a: alignment.run([effect], a, rate_hz), rate_hz, 2) == (0,)
+        assert delays_frames(lambda a: alignment.apply_chain([effect], a, rate_hz), rate_hz, 2) == (
+            0,
+        )
 
 
 def test_a_long_chain_is_aligned_as_a_whole() -> None:
@@ -117,7 +119,7 @@ def test_a_long_chain_is_aligned_as_a_whole() -> None:
         DcRemoval(), Highpass(slope_db_per_octave=24), Limiter(lookahead_ms=20.0), DeEsser(),
         Pan(position_percent=20.0), DcRemoval(), Gate(), Limiter(), Reverb(), Lowpass(),
     ]  # fmt: skip
-    alignment.verify(chain, RATE_HZ, 2)
+    alignment.check_alignment(chain, RATE_HZ, 2)
     out = run(impulse(), [effect for effect in chain if not effect.late_on_purpose], [777] * 9)
     assert out.shape == impulse().shape
     assert (np.abs(out).argmax(axis=1) - 1000 <= 1).all()
@@ -126,7 +128,7 @@ def test_a_long_chain_is_aligned_as_a_whole() -> None:
 
 def test_a_delay_that_is_stated_is_taken_out_whole_and_in_blocks() -> None:
     effect = LateEffect(says=37)
-    alignment.verify([effect], RATE_HZ, 2)
+    alignment.check_alignment([effect], RATE_HZ, 2)
     for sizes in ([], [1, 500, 8000]):
         np.testing.assert_array_equal(run(impulse(), [effect], sizes), impulse())
 
@@ -139,11 +141,11 @@ def test_a_delay_that_is_overstated_is_put_back() -> None:
 
 def test_a_chain_that_moves_sound_is_refused() -> None:
     with pytest.raises(PresetError, match="moves sound by 37 frames at 44100 Hz"):
-        alignment.verify([Compressor(), LateEffect()], RATE_HZ, 2)
+        alignment.check_alignment([Compressor(), LateEffect()], RATE_HZ, 2)
     with pytest.raises(PresetError, match="moves sound by 0 or 2 frames"):
-        alignment.verify([LateEffect(delays=(0, 2))], RATE_HZ, 2)
+        alignment.check_alignment([LateEffect(delays=(0, 2))], RATE_HZ, 2)
     with pytest.raises(PresetError, match="pan needs a stereo bounce"):
-        alignment.verify([Pan(position_percent=9.0)], RATE_HZ, 1)
+        alignment.check_alignment([Pan(position_percent=9.0)], RATE_HZ, 1)
 
 
 # Tails
@@ -166,8 +168,8 @@ def test_a_tail_has_an_end() -> None:
 def test_a_kept_tail_makes_the_file_longer_and_changes_nothing_before() -> None:
     audio = noise(2, 10_000)
     chain = [DcRemoval(), Limiter(), Reverb()]
-    kept = alignment.run(chain, audio, RATE_HZ, tail=9000)
-    np.testing.assert_array_equal(kept[:, :10_000], alignment.run(chain, audio, RATE_HZ))
+    kept = alignment.apply_chain(chain, audio, RATE_HZ, tail=9000)
+    np.testing.assert_array_equal(kept[:, :10_000], alignment.apply_chain(chain, audio, RATE_HZ))
     assert kept.shape == (2, 19_000)
     assert np.abs(kept[:, 12_000:]).max() > 1e-3
 
@@ -205,7 +207,7 @@ def test_effects_of_pedalboard_are_aligned_in_blocks(
 ) -> None:
     effect = Builtin.model_validate({"effect": name, "parameters": settings})
     for channels in (1, 2, 3):
-        alignment.verify([effect], RATE_HZ, channels)
+        alignment.check_alignment([effect], RATE_HZ, channels)
         audio = noise(channels, 20_000)
         out = run(audio, [effect], [5, 9000])
         assert out.shape == audio.shape
@@ -221,7 +223,7 @@ def test_one_that_is_not_aligned_to_the_frame_is_refused() -> None:
         }
     )
     with pytest.raises(PresetError, match=r"moves sound by -?1 frames"):
-        alignment.verify([effect], RATE_HZ, 2)
+        alignment.check_alignment([effect], RATE_HZ, 2)
 
 
 def test_a_chain_is_verified_once_for_a_rate_and_a_width(
@@ -240,14 +242,14 @@ def test_a_chain_is_verified_once_for_a_rate_and_a_width(
     def fresh() -> int:
         before = len(runs)
         for _ in range(3):
-            alignment.verify(chain, RATE_HZ, 2)
+            alignment.check_alignment(chain, RATE_HZ, 2)
         return len(runs) - before
 
     once = fresh()
     assert once > 0
     assert fresh() == 0
-    alignment.verify(chain, 96_000.0, 2)
-    alignment.verify(chain, RATE_HZ, 1)
+    alignment.check_alignment(chain, 96_000.0, 2)
+    alignment.check_alignment(chain, RATE_HZ, 1)
     assert len(runs) == 3 * once
     state = tmp_path / "state"  # a file counts with its content
     chain = [Vst3(plugin="x.vst3", state=str(state))]

@@ -181,7 +181,7 @@ def test_a_tag_behind_a_file_is_no_sound(tmp_path: Path, container: str, tag: st
 def test_bytes_behind_a_file_are_reported(tmp_path: Path, container: str) -> None:
     path = plain(tmp_path / "a", container)
     path.write_bytes(path.read_bytes() + bytes(range(1, 201)))
-    (warning,) = survey(Decoder(path, probe(path))).remarks()
+    (warning,) = survey(Decoder(path, probe(path))).all_warnings()
     assert warning.startswith("200 bytes behind the end of its sound are not read")
 
 
@@ -190,7 +190,7 @@ def test_bytes_behind_a_flac(tmp_path: Path) -> None:
     path = plain(tmp_path / "a", "FLAC")
     sound = decoded(path)
     path.write_bytes(path.read_bytes() + bytes(range(1, 251)) * 200)
-    (warning,) = survey(Decoder(path, probe(path))).remarks()
+    (warning,) = survey(Decoder(path, probe(path))).all_warnings()
     assert "bytes behind the end of its sound are not read" in warning
     assert np.array_equal(decoded(path), sound)
 

@@ -261,6 +261,6 @@ def test_what_a_bus_from_the_mixture_changes() -> None:
     from bridge.presets.mixdown import Mixdown
 
     bus = Mixdown.model_validate({"mix": {"vocals": 0, "bass": "off"}, "from": "mixture"})
-    assert mixing.changed(bus, ["vocals", "drums", "bass"]) == {"bass": None}
+    assert mixing.changed_sources(bus, ["vocals", "drums", "bass"]) == {"bass": None}
     rest = Mixdown.model_validate({"mix": {"vocals": 0, "rest": "off"}, "from": "mixture"})
-    assert [*mixing.changed(rest, ["vocals", "drums", "bass"])] == ["drums", "bass"]
+    assert [*mixing.changed_sources(rest, ["vocals", "drums", "bass"])] == ["drums", "bass"]

@@ -206,12 +206,12 @@ def test_survey(tmp_path: Path) -> None:
     soundfile.write(path, audio.T, 48_000, subtype="PCM_24")
     silent = survey(Decoder(path, probe(path)))
     assert (silent, silent.is_silent) == (Survey(9000, 0.0), True)
-    (remark,) = silent.remarks()
-    assert remark.startswith("silent: all 9,000 frames are digital silence")
+    (warning,) = silent.all_warnings()
+    assert warning.startswith("silent: all 9,000 frames are digital silence")
     audio[1, 8999] = -(2.0**-23)  # one value, one step: no digital silence
     soundfile.write(path, audio.T, 48_000, subtype="PCM_24")
     found = survey(Decoder(path, probe(path)))
-    assert (found, found.is_silent, [*found.remarks()]) == (Survey(9000, 2.0**-23), False, [])
+    assert (found, found.is_silent, [*found.all_warnings()]) == (Survey(9000, 2.0**-23), False, [])
 
 
 def test_bounce_replaced_after_the_probe(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from bridge.effects.registry import Gain, Limiter, Vst3
 from bridge.errors import PluginError, PresetError
 from bridge.plugins import host
 from bridge.presets import loader
-from bridge.render import alignment, trial
+from bridge.render import alignment, preset_check
 from tests.support import require
 from tests.unit.chains import noise, run
 
@@ -78,7 +78,7 @@ def test_a_stereo_plugin_takes_mono_and_odd_widths(channels: int) -> None:
     out = run(impulse(channels), [vst3("ZaMaximX2")], (), RATE_HZ)
     assert out.shape == (channels, 20_000)
     assert np.abs(out).argmax(axis=1).tolist() == [1000] * channels
-    alignment.verify([vst3("ZaMaximX2")], RATE_HZ, channels)
+    alignment.check_alignment([vst3("ZaMaximX2")], RATE_HZ, channels)
 
 
 @given(channels=st.integers(1, 64), width=st.integers(1, 64))
@@ -181,7 +181,7 @@ def test_a_latency_that_is_not_reported_is_measured(monkeypatch: pytest.MonkeyPa
         for sizes in ([], [40, 9000]):
             out = run(impulse(channels), [late], sizes, RATE_HZ)
             np.testing.assert_array_equal(out, impulse(channels))
-        alignment.verify([late], RATE_HZ, channels)
+        alignment.check_alignment([late], RATE_HZ, channels)
     meant = Vst3(plugin="late.vst3", latency="reported")
     out = run(impulse(2), [meant], (), RATE_HZ)
     assert np.abs(out).argmax(axis=1).tolist() == [1037, 1037]
@@ -228,14 +228,14 @@ needs_linux = pytest.mark.skipif(
 def test_a_plugin_that_aborts_harms_nobody_else(tmp_path: Path) -> None:
     crashing = Vst3(plugin=str(made(tmp_path, "Crash", "abort()")))
     with pytest.raises(PluginError, match=r"Crash\.vst3 crashes \(signal 6\); take it out"):
-        trial.try_out(crashing)
+        preset_check.check_plugin(crashing)
 
 
 @needs_linux
 def test_a_plugin_that_hangs_is_ended_in_its_time(tmp_path: Path) -> None:
     hanging = Vst3(plugin=str(made(tmp_path, "Hang", "sleep(600)")), timeout_s=1)
     with pytest.raises(PluginError, match=r"Hang\.vst3 has not loaded in 1 s; raise its timeout_s"):
-        trial.try_out(hanging)
+        preset_check.check_plugin(hanging)
 
 
 def test_a_preset_is_tried_with_its_plugins(tmp_path: Path) -> None:
@@ -246,13 +246,13 @@ def test_a_preset_is_tried_with_its_plugins(tmp_path: Path) -> None:
         "      parameters:\n        ratio: 4\n        treshold_db: -20\n        slew: 1000\n"
     )
     with pytest.raises(PresetError) as caught:
-        trial.check(loader.load_file(path))
+        preset_check.check_preset(loader.load_file(path))
     assert caught.value.problems == (
         f"{path}:9: ZamComp has no parameter 'treshold_db'; did you mean 'threshold_db'?",
         f"{path}:10: parameter 'slew' is 1000.0; allowed is a number, 1 to 150",
     )
     path.write_text("schema: 1\nsummary: x\nchain: [vst3: {plugin: ZamComp}]\n")
-    trial.check(loader.load_file(path))
+    preset_check.check_preset(loader.load_file(path))
 
 
 def test_the_watchdog_speaks_and_is_silent_in_time() -> None:

@@ -57,7 +57,7 @@ def test_a_decoder_that_gives_more_is_warned_of(tmp_path: Path) -> None:
     path = vorbis(tmp_path)
     info = replace(probe(path), frames=None, count=Count(8_000, 100, "headers"), warnings=("a",))
     found = survey(Decoder(path, info))
-    assert list(found.remarks()) == [
+    assert list(found.all_warnings()) == [
         "a",
         "its headers come to 8,000 frames, 9,000 were decoded: all of them are in the stems",
     ]

@@ -53,7 +53,7 @@ def test_a_cut_file_is_taken_as_far_as_it_goes(
     soundfile.write(path, noise(2, frames).T, 48_000, format=container, subtype=subtype)
     whole = surveyed(path, CUT)
     assert (whole.frames, whole.truncated, whole.claimed_frames) == (frames, False, None)
-    assert list(whole.remarks()) == []
+    assert list(whole.all_warnings()) == []
     samples, _ = soundfile.read(path, dtype="float32")
     path.write_bytes(path.read_bytes()[: int(path.stat().st_size * kept)])
     with pytest.raises(TruncatedBounce, match="--accept-truncated"):
@@ -61,7 +61,7 @@ def test_a_cut_file_is_taken_as_far_as_it_goes(
     found = surveyed(path, CUT)
     assert abs(found.frames - kept * frames) < 50
     assert (found.truncated, found.claimed_frames) == (True, frames)
-    assert list(found.remarks()) == [
+    assert list(found.all_warnings()) == [
         f"cut off: its header promises 50,000 frames, {found.frames:,} frames were there"
     ]
     decoded = np.concatenate(list(Decoder(path, probe(path, CUT), leniency=CUT)), axis=1)
@@ -115,7 +115,9 @@ def test_a_header_that_was_never_finished(tmp_path: Path) -> None:
     path = write(tmp_path, riff(fmt(), chunk(b"data", audio, size=0), size=36))
     found = surveyed(path, CUT)
     assert (found.frames, found.truncated, found.claimed_frames) == (4800, True, None)
-    assert list(found.remarks()) == ["cut off: its header promises more, 4,800 frames were there"]
+    assert list(found.all_warnings()) == [
+        "cut off: its header promises more, 4,800 frames were there"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -145,7 +147,7 @@ def test_nan_is_replaced_when_asked_for(tmp_path: Path, subtype: str) -> None:
     assert (found.frames, found.repaired_values) == (90_000, 10_020)
     assert (
         "repaired: values that were NaN, Inf or beyond +120 dBFS: 10,020; gaps of up to 2 ms"
-        in "".join(found.remarks())
+        in "".join(found.all_warnings())
     )
     mended = np.concatenate(list(decoder), axis=1)
     assert np.isfinite(mended).all()
@@ -163,7 +165,7 @@ def test_both_at_once_and_nothing_found_is_nothing_said(tmp_path: Path) -> None:
     audio = noise(2, 48_000)
     soundfile.write(tmp_path / "good.wav", audio.T, 48_000, subtype="FLOAT")
     found = surveyed(tmp_path / "good.wav", both)
-    assert (found.truncated, found.repaired_values, list(found.remarks())) == (False, 0, [])
+    assert (found.truncated, found.repaired_values, list(found.all_warnings())) == (False, 0, [])
     audio[0, 100] = np.nan
     soundfile.write(tmp_path / "bad.wav", audio.T, 48_000, subtype="FLOAT")
     data = (tmp_path / "bad.wav").read_bytes()

@@ -25,7 +25,7 @@ from bridge.audio.metadata import bext
 from bridge.audio.metadata.model import Mark
 from bridge.presets import loader as presets
 from bridge.render import pipeline
-from bridge.render.request import Order
+from bridge.render.request import RenderRequest
 from bridge.render.stopwatch import Stopwatch
 from tests.audio_files import chunk, ds64, fmt, riff, write
 from tests.bounces import music as tones
@@ -261,9 +261,9 @@ def test_above_4_gib_to_the_last_frame(tmp_path: Path) -> None:
     folder.mkdir()
     last = huge(source)
     names = {name: f"{name}.wav" for name in Halves.outputs}
-    order = Order(source, "0" * 64, presets.load("stems"), "1", names, folder)
+    order = RenderRequest(source, "0" * 64, presets.load("stems"), "1", names, folder)
     try:
-        made = pipeline.process(order, Halves(), folder, Stopwatch(lambda *_: None))  # type: ignore[arg-type]
+        made = pipeline.render_bounce(order, Halves(), folder, Stopwatch(lambda *_: None))  # type: ignore[arg-type]
         assert made.source.marks == (Mark(HUGE_FRAMES - 5),)
         assert made.null_residual_dbfs == -math.inf
         for stem in made.stems:

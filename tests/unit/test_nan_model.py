@@ -11,8 +11,8 @@ import torch
 
 from bridge.errors import PromiseBroken
 from bridge.presets import loader as presets
-from bridge.render.pipeline import process
-from bridge.render.request import Order
+from bridge.render.pipeline import render_bounce
+from bridge.render.request import RenderRequest
 from bridge.render.stopwatch import Stopwatch
 from separator.options import Options
 from separator.separator import Separator
@@ -50,7 +50,7 @@ def test_it_is_an_error_and_never_a_file(
     soundfile.write(source, music(20_000).T, RATE_HZ, subtype=subtype)
     folder.mkdir()
     (tmp_path / "p.yaml").write_text(f"schema: 1\nsummary: x\nheadroom: {{mode: {headroom}}}\n")
-    order = Order(
+    order = RenderRequest(
         source=source,
         sha256="",
         preset=presets.load(tmp_path / "p.yaml"),
@@ -60,5 +60,5 @@ def test_it_is_an_error_and_never_a_file(
     )
     failing = Separator(Failing(value), "toy", torch.device("cpu"), Options(residual="stem"))
     with pytest.raises(PromiseBroken, match="NaN or Inf"):
-        process(order, failing, folder, Stopwatch(lambda *_: None))
+        render_bounce(order, failing, folder, Stopwatch(lambda *_: None))
     assert not list(folder.glob("*.wav"))

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from bridge.effects import registry
 from bridge.errors import ModelError, PresetError, UsageError
 from bridge.presets import loader, yaml_source
-from bridge.render import trial
+from bridge.render import preset_check
 
 SHIPPED = Path(__file__).parents[2] / "presets"
 BAD = Path(__file__).parents[1] / "presets_bad"
@@ -610,7 +610,7 @@ def test_what_a_session_needs_is_told_with_its_line(
     path = write(tmp_path, "schema: 2\nsummary: x\nsession:\n  - csv\n  - aaf\n  - stem-mp4\n")
     loaded = loader.load(path)  # it is no mistake of the file
     with pytest.raises(PresetError) as caught:
-        trial.check(loaded)
+        preset_check.check_preset(loaded)
     assert list(caught.value.problems) == [
         f"{path}:5: session 'aaf' needs pyaaf2: install stembridge[aaf]",
     ]

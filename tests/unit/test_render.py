@@ -308,14 +308,14 @@ def test_levels_offsets_and_the_guard_need_no_pedalboard() -> None:
     script = (
         "import sys, numpy as np\n"
         "import bridge.render.pipeline\n"
-        "from bridge.render.alignment import run, verify\n"
+        "from bridge.render.alignment import apply_chain, check_alignment\n"
         "from bridge.effects.registry import DcRemoval, Limiter\n"
         "from bridge.dsp.meter import Meter\n"
         "audio = np.zeros((2, 50_000), np.float32)\n"
         "audio[:, 1000] = 0.5\n"
-        "verify([DcRemoval()], 44_100.0, 2)\n"
+        "check_alignment([DcRemoval()], 44_100.0, 2)\n"
         "meter = Meter(44_100.0, 2)\n"
-        "meter.add(run([DcRemoval(), Limiter().for_peak(0.5)], audio, 44_100.0))\n"
+        "meter.add(apply_chain([DcRemoval(), Limiter().for_peak(0.5)], audio, 44_100.0))\n"
         "assert meter.levels.peak > 0.4\n"
         "print('pedalboard' in sys.modules)\n"
     )

@@ -18,7 +18,7 @@ import soundfile
 from bridge.config import Settings
 from bridge.convert import Engine
 from bridge.presets import loader as presets
-from bridge.render.alignment import run
+from bridge.render.alignment import apply_chain
 from tests.support import GOLDEN, ROOT, require
 
 if TYPE_CHECKING:
@@ -174,8 +174,8 @@ def test_the_podcast_takes_rumble_away(make: Callable[..., Made]) -> None:
     # Three first-order filters, together 3 dB down at 80 Hz, so each has its corner at 40.7 Hz.
     corner_hz = 80 * np.sqrt(10**0.1 - 1)
     expected = 0.1 * (20 / np.hypot(20, corner_hz)) ** 3
-    assert left(run(chain[:1], voice + rumble, 44_100)) == pytest.approx(expected, rel=0.05)
-    assert left(run(chain, voice + rumble, 44_100)) <= 1.05 * expected
+    assert left(apply_chain(chain[:1], voice + rumble, 44_100)) == pytest.approx(expected, rel=0.05)
+    assert left(apply_chain(chain, voice + rumble, 44_100)) <= 1.05 * expected
 
 
 def check_dj_stems(make: Callable[..., Made], model: str) -> None:

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bridge.effects.registry import DcRemoval
-from bridge.render.passes import Passes
+from bridge.render.passes import ChainRunner
 from bridge.render.staged import Staged, stage
 from bridge.render.stopwatch import Stopwatch
 from tests.hypothesis_profiles import examples
@@ -34,7 +34,7 @@ def test_centred_is_what_the_effect_gives(
     path = tmp_path / f"{offset} {channels} {at}"
     path.unlink(missing_ok=True)
     dry = stage(path, channels, cut(audio, [at]))
-    passes = Passes(tmp_path, 44_100, channels, 70_001, Stopwatch(lambda *_: None))
+    passes = ChainRunner(tmp_path, 44_100, channels, 70_001, Stopwatch(lambda *_: None))
     wet = passes.through("x", dry, (DcRemoval(),), keep=False)
     wanted = run(audio, [DcRemoval()], [at])
     np.testing.assert_array_equal(read(wet), wanted)
@@ -51,7 +51,7 @@ def test_centred_is_what_the_effect_gives(
 def test_what_comes_after_a_removal_gets_its_pass(tmp_path: Path) -> None:
     audio = noise(2, 9000) + np.float32(0.1)
     dry = stage(tmp_path / "dry", 2, [audio])
-    passes = Passes(tmp_path, 44_100, 2, 9000, Stopwatch(lambda *_: None))
+    passes = ChainRunner(tmp_path, 44_100, 2, 9000, Stopwatch(lambda *_: None))
     chain = (DcRemoval(highpass_hz=20.0), DcRemoval())
     wet = passes.through("x", dry, chain, keep=True)
     np.testing.assert_array_equal(read(wet), run(audio, chain))
@@ -61,7 +61,7 @@ def test_what_comes_after_a_removal_gets_its_pass(tmp_path: Path) -> None:
 def test_the_bounce_gets_its_tail_of_silence_after_the_removal(tmp_path: Path) -> None:
     audio = noise(1, 5000) + np.float32(0.25)
     dry = stage(tmp_path / "dry", 1, [audio])
-    passes = Passes(tmp_path, 44_100, 1, 6000, Stopwatch(lambda *_: None))
+    passes = ChainRunner(tmp_path, 44_100, 1, 6000, Stopwatch(lambda *_: None))
     found = read(passes.through("x", dry, (DcRemoval(),), keep=False))
     np.testing.assert_array_equal(found[:, :5000], run(audio, [DcRemoval()]))
     np.testing.assert_array_equal(found[:, 5000:], np.zeros((1, 1000)))

@@ -82,7 +82,7 @@ def outcome(path: Path, data: bytes, leniency: Leniency = STRICT) -> NDArray[np.
         return "refused"
     sound = np.concatenate(blocks, axis=1)
     assert found.frames == sound.shape[1]
-    return "warned" if list(found.remarks()) else sound
+    return "warned" if list(found.all_warnings()) else sound
 
 
 @pytest.fixture(scope="module")
@@ -160,7 +160,7 @@ def test_joined_files_of_one_form_are_read_as_one(path: Path, data: st.DataObjec
     info = probe(path)
     decoder = Decoder(path, info, block_frames=1000)
     assert np.array_equal(np.concatenate(list(decoder), axis=1), np.concatenate(waves, axis=1))
-    assert any("joined into one" in warning for warning in survey(decoder).remarks())
+    assert any("joined into one" in warning for warning in survey(decoder).all_warnings())
 
 
 @settings(max_examples=examples(300))

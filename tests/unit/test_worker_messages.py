@@ -16,8 +16,8 @@ from bridge.effects.registry import EFFECTS, Vst3
 from bridge.errors import PresetError, StembridgeError, WorkerLost, with_code
 from bridge.presets import loader as presets
 from bridge.presets.loader import Preset
-from bridge.render.model_request import ModelOrder
-from bridge.render.request import Order, preset_from_json, preset_to_json
+from bridge.render.model_request import ModelRequest
+from bridge.render.request import RenderRequest, preset_from_json, preset_to_json
 from bridge.worker.child import ending
 from bridge.worker.client import LONGEST_TICK_S, Silence
 from bridge.worker.protocol import (
@@ -221,7 +221,7 @@ def test_a_preset_is_validated_again() -> None:
 
 @given(NAMES.filter(lambda name: "\0" not in name), NAMES)
 def test_orders_travel_with_names_that_are_no_text(name: str, file_name: str) -> None:
-    order = Order(
+    order = RenderRequest(
         source=Path("/music") / name,
         sha256="ab" * 32,
         preset=presets.load("stems"),
@@ -231,16 +231,16 @@ def test_orders_travel_with_names_that_are_no_text(name: str, file_name: str) ->
     )
     process = decode(encode(Process(order.to_json(), "/staging")))
     assert isinstance(process, Process)
-    there = Order.from_json(process.order)
+    there = RenderRequest.from_json(process.order)
     assert dataclasses.replace(there, preset=order.preset) == order
 
 
 def test_a_model_order_equals_its_copy() -> None:
     """So that a worker knows what it has loaded already."""
-    order = ModelOrder("m", "cpu", "auto", {"stems": ("a", "b"), "shifts": 0}, Path("/cache"))
+    order = ModelRequest("m", "cpu", "auto", {"stems": ("a", "b"), "shifts": 0}, Path("/cache"))
     load = decode(encode(Load(order.to_json())))
     assert isinstance(load, Load)
-    assert ModelOrder.from_json(load.order) == order
+    assert ModelRequest.from_json(load.order) == order
 
 
 @pytest.mark.parametrize(

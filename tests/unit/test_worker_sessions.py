@@ -17,7 +17,7 @@ from bridge.presets import loader as presets
 from bridge.publish.manifest import Manifest
 from bridge.publish.session_ownership import sha256
 from bridge.render import session_files
-from bridge.render.request import Order
+from bridge.render.request import RenderRequest
 from bridge.render.stopwatch import Stopwatch
 from bridge.worker.protocol import PartDefect
 from bridge.worker.serve import ToParent
@@ -41,12 +41,12 @@ def made(
     source = (staged / "Mix.wav").rename(tmp_path / "Bounces" / bounce)
     path = tmp_path / "p.yaml"
     path.write_text(f"schema: 2\nsummary: s\nsession: {names}\n")
-    order = Order(source, "", presets.load(path), "v", {}, tmp_path / "Stems" / "Mix")
+    order = RenderRequest(source, "", presets.load(path), "v", {}, tmp_path / "Stems" / "Mix")
     watch = Stopwatch(lambda stage, share: heard.append((stage, share)), {"verify": 1.0})
     data = manifest(tmp_path / "Bounces" / "Mix.wav", frames=101)
     data["source"]["path"] = str(source)
     before = Manifest.from_json(data)
-    return session_files.with_sessions(before, order, staged, watch), heard, staged
+    return session_files.add_sessions(before, order, staged, watch), heard, staged
 
 
 def test_they_are_staged_and_listed_in_the_order_of_the_preset(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 Its plugins are tried in a process of their own: one that hangs or crashes harms nobody else.
 
-    check(preset) ─► python -m bridge.render.trial < effects ─► answers, in a file
+    check_preset ─► python -m bridge.render.preset_check < effects ─► answers, in a file
 
 Used before a preset is taken into service, and by `presets check`.
 """
@@ -39,7 +39,7 @@ _LOADS = 12
 _TICK_S = 0.1
 
 
-def check(
+def check_preset(
     preset: Preset,
     waiting: Callable[[], None] = lambda: None,
     variables: Mapping[str, object] | None = None,
@@ -62,20 +62,22 @@ def check(
     for place, effect in preset.all_effects():
         if not isinstance(effect, Plugin):
             continue
-        for parameter, message in try_out(effect, waiting):
+        for parameter, message in check_plugin(effect, waiting):
             location = (*place, "parameters", parameter) if parameter else place
             found.append(origin(preset.path, variables).problem(location, message))
     if found:
         raise PresetError(*found)
 
 
-def try_out(effect: Plugin, waiting: Callable[[], None] = lambda: None) -> list[tuple[str, str]]:
+def check_plugin(
+    effect: Plugin, waiting: Callable[[], None] = lambda: None
+) -> list[tuple[str, str]]:
     """What is wrong with one plugin: (parameter or "", message). Raises PluginError."""
     label = Path(effect.plugin).name
     order = json.dumps([effect.effect_name, effect.model_dump(mode="json", exclude={"when"})])
     with tempfile.TemporaryDirectory() as folder:
         answer = Path(folder) / "answer.json"
-        code = _tried(order, answer, _START_S + _LOADS * effect.timeout_s, waiting)
+        code = _run_trial(order, answer, _START_S + _LOADS * effect.timeout_s, waiting)
         if code is None:
             raise PluginError(f"{label} does not come to an end; take it out")
         if not answer.exists():
@@ -86,10 +88,10 @@ def try_out(effect: Plugin, waiting: Callable[[], None] = lambda: None) -> list[
     return [(str(name), str(message)) for name, message in told["problems"]]
 
 
-def _tried(order: str, answer: Path, limit_s: float, waiting: Callable[[], None]) -> int | None:
+def _run_trial(order: str, answer: Path, limit_s: float, waiting: Callable[[], None]) -> int | None:
     """The exit code of the process that writes the answer; None where it had to be killed."""
     # Plugins write to both outputs as they like, so the answer goes into a file.
-    command = [sys.executable, "-m", "bridge.render.trial", str(answer)]
+    command = [sys.executable, "-m", "bridge.render.preset_check", str(answer)]
     nothing = subprocess.DEVNULL
     process = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=nothing, stderr=nothing, text=True
@@ -129,7 +131,7 @@ def _main(order: str, answer: Path) -> None:
 
 def _answer(order: str, overdue: Callable[[str], None]) -> dict[str, Any]:
     from bridge.plugins.host import facts, opened, problems
-    from bridge.render.alignment import verify
+    from bridge.render.alignment import check_alignment
 
     name, content = json.loads(order)
     content["parameters"] = dict(content["parameters"])
@@ -139,7 +141,7 @@ def _answer(order: str, overdue: Callable[[str], None]) -> dict[str, Any]:
         found = problems(effect, facts(opened(effect, overdue)))
         if found:
             return {"code": PresetError.code, "problems": found}
-        verify([effect], RATE_HZ, CHANNELS)
+        check_alignment([effect], RATE_HZ, CHANNELS)
     except StembridgeError as error:
         return {"code": error.code, "problems": [("", str(error))]}
     return {"code": "", "problems": []}
