@@ -55,7 +55,7 @@ def _folder(value: object) -> object:
 
 _Folder = Annotated[Path, BeforeValidator(_folder)]
 _Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-_Endpoint = Annotated[str, BeforeValidator(endpoint.setting)]
+_Endpoint = Annotated[str, BeforeValidator(endpoint.parse_setting)]
 
 
 class Settings(BaseModel):
@@ -136,7 +136,7 @@ def resolve(
     return Resolved(settings, origins, file)
 
 
-def shown(name: str, value: object) -> str:
+def format_value(name: str, value: object) -> str:
     """The value of a setting in words: "none", "yes", "30 s", or names with commas."""
     if value is None or value in ((), ""):
         return "none"

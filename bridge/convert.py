@@ -20,12 +20,19 @@ from bridge.plugins.discovery import fingerprint
 from bridge.presets import session_formats
 from bridge.publish.manifest import Manifest, versions
 from bridge.publish.output_names import stem_file_name
-from bridge.publish.transaction import finish, publish, publishing, read_manifest, staging, taken
+from bridge.publish.transaction import (
+    changed_sessions,
+    finish,
+    publish,
+    publishing,
+    read_manifest,
+    staging,
+)
 from bridge.render.disk_estimate import peak_disk_bytes
 from bridge.render.model_request import ModelRequest
 from bridge.render.request import RenderRequest
 from bridge.render.stopwatch import Stopwatch
-from bridge.source import identify, still
+from bridge.source import check_unchanged, identify
 from bridge.worker.client import Worker
 from separator.errors import SeparatorError
 from separator.version import is_path
@@ -41,12 +48,19 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Engine:
-    """What stays the same from bounce to bounce: settings, preset, model, and who does the work.
+class Converter:
+    """Settings, preset, model and worker process that convert bounces into stem sets.
 
-    It can be told to `load` the model before the first bounce comes. `close` it, or use it as a
-    context manager, to end the worker; engines may share one. model_holds: whether the model is for
-    every preset, as one from the command line is.
+    `load` fetches and loads the model ahead of the first bounce. `close` it, or use it as a context
+    manager, to end the worker; several converters may share one.
+
+    Attributes:
+        settings: settings in force.
+        preset: preset that every bounce gets.
+        model: model name, or the absolute path of a model file.
+        worker: process that decodes, separates and encodes.
+        model_holds: whether `with_preset` keeps the model (it came from the command line) instead
+            of choosing the one of the new preset.
     """
 
     settings: Settings
@@ -55,7 +69,7 @@ class Engine:
     worker: Worker = field(default_factory=Worker, compare=False)
     model_holds: bool = True
 
-    def __enter__(self) -> Engine:
+    def __enter__(self) -> Converter:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -65,8 +79,8 @@ class Engine:
         """Ends the worker process."""
         self.worker.stop()
 
-    def with_preset(self, preset: Preset) -> Engine:
-        """An engine for another preset, and its model, with the same worker."""
+    def with_preset(self, preset: Preset) -> Converter:
+        """A converter for another preset, and its model, with the same worker."""
         model = self.model if self.model_holds else choose_model(None, preset, self.settings)
         return dataclasses.replace(self, preset=preset, model=model)
 
@@ -133,7 +147,7 @@ class Engine:
             raise from_separation(error) from error
 
     def recipe(self, out_dir: Path) -> Recipe:
-        """What the ledger remembers of this engine."""
+        """What the ledger remembers of this converter."""
         return Recipe(
             preset_name=self.preset.name,
             preset_hash=self.preset.content_hash,
@@ -193,12 +207,12 @@ class Engine:
                 )
             except StembridgeError:
                 # A bounce that was rendered over explains any failure.
-                still(bounce, waiting=lambda: listener("verify", 1.0))
+                check_unchanged(bounce, waiting=lambda: listener("verify", 1.0))
                 raise
-            still(bounce, waiting=lambda: listener("verify", 1.0))
+            check_unchanged(bounce, waiting=lambda: listener("verify", 1.0))
             with publishing(out_dir, target), watch.stage("publish"):
                 confirm()
-                manifest = manifest.without_sessions(taken(manifest.to_json(), target))
+                manifest = manifest.without_sessions(changed_sessions(manifest.to_json(), target))
                 path = publish(folder, manifest.to_json(), target)
         seconds = {**manifest.seconds, **watch.seconds}
         return dataclasses.replace(manifest, seconds=seconds), path
@@ -230,7 +244,7 @@ class Engine:
             # The user may have saved work into a session file; it only has to be there.
             if not all((target / session.path).is_file() for session in manifest.sessions):
                 return None
-            still(bounce, waiting)
+            check_unchanged(bounce, waiting)
         except (KeyError, TypeError, StembridgeError):
             return None  # whatever it is: it is made again
         with publishing(out_dir, target):
@@ -238,7 +252,7 @@ class Engine:
             return manifest, finish(target)
 
     def _would_make(self, manifest: Manifest, bounce: Identity) -> bool:
-        """Whether this engine, in these versions of everything, makes that of this bounce."""
+        """Whether this converter, in these versions of everything, makes that of this bounce."""
         return (
             manifest.source.sha256 == bounce.sha256
             and manifest.preset.get("hash") == self.preset.content_hash

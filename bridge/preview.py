@@ -1,6 +1,6 @@
 """A short stretch of a bounce through all of it, to hear what a preset does.
 
-    cut, with context ─► Engine.convert ─► cut to the stretch
+    cut, with context ─► Converter.convert ─► cut to the stretch
 
 A network hears some seconds around each frame, and effects have a past. So there is context on
 both sides, and it begins where a segment of the network begins in the whole file. Measured against
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bridge.audio.probe import AudioInfo
-    from bridge.convert import Engine, Listener
+    from bridge.convert import Converter, Listener
     from bridge.presets.loader import Preset
     from bridge.publish.manifest import Manifest
 
@@ -67,24 +67,24 @@ def stretch(at_s: float, for_s: float, rate_hz: int, hop_s: float) -> Stretch:
 
 
 def preview(
-    engine: Engine, file: Path, folder: Path, listener: Listener, *, at_s: float, for_s: float
+    converter: Converter, file: Path, folder: Path, listener: Listener, *, at_s: float, for_s: float
 ) -> tuple[Manifest, list[Path]]:
     """Makes the files of a stretch in `folder`; returns the manifest of the work, and the files.
 
     file: absolute. at_s: where it begins, for_s: how long it is; less where the bounce ends first.
     Older previews of the same stretch are replaced.
 
-    Raises TooShortBounce for a bounce that ends before `at_s`, and else like `Engine.convert`.
+    Raises TooShortBounce for a bounce that ends before `at_s`, and else like `Converter.convert`.
     """
-    preset = _aligned(engine.preset)
+    preset = _aligned(converter.preset)
     info = probe(file, preset.bounce)
-    engine.load(lambda: listener("survey", 0.0))
-    wanted = stretch(at_s, for_s, info.rate_hz, engine.worker.hop_s)
+    converter.load(lambda: listener("survey", 0.0))
+    wanted = stretch(at_s, for_s, info.rate_hz, converter.worker.hop_s)
     with tempfile.TemporaryDirectory(prefix="stembridge-preview-") as name:
         place = Path(name)
         cut = place / f"{legal_name(file.stem)}.wav"
         _cut(file, info, wanted, cut, preset)
-        worker = dataclasses.replace(engine, preset=preset)
+        worker = dataclasses.replace(converter, preset=preset)
         manifest, path = worker.convert(cut, place / "out" / cut.stem, place / "out", listener)
         made = []
         for stem in manifest.stems:

@@ -77,7 +77,7 @@ def identify(path: Path, waiting: Callable[[], None] = lambda: None) -> Identity
     return Identity(path, before.st_size, before.st_mtime_ns, before.st_ino, digest.hexdigest())
 
 
-def still(identity: Identity, waiting: Callable[[], None] = lambda: None) -> None:
+def check_unchanged(identity: Identity, waiting: Callable[[], None] = lambda: None) -> None:
     """Checks that the bounce is what `identify` read; call it after the last read.
 
     waiting: see `identify`.
@@ -100,7 +100,7 @@ def still(identity: Identity, waiting: Callable[[], None] = lambda: None) -> Non
         raise _changed(path, "changed while it was read")
 
 
-def looks_like(path: Path, size: int, mtime_ns: int) -> bool:
+def has_size_and_mtime(path: Path, size: int, mtime_ns: int) -> bool:
     """Whether a regular file of this size and modification time lies there."""
     try:
         now = path.lstat()

@@ -14,10 +14,10 @@ import sys
 from pathlib import Path
 
 from bridge.config import resolve
-from bridge.convert import Engine, choose_model
+from bridge.convert import Converter, choose_model
 from bridge.errors import StembridgeError
 from bridge.presets import loader as presets
-from bridge.publish.locations import split_place
+from bridge.publish.locations import split_target
 
 
 def main() -> int:
@@ -30,12 +30,12 @@ def main() -> int:
     options = parser.parse_args()
 
     settings = resolve().settings  # file and environment, as the command has them
-    out_dir, target = split_place(options.bounce, options.out)
+    out_dir, target = split_target(options.bounce, options.out)
     try:
         preset = presets.load(options.preset, plugin_folders=settings.plugin_folders)
         model = choose_model(options.model, preset, settings)
-        with Engine(settings, preset, model) as engine:
-            manifest, path = engine.convert(options.bounce.absolute(), target, out_dir, show)
+        with Converter(settings, preset, model) as converter:
+            manifest, path = converter.convert(options.bounce.absolute(), target, out_dir, show)
     except StembridgeError as error:
         print(f"{error.code}: {error}", file=sys.stderr)
         return error.exit_code

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class LentWorker(Worker):
-    """Stays when an engine is closed. A test that ends or loses its process gets a new one."""
+    """Stays when a converter is closed. A test that ends or loses its process gets a new one."""
 
     def stop(self) -> None:
         """Nothing: the session ends it."""

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import soundfile
 
 from bridge.config import resolve
-from bridge.convert import Engine
+from bridge.convert import Converter
 from bridge.ledger.states import State
 from bridge.ledger.store import Ledger
 from bridge.presets import loader as presets
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Heard:
-    """What a service told its audience."""
+    """What a service told its events."""
 
     events: list[tuple[str, str]] = field(default_factory=list)
     facts: list[tuple[str, dict[str, object]]] = field(default_factory=list)
@@ -103,9 +103,13 @@ class Studio:
 
     def watch(self, **options: Any) -> Watch:
         """A service in this process."""
-        engine = Engine(self.settings, presets.load(self.preset), str(self.model), self.worker)
+        converter = Converter(
+            self.settings, presets.load(self.preset), str(self.model), self.worker
+        )
         ledger = Ledger(self.settings.ledger_path, clock=self.clock)
-        return Watch(self.folder, options.pop("out", None), engine, ledger, self.heard, **options)
+        return Watch(
+            self.folder, options.pop("out", None), converter, ledger, self.heard, **options
+        )
 
     def once(self, **options: Any) -> Tally:
         """Works off what is there."""

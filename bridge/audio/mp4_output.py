@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 import numpy as np
 
-from bridge.system.disk import disk_errors, refusal
+from bridge.system.disk import disk_errors, output_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -215,7 +215,7 @@ class _Sink:
     def check(self, path: Path) -> None:
         """Raise the first error: the system's as OutputError."""
         if isinstance(self._error, OSError):
-            raise refusal(self._error, path) from self._error
+            raise output_error(self._error, path) from self._error
         if self._error is not None:
             raise self._error
 

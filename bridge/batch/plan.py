@@ -15,17 +15,17 @@ from typing import TYPE_CHECKING
 from bridge.intake.not_read import of_scan
 from bridge.intake.scan import scan
 from bridge.ledger.states import State
-from bridge.publish.output_names import Names
+from bridge.publish.output_names import OutputNames
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path, PurePath, PurePosixPath
 
     from bridge.intake.not_read import NotRead
-    from bridge.intake.scan import Found, Scan, Unreadable
+    from bridge.intake.scan import FoundFile, Scan, Unreadable
     from bridge.ledger.states import Job, Recipe
     from bridge.ledger.store import Ledger
-    from bridge.service.preset_resolver import Beside
+    from bridge.service.preset_resolver import PresetResolver
 
 
 class Standing(str, Enum):
@@ -46,7 +46,7 @@ TO_DO = frozenset({Standing.NEW, Standing.WAITS, Standing.GONE})
 class Item:
     """One bounce. source is relative to the folder, place to the output folder."""
 
-    found: Found
+    found: FoundFile
     source: Path
     recipe: Recipe
     place: PurePosixPath
@@ -88,12 +88,12 @@ class Plan:
         """
         planned = self._places.get(source.as_posix())
         others = {name: owner for name, owner in taken.items() if owner != source.as_posix()}
-        if planned is not None and Names(others).is_free(planned):
+        if planned is not None and OutputNames(others).is_free(planned):
             return planned
-        return Names(taken).give(source)
+        return OutputNames(taken).assign(source)
 
 
-def make_plan(folder: Path, out_dir: Path, beside: Beside, ledger: Ledger | None) -> Plan:
+def make_plan(folder: Path, out_dir: Path, resolver: PresetResolver, ledger: Ledger | None) -> Plan:
     """The plan for what lies in `folder` now. Never raises for what it finds there.
 
     ledger: None where there is none yet. Raises LedgerError.
@@ -102,9 +102,9 @@ def make_plan(folder: Path, out_dir: Path, beside: Beside, ledger: Ledger | None
     return plan_of(
         found,
         folder,
-        recipe_for=beside.recipe_for,
+        recipe_for=resolver.recipe_for,
         jobs=ledger.newest(folder, out_dir) if ledger else {},
-        names=Names(ledger.output_names(out_dir, folder) if ledger else {}),
+        names=OutputNames(ledger.output_names(out_dir, folder) if ledger else {}),
     )
 
 
@@ -114,7 +114,7 @@ def plan_of(
     *,
     recipe_for: Callable[[Path], Recipe],
     jobs: Mapping[Path, Job],
-    names: Names,
+    names: OutputNames,
     exists: Callable[[Path], bool] = os.path.lexists,
 ) -> Plan:
     """The plan for a walk. jobs: of each bounce the one that counts."""
@@ -123,12 +123,12 @@ def plan_of(
         source, recipe = one.path.relative_to(folder), recipe_for(one.path)
         job = jobs.get(source)
         stands = standing(one, recipe, job, exists)
-        items.append(Item(one, source, recipe, names.give(source), stands, job))
+        items.append(Item(one, source, recipe, names.assign(source), stands, job))
     return Plan(tuple(items), of_scan(found), found.links, found.unreadable)
 
 
 def standing(
-    found: Found, recipe: Recipe, job: Job | None, exists: Callable[[Path], bool]
+    found: FoundFile, recipe: Recipe, job: Job | None, exists: Callable[[Path], bool]
 ) -> Standing:
     """Where a bounce stands, given the job that counts. exists: asked for the manifest."""
     if job is None or not job.is_for(found.size, found.mtime_ns, recipe):

@@ -57,7 +57,7 @@ class Line:
 
 
 class Progress:
-    """An audience that keeps a line for each bounce; see `bridge.service.events.Audience`.
+    """An audience that keeps a line for each bounce; see `bridge.service.events.EventListener`.
 
     overall: the share done of a whole job, given a stage and its share. clock: monotonic seconds.
     """
@@ -104,41 +104,41 @@ class Progress:
             return self._pace.remaining_s(left, self._hands)
 
     def note(self, text: str) -> None:
-        """See `bridge.service.events.Audience`."""
+        """See `bridge.service.events.EventListener`."""
 
     def event(self, name: str, text: str, **facts: object) -> None:
-        """See `bridge.service.events.Audience`."""
+        """See `bridge.service.events.EventListener`."""
         if name in {"paused", "resumed"}:
             self.paused = str(facts.get("reason", text)) if name == "paused" else None
 
     def started(self, job: Job) -> None:
-        """See `bridge.service.events.Audience`."""
+        """See `bridge.service.events.EventListener`."""
         begun_s = self._clock()
         self._put(job, stand=Stand.RUNNING, stage="", share=0.0, begun_s=begun_s, text="")
 
     def progress(self, job: Job, stage: str, share: float) -> None:
-        """See `bridge.service.events.Audience`."""
+        """See `bridge.service.events.EventListener`."""
         self._put(job, stage=stage, share=self._overall(stage, share))
 
     def done(self, job: Job, manifest: Manifest) -> None:
-        """See `bridge.service.events.Audience`."""
+        """See `bridge.service.events.EventListener`."""
         line = self._put(job, stand=Stand.DONE, stage="", share=1.0, audio_s=manifest.duration_s)
         with self._lock:
             if not manifest.source.is_silent:
                 self._pace.add(line.kind, line.audio_s, self._clock() - line.begun_s)
 
     def skipped(self, job: Job) -> None:
-        """See `bridge.service.events.Audience`."""
+        """See `bridge.service.events.EventListener`."""
         stand = Stand.SKIPPED if job.has_no_stems else Stand.SAME
         self._put(job, stand=stand, stage="", share=1.0, text=job.reason or "")
 
     def failed(self, job: Job, reason: str, *, retry: bool) -> None:
-        """See `bridge.service.events.Audience`."""
+        """See `bridge.service.events.EventListener`."""
         stand = Stand.RETRY if retry else Stand.FAILED
         self._put(job, stand=stand, stage="", share=0.0, text=reason)
 
     def released(self, job: Job, reason: str) -> None:
-        """See `bridge.service.events.Audience`."""
+        """See `bridge.service.events.EventListener`."""
         self._put(job, stand=Stand.LEFT, stage="", share=0.0, text=reason)
 
     def _put(self, job: Job, **changes: object) -> Line:

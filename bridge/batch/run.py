@@ -20,7 +20,7 @@ from bridge.errors import StembridgeError
 from bridge.ledger.states import State
 from bridge.ledger.store import Ledger
 from bridge.presets import loader as presets
-from bridge.service.preset_resolver import Beside
+from bridge.service.preset_resolver import PresetResolver
 from bridge.service.watch import LEDGER_PATIENCE_S, Watch, check_folders
 
 if TYPE_CHECKING:
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from bridge.batch.pace import Kind
     from bridge.batch.plan import Item, Plan
     from bridge.batch.progress import Line
-    from bridge.convert import Engine
-    from bridge.service.events import Audience
+    from bridge.convert import Converter
+    from bridge.service.events import EventListener
     from bridge.service.job_runner import Tally
     from bridge.worker.client import Worker
 
@@ -43,10 +43,10 @@ _REMEMBERED_JOBS = 200
 
 @contextmanager
 def helpers(
-    engine: Engine, number: int, new_worker: Callable[[], Worker]
-) -> Iterator[list[Engine]]:
-    """So many more engines like this one, each with a worker of its own; started, and ended."""
-    made = [replace(engine, worker=new_worker()) for _ in range(number)]
+    converter: Converter, number: int, new_worker: Callable[[], Worker]
+) -> Iterator[list[Converter]]:
+    """So many more converters like this one, each with a worker of its own; started, and ended."""
+    made = [replace(converter, worker=new_worker()) for _ in range(number)]
     try:
         for one in made:
             one.worker.start()
@@ -67,7 +67,7 @@ class Batch:
 
     folder: Path
     out_dir: Path
-    engine: Engine
+    converter: Converter
     rules: Rules = field(default_factory=Rules)
     _ledger: Ledger | None = field(default=None, init=False)
 
@@ -83,21 +83,23 @@ class Batch:
             self._ledger = None
 
     @cached_property
-    def beside(self) -> Beside:
+    def resolver(self) -> PresetResolver:
         """Which preset each bounce gets."""
         named = presets.find()  # once: a thousand bounces are looked at in one moment
-        return Beside(self.engine, self.folder, self.out_dir, self.rules, find=lambda: named)
+        return PresetResolver(
+            self.converter, self.folder, self.out_dir, self.rules, find=lambda: named
+        )
 
     def plan(self) -> Plan:
         """What there is to do. Writes nothing; a ledger that is not there is not made."""
-        return make_plan(self.folder, self.out_dir, self.beside, self._if_there())
+        return make_plan(self.folder, self.out_dir, self.resolver, self._if_there())
 
     def run(
         self,
         plan: Plan,
-        audience: Audience,
+        events: EventListener,
         stop: threading.Event,
-        more: Sequence[Engine] = (),
+        more: Sequence[Converter] = (),
     ) -> Tally:
         """Does all that the plan leaves to do, and what is rendered into the folder meanwhile.
 
@@ -109,13 +111,13 @@ class Batch:
         ledger = self._open()
         for item in plan.items:
             if item.standing is Standing.GONE and item.job is not None:
-                ledger.again(item.job)
+                ledger.restart(item.job)
         watch = Watch(
             self.folder,
             self.out_dir,
-            self.engine,
+            self.converter,
             ledger,
-            audience,
+            events,
             said=self.rules,
             names=plan.choose,
             more=more,
@@ -126,7 +128,7 @@ class Batch:
     def problem(self, item: Item) -> str | None:
         """What is wrong with the preset of a bounce, if anything."""
         try:
-            self.beside.engine_for(item.found.path)
+            self.resolver.converter_for(item.found.path)
         except StembridgeError as error:
             return str(error)
         return None
@@ -158,16 +160,16 @@ class Batch:
 
     def _length_s(self, item: Item) -> float:
         try:
-            info = probe(item.found.path, self.engine.preset.bounce)
+            info = probe(item.found.path, self.converter.preset.bounce)
         except StembridgeError:
             return 0.0
         return (info.frames or 0) / info.rate_hz
 
     def _if_there(self) -> Ledger | None:
-        return self._open() if self.engine.settings.ledger_path.exists() else None
+        return self._open() if self.converter.settings.ledger_path.exists() else None
 
     def _open(self) -> Ledger:
         if self._ledger is None:
-            path = self.engine.settings.ledger_path
+            path = self.converter.settings.ledger_path
             self._ledger = Ledger(path, busy_timeout_s=LEDGER_PATIENCE_S)
         return self._ledger

@@ -19,7 +19,7 @@ from bridge.daw.partial import write_what_fits
 from bridge.daw.session import from_manifest, join
 from bridge.errors import OutputBlocked, OutputError, SessionDefect, SessionError, UsageError
 from bridge.publish.output_names import legal_name
-from bridge.publish.session_ownership import is_ours, sha256
+from bridge.publish.session_ownership import is_unmodified, sha256
 from bridge.system.disk import disk_errors
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ def put_session(format_name: str, session: Session, folder: Path) -> Written:
     record = _read(folder / RECORD)
     ours = record.get(path.name)
     with disk_errors(path):
-        if not is_ours(path, () if ours is None else (ours.sha256,)):
+        if not is_unmodified(path, () if ours is None else (ours.sha256,)):
             why = "somebody has saved it since; move it away to have a new one"
             return Written(path, False, why)
         if ours is not None and ours.made_from == made_from and path.exists():

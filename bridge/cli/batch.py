@@ -96,9 +96,9 @@ def batch(
         check_summary(file)
     home = _absolute(folder)
     out_dir = _absolute(out) if out else home / OUTPUT_FOLDER
-    engine = asked.engine_at_rest(options.new_worker())
-    rules = parse(maps or (), engine.settings.plugin_folders)
-    with Batch(home, out_dir, engine, rules) as work:
+    converter = asked.idle_converter(options.new_worker())
+    rules = parse(maps or (), converter.settings.plugin_folders)
+    with Batch(home, out_dir, converter, rules) as work:
         plan = work.plan()
         is_whole = _remark(work, plan)
         if dry_run:
@@ -204,8 +204,8 @@ def _work(
     from bridge.cli.interrupts import deferred, raising
     from bridge.cli.show import overall
     from bridge.render import preset_check
-    from bridge.service.event_log import Log
-    from bridge.service.events import Everyone
+    from bridge.service.event_log import EventLog
+    from bridge.service.events import CompositeListener
 
     hands = min(jobs, len(plan.to_do))
     if hands > 1:
@@ -214,23 +214,23 @@ def _work(
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     with (
         deferred() as stop,
-        work.engine as engine,
-        helpers(engine, hands - 1, options.new_worker) as more,
+        work.converter as converter,
+        helpers(converter, hands - 1, options.new_worker) as more,
     ):
-        engine.worker.start()
+        converter.worker.start()
         asked.try_plugins()
         for rule in work.rules.rules:
             preset_check.check_preset(rule.preset)
         lengths_s, pace = work.lengths_s(plan.to_do), work.pace(plan.to_do)
-        engine.load(raising(stop))  # now, not at the first bounce: what is missing shows at once
+        converter.load(raising(stop))  # now, not at the first bounce: what is missing shows at once
         progress = Progress(lengths_s, pace, overall=overall, hands=hands)
-        log = Log(engine.settings.log_dir, work.folder)
+        log = EventLog(converter.settings.log_dir, work.folder)
         about = f"{len(plan.to_do)} of {len(plan.items)} to do: {work.folder} → {work.out_dir}"
         with Board(progress) as board:
-            audience = Everyone(progress, board, log)
-            facts = {"preset": engine.preset.name, "model": engine.model}
-            audience.event("began", about, **facts)
-            tally = work.run(plan, audience, stop, more)
+            events = CompositeListener(progress, board, log)
+            facts = {"preset": converter.preset.name, "model": converter.model}
+            events.event("began", about, **facts)
+            tally = work.run(plan, events, stop, more)
         log.event("ended", f"{tally}; {tally.died}" if tally.died else str(tally))
         return progress.stands(), stop.is_set(), tally.died
 
@@ -295,7 +295,7 @@ def _sessions(work: Batch, found: Sequence[Outcome], formats: Sequence[str]) -> 
     """Writes and tells them; whether all could be written."""
     from bridge.batch.sessions import write_sessions
     from bridge.cli.show import plain, result
-    from bridge.service.event_log import Log
+    from bridge.service.event_log import EventLog
 
     written = write_sessions(formats, found, work.out_dir, work.folder.name)
     for one in written:
@@ -303,6 +303,6 @@ def _sessions(work: Batch, found: Sequence[Outcome], formats: Sequence[str]) -> 
         for text in one.left_out:
             result(plain(f"session: {one.path.name} is without {text}"))
         if one.traceback:
-            log = Log(work.engine.settings.log_dir, work.folder)
+            log = EventLog(work.converter.settings.log_dir, work.folder)
             log.event("defect", f"{one.path}: {one.why}", traceback=one.traceback)
     return not any(one.is_failure for one in written)

@@ -62,15 +62,15 @@ class Board:
             self._live.stop()
 
     def note(self, text: str) -> None:
-        """See `bridge.service.events.Audience`."""
+        """See `bridge.service.events.EventListener`."""
         self._say("note", text)
 
     def event(self, name: str, text: str, **facts: object) -> None:
-        """See `bridge.service.events.Audience`."""
+        """See `bridge.service.events.EventListener`."""
         self._say("note", text)
 
     def started(self, job: Job) -> None:
-        """See `bridge.service.events.Audience`."""
+        """See `bridge.service.events.EventListener`."""
         if self._live is None:
             self._say("start", str(job.source_path))
 
@@ -78,23 +78,23 @@ class Board:
         """Seen in the table."""
 
     def done(self, job: Job, manifest: Manifest) -> None:
-        """See `bridge.service.events.Audience`."""
+        """See `bridge.service.events.EventListener`."""
         if self._live is None:
             folder = job.recipe.out_dir / (job.output_path or "")
             self._end("done", f"{job.source_path}: {summary(manifest, folder)}")
 
     def skipped(self, job: Job) -> None:
-        """See `bridge.service.events.Audience`."""
+        """See `bridge.service.events.EventListener`."""
         if self._live is None:
             self._end(*skip_line(job))
 
     def failed(self, job: Job, reason: str, *, retry: bool) -> None:
-        """See `bridge.service.events.Audience`."""
+        """See `bridge.service.events.EventListener`."""
         later = " (will be tried again)" if retry else ""
         self._end("FAILED", f"{job.source_path}: {reason}{later}")
 
     def released(self, job: Job, reason: str) -> None:
-        """See `bridge.service.events.Audience`."""
+        """See `bridge.service.events.EventListener`."""
         self._say("note", f"{job.source_path}: {reason}")
 
     def _end(self, kind: str, text: str) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from bridge.config import Settings
-    from bridge.convert import Engine
+    from bridge.convert import Converter
     from bridge.presets.loader import Preset as LoadedPreset
     from bridge.worker.client import Worker
 
@@ -174,27 +174,27 @@ class Asked:
     repair: Repair = False
     skip_silent: SkipSilent = False
 
-    def engine(self, worker: Worker | None = None, session: str | None = None) -> Engine:
-        """An engine for the options in force, with bars for what has to be fetched; close it.
+    def converter(self, worker: Worker | None = None, session: str | None = None) -> Converter:
+        """A converter for the options in force, with bars for what has to be fetched; close it.
 
-        worker: one that an earlier engine has used. session: formats of session files, with commas.
+        worker: one of an earlier converter. session: formats of session files, with commas.
         """
         worker = worker or new_worker()
         worker.start()  # first of all: it imports torch while we import the rest
-        engine = self.engine_at_rest(worker, session)
+        converter = self.idle_converter(worker, session)
         self.try_plugins()
-        return engine
+        return converter
 
-    def engine_at_rest(self, worker: Worker, session: str | None = None) -> Engine:
+    def idle_converter(self, worker: Worker, session: str | None = None) -> Converter:
         """The same, without any process started and any plugin tried yet."""
-        from bridge.convert import Engine, choose_model
+        from bridge.convert import Converter, choose_model
 
         in_force = self._settings()
         preset = self._preset(in_force)
         model = choose_model(self.model, preset, in_force)
         model_holds = self.model is not None
         adjusted = self._adjusted(preset, listed(session))
-        return Engine(in_force, adjusted, model, worker, model_holds=model_holds)
+        return Converter(in_force, adjusted, model, worker, model_holds=model_holds)
 
     def try_plugins(self) -> None:
         """Tries the preset's plugins, if there are any, in a process of their own.

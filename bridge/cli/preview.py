@@ -53,11 +53,11 @@ def preview(
     asked = options.Asked(preset, variables, model, precision)
     with (
         deferred() as stop,
-        asked.engine() as engine,
+        asked.converter() as converter,
         JobBar(file.name) as bar,
     ):
         look = raising(stop)
-        engine.load(look)
+        converter.load(look)
 
         def listen(stage: str, share: float) -> None:
             look()
@@ -66,7 +66,7 @@ def preview(
         folder = out or Path(tempfile.mkdtemp(prefix="stembridge-"))
         try:
             manifest, made = make(
-                engine, file.absolute(), folder.absolute(), listen, at_s=at, for_s=length
+                converter, file.absolute(), folder.absolute(), listen, at_s=at, for_s=length
             )
         except (BounceError, OutputError) as error:
             note(plain(f"{file}: {reason(file, error)}"))

@@ -208,42 +208,42 @@ class Lines:
         self._bar: JobBar | None = None
 
     def note(self, text: str) -> None:
-        """See `bridge.service.events.Audience`."""
+        """See `bridge.service.events.EventListener`."""
         self._line("note", text)
 
     def event(self, name: str, text: str, **facts: object) -> None:
-        """See `bridge.service.events.Audience`."""
+        """See `bridge.service.events.EventListener`."""
         if name != "left-alone":  # texts and pictures: for the log alone
             self._line("note", text)
 
     def started(self, job: Job) -> None:
-        """See `bridge.service.events.Audience`."""
+        """See `bridge.service.events.EventListener`."""
         self._line("start", str(job.source_path))
         self._bar = JobBar(str(job.source_path)).__enter__()
 
     def progress(self, job: Job, stage: str, share: float) -> None:
-        """See `bridge.service.events.Audience`."""
+        """See `bridge.service.events.EventListener`."""
         if self._bar is not None:
             self._bar.update(stage, share)
 
     def done(self, job: Job, manifest: Manifest) -> None:
-        """See `bridge.service.events.Audience`."""
+        """See `bridge.service.events.EventListener`."""
         folder = job.recipe.out_dir / (job.output_path or "")
         self._end("done", f"{job.source_path}: {summary(manifest, folder)}")
         for warning in manifest.warnings:
             self._line("note", warning)
 
     def skipped(self, job: Job) -> None:
-        """See `bridge.service.events.Audience`."""
+        """See `bridge.service.events.EventListener`."""
         self._end(*skip_line(job))
 
     def failed(self, job: Job, reason: str, *, retry: bool) -> None:
-        """See `bridge.service.events.Audience`."""
+        """See `bridge.service.events.EventListener`."""
         later = " (will be tried again)" if retry else ""
         self._end("FAILED", f"{job.source_path}: {reason}{later}")
 
     def released(self, job: Job, reason: str) -> None:
-        """See `bridge.service.events.Audience`."""
+        """See `bridge.service.events.EventListener`."""
         self._end("note", f"{job.source_path}: {reason}")
 
     def _end(self, kind: str, text: str) -> None:

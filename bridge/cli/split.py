@@ -12,7 +12,7 @@ from bridge.cli import options
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from bridge.convert import Engine
+    from bridge.convert import Converter
     from bridge.errors import StembridgeError
 
 
@@ -39,11 +39,11 @@ def split(
     check_out(out)
     with (
         deferred() as stop,
-        asked.engine(session=session) as engine,
+        asked.converter(session=session) as converter,
     ):
         look = raising(stop)
-        engine.load(look)
-        outcomes = [_one(engine, file, out, look, quiet=as_json) for file in files]
+        converter.load(look)
+        outcomes = [_one(converter, file, out, look, quiet=as_json) for file in files]
     if as_json:
         json_result(outcomes)
     if any("error" in outcome for outcome in outcomes):
@@ -51,18 +51,18 @@ def split(
 
 
 def _one(
-    engine: Engine, file: Path, out: Path | None, look: Callable[[], None], *, quiet: bool
+    converter: Converter, file: Path, out: Path | None, look: Callable[[], None], *, quiet: bool
 ) -> dict[str, Any]:
     from bridge.cli.inputs import check_sound_file
     from bridge.cli.show import JobBar, note, plain, result, summary
     from bridge.errors import ModelError, SilentBounce, StembridgeError, UsageError
-    from bridge.publish.locations import split_place
+    from bridge.publish.locations import split_target
 
     try:
         check_sound_file(file)
     except UsageError as error:
         return _failed(file, error)
-    out_dir, target = split_place(file, out)
+    out_dir, target = split_target(file, out)
     try:
         with JobBar(file.name) as bar:
 
@@ -70,7 +70,7 @@ def _one(
                 look()
                 bar.update(stage, share)
 
-            manifest, path = engine.convert(file.absolute(), target, out_dir, listen)
+            manifest, path = converter.convert(file.absolute(), target, out_dir, listen)
     except (UsageError, ModelError):
         raise  # about the command, not about this file
     except SilentBounce as skip:
@@ -83,8 +83,8 @@ def _one(
         result(plain(f"{file}: {summary(manifest, target)}"))
         for warning in manifest.warnings:
             note(plain(f"{file}: {warning}"))
-    for defect in engine.worker.part_defects:
-        note(defect.traceback)  # for the report that its warning asks for
+    for trouble in converter.worker.non_fatal_errors:
+        note(trouble.traceback)  # for the report that its warning asks for
     return {"manifest": str(path), **manifest.to_json()}
 
 

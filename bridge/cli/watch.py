@@ -46,9 +46,9 @@ def watch(
     from bridge.cli.show import Lines
     from bridge.ledger.states import State
     from bridge.ledger.store import Ledger
-    from bridge.osc.control import listening
-    from bridge.service.event_log import Log
-    from bridge.service.events import Everyone
+    from bridge.osc.control import osc_control
+    from bridge.service.event_log import EventLog
+    from bridge.service.events import CompositeListener
     from bridge.service.watch import LEDGER_PATIENCE_S, Watch
     from bridge.system import standard_streams
 
@@ -56,35 +56,35 @@ def watch(
     check_out(out)
     with (
         deferred() as stop,  # the running job goes back into the queue
-        asked.engine(session=session) as engine,
-        listening(options.settings(osc=osc)) as control,
+        asked.converter(session=session) as converter,
+        osc_control(options.settings(osc=osc)) as control,
     ):
-        settings = engine.settings
+        settings = converter.settings
         ledger = Ledger(settings.ledger_path, busy_timeout_s=LEDGER_PATIENCE_S)
-        audience = Everyone(
-            Lines(), Log(settings.log_dir, folder.absolute()), *([control] if control else [])
+        events = CompositeListener(
+            Lines(), EventLog(settings.log_dir, folder.absolute()), *([control] if control else [])
         )
         service = Watch(
             folder,
             out,
-            engine,
+            converter,
             ledger,
-            audience,
+            events,
             poll=poll,
-            reread=lambda: asked.engine(engine.worker, session),
+            reread=lambda: asked.converter(converter.worker, session),
         )
-        engine.load(raising(stop))  # now, not at the first bounce: what is missing shows at once
-        audience.event(
+        converter.load(raising(stop))  # now, not at the first bounce: what is missing shows at once
+        events.event(
             "began",
             f"watching {service.folder} → {service.out_dir} "
-            f"(preset {engine.preset.name}, model {engine.model})",
-            preset=engine.preset.name,
-            model=engine.model,
+            f"(preset {converter.preset.name}, model {converter.model})",
+            preset=converter.preset.name,
+            model=converter.model,
         )
         if control is not None:
-            audience.note(f"listening for OSC on {control.endpoint}")
+            events.note(f"listening for OSC on {control.endpoint}")
             for warning in control.warnings:
-                audience.event("osc-open", f"careful: {warning}")
+                events.event("osc-open", f"careful: {warning}")
         hearing = control.serving(service) if control else nullcontext()
         with hangups(service.reload, stop), hearing:
             tally = service.run(stop, once=once)
@@ -94,7 +94,7 @@ def watch(
         counts = f"{counts}, {waiting} left pending: {tally.blocked}"
     if tally.died is not None:
         counts = f"{counts}; {tally.died}"
-    audience.event("ended", counts)
+    events.event("ended", counts)
     if tally.died is not None:
         raise typer.Exit(1)
     if stop.is_set():

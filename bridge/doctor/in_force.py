@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bridge.config import DEFAULT_MODEL, Settings, shown, unknown_variables, variable
+from bridge.config import DEFAULT_MODEL, Settings, format_value, unknown_variables, variable
 from bridge.doctor.findings import Finding
 from bridge.errors import PresetError
 from bridge.plugins.discovery import AUDIO_UNIT, VST3, installed, standard_folders
@@ -38,7 +38,7 @@ def settings_in_force(resolved: Resolved) -> Iterator[InForce]:
     settings = resolved.settings
     preset = preset_in_force(settings)
     for name, field in Settings.model_fields.items():
-        value = shown(name, getattr(settings, name))
+        value = format_value(name, getattr(settings, name))
         origin: str = resolved.origins[name]
         if origin == "file":
             origin = "settings file"

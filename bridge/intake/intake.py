@@ -19,9 +19,9 @@ from bridge import errors
 from bridge.intake import settle
 from bridge.intake.exclusions import is_online_only
 from bridge.intake.not_read import NotReadReporter
-from bridge.intake.scan import Territory, is_bounce_name, looks_published
-from bridge.intake.watcher import Hint, Kind, Native, Notifier, Watcher
-from bridge.intake.writers import Writers
+from bridge.intake.scan import FolderScanner, is_bounce_name, looks_published
+from bridge.intake.watcher import Hint, HintKind, NativeNotifier, Notifier, Watcher
+from bridge.intake.writers import OpenFiles
 from bridge.source import open_regular
 
 if TYPE_CHECKING:
@@ -83,18 +83,20 @@ class Intake:
         polling_s: float = 1.0,
         polling: bool = False,
         clock: Callable[[], float] = time.monotonic,
-        notifier: Callable[[Path], Notifier] = Native,
+        notifier: Callable[[Path], Notifier] = NativeNotifier,
         held: Callable[[Path], bool] | None = None,
         on_not_read: Callable[[Sequence[NotRead]], None] | None = None,
     ) -> None:
         self._folder = folder.absolute()
-        self._territory = Territory(self._folder, tuple(path.absolute() for path in output_dirs))
+        self._territory = FolderScanner(
+            self._folder, tuple(path.absolute() for path in output_dirs)
+        )
         self._watcher = Watcher(self._folder, polling=polling, warn=warn, native=notifier)
         self._on_settled, self._known, self._warn = on_settled, known, warn
         self._times, self._polling_times = times, polling_times
-        self._held = held or Writers(clock).hold
+        self._held = held or OpenFiles(clock).hold
         self._rescan_s, self._polling_s, self._clock = rescan_s, polling_s, clock
-        self._tracks: dict[Path, settle.Track] = {}
+        self._tracks: dict[Path, settle.FileHistory] = {}
         self._looks: list[tuple[float, Path]] = []  # a heap of when to look where
         self._due_s: dict[Path, float] = {}  # the one entry of the heap that counts
         self._handed_on: dict[Path, FileState] = {}
@@ -150,14 +152,14 @@ class Intake:
         return min(max(0.0, next_s - self._clock()), _MAX_WAIT_S)
 
     def _follow(self, hint: Hint) -> None:
-        if hint.kind is Kind.OVERFLOW:
+        if hint.kind is HintKind.OVERFLOW:
             self._rescan_soon()
-        elif hint.kind is Kind.REMOVED:
+        elif hint.kind is HintKind.REMOVED:
             self._removed(hint.path)
-        elif hint.kind is Kind.CHANGED and _is_folder(hint.path):
+        elif hint.kind is HintKind.CHANGED and _is_folder(hint.path):
             self._take_in(self._territory.scan_below(hint.path))
         elif self._territory.admits(hint.path):
-            self._look(hint.path, closed=hint.kind is not Kind.CHANGED)
+            self._look(hint.path, closed=hint.kind is not HintKind.CHANGED)
         elif self._not_read and (other := self._territory.other(hint.path)):
             self._not_read.seen(other)
 
@@ -216,8 +218,8 @@ class Intake:
         if self._handed_on.get(path) == state:
             self._forget(path)
             return
-        look = settle.Look(*state, self._clock())
-        track, before = settle.Track.first(look), self._tracks.get(path)
+        look = settle.Observation(*state, self._clock())
+        track, before = settle.FileHistory.first(look), self._tracks.get(path)
         if before is not None:
             track = before.seen(look)
         if track.since is look and self._known(path, *state):
@@ -240,8 +242,8 @@ class Intake:
             if self._held(path):
                 decision = settle.decide_held(track, complete, times)
             if _file_state(path) != (track.last.size, track.last.mtime_ns):
-                decision = settle.LookAgain(self._clock())  # let go just now, after a last write
-        if isinstance(decision, settle.LookAgain):
+                decision = settle.CheckAgain(self._clock())  # let go just now, after a last write
+        if isinstance(decision, settle.CheckAgain):
             self._schedule(path, decision.at_s)
             return
         last = track.last

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
-    from bridge.intake.scan import Found, Scan
+    from bridge.intake.scan import FoundFile, Scan
 
 #: Names in one line; the rest are counted.
 MAX_LISTED = 8
@@ -225,7 +225,7 @@ class NotReadReporter:
         described = [self._described(other) for other in found.others]
         self._take([*described, *(NotRead(one.path, _ONLINE) for one in found.online_only)])
 
-    def seen(self, other: Found) -> None:
+    def seen(self, other: FoundFile) -> None:
         """Reports a file that an event named, if it is new and its suffix says what it is.
 
         What it holds is for a walk to find out: it may be a render that gets its name at the end.
@@ -233,7 +233,7 @@ class NotReadReporter:
         if other.path.suffix.lower() in _TELLING:
             self._take([self._described(other)])
 
-    def _described(self, other: Found) -> NotRead | None:
+    def _described(self, other: FoundFile) -> NotRead | None:
         if other.path in self._reported:
             return None
         if other.path.suffix.lower() in _TELLING:

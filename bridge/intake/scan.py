@@ -44,7 +44,7 @@ _OURS = re.compile(rb'"generator"\s*:\s*"stembridge\b', re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundFile:
     """A file as the walk found it: size in bytes, modification time in ns."""
 
     path: Path
@@ -72,12 +72,12 @@ class Scan:
     which are not followed.
     """
 
-    files: tuple[Found, ...] = ()
+    files: tuple[FoundFile, ...] = ()
     unreadable: tuple[Unreadable, ...] = ()
     missing: bool = False
     root: tuple[int, int] | None = None
-    others: tuple[Found, ...] = ()
-    online_only: tuple[Found, ...] = ()
+    others: tuple[FoundFile, ...] = ()
+    online_only: tuple[FoundFile, ...] = ()
     links: int = 0
 
 
@@ -94,7 +94,7 @@ def looks_published(path: Path) -> bool:
     return path.name.startswith(f"{path.parent.name} - ")
 
 
-def is_ours(folder: Path) -> bool:
+def is_output_folder(folder: Path) -> bool:
     """Whether `folder` holds a manifest that we wrote, so that its audio is our own output."""
     try:
         descriptor = open_regular(folder / _MANIFEST)
@@ -108,7 +108,7 @@ def is_ours(folder: Path) -> bool:
 
 
 @dataclass
-class Territory:
+class FolderScanner:
     """A watched folder and the folders in it that are not to be entered."""
 
     folder: Path
@@ -149,7 +149,7 @@ class Territory:
             entered = all(self._enters(step.name, step, step.lstat()) for step in above)
         except OSError:
             return False
-        return entered and not any(is_ours(step) for step in (self.folder, *above))
+        return entered and not any(is_output_folder(step) for step in (self.folder, *above))
 
     def _enters(self, name: str, path: Path, status: os.stat_result) -> bool:
         return (
@@ -173,7 +173,7 @@ class Territory:
         # Stems may go right beside the bounces; then only the manifests tell them apart.
         self._output_ids = frozenset(found - {self._root})
 
-    def other(self, path: Path) -> Found | None:
+    def other(self, path: Path) -> FoundFile | None:
         """A file at `path` that a scan would list among the others, if there is one."""
         if is_excluded(path.name) or is_bounce_name(path.name):
             return None
@@ -181,7 +181,7 @@ class Territory:
             status = path.lstat()
         except OSError:
             return None
-        found = Found(path, status.st_size, status.st_mtime_ns)
+        found = FoundFile(path, status.st_size, status.st_mtime_ns)
         return found if _is_here(status) and self._reaches(path.parent) else None
 
     def _walk(self, top: Path, depth: int) -> Scan:
@@ -202,7 +202,7 @@ class Territory:
             except OSError as error:
                 found.unreadable.append(_unreadable(folder, error))
                 continue
-            if any(name == _MANIFEST for name, _ in entries) and is_ours(folder):
+            if any(name == _MANIFEST for name, _ in entries) and is_output_folder(folder):
                 continue
             for name, status in entries:
                 path = folder / name
@@ -217,9 +217,9 @@ class Territory:
 class _Findings:
     """What a walk has found so far."""
 
-    files: list[Found] = field(default_factory=list)
-    others: list[Found] = field(default_factory=list)
-    online_only: list[Found] = field(default_factory=list)
+    files: list[FoundFile] = field(default_factory=list)
+    others: list[FoundFile] = field(default_factory=list)
+    online_only: list[FoundFile] = field(default_factory=list)
     unreadable: list[Unreadable] = field(default_factory=list)
     links: int = 0
 
@@ -229,7 +229,7 @@ class _Findings:
         if not stat.S_ISREG(status.st_mode):
             return
         is_bounce, is_here = is_bounce_name(path.name), not is_online_only(status)
-        found = Found(path, status.st_size, status.st_mtime_ns)
+        found = FoundFile(path, status.st_size, status.st_mtime_ns)
         if is_here:
             (self.files if is_bounce else self.others).append(found)
         elif is_bounce:
@@ -249,7 +249,7 @@ def scan(folder: Path, *, output_dirs: Iterable[Path] = ()) -> Scan:
 
     Never raises: a missing folder and unreadable sub-folders are reported in the result.
     """
-    return Territory(folder, tuple(output_dirs)).scan()
+    return FolderScanner(folder, tuple(output_dirs)).scan()
 
 
 def _entries(folder: Path) -> Iterator[tuple[str, os.stat_result]]:

@@ -58,42 +58,42 @@ POLLING = SettleTimes(riff_quiet_s=3.5, quiet_s=10.0)
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class Observation:
     """One look at a file: size in bytes, modification time in ns, monotonic time of the look."""
 
     size: int
     mtime_ns: int
     time_s: float
 
-    def same_file_state(self, other: Look) -> bool:
+    def same_file_state(self, other: Observation) -> bool:
         """True when size and modification time agree."""
         return self.size == other.size and self.mtime_ns == other.mtime_ns
 
 
 @dataclass(frozen=True, slots=True)
-class Track:
+class FileHistory:
     """All looks at one file, reduced to what the decision needs.
 
     since: the first look at the present state; last: the latest one; closed: a close or a move into
     the folder was reported since the last change.
     """
 
-    since: Look
-    last: Look
+    since: Observation
+    last: Observation
     closed: bool = False
 
     @classmethod
-    def first(cls, look: Look) -> Track:
+    def first(cls, look: Observation) -> FileHistory:
         """The track of a file that was never looked at before."""
         return cls(since=look, last=look)
 
-    def seen(self, look: Look) -> Track:
+    def seen(self, look: Observation) -> FileHistory:
         """This track after one more look. A change starts it again and cancels an earlier close."""
         if look.same_file_state(self.last):
             return replace(self, last=look)
-        return Track.first(look)
+        return FileHistory.first(look)
 
-    def close(self) -> Track:
+    def close(self) -> FileHistory:
         """This track after a reported close or move; the last look must be later than that."""
         return replace(self, closed=True)
 
@@ -114,15 +114,15 @@ class Ready:
 
 
 @dataclass(frozen=True, slots=True)
-class LookAgain:
+class CheckAgain:
     """Not known yet: look again at `at_s` (monotonic, later than the last look)."""
 
     at_s: float
 
 
 def decide(
-    track: Track, riff_complete: bool | None, times: SettleTimes = LOCAL
-) -> Ready | LookAgain:
+    track: FileHistory, riff_complete: bool | None, times: SettleTimes = LOCAL
+) -> Ready | CheckAgain:
     """Whether the file of this track is finished, given what its header says at the last look.
 
     riff_complete: see `header_complete`. A file whose header never agrees ends as Ready(QUIET): the
@@ -138,22 +138,24 @@ def decide(
     if now_s >= quiet_at_s:
         return Ready(Reason.QUIET)
     if riff_complete:
-        return LookAgain(min(complete_at_s, quiet_at_s))
+        return CheckAgain(min(complete_at_s, quiet_at_s))
     if riff_complete is False:
         # The header may be put right at any moment, and where closes are not reported this is all
         # we get.
-        return LookAgain(min(now_s + times.riff_quiet_s, quiet_at_s))
-    return LookAgain(quiet_at_s)
+        return CheckAgain(min(now_s + times.riff_quiet_s, quiet_at_s))
+    return CheckAgain(quiet_at_s)
 
 
-def decide_held(track: Track, riff_complete: bool | None, times: SettleTimes) -> Ready | LookAgain:
+def decide_held(
+    track: FileHistory, riff_complete: bool | None, times: SettleTimes
+) -> Ready | CheckAgain:
     """As `decide`, for a file without a reported close that some process has open for writing."""
     longer = SettleTimes(times.held_quiet_s, times.held_quiet_s)
     decision = decide(track, riff_complete, longer)
     if isinstance(decision, Ready):
         return decision
     # It may be let go at any moment, and where closes are not reported nobody says so.
-    return LookAgain(min(decision.at_s, track.last.time_s + times.quiet_s))
+    return CheckAgain(min(decision.at_s, track.last.time_s + times.quiet_s))
 
 
 def header_complete(header: bytes, file_size: int) -> bool | None:

@@ -51,7 +51,7 @@ if not _ON_LINUX:
     _EVENTS.append(events.FileModifiedEvent)
 
 
-class Kind(Enum):
+class HintKind(Enum):
     """What a hint is about."""
 
     CLOSED = "closed"  # a writer closed the file
@@ -65,7 +65,7 @@ class Kind(Enum):
 class Hint:
     """One hint; `path` is the watched folder itself when the kind is OVERFLOW."""
 
-    kind: Kind
+    kind: HintKind
     path: Path
 
 
@@ -85,7 +85,7 @@ class Notifier(Protocol):
         """All hints so far, oldest first; waits up to `timeout_s` for the first one."""
 
 
-class Polling:
+class PollingNotifier:
     """No hints: the walks find everything."""
 
     def __init__(self) -> None:
@@ -109,7 +109,7 @@ class Polling:
         return []
 
 
-class Native:
+class NativeNotifier:
     """Hints from the system's own events, by watchdog."""
 
     def __init__(self, folder: Path) -> None:
@@ -117,7 +117,7 @@ class Native:
         self._hints: queue.SimpleQueue[Hint] = queue.SimpleQueue()
         self._observer: BaseObserver | None = None
         self._has_new_folder = threading.Event()
-        self._trouble = _Trouble(lambda: self._hints.put(Hint(Kind.OVERFLOW, folder)))
+        self._trouble = _Trouble(lambda: self._hints.put(Hint(HintKind.OVERFLOW, folder)))
 
     def start(self) -> None:
         """Begins to listen, recursively. Raises OSError (watch limits, say) or RuntimeError."""
@@ -181,7 +181,7 @@ class Watcher:
         *,
         polling: bool,
         warn: Callable[[str], None],
-        native: Callable[[Path], Notifier] = Native,
+        native: Callable[[Path], Notifier] = NativeNotifier,
         network: Callable[[Path], str | None] = network_type,
     ) -> None:
         self._folder = folder
@@ -190,16 +190,16 @@ class Watcher:
         self._network = network
         self._wants_native = not polling
         self._warned = False
-        self._notifier: Notifier = Polling()
+        self._notifier: Notifier = PollingNotifier()
 
     @property
     def polling(self) -> bool:
         """Whether only walks find files at present."""
-        return isinstance(self._notifier, Polling)
+        return isinstance(self._notifier, PollingNotifier)
 
     def start(self) -> None:
         """Begins to listen, or falls back to polling."""
-        self._notifier = Polling()
+        self._notifier = PollingNotifier()
         if not self._wants_native:
             return
         if network := self._network(self._folder):
@@ -228,9 +228,9 @@ class Watcher:
         if self._notifier.alive():
             return hints
         self._notifier.stop()
-        self._notifier = Polling()
+        self._notifier = PollingNotifier()
         self._warn_once("the system stopped sending them; see `stembridge doctor` for its limits")
-        return [*hints, Hint(Kind.OVERFLOW, self._folder)]
+        return [*hints, Hint(HintKind.OVERFLOW, self._folder)]
 
     def _warn_once(self, reason: str) -> None:
         if not self._warned:
@@ -244,19 +244,19 @@ def hints_of(event: events.FileSystemEvent) -> list[Hint]:
     """What one event of watchdog means here; an empty list when it means nothing."""
     source = os.fsdecode(event.src_path)
     if isinstance(event, (events.FileMovedEvent, events.DirMovedEvent)):
-        moved = Kind.CHANGED if event.is_directory else Kind.MOVED_IN
+        moved = HintKind.CHANGED if event.is_directory else HintKind.MOVED_IN
         target = os.fsdecode(event.dest_path)
         # One end is empty when it lies outside the watched folder.
-        out = [Hint(Kind.REMOVED, Path(source))] if source else []
+        out = [Hint(HintKind.REMOVED, Path(source))] if source else []
         return [*out, Hint(moved, Path(target))] if target else out
     if isinstance(event, events.FileClosedEvent):
-        return [Hint(Kind.CLOSED, Path(source))]
+        return [Hint(HintKind.CLOSED, Path(source))]
     if isinstance(
         event, (events.FileCreatedEvent, events.FileModifiedEvent, events.DirCreatedEvent)
     ):
-        return [Hint(Kind.CHANGED, Path(source))]
+        return [Hint(HintKind.CHANGED, Path(source))]
     if isinstance(event, (events.FileDeletedEvent, events.DirDeletedEvent)):
-        return [Hint(Kind.REMOVED, Path(source))]
+        return [Hint(HintKind.REMOVED, Path(source))]
     return []
 
 

@@ -21,7 +21,7 @@ _PROC = Path("/proc")
 LASTS_S = 0.2
 
 
-class Writers:
+class OpenFiles:
     """Knows whether some process has a file open for writing. clock: seconds, monotonic."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:

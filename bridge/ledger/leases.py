@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-BEAT_S = 5.0
+HEARTBEAT_S = 5.0
 # Six beats: a disk that spins up, or a machine that swaps, holds up one or two. A service that died
 # on this computer is known at once, so this is waited for only when one hangs or is elsewhere.
 LEASE_S = 30.0
@@ -22,7 +22,7 @@ Key = tuple[int, str | None]  # a job and its owner
 Beat = float | None  # changes whenever the owner says that it lives
 
 
-class Vigil:
+class LeaseMonitor:
     """Looks at leases again and again. clock: seconds, monotonic."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -30,14 +30,14 @@ class Vigil:
         self._looked_s = clock()
         self._seen: dict[Key, tuple[Beat, float]] = {}
 
-    def silent(self, beats: Mapping[Key, Beat]) -> set[Key]:
+    def expired(self, beats: Mapping[Key, Beat]) -> set[Key]:
         """Those whose beat has not changed for LEASE_S, given the beats of this moment.
 
         To be called about every BEAT_S. A longer pause says that the looker slept, perhaps with the
         whole computer, and counts for no more than that.
         """
         now_s = self._clock()
-        looked_for_s = min(max(now_s - self._looked_s, 0.0), 2 * BEAT_S)
+        looked_for_s = min(max(now_s - self._looked_s, 0.0), 2 * HEARTBEAT_S)
         self._looked_s = now_s
         seen, self._seen = self._seen, {}
         for key, beat in beats.items():

@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from bridge.ledger.leases import Vigil
+    from bridge.ledger.leases import LeaseMonitor
     from bridge.ledger.states import Job
     from bridge.ledger.store import Ledger
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class RecoveryReport:
     """requeued: jobs that a service had left running. withdrawn: jobs whose bounce is gone."""
 
     requeued: int
@@ -30,27 +30,27 @@ class Report:
 
 def recover(
     ledger: Ledger, folder: Path, *, exists: Callable[[Path], bool] = os.path.lexists
-) -> Report:
+) -> RecoveryReport:
     """Puts the jobs of a watched folder right when a service starts.
 
     Running jobs of services that are no more are pending again. Pending jobs without a bounce are
     withdrawn, except when the whole folder is missing: an unplugged drive is not a deleted bounce.
     """
     requeued, withdrawn = 0, 0
-    for job in take_back(ledger, folder):
+    for job in reclaim(ledger, folder):
         requeued += job.state is State.PENDING
         withdrawn += job.state is State.WITHDRAWN
     if not exists(folder):
-        return Report(requeued, withdrawn, folder_missing=True)
+        return RecoveryReport(requeued, withdrawn, folder_missing=True)
     for job in ledger.jobs(folder, states=(State.PENDING,)):
         if not exists(job.path):
             with contextlib.suppress(LeaseLost):  # another service was faster, and will see it
                 ledger.withdraw(job, f"{job.path} is no longer there; render it again")
                 withdrawn += 1
-    return Report(requeued, withdrawn, folder_missing=False)
+    return RecoveryReport(requeued, withdrawn, folder_missing=False)
 
 
-def take_back(ledger: Ledger, folder: Path, vigil: Vigil | None = None) -> list[Job]:
+def reclaim(ledger: Ledger, folder: Path, vigil: LeaseMonitor | None = None) -> list[Job]:
     """Running jobs of the folder whose service is no more wait again; returns those.
 
     A service is no more when it ended, when its process of this computer is gone, or when `vigil`
@@ -59,7 +59,7 @@ def take_back(ledger: Ledger, folder: Path, vigil: Vigil | None = None) -> list[
     running = ledger.jobs(folder, states=(State.RUNNING,))
     silent = set()
     if vigil is not None:
-        silent = vigil.silent({(job.id, job.owner): job.lease_until_s for job in running})
+        silent = vigil.expired({(job.id, job.owner): job.lease_until_s for job in running})
     taken = []
     for job in reversed(running):
         service = ledger.services.get(job.owner)

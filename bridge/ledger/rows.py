@@ -41,7 +41,7 @@ def insert(
 
 def update(db: sqlite3.Connection, job: Job, state: State, columns: Mapping[str, object]) -> Job:
     """Moves a job, if it may, and sets columns (named by the ledger's code, never by a caller)."""
-    states.move(job.state, state)
+    states.check_transition(job.state, state)
     if state is not State.RUNNING:
         columns = {**columns, "lease_until_s": None}
     if state is State.PENDING:
@@ -53,7 +53,7 @@ def update(db: sqlite3.Connection, job: Job, state: State, columns: Mapping[str,
     return get(db, job.id)
 
 
-def prescribe(db: sqlite3.Connection, job: Job, recipe: Recipe) -> Job:
+def set_recipe(db: sqlite3.Connection, job: Job, recipe: Recipe) -> Job:
     """Another recipe for a job, in the state that it is in."""
     columns = recipe_columns(recipe)
     assignments = ", ".join(f"{name} = ?" for name in columns)
@@ -149,12 +149,12 @@ def of_source(db: sqlite3.Connection, folder: Path, path: Path, state: State) ->
 
 
 def forget_old(db: sqlite3.Connection, folder: Path, path: Path) -> None:
-    """Removes the jobs of a bounce that nobody needs any more; see `states.superfluous`."""
+    """Removes the jobs of a bounce that nobody needs any more; see `states.prunable`."""
     found = db.execute(
         "SELECT * FROM jobs WHERE folder = ? AND source_path = ? ORDER BY id DESC",
         (os.fsencode(folder), source(folder, path)),
     )
-    old = states.superfluous([from_row(row) for row in found.fetchall()])
+    old = states.prunable([from_row(row) for row in found.fetchall()])
     db.executemany("DELETE FROM jobs WHERE id = ?", [(number,) for number in old])
 
 

@@ -117,7 +117,7 @@ def _put(db: sqlite3.Connection, service: Service) -> None:
     process = service.process
     columns = rows.recipe_columns(service.recipe)
     columns |= {"token": service.token, "folder": os.fsencode(service.folder)}
-    columns |= {"host": process.host, "pid": process.pid, "process_started": process.started}
+    columns |= {"host": process.host, "pid": process.pid, "process_started": process.start_mark}
     columns |= {"started_s": service.started_s, "heartbeat_s": service.heartbeat_s}
     columns |= {"paused": rows.text(service.paused) if service.paused else None}
     columns |= {"settings_asked": service.settings_asked}

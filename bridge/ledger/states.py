@@ -25,7 +25,7 @@ class State(str, Enum):
 
 #: What may follow what. DONE and FAILED go back to PENDING only when the user asks for it, RUNNING
 #: by a shutdown, a pause, a failure that may pass, or when its service has died.
-LEGAL_MOVES: dict[State, frozenset[State]] = {
+TRANSITIONS: dict[State, frozenset[State]] = {
     State.PENDING: frozenset({State.RUNNING, State.WITHDRAWN}),
     State.RUNNING: frozenset({State.DONE, State.FAILED, State.PENDING, State.WITHDRAWN}),
     State.DONE: frozenset({State.PENDING}),
@@ -124,9 +124,9 @@ class Job:
         return same_file and self.asked == asked and self.recipe.same_result(recipe)
 
 
-def move(old: State, new: State) -> State:
+def check_transition(old: State, new: State) -> State:
     """`new`, if a job may go there from `old`. Raises errors.LedgerError if not."""
-    if new not in LEGAL_MOVES[old]:
+    if new not in TRANSITIONS[old]:
         raise errors.LedgerError(
             f"a job cannot go from {old.value} to {new.value}; this is a defect, please report it"
         )
@@ -143,7 +143,7 @@ def after_failure(attempts: int, *, retryable: bool) -> tuple[State, float]:
     return State.PENDING, _BACK_OFF_S[min(attempts, len(_BACK_OFF_S)) - 1]
 
 
-def superfluous(jobs: Sequence[Job]) -> list[int]:
+def prunable(jobs: Sequence[Job]) -> list[int]:
     """The numbers of old jobs of one bounce, given newest first, that nobody needs any more.
 
     Kept besides the REMEMBERED newest: for each output directory the job that counts (the newest

@@ -91,7 +91,7 @@ class Ledger:
             facts = {"size": size, "mtime_ns": mtime_ns, "settled_s": settled_s}
             return self._begin(db, folder, path, recipe, facts)
 
-    def ask(
+    def submit(
         self,
         folder: Path,
         path: Path,
@@ -113,7 +113,7 @@ class Ledger:
             facts = {"size": size, "mtime_ns": mtime_ns, "settled_s": self._clock()}
             return self._begin(db, folder, path, recipe, {**facts, "asked": asked})
 
-    def again(self, job: Job) -> Job:
+    def restart(self, job: Job) -> Job:
         """A job that ended is pending once more, with all its attempts; others stay as they are."""
         with self._database.writing() as db:
             now = rows.get(db, job.id)
@@ -130,7 +130,7 @@ class Ledger:
 
         owner: the token of a service. recipe: what that service does with it, and what the job says
         from now on: a job that has waited may have been offered under other settings. None where
-        that depends on the job; then `prescribe` it.
+        that depends on the job; then `set_recipe` it.
         """
         now_s = self._clock()
         with self._database.writing() as db:
@@ -153,12 +153,12 @@ class Ledger:
             begun |= {"owner": owner, "lease_until_s": now_s + LEASE_S}
             return rows.update(db, job, State.RUNNING, begun)
 
-    def prescribe(self, job: Job, recipe: Recipe) -> Job:
+    def set_recipe(self, job: Job, recipe: Recipe) -> Job:
         """What is done with a running job after all, and what it says from now on."""
         if job.recipe == recipe:
             return job
         with self._database.writing() as db:
-            return rows.prescribe(db, rows.owned(db, job), recipe)
+            return rows.set_recipe(db, rows.owned(db, job), recipe)
 
     def confirm(self, job: Job) -> None:
         """Renews the lease of a running job. Raises errors.LeaseLost when another service has it.
@@ -199,10 +199,12 @@ class Ledger:
         with self._database.reading() as db:
             return rows.output_names(db, out_dir, folder)
 
-    def place(self, job: Job, choose: Callable[[PurePath, Mapping[str, str]], PurePath]) -> Job:
-        """As `assign_output`, with what `choose` gives for the bounce and `output_names`.
+    def choose_output(
+        self, job: Job, choose: Callable[[PurePath, Mapping[str, str]], PurePath]
+    ) -> Job:
+        """Assign the output folder that `choose` picks for the bounce, in one transaction.
 
-        Nobody else can take that name in between.
+        choose: takes the bounce's `source_path` and `output_names`.
         """
         with self._database.writing() as db:
             rows.owned(db, job)

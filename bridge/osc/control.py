@@ -15,9 +15,9 @@ from bridge.errors import StembridgeError
 from bridge.ledger.states import Job, State
 from bridge.osc import messages
 from bridge.osc.messages import Message, Ping, Split
-from bridge.osc.port import Outlet, Port
+from bridge.osc.port import Port, ReplySocket
 from bridge.publish.transaction import MANIFEST
-from bridge.source import looks_like
+from bridge.source import has_size_and_mtime
 from bridge.system.endpoint import OFF, Endpoint, parse
 
 if TYPE_CHECKING:
@@ -30,19 +30,19 @@ if TYPE_CHECKING:
     from bridge.osc.port import Sender
     from bridge.publish.manifest import Manifest
 
-    class Asked(Protocol):
+    class JobService(Protocol):
         """What is asked for the work: `bridge.service.watch.Watch`."""
 
         folder: Path
 
-        def ask(self, path: Path, preset: str | None = None) -> Job:
-            """See `Watch.ask`."""
+        def submit(self, path: Path, preset: str | None = None) -> Job:
+            """See `Watch.submit`."""
 
-        def standing(self) -> tuple[dict[State, int], str | None]:
-            """See `Watch.standing`."""
+        def status(self) -> tuple[dict[State, int], str | None]:
+            """See `Watch.status`."""
 
-        def vital(self, name: str) -> AbstractContextManager[None]:
-            """See `Watch.vital`."""
+        def supervised(self, name: str) -> AbstractContextManager[None]:
+            """See `Watch.supervised`."""
 
 
 # A share that moved by less is not worth a packet.
@@ -57,7 +57,7 @@ class Control:
     """
 
     def __init__(self, endpoint: Endpoint, reply: Endpoint | None = None) -> None:
-        self._reply = None if reply is None else Outlet(reply)
+        self._reply = None if reply is None else ReplySocket(reply)
         self._port = Port(endpoint)
         self._lock = threading.Lock()
         # By file, and with the number of the job that they mean: an older one may still run.
@@ -80,12 +80,12 @@ class Control:
         return found
 
     @contextmanager
-    def serving(self, service: Asked) -> Iterator[None]:
+    def serving(self, service: JobService) -> Iterator[None]:
         """Within it, what arrives is done."""
         over = threading.Event()
 
         def run() -> None:
-            with service.vital("osc"):
+            with service.supervised("osc"):
                 self._listen(service, over)
 
         thread = threading.Thread(target=run, name="osc", daemon=True)
@@ -96,7 +96,7 @@ class Control:
             over.set()
             thread.join()
 
-    def _listen(self, service: Asked, over: threading.Event) -> None:
+    def _listen(self, service: JobService, over: threading.Event) -> None:
         """Takes what arrives until `over` is set."""
         while not over.is_set():
             packet = self._port.receive()
@@ -112,17 +112,19 @@ class Control:
         if self._reply is not None:
             self._reply.close()
 
-    def _take(self, service: Asked, address: str, arguments: list[object], sender: Sender) -> None:
+    def _take(
+        self, service: JobService, address: str, arguments: list[object], sender: Sender
+    ) -> None:
         path = ""
         try:
-            request = messages.understand(address, arguments)
+            request = messages.parse_request(address, arguments)
             if isinstance(request, Split):
                 path = str(request.path)
                 self._split(service, request, sender)
             elif isinstance(request, Ping):
                 self._answer(sender, messages.PONG, __version__, str(service.folder))
             elif request is not None:
-                counts, paused = service.standing()
+                counts, paused = service.status()
                 order = (State.PENDING, State.RUNNING, State.DONE, State.FAILED)
                 numbers = [counts[state] for state in order]
                 self._answer(sender, messages.STANDING, *numbers, paused or "")
@@ -132,10 +134,10 @@ class Control:
             reason = f"internal error: {type(error).__name__}: {error}; please report it"
             self._answer(sender, messages.FAILED, path, reason)
 
-    def _split(self, service: Asked, request: Split, sender: Sender) -> None:
+    def _split(self, service: JobService, request: Split, sender: Sender) -> None:
         """In the ledger first, then acknowledged; whoever asked hears all that comes after."""
         with self._lock:  # what the work says meanwhile comes after the acknowledgement
-            job = service.ask(request.path, request.preset)
+            job = service.submit(request.path, request.preset)
             if job.state is State.DONE:
                 self._answer(sender, messages.DONE, str(job.manifest_path), str(job.path))
                 return
@@ -183,7 +185,7 @@ class Control:
         """The first progress is told by `progress`."""
 
     def progress(self, job: Job, stage: str, share: float) -> None:
-        """See `bridge.service.events.Audience`."""
+        """See `bridge.service.events.EventListener`."""
         last_stage, last = self._told.get(job.id, ("", 0.0))
         if stage == last_stage and share < 1 and abs(share - last) < _STEP:
             return
@@ -191,36 +193,36 @@ class Control:
         self._tell(job, messages.PROGRESS, str(job.path), stage, float(share))
 
     def done(self, job: Job, manifest: Manifest) -> None:
-        """See `bridge.service.events.Audience`."""
+        """See `bridge.service.events.EventListener`."""
         place = job.recipe.out_dir / (job.output_path or "") / MANIFEST
         self._tell(job, messages.DONE, str(place), str(job.path), last=True)
 
     def skipped(self, job: Job) -> None:
-        """See `bridge.service.events.Audience`. `FAILED` means that no stems will come."""
+        """See `bridge.service.events.EventListener`. `FAILED` means that no stems will come."""
         if job.has_no_stems:
             self._tell(job, messages.FAILED, str(job.path), job.reason or "", last=True)
             return
         self._tell(job, messages.DONE, str(job.manifest_path), str(job.path), last=True)
 
     def failed(self, job: Job, reason: str, *, retry: bool) -> None:
-        """See `bridge.service.events.Audience`."""
+        """See `bridge.service.events.EventListener`."""
         address = messages.WAITING if retry else messages.FAILED
         self._tell(job, address, str(job.path), reason, last=not retry)
 
     def released(self, job: Job, reason: str) -> None:
-        """See `bridge.service.events.Audience`.
+        """See `bridge.service.events.EventListener`.
 
         A bounce of the folder that is gone may come back, and is a job again. A file from
         elsewhere is not looked for: there its end is the end.
         """
-        gone = not looks_like(job.path, job.size, job.mtime_ns)
+        gone = not has_size_and_mtime(job.path, job.size, job.mtime_ns)
         lost = gone and job.source_path.is_absolute()
         address = messages.FAILED if lost else messages.WAITING
         self._tell(job, address, str(job.path), reason, last=lost)
 
 
 @contextmanager
-def listening(settings: Settings) -> Iterator[Control | None]:
+def osc_control(settings: Settings) -> Iterator[Control | None]:
     """The control that the settings want, closed at the end; None when they want no OSC.
 
     Raises UsageError when the port cannot be had.

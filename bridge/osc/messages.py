@@ -79,7 +79,7 @@ class Ping:
 Request = Split | Status | Ping
 
 
-def understand(address: str, arguments: Sequence[object]) -> Request | None:
+def parse_request(address: str, arguments: Sequence[object]) -> Request | None:
     """What a message asks for; None for an address that is not ours.
 
     Control surfaces send a value with every press (1.0, and 0.0 when the key is let go), so what
@@ -102,6 +102,6 @@ def _split(arguments: Sequence[object]) -> Split:
     return Split(Path(str(path)), preset or None)
 
 
-def shown(text: object) -> str:
+def osc_text(text: object) -> str:
     """As OSC text: a file name may hold bytes that are none in any encoding."""
     return str(text).encode("utf-8", "replace").decode()

@@ -11,7 +11,7 @@ from pythonosc.osc_message_builder import OscMessageBuilder
 from pythonosc.osc_packet import OscPacket
 
 from bridge.errors import UsageError
-from bridge.osc.messages import Message, shown
+from bridge.osc.messages import Message, osc_text
 from bridge.system.endpoint import Endpoint
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class Port:
             self._socket.sendto(_packet(message), to)
 
 
-class Outlet:
+class ReplySocket:
     """A way to one endpoint, with a socket of its own: one that is bound to loopback stays there.
 
     Raises UsageError for a host that is not known. Close it.
@@ -103,7 +103,7 @@ def _socket_for(endpoint: Endpoint, setting: str) -> tuple[socket.socket, Sender
 def _packet(message: Message) -> bytes:
     builder = OscMessageBuilder(message.address)
     for argument in message.arguments:
-        builder.add_arg(shown(argument) if isinstance(argument, str) else argument)
+        builder.add_arg(osc_text(argument) if isinstance(argument, str) else argument)
     return builder.build().dgram
 
 

@@ -11,7 +11,7 @@ from bridge.publish.transaction import MANIFEST
 OUTPUT_FOLDER = "Stems"
 
 
-def split_place(file: Path, out: Path | None) -> tuple[Path, Path]:
+def split_target(file: Path, out: Path | None) -> tuple[Path, Path]:
     """The output directory and, in it, the bounce's own folder.
 
     A folder that holds the stems of another bounce of that name is left to it; the manifests tell.

@@ -52,10 +52,10 @@ def output_name(source: PurePath, taken: Mapping[str, str]) -> PurePosixPath:
     A bounce that owns a folder gets it again. Else it gets `<bounce>`, then `<bounce> (flac)`,
     `<bounce> (flac 2)` and so on, whichever is free. No folder is inside another bounce's.
     """
-    return Names(taken).give(source)
+    return OutputNames(taken).assign(source)
 
 
-class Names:
+class OutputNames:
     """`output_name` for many bounces, one after the other; a name once given is taken."""
 
     def __init__(self, taken: Mapping[str, str]) -> None:
@@ -63,7 +63,7 @@ class Names:
         self._used = {collision_key(name) for name in taken}
         self._around = {parent for key in self._used for parent in _ancestors(key)}
 
-    def give(self, source: PurePath) -> PurePosixPath:
+    def assign(self, source: PurePath) -> PurePosixPath:
         """The output folder of a bounce, which owns it from now on."""
         owner = source.as_posix()
         if owner not in self._held:

@@ -18,20 +18,20 @@ _BLOCK_BYTES = 1 << 20
 # An Ardour session is a folder with the session file in it; nothing of ours lies deeper.
 _DEEPEST = 2
 
-Written = dict[str, set[str]]
+SessionHashes = dict[str, set[str]]
 """Session files by their place in the bounce's folder, and the sha256 of what we wrote there."""
 
 
-def written(*manifests: Mapping[str, Any]) -> Written:
+def session_hashes(*manifests: Mapping[str, Any]) -> SessionHashes:
     """What these say that we wrote; places outside the folder are left out."""
-    found: Written = {}
+    found: SessionHashes = {}
     for manifest in manifests:
         for entry in _entries(manifest):
             found.setdefault(str(entry["path"]), set()).add(str(entry["sha256"]))
     return found
 
 
-def is_ours(path: Path, hashes: Iterable[str]) -> bool:
+def is_unmodified(path: Path, hashes: Iterable[str]) -> bool:
     """Whether nobody's work is lost when it goes: it is not there, or as we wrote it.
 
     What may not be read (a DAW may hold it open) and what is no file counts as the user's. Raises

@@ -23,9 +23,9 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock, Timeout
 
 from bridge.errors import OutputBlocked
-from bridge.publish.session_ownership import Written, is_ours, written
+from bridge.publish.session_ownership import SessionHashes, is_unmodified, session_hashes
 from bridge.system.disk import disk_errors, reserve
-from bridge.system.processes import UNKNOWN, Process, started, this_process
+from bridge.system.processes import UNKNOWN, Process, start_mark, this_process
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -106,7 +106,7 @@ def publishing(out_dir: Path, target: Path) -> Iterator[None]:
         _remove_if_empty(path.parent)
 
 
-def try_out(out_dir: Path, needed_bytes: int) -> None:
+def check_writable(out_dir: Path, needed_bytes: int) -> None:
     """Whether stems of that size can be written in `out_dir` now; nothing stays.
 
     Raises errors.OutputError when not, with what is in the way.
@@ -115,17 +115,17 @@ def try_out(out_dir: Path, needed_bytes: int) -> None:
         reserve(folder, needed_bytes)
 
 
-def taken(manifest: Mapping[str, Any], target: Path) -> set[str]:
+def changed_sessions(manifest: Mapping[str, Any], target: Path) -> set[str]:
     """Places of the manifest's session files where work of the user lies; reads what lies there.
 
     Raises OutputError when what was written there before cannot be told.
     """
     with disk_errors(target):
-        before = written(*_known(target))
+        before = session_hashes(*_known(target))
         return {
             place
-            for place, hashes in written(manifest).items()
-            if not is_ours(target / place, hashes | before.get(place, set()))
+            for place, hashes in session_hashes(manifest).items()
+            if not is_unmodified(target / place, hashes | before.get(place, set()))
         }
 
 
@@ -138,7 +138,7 @@ def publish(staged: Path, manifest: Mapping[str, Any], target: Path) -> Path:
 
     Args:
         staged: folder with the files that `manifest["stems"]` and `["sessions"]` name, closed and
-            synced; the sessions' places must not be `taken`. What else is in it stays there.
+            synced. Session paths must not be in `changed_sessions`. Other files stay there.
         manifest: see `bridge.publish.manifest`.
         target: the bounce's folder, on the same file system.
 
@@ -153,7 +153,7 @@ def publish(staged: Path, manifest: Mapping[str, Any], target: Path) -> Path:
         known = _known(target)
         new = [str(stem["path"]) for stem in manifest["stems"]]
         ours = {*new, *(path for each in known for path in _stem_paths(each))}
-        sessions, before = written(manifest), written(*known)
+        sessions, before = session_hashes(manifest), session_hashes(*known)
         gone = {place: before[place] for place in before.keys() - sessions.keys()}
         _put(staged, target, UNFINISHED, _note(ours, before, sessions))
         (target / MANIFEST).unlink(missing_ok=True)
@@ -231,7 +231,7 @@ def _remove_if_empty(folder: Path) -> None:
 
 def _staging_name(process: Process) -> str:
     """The mark tells the process from a later one of its number."""
-    mark = hashlib.sha256(process.started.encode()).hexdigest()[:8]
+    mark = hashlib.sha256(process.start_mark.encode()).hexdigest()[:8]
     return f"{socket.gethostname()}-{process.pid}-{mark}{uuid.uuid4().hex[:8]}"
 
 
@@ -240,7 +240,7 @@ def _is_abandoned(name: str) -> bool:
     pid, mark = name.rsplit("-", 2)[1:]
     if not pid.isdigit():
         return False
-    now = started(int(pid))
+    now = start_mark(int(pid))
     if now is None or now == UNKNOWN:
         return now is None
     return not mark.startswith(hashlib.sha256(now.encode()).hexdigest()[:8])
@@ -265,7 +265,7 @@ def _known(target: Path) -> list[dict[str, Any]]:
     return [data for data in found if isinstance(data, dict)]
 
 
-def _note(stems: set[str], *sessions: Written) -> dict[str, Any]:
+def _note(stems: set[str], *sessions: SessionHashes) -> dict[str, Any]:
     """What `UNFINISHED` says: every file there that is or will be ours."""
     places = {(place, sha) for known in sessions for place in known for sha in known[place]}
     return {
@@ -288,7 +288,7 @@ def _move_session(staged: Path, target: Path, place: str) -> None:
 def _remove_session(target: Path, place: str, hashes: set[str]) -> None:
     """Unless there is work of the user in it; with its folders, as far as they are empty."""
     path = target / place
-    if not is_ours(path, hashes):
+    if not is_unmodified(path, hashes):
         return
     path.unlink(missing_ok=True)
     if path.parent != target:

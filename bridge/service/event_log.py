@@ -27,8 +27,8 @@ FILE = "service.jsonl"
 FILE_BYTES, FILES = 5_000_000, 5
 
 
-class Log:
-    """An audience that keeps what it hears; see `bridge.service.events.Audience`.
+class EventLog:
+    """An events that keeps what it hears; see `bridge.service.events.EventListener`.
 
     Each line has time (UTC), level, event, pid and folder; lines about a job have its number, its
     bounce and, when it ends, code, reason and seconds. folder: where the files go. watched: what
@@ -49,16 +49,16 @@ class Log:
             self._handler.close()
 
     def note(self, text: str) -> None:
-        """See `bridge.service.events.Audience`."""
+        """See `bridge.service.events.EventListener`."""
         self._write("info", "note", {"text": text})
 
     def event(self, name: str, text: str, **facts: object) -> None:
-        """See `bridge.service.events.Audience`."""
+        """See `bridge.service.events.EventListener`."""
         level = "debug" if name in _DETAILS else "info" if name in _GOOD else "warning"
         self._write(level, name, {"text": text, **facts})
 
     def started(self, job: Job) -> None:
-        """See `bridge.service.events.Audience`."""
+        """See `bridge.service.events.EventListener`."""
         self._began_s[job.id] = time.monotonic()
         self._write("info", "started", {**_about(job), "attempt": job.attempts})
 
@@ -66,23 +66,23 @@ class Log:
         """Not kept: it comes many times a second."""
 
     def done(self, job: Job, manifest: Manifest) -> None:
-        """See `bridge.service.events.Audience`."""
+        """See `bridge.service.events.EventListener`."""
         stages = {name: round(seconds, 3) for name, seconds in manifest.seconds.items()}
         facts = {"stages": stages, "warnings": list(manifest.warnings)}
         self._ended("info", "done", job, facts)
 
     def skipped(self, job: Job) -> None:
-        """See `bridge.service.events.Audience`."""
+        """See `bridge.service.events.EventListener`."""
         facts = {"code": job.code, "reason": job.reason} if job.has_no_stems else {}
         self._ended("info", "skipped", job, facts)
 
     def failed(self, job: Job, reason: str, *, retry: bool) -> None:
-        """See `bridge.service.events.Audience`."""
+        """See `bridge.service.events.EventListener`."""
         facts = {"code": job.code, "reason": reason, "attempt": job.attempts}
         self._ended("warning" if retry else "error", "retry" if retry else "failed", job, facts)
 
     def released(self, job: Job, reason: str) -> None:
-        """See `bridge.service.events.Audience`."""
+        """See `bridge.service.events.EventListener`."""
         self._ended("info", "released", job, {"reason": reason})
 
     def _ended(self, level: str, event: str, job: Job, facts: dict[str, Any]) -> None:

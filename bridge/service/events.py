@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from bridge.publish.manifest import Manifest
 
 
-class Audience(Protocol):
+class EventListener(Protocol):
     """Whoever shows or keeps what the service does. Called from several threads."""
 
     def note(self, text: str) -> None:
@@ -45,48 +45,48 @@ class Audience(Protocol):
         """The job ends without a verdict: its bounce is gone, or another one does it later."""
 
 
-class Everyone:
-    """Tells several audiences the same, in their order."""
+class CompositeListener:
+    """Tells several listeners the same, in their order."""
 
-    def __init__(self, *audiences: Audience) -> None:
-        self._audiences = audiences
+    def __init__(self, *listeners: EventListener) -> None:
+        self._listeners = listeners
 
     def note(self, text: str) -> None:
-        """See `Audience`."""
-        for one in self._audiences:
+        """See `EventListener`."""
+        for one in self._listeners:
             one.note(text)
 
     def event(self, name: str, text: str, **facts: object) -> None:
-        """See `Audience`."""
-        for one in self._audiences:
+        """See `EventListener`."""
+        for one in self._listeners:
             one.event(name, text, **facts)
 
     def started(self, job: Job) -> None:
-        """See `Audience`."""
-        for one in self._audiences:
+        """See `EventListener`."""
+        for one in self._listeners:
             one.started(job)
 
     def progress(self, job: Job, stage: str, share: float) -> None:
-        """See `Audience`."""
-        for one in self._audiences:
+        """See `EventListener`."""
+        for one in self._listeners:
             one.progress(job, stage, share)
 
     def done(self, job: Job, manifest: Manifest) -> None:
-        """See `Audience`."""
-        for one in self._audiences:
+        """See `EventListener`."""
+        for one in self._listeners:
             one.done(job, manifest)
 
     def skipped(self, job: Job) -> None:
-        """See `Audience`."""
-        for one in self._audiences:
+        """See `EventListener`."""
+        for one in self._listeners:
             one.skipped(job)
 
     def failed(self, job: Job, reason: str, *, retry: bool) -> None:
-        """See `Audience`."""
-        for one in self._audiences:
+        """See `EventListener`."""
+        for one in self._listeners:
             one.failed(job, reason, retry=retry)
 
     def released(self, job: Job, reason: str) -> None:
-        """See `Audience`."""
-        for one in self._audiences:
+        """See `EventListener`."""
+        for one in self._listeners:
             one.released(job, reason)

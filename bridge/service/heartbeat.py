@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bridge.errors import LedgerError
-from bridge.ledger.leases import BEAT_S, Vigil
-from bridge.ledger.recover import take_back
+from bridge.ledger.leases import HEARTBEAT_S, LeaseMonitor
+from bridge.ledger.recover import reclaim
 
 if TYPE_CHECKING:
     import threading
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from bridge.ledger.store import Ledger
 
 
-class Upkeep:
+class Heartbeat:
     """The beat of one service; `run` is its thread's body.
 
     state: the recipe in force and what the service waits for. reload: called when the service was
@@ -32,23 +32,23 @@ class Upkeep:
         state: Callable[[], tuple[Recipe, str | None]],
         reload: Callable[[], None],
         taken: Callable[[Job], None],
-        vigil: Vigil | None = None,
+        vigil: LeaseMonitor | None = None,
     ) -> None:
         self._ledger, self._service = ledger, service
         self._state, self._reload, self._taken = state, reload, taken
-        self._vigil = vigil or Vigil()
+        self._vigil = vigil or LeaseMonitor()
         self._asked = service.settings_asked
 
     def run(self, over: threading.Event) -> None:
         """Beats until `over` is set."""
-        while not over.wait(BEAT_S):
+        while not over.wait(HEARTBEAT_S):
             self.beat()
 
     def beat(self) -> None:
         """One beat. A ledger that cannot be used is left to the work, which waits for it."""
         try:
             asked = self._ledger.services.beat(self._service, *self._state())
-            taken = take_back(self._ledger, self._service.folder, self._vigil)
+            taken = reclaim(self._ledger, self._service.folder, self._vigil)
         except LedgerError:
             return
         if asked > self._asked:

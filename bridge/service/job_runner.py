@@ -22,21 +22,21 @@ from bridge.ledger.states import State
 from bridge.publish import transaction
 from bridge.publish.output_names import output_name
 from bridge.service.retry_wait import Stopped
-from bridge.source import identify, looks_like
+from bridge.source import has_size_and_mtime, identify
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path, PurePath
 
-    from bridge.convert import Engine
+    from bridge.convert import Converter
     from bridge.ledger.states import Job
     from bridge.ledger.store import Ledger
-    from bridge.service.events import Audience
-    from bridge.service.preset_resolver import Beside
-    from bridge.service.retry_wait import Pause
+    from bridge.service.events import EventListener
+    from bridge.service.preset_resolver import PresetResolver
+    from bridge.service.retry_wait import RetryWait
 
     # A bounce, relative to its folder, and the names in use; see `names.output_name`.
-    Choose = Callable[[PurePath, Mapping[str, str]], PurePath]
+    ChooseOutputName = Callable[[PurePath, Mapping[str, str]], PurePath]
 
 
 @dataclass
@@ -70,7 +70,7 @@ class Tally:
 
 
 @dataclass(frozen=True)
-class Block:
+class Blockage:
     """What stands in the way of all jobs. trial: raises that error until it is over."""
 
     error: StembridgeError
@@ -78,7 +78,7 @@ class Block:
 
 
 @dataclass(frozen=True)
-class Work:
+class JobRunner:
     """Does jobs of one folder, one at a time; the caller has claimed them.
 
     ended: whether the service was asked to end; a running job is given back then. names: gives
@@ -88,41 +88,41 @@ class Work:
     folder: Path
     out_dir: Path
     ledger: Ledger
-    audience: Audience
-    pause: Pause
+    events: EventListener
+    retry_wait: RetryWait
     tally: Tally
     ended: Callable[[], bool]
-    names: Choose = output_name
+    names: ChooseOutputName = output_name
 
-    def do(self, job: Job, beside: Beside) -> Block | None:
+    def do(self, job: Job, resolver: PresetResolver) -> Blockage | None:
         """Does a job; returns what stood in the way, if that is not the bounce's own trouble."""
-        self.audience.started(job)
-        engine = beside.engine
+        self.events.started(job)
+        converter = resolver.converter
         try:
             # First of all: a preset that is wrong is to be found in the job, too.
-            job = self.ledger.prescribe(job, beside.recipe_for(job.path, job.asked))
-            engine = beside.engine_for(job.path, job.asked, self._look)
-            self._convert(job, engine)
+            job = self.ledger.set_recipe(job, resolver.recipe_for(job.path, job.asked))
+            converter = resolver.converter_for(job.path, job.asked, self._look)
+            self._convert(job, converter)
         except BounceChanged as error:
             self._changed(job, error)
         except SilentBounce as error:
             self._skip_silent(job, error)
         except Stopped:
             self._give_back(job)
-            self.audience.released(job, "stopped; the next service does it")
+            self.events.released(job, "stopped; the next service does it")
         except LeaseLost as error:
-            self.audience.released(job, str(error))
+            self.events.released(job, str(error))
         except OutputBlocked as error:
-            return self._put_off(job, engine, error)
+            return self._put_off(job, converter, error)
         except LedgerBlocked as error:
             self._give_back(job)
-            self.audience.released(job, str(error))
-            return Block(error, lambda: self.ledger.counts(self.folder))
+            self.events.released(job, str(error))
+            return Blockage(error, lambda: self.ledger.counts(self.folder))
         except StembridgeError as error:
             if isinstance(error, WorkerLost):
                 facts = {"job": job.id, "bounce": str(job.source_path)}
                 text = "the worker process ended; a new one goes on"
-                self.audience.event("worker-lost", text, **facts, diagnosis=error.diagnosis)
+                self.events.event("worker-lost", text, **facts, diagnosis=error.diagnosis)
             self._fail(job, error.code, str(error), retryable=error.retryable)
         except KeyboardInterrupt:
             self._give_back(job)
@@ -133,39 +133,39 @@ class Work:
             self._fail(job, "internal", reason, retryable=False)
         return None
 
-    def _convert(self, job: Job, engine: Engine) -> None:
+    def _convert(self, job: Job, converter: Converter) -> None:
         def listen(stage: str, share: float) -> None:
             self._look()
-            self.audience.progress(job, stage, share)
+            self.events.progress(job, stage, share)
 
         bounce = identify(job.path, self._look)
         earlier = self.ledger.identified(job, bounce.sha256)
         if earlier and earlier.manifest_path and earlier.manifest_path.exists():
             job = self.ledger.skip(job, earlier)
             self.tally.skipped += 1
-            self.audience.skipped(job)
+            self.events.skipped(job)
             return
         begun_before = job.output_path is not None
-        job = self.ledger.place(job, self.names)
+        job = self.ledger.choose_output(job, self.names)
         target = self.out_dir / (job.output_path or "")
         confirm = partial(self.ledger.confirm, job)
         made = None
         if begun_before:  # and published, perhaps, by a service that died before it could say so
-            made = engine.published_before(bounce, target, self.out_dir, self._look, confirm)
-        manifest, path = made or engine.convert_identified(
+            made = converter.published_before(bounce, target, self.out_dir, self._look, confirm)
+        manifest, path = made or converter.convert_identified(
             bounce, target, self.out_dir, listen, confirm
         )
-        for defect in () if made else engine.worker.part_defects:
+        for trouble in () if made else converter.worker.non_fatal_errors:
             facts = {"job": job.id, "bounce": str(job.source_path)}
-            text = f"{job.source_path}: {defect.text}"
-            self.audience.event("defect", text, **facts, traceback=defect.traceback)
+            text = f"{job.source_path}: {trouble.text}"
+            self.events.event("defect", text, **facts, traceback=trouble.traceback)
         # Published is published: the ledger may take a while, but not miss it.
         if self._insist(lambda: self.ledger.done(job, path)) is None:
             text = "its stems are there, but the ledger does not know; the next service tells it"
-            self.audience.released(job, text)
+            self.events.released(job, text)
             return
         self.tally.done += 1
-        self.audience.done(job, manifest)
+        self.events.done(job, manifest)
 
     def _skip_silent(self, job: Job, error: SilentBounce) -> None:
         """The job is done; stems of an earlier render stay, as after a failure."""
@@ -173,7 +173,7 @@ class Work:
         after = self._insist(lambda: self.ledger.done_without_stems(job, error.code, reason))
         if after is not None:
             self.tally.silent += 1
-            self.audience.skipped(after)
+            self.events.skipped(after)
 
     def _changed(self, job: Job, error: BounceChanged) -> None:
         """The bounce is gone or another one: withdrawn, and a render over it is a new job.
@@ -181,13 +181,13 @@ class Work:
         Where size and time are those of the job all the same, the intake sees nothing new, and no
         other job would come of it: then this one is tried again.
         """
-        if looks_like(job.path, job.size, job.mtime_ns):
+        if has_size_and_mtime(job.path, job.size, job.mtime_ns):
             self._fail(job, error.code, str(error), retryable=True)
             return
         self._insist(lambda: self.ledger.withdraw(job, str(error)))
-        self.audience.released(job, str(error))
+        self.events.released(job, str(error))
 
-    def _put_off(self, job: Job, engine: Engine, error: OutputBlocked) -> Block | None:
+    def _put_off(self, job: Job, converter: Converter, error: OutputBlocked) -> Blockage | None:
         """The disk refused: the job waits without losing an attempt, and so do all others.
 
         When a trial finds nothing wrong there, the trouble is this job's alone (the old stems are
@@ -195,22 +195,22 @@ class Work:
         """
 
         def trial() -> None:
-            transaction.try_out(self.out_dir, needed_bytes)
+            transaction.check_writable(self.out_dir, needed_bytes)
 
         try:
-            needed_bytes = engine.needed_bytes(job.path, self._look)
+            needed_bytes = converter.needed_bytes(job.path, self._look)
             trial()
         except Stopped:
             pass
         except OutputBlocked as blocked:
             self._insist(lambda: self.ledger.hold(job, error.code, str(error)))
-            self.audience.released(job, f"waits: {error}")
-            return Block(blocked, trial)
+            self.events.released(job, f"waits: {error}")
+            return Blockage(blocked, trial)
         except StembridgeError:
             pass  # another refusal than those that pass by themselves
         if self.ended():
             self._give_back(job)
-            self.audience.released(job, "stopped; the next service does it")
+            self.events.released(job, "stopped; the next service does it")
         else:
             self._fail(job, error.code, str(error), retryable=True)
         return None
@@ -220,11 +220,11 @@ class Work:
         if after is None:
             return
         if after.state is State.WITHDRAWN:  # a newer render waits: its job says how it ends
-            self.audience.released(after, reason)
+            self.events.released(after, reason)
             return
         retry = after.state is State.PENDING
         self.tally.failed += not retry
-        self.audience.failed(after, reason, retry=retry)
+        self.events.failed(after, reason, retry=retry)
 
     def _insist(self, move: Callable[[], Job]) -> Job | None:
         """Sees the end of a job into the ledger; None when it is another service's by now.
@@ -233,7 +233,7 @@ class Work:
         dead service later, and begun anew.
         """
         with suppress(Stopped, LeaseLost):
-            return self.pause.patiently(move)
+            return self.retry_wait.call(move)
         return None
 
     def _give_back(self, job: Job) -> None:

@@ -26,15 +26,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path, PurePath
 
-    from bridge.convert import Engine
+    from bridge.convert import Converter
     from bridge.presets.loader import Preset
 
 FOLDER_PRESET = "stembridge.yaml"
 # Engines that are kept, each with its model's version worked out; a folder has a few presets.
-_MOST_ENGINES = 64
+_MAX_CONVERTERS = 64
 
 
-class Said(Protocol):
+class PresetOverrides(Protocol):
     """Presets that the user gives to some bounces. mark: differs where they do; "" for none."""
 
     @property
@@ -59,24 +59,24 @@ def candidates(bounce: Path, folder: Path) -> Iterator[tuple[Path, bool]]:
         yield above, False
 
 
-class Beside:
-    """The engines for the bounces of one watched folder.
+class PresetResolver:
+    """The converters for the bounces of one watched folder.
 
     said: what the user says of some. find: which presets there are, by name; asked each time.
     """
 
     def __init__(
         self,
-        engine: Engine,
+        converter: Converter,
         folder: Path,
         out_dir: Path,
-        said: Said | None = None,
+        said: PresetOverrides | None = None,
         find: Callable[[], Mapping[str, Path]] = presets.find,
     ) -> None:
-        self.engine, self._find = engine, find
+        self.converter, self._find = converter, find
         self._folder, self._out_dir, self._said = folder, out_dir, said
-        self._recipe = engine.recipe(out_dir)
-        self._engines: dict[tuple[Path, str], Engine] = {}
+        self._recipe = converter.recipe(out_dir)
+        self._converters: dict[tuple[Path, str], Converter] = {}
         self._tried: set[tuple[Path, str, tuple[str, ...]]] = set()
 
     @property
@@ -88,10 +88,10 @@ class Beside:
         both = hashlib.sha256(f"{own} {mark}".encode()).hexdigest()
         return replace(self._recipe, preset_hash=both)
 
-    def engine_for(
+    def converter_for(
         self, bounce: Path, asked: str | None = None, waiting: Callable[[], None] = lambda: None
-    ) -> Engine:
-        """The engine with the preset of a bounce, whose plugins were tried before they run here.
+    ) -> Converter:
+        """The converter with the preset of a bounce, whose plugins were tried before they run here.
 
         asked: the preset's name, where somebody asked for it.
 
@@ -100,33 +100,33 @@ class Beside:
         Raises PresetError for a preset that is wrong, with file and line; PluginError for a plugin
         that does not load.
         """
-        engine = self._engine(bounce, asked)
-        preset = engine.preset
-        if engine is not self.engine and preset.plugin_files:
+        converter = self._converter(bounce, asked)
+        preset = converter.preset
+        if converter is not self.converter and preset.plugin_files:
             prints = tuple(map(fingerprint, preset.plugin_files))
             tried = (preset.path, preset.content_hash, prints)
             if tried not in self._tried:
                 preset_check.check_preset(preset, waiting)
                 self._tried.add(tried)
-        return engine
+        return converter
 
-    def _engine(self, bounce: Path, asked: str | None) -> Engine:
+    def _converter(self, bounce: Path, asked: str | None) -> Converter:
         preset = self._preset(bounce) if asked is None else self._named(asked)
         if preset is None:
-            return self.engine
+            return self.converter
         key = (preset.path, preset.content_hash)
-        known = self._engines.get(key)
+        known = self._converters.get(key)
         if known is None:
-            if len(self._engines) >= _MOST_ENGINES:
-                self._engines.clear()
-            known = self._engines[key] = self.engine.with_preset(preset)
+            if len(self._converters) >= _MAX_CONVERTERS:
+                self._converters.clear()
+            known = self._converters[key] = self.converter.with_preset(preset)
         return known
 
     def recipe_for(self, bounce: Path, asked: str | None = None) -> Recipe:
         """What the ledger remembers of it. Of a preset that is wrong, that it is wrong so."""
         try:
-            engine = self._engine(bounce, asked)
-            return self._recipe if engine is self.engine else engine.recipe(self._out_dir)
+            converter = self._converter(bounce, asked)
+            return self._recipe if converter is self.converter else converter.recipe(self._out_dir)
         except StembridgeError as error:
             told = hashlib.sha256(str(error).encode("utf-8", "surrogatepass")).hexdigest()
             own = self._recipe
@@ -136,7 +136,7 @@ class Beside:
         """A preset that is installed; no file, because anybody may ask."""
         if composition.is_file(name):
             raise PresetError(f"{name}: ask for a preset by its name; install it if it has none")
-        return presets.load(name, plugin_folders=self.engine.settings.plugin_folders)
+        return presets.load(name, plugin_folders=self.converter.settings.plugin_folders)
 
     def _preset(self, bounce: Path) -> Preset | None:
         if self._said is not None and self._folder in bounce.parents:
@@ -144,7 +144,7 @@ class Beside:
             if said is not None:
                 return said
         named: Mapping[str, Path] | None = None
-        folders = self.engine.settings.plugin_folders
+        folders = self.converter.settings.plugin_folders
         for path, is_file in candidates(bounce, self._folder):
             if is_file:
                 if _is_regular(path):

@@ -12,12 +12,12 @@ from bridge.errors import LedgerBlocked, OutputBlocked, StembridgeError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from bridge.service.events import Audience
+    from bridge.service.events import EventListener
 
 Result = TypeVar("Result")
 
 #: What passes without any bounce being touched.
-BLOCKS = (LedgerBlocked, OutputBlocked)
+BLOCKING_ERRORS = (LedgerBlocked, OutputBlocked)
 
 # Soon enough for who has just made room, seldom enough for a disk that is full all night.
 FIRST_WAIT_S = 5.0
@@ -32,7 +32,7 @@ class Stopped(Exception):
     """The service was asked to end."""
 
 
-class Pause:
+class RetryWait:
     """Tries again until it works; says so once when it begins and once when it is over.
 
     ended: whether the service was asked to end. sleep: for tests. longest_s: how long it waits for
@@ -41,11 +41,11 @@ class Pause:
 
     def __init__(
         self,
-        audience: Audience,
+        events: EventListener,
         ended: Callable[[], bool],
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._audience = audience
+        self._events = events
         self._ended = ended
         self._sleep = sleep
         self.longest_s = math.inf
@@ -59,7 +59,7 @@ class Pause:
         with self._lock:
             return next(iter(self._reasons.values()), None)
 
-    def patiently(self, call: Callable[[], Result]) -> Result:
+    def call(self, call: Callable[[], Result]) -> Result:
         """What `call` returns, as soon as it raises none of BLOCKS.
 
         Raises Stopped when the service is to end before or nothing changed for `longest_s`, and
@@ -70,7 +70,7 @@ class Pause:
             while True:
                 try:
                     result = call()
-                except BLOCKS as error:
+                except BLOCKING_ERRORS as error:
                     if waited_s >= self.longest_s:
                         self.gave_up = str(error)
                         raise Stopped from error
@@ -85,7 +85,7 @@ class Pause:
             with self._lock:
                 self._reasons.pop(threading.get_ident(), None)
 
-    def wait_out(self, error: StembridgeError, trial: Callable[[], object]) -> None:
+    def wait_until_clear(self, error: StembridgeError, trial: Callable[[], object]) -> None:
         """Waits because of `error`, one of BLOCKS, until `trial` raises none of those.
 
         Raises Stopped when the service is to end before.
@@ -97,12 +97,12 @@ class Pause:
                 raise known.pop()
             try:
                 trial()
-            except BLOCKS:
+            except BLOCKING_ERRORS:
                 raise
             except StembridgeError:
                 pass  # the next job meets it too, and tells it
 
-        self.patiently(call)
+        self.call(call)
 
     def _wait(self, wait_s: float) -> None:
         left_s = wait_s
@@ -118,11 +118,11 @@ class Pause:
             known = bool(self._reasons)
             self._reasons[threading.get_ident()] = reason
         if not known:
-            self._audience.event("paused", f"paused: {reason}", code=error.code, reason=reason)
+            self._events.event("paused", f"paused: {reason}", code=error.code, reason=reason)
 
     def _resume(self) -> None:
         with self._lock:
             waited = self._reasons.pop(threading.get_ident(), None)
             others = bool(self._reasons)
         if waited is not None and not others:
-            self._audience.event("resumed", "that is over; going on")
+            self._events.event("resumed", "that is over; going on")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bridge.config import shown
+from bridge.config import format_value
 
 if TYPE_CHECKING:
-    from bridge.convert import Engine
+    from bridge.convert import Converter
 
 #: What a running service cannot change: it has opened these, or asked the system for events.
 AT_START = frozenset({"state_dir", "poll", "rescan_s", "poll_s", "osc", "osc_reply"})
@@ -15,7 +15,7 @@ AT_START = frozenset({"state_dir", "poll", "rescan_s", "poll_s", "osc", "osc_rep
 _CHOICES = frozenset({"preset", "model"})
 
 
-def changes(old: Engine, new: Engine) -> list[str]:
+def changes(old: Converter, new: Converter) -> list[str]:
     """One line for each difference, empty when there is none."""
     found = []
     if old.preset.name != new.preset.name:
@@ -28,6 +28,6 @@ def changes(old: Engine, new: Engine) -> list[str]:
     for name in sorted(before.keys() - _CHOICES):
         if before[name] != after[name]:
             later = ", from the next start on" if name in AT_START else ""
-            now, then = shown(name, after[name]), shown(name, before[name])
+            now, then = format_value(name, after[name]), format_value(name, before[name])
             found.append(f"{name} {now} instead of {then}{later}")
     return found

@@ -13,10 +13,12 @@ from bridge.ledger.states import State
 if TYPE_CHECKING:
     from bridge.ledger.states import Job
     from bridge.ledger.store import Ledger
-    from bridge.service.preset_resolver import Beside
+    from bridge.service.preset_resolver import PresetResolver
 
 
-def ask(ledger: Ledger, beside: Beside, folder: Path, path: Path, preset: str | None) -> Job:
+def submit_job(
+    ledger: Ledger, resolver: PresetResolver, folder: Path, path: Path, preset: str | None
+) -> Job:
     """The job for a file, wherever it lies; it is in the ledger when this returns.
 
     What was done already, with stems that are still there, is not done again: the job is DONE then.
@@ -35,10 +37,12 @@ def ask(ledger: Ledger, beside: Beside, folder: Path, path: Path, preset: str | 
     named = Path(os.path.abspath(folder / path))  # noqa: PTH100 links must stay
     status = _regular(named)
     place = _inside(folder, named)
-    beside.engine_for(place, preset)  # who asks is told at once what is wrong with the preset
-    recipe = beside.recipe_for(place, preset)
-    job = ledger.ask(folder, place, status.st_size, status.st_mtime_ns, recipe=recipe, asked=preset)
-    return ledger.again(job) if _wants_work(job) else job
+    resolver.converter_for(place, preset)  # who asks is told at once what is wrong with the preset
+    recipe = resolver.recipe_for(place, preset)
+    job = ledger.submit(
+        folder, place, status.st_size, status.st_mtime_ns, recipe=recipe, asked=preset
+    )
+    return ledger.restart(job) if _wants_work(job) else job
 
 
 def _wants_work(job: Job) -> bool:

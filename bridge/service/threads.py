@@ -13,7 +13,7 @@ from bridge.service.retry_wait import Stopped
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from bridge.service.events import Audience
+    from bridge.service.events import EventListener
 
 
 class ServiceThreads:
@@ -23,15 +23,15 @@ class ServiceThreads:
         death: which thread died and why, in one line; None while all live.
     """
 
-    def __init__(self, audience: Audience, end: Callable[[], None]) -> None:
+    def __init__(self, events: EventListener, end: Callable[[], None]) -> None:
         """`end` makes every thread of the service return."""
-        self._audience = audience
+        self._events = events
         self._end = end
         self._lock = threading.Lock()
         self.death: str | None = None
 
     @contextmanager
-    def vital(self, name: str, *, passes_on: bool = False) -> Iterator[None]:
+    def supervised(self, name: str, *, passes_on: bool = False) -> Iterator[None]:
         """Around the body of the thread `name`: an exception there ends the service.
 
         passes_on: raise it again, for a thread whose result somebody waits for.
@@ -54,7 +54,7 @@ class ServiceThreads:
         self._end()  # before anybody is told of it, as that may fail too
         lines = "".join(traceback.format_exception(error))
         text = f"{text}; the service ends, start it again"
-        self._audience.event("thread-died", text, thread=name, reason=reason, traceback=lines)
+        self._events.event("thread-died", text, thread=name, reason=reason, traceback=lines)
 
 
 def _described(error: BaseException) -> str:

@@ -1,8 +1,8 @@
 """The watch service: settled bounces go into the ledger, jobs come out of it.
 
-intake (its own thread) ─► ledger ─► this loop ─► Engine.convert ─► ledger
+intake (its own thread) ─► ledger ─► this loop ─► Converter.convert ─► ledger
 
-One job at a time, or several: each further engine works in a loop and a thread of its own.
+One job at a time, or several: each further converter works in a loop and a thread of its own.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from bridge.publish import transaction
 from bridge.publish.locations import OUTPUT_FOLDER
 from bridge.publish.output_names import output_name
 from bridge.service import retry_wait, submit
-from bridge.service.heartbeat import Upkeep
-from bridge.service.job_runner import Block, Tally, Work
-from bridge.service.preset_resolver import Beside
-from bridge.service.retry_wait import Pause, Stopped
+from bridge.service.heartbeat import Heartbeat
+from bridge.service.job_runner import Blockage, JobRunner, Tally
+from bridge.service.preset_resolver import PresetResolver
+from bridge.service.retry_wait import RetryWait, Stopped
 from bridge.service.settings_diff import changes
 from bridge.service.threads import ServiceThreads
 
@@ -35,14 +35,14 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from bridge.convert import Engine
+    from bridge.convert import Converter
     from bridge.intake.not_read import NotRead
     from bridge.ledger.services import Service
     from bridge.ledger.states import Job, Recipe
     from bridge.ledger.store import Ledger
-    from bridge.service.events import Audience
-    from bridge.service.job_runner import Choose
-    from bridge.service.preset_resolver import Said
+    from bridge.service.events import EventListener
+    from bridge.service.job_runner import ChooseOutputName
+    from bridge.service.preset_resolver import PresetOverrides
 
 LONGEST_WAIT_S = 0.2  # how late Ctrl-C or the end of --once may be noticed
 # A service tries again for as long as it takes, but in between it looks whether it is to end.
@@ -52,9 +52,9 @@ LEDGER_PATIENCE_S = 2.0
 class Watch:
     """Watches one folder. The caller owns the thread.
 
-    `stop` ends `run` within a second, a running job is given back then. reread: makes an engine
+    `stop` ends `run` within a second, a running job is given back then. reread: makes a converter
     from the settings as they are now; asked for by `reload`, which any thread may set. said:
-    presets that some bounces get. names: gives each bounce its output folder. more: engines with
+    presets that some bounces get. names: gives each bounce its output folder. more: converters with
     workers of their own, that work beside the first one. reports_not_read: whether files that are
     not read become events.
     """
@@ -63,41 +63,41 @@ class Watch:
         self,
         folder: Path,
         out_dir: Path | None,
-        engine: Engine,
+        converter: Converter,
         ledger: Ledger,
-        audience: Audience,
+        events: EventListener,
         *,
         poll: bool = False,
-        reread: Callable[[], Engine] | None = None,
-        said: Said | None = None,
-        names: Choose = output_name,
-        more: Sequence[Engine] = (),
+        reread: Callable[[], Converter] | None = None,
+        said: PresetOverrides | None = None,
+        names: ChooseOutputName = output_name,
+        more: Sequence[Converter] = (),
         reports_not_read: bool = True,
     ) -> None:
         self.folder = folder.absolute()
         self.out_dir = (out_dir or folder / OUTPUT_FOLDER).absolute()
         check_folders(self.folder, self.out_dir)
         self.reload = threading.Event()
-        self._engine = engine
+        self._converter = converter
         self._ledger = ledger
-        self._audience = audience
+        self._events = events
         self._said, self._names, self._more = said, names, tuple(more)
-        self._beside = self._presets(engine)
-        self._reread = reread or (lambda: engine)
+        self._resolver = self._preset_resolver(converter)
+        self._reread = reread or (lambda: converter)
         self._wake = threading.Event()
         self._over = threading.Event()
         self._stop = threading.Event()
         self._once, self._patient = False, True
-        self._pause = Pause(audience, self._ended)
-        self._threads = ServiceThreads(audience, self._end)
-        settings = engine.settings
+        self._retry_wait = RetryWait(events, self._ended)
+        self._threads = ServiceThreads(events, self._end)
+        settings = converter.settings
         poll = poll or settings.poll
         self._intake = Intake(
             self.folder,
             output_dirs=(self.out_dir,),
             on_settled=self._offer,
             known=self._known,
-            warn=lambda text: audience.event("intake", text),
+            warn=lambda text: events.event("intake", text),
             rescan_s=settings.rescan_s,
             polling_s=settings.poll_s,
             polling=poll,
@@ -120,41 +120,41 @@ class Watch:
         self._stop = stop
         self._over.clear()
         self._once, self._patient = once, not once if patient is None else patient
-        self._pause.longest_s = math.inf if self._patient else retry_wait.ONCE_PATIENCE_S
+        self._retry_wait.longest_s = math.inf if self._patient else retry_wait.ONCE_PATIENCE_S
         with self._serving() as service, self._intake_running(), suppress(Stopped):
             self._work(service, tally)
-        tally.blocked = tally.blocked or self._pause.gave_up
+        tally.blocked = tally.blocked or self._retry_wait.gave_up
         tally.died = self._threads.death
         return tally
 
-    def vital(self, name: str) -> AbstractContextManager[None]:
+    def supervised(self, name: str) -> AbstractContextManager[None]:
         """Around the body of a thread without which the service must not go on."""
-        return self._threads.vital(name)
+        return self._threads.supervised(name)
 
-    def ask(self, path: Path, preset: str | None = None) -> Job:
+    def submit(self, path: Path, preset: str | None = None) -> Job:
         """A job for a file, wherever it lies; see `asking.ask`. For any thread."""
-        job = submit.ask(self._ledger, self._beside, self.folder, path, preset)
+        job = submit.submit_job(self._ledger, self._resolver, self.folder, path, preset)
         self._wake.set()
         return job
 
-    def standing(self) -> tuple[dict[State, int], str | None]:
+    def status(self) -> tuple[dict[State, int], str | None]:
         """How many jobs are in each state, and what the work waits for. Raises LedgerError."""
-        return self._ledger.counts(self.folder), self._pause.reason
+        return self._ledger.counts(self.folder), self._retry_wait.reason
 
     @contextmanager
     def _serving(self) -> Iterator[Service]:
         """This process serves the folder; what an earlier one left behind is put right."""
         service = self._ledger.services.begin(self.folder, self._recipe)
-        upkeep = Upkeep(
+        upkeep = Heartbeat(
             self._ledger,
             service,
-            state=lambda: (self._recipe, self._pause.reason),
+            state=lambda: (self._recipe, self._retry_wait.reason),
             reload=self.reload.set,
             taken=self._taken_over,
         )
 
         def body() -> None:
-            with self.vital("upkeep"):
+            with self.supervised("upkeep"):
                 upkeep.run(self._over)
 
         thread = threading.Thread(target=body, name="upkeep", daemon=True)
@@ -183,19 +183,19 @@ class Watch:
         swept = transaction.sweep(self.out_dir)
         if swept:
             text = f"removed what {swept} job(s) of a service that died had begun"
-            self._audience.event("swept", text, folders=swept)
+            self._events.event("swept", text, folders=swept)
         report = recover(self._ledger, self.folder)
         if report.requeued:
             text = f"{report.requeued} job(s) of a service that died begin anew"
-            self._audience.event("recovered", text, requeued=report.requeued)
+            self._events.event("recovered", text, requeued=report.requeued)
 
     def _work(self, service: Service, tally: Tally) -> None:
-        """One loop in this thread and one for each further engine; all end, whatever happens."""
+        """One loop in this thread and one for each further converter; all end, whatever happens."""
         tallies = [Tally() for _ in self._more]
         with ThreadPoolExecutor(max(1, len(self._more)), "work") as threads:
             loops = [
-                threads.submit(self._help, service, own, self._presets(engine))
-                for engine, own in zip(self._more, tallies, strict=True)
+                threads.submit(self._help, service, own, self._preset_resolver(converter))
+                for converter, own in zip(self._more, tallies, strict=True)
             ]
             try:
                 self._loop(service, tally)
@@ -211,29 +211,29 @@ class Watch:
         for loop in loops:
             loop.result()
 
-    def _help(self, service: Service, tally: Tally, beside: Beside) -> None:
-        with self._threads.vital("work", passes_on=True):
-            self._loop(service, tally, beside)
+    def _help(self, service: Service, tally: Tally, resolver: PresetResolver) -> None:
+        with self._threads.supervised("work", passes_on=True):
+            self._loop(service, tally, resolver)
 
-    def _loop(self, service: Service, tally: Tally, beside: Beside | None = None) -> None:
-        """beside: of a further engine, which leaves settings to the first."""
-        shared = (self._ledger, self._audience, self._pause, tally, self._ended, self._names)
-        work = Work(self.folder, self.out_dir, *shared)
+    def _loop(self, service: Service, tally: Tally, resolver: PresetResolver | None = None) -> None:
+        """beside: of a further converter, which leaves settings to the first."""
+        shared = (self._ledger, self._events, self._retry_wait, tally, self._ended, self._names)
+        work = JobRunner(self.folder, self.out_dir, *shared)
         while not self._ended():
-            if beside is None and self.reload.is_set():
+            if resolver is None and self.reload.is_set():
                 self.reload.clear()
                 self._read_settings()
-            block: Block | None = None
+            block: Blockage | None = None
             idle = self._intake.idle  # asked before the ledger: what settles later wakes us again
             self._wake.clear()
             try:
                 job = self._ledger.claim_next(self.folder, service.token)
                 nothing_waits = job is None and self._ledger.due_in_s(self.folder) is None
             except LedgerBlocked as error:
-                block = Block(error, lambda: self._ledger.counts(self.folder))
+                block = Blockage(error, lambda: self._ledger.counts(self.folder))
             else:
                 if job is not None:
-                    block = work.do(job, beside or self._beside)
+                    block = work.do(job, resolver or self._resolver)
             if block is not None:
                 if self._is_end(block, tally):
                     return
@@ -244,12 +244,12 @@ class Watch:
             else:
                 self._wake.wait(LONGEST_WAIT_S)
 
-    def _is_end(self, block: Block, tally: Tally) -> bool:
+    def _is_end(self, block: Blockage, tally: Tally) -> bool:
         """Whether to end because of what blocks the work; if not, waits until that is over."""
         if not self._patient:
             tally.blocked = str(block.error)
             return True
-        self._pause.wait_out(block.error, block.trial)
+        self._retry_wait.wait_until_clear(block.error, block.trial)
         return False
 
     def _ended(self) -> bool:
@@ -262,49 +262,49 @@ class Watch:
     def _taken_over(self, job: Job) -> None:
         if job.state is State.PENDING:
             text = f"{job.source_path}: its service died; another one does it"
-            self._audience.event("taken-over", text, job=job.id, bounce=str(job.source_path))
+            self._events.event("taken-over", text, job=job.id, bounce=str(job.source_path))
         self._wake.set()
 
     def _read_settings(self) -> None:
-        """Between two jobs: a new engine, or the old one when the new settings are wrong."""
+        """Between two jobs: a new converter, or the old one when the new settings are wrong."""
         try:
-            engine = self._reread()
-            engine.load(self._raise_when_ended)
-            beside = self._presets(engine)
+            converter = self._reread()
+            converter.load(self._raise_when_ended)
+            resolver = self._preset_resolver(converter)
         except StembridgeError as error:
             text = f"the settings were read again and stay as they were: {error}"
-            self._audience.event("reload-refused", text, code=error.code, reason=str(error))
+            self._events.event("reload-refused", text, code=error.code, reason=str(error))
             return
-        found = changes(self._engine, engine)
-        self._engine, self._beside = engine, beside
+        found = changes(self._converter, converter)
+        self._converter, self._resolver = converter, resolver
         text = "; ".join(found) or "nothing has changed"
-        self._audience.event("reloaded", f"settings read again: {text}", changes=found)
+        self._events.event("reloaded", f"settings read again: {text}", changes=found)
 
     @property
     def _recipe(self) -> Recipe:
-        return self._beside.recipe
+        return self._resolver.recipe
 
-    def _presets(self, engine: Engine) -> Beside:
-        return Beside(engine, self.folder, self.out_dir, self._said)
+    def _preset_resolver(self, converter: Converter) -> PresetResolver:
+        return PresetResolver(converter, self.folder, self.out_dir, self._said)
 
     def _raise_when_ended(self) -> None:
         if self._ended():
             raise Stopped
 
     def _run_intake(self) -> None:
-        with self.vital("intake"):
+        with self.supervised("intake"):
             self._intake.run(self._over)
 
     def _known(self, path: Path, size: int, mtime_ns: int) -> bool:
-        recipe = self._beside.recipe_for(path)
-        return self._pause.patiently(
+        recipe = self._resolver.recipe_for(path)
+        return self._retry_wait.call(
             lambda: self._ledger.known(self.folder, path, size, mtime_ns, recipe)
         )
 
     def _offer(self, settled: Settled) -> None:
         settled_s = time.time()
-        recipe = self._beside.recipe_for(settled.path)
-        job = self._pause.patiently(
+        recipe = self._resolver.recipe_for(settled.path)
+        job = self._retry_wait.call(
             lambda: self._ledger.offer(
                 self.folder,
                 settled.path,
@@ -330,7 +330,7 @@ class Watch:
                     else not_read.listing(found, self.folder)
                 )
                 facts = [not_read.facts(one, self.folder) for one in found]
-                self._audience.event(name, f"not read: {text}", files=facts)
+                self._events.event(name, f"not read: {text}", files=facts)
 
 
 def check_folders(folder: Path, out_dir: Path) -> None:

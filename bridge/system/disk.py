@@ -47,7 +47,7 @@ _OTHERS = {
 }
 
 
-def refusal(error: OSError, place: Path) -> OutputError:
+def output_error(error: OSError, place: Path) -> OutputError:
     """What the system's refusal to write means.
 
     DiskFull and OutputBlocked pass without anything being done to the bounce, and may hold for all
@@ -73,7 +73,7 @@ def disk_errors(place: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise refusal(error, place) from error
+        raise output_error(error, place) from error
     except UnicodeEncodeError as error:
         encoding = sys.getfilesystemencoding()
         if encoding == "utf-8":

@@ -46,7 +46,7 @@ def parse(text: str) -> Endpoint:
     return Endpoint(bare or LOOPBACK, int(port))
 
 
-def setting(value: object) -> str:
+def parse_setting(value: object) -> str:
     """A setting as it is kept: `off`, or an endpoint in its one spelling. Raises ValueError."""
     if value is None or value is False:
         return OFF

@@ -28,29 +28,29 @@ class Process:
 
     host: str
     pid: int
-    started: str
+    start_mark: str
 
     @property
     def is_here(self) -> bool:
         """Whether this computer can tell if it lives."""
-        return self.host == here()
+        return self.host == process_namespace()
 
     @property
     def is_gone(self) -> bool:
         """Whether it has ended for certain: False for another computer's."""
         if not self.is_here:
             return False
-        now = started(self.pid)
-        return now is None or (now != self.started and UNKNOWN not in {now, self.started})
+        now = start_mark(self.pid)
+        return now is None or (now != self.start_mark and UNKNOWN not in {now, self.start_mark})
 
 
 def this_process() -> Process:
     """The process that asks."""
-    return Process(here(), os.getpid(), started(os.getpid()) or UNKNOWN)
+    return Process(process_namespace(), os.getpid(), start_mark(os.getpid()) or UNKNOWN)
 
 
 @lru_cache(maxsize=1)
-def here() -> str:
+def process_namespace() -> str:
     """The name of the place where our process numbers mean something.
 
     Two containers on one computer may have one host name, and different processes of one number.
@@ -62,7 +62,7 @@ def here() -> str:
         return host
 
 
-def started(pid: int) -> str | None:
+def start_mark(pid: int) -> str | None:
     """A mark that no other process of this number has; None when there is no such process.
 
     A zombie, which only waits to be collected, counts as ended.

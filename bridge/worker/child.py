@@ -11,7 +11,7 @@ import sys
 import threading
 from typing import IO, TYPE_CHECKING
 
-from bridge.worker.protocol import Garbage, decode, encode
+from bridge.worker.protocol import InvalidMessage, decode, encode
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -47,7 +47,7 @@ MALLOC = {
 }
 
 
-class Ended(Exception):
+class ChildExited(Exception):
     """The child is gone, or closed its end of the line."""
 
 
@@ -71,7 +71,9 @@ class Child:
             stderr=subprocess.PIPE,
             env=environment(os.environ),
         )
-        self._messages: queue.SimpleQueue[Message | Garbage | Ended] = queue.SimpleQueue()
+        self._messages: queue.SimpleQueue[Message | InvalidMessage | ChildExited] = (
+            queue.SimpleQueue()
+        )
         self._tail = _Tail()
         self._readers = (
             threading.Thread(
@@ -101,7 +103,7 @@ class Child:
             pipe.write(encode(message))
             pipe.flush()
         except OSError as error:
-            raise Ended from error
+            raise ChildExited from error
 
     def receive(self, timeout_s: float) -> Message | None:
         """The next message; None when none came in time. Raises Ended, and Garbage for nonsense."""
@@ -109,7 +111,7 @@ class Child:
             got = self._messages.get(timeout=timeout_s)
         except queue.Empty:
             return None
-        if isinstance(got, Ended | Garbage):
+        if isinstance(got, ChildExited | InvalidMessage):
             raise got
         return got
 
@@ -131,7 +133,7 @@ class Child:
         with contextlib.suppress(OSError):
             _pipe(self._process.stdin).close()
 
-    def autopsy(self) -> tuple[int | None, str]:
+    def exit_report(self) -> tuple[int | None, str]:
         """Exit code (negative: minus the signal) and the end of its standard error.
 
         For a child that closed the line; one that does not end then is killed (code None).
@@ -151,11 +153,13 @@ def environment(ours: Mapping[str, str]) -> dict[str, str]:
     return {**MALLOC, **ours}
 
 
-def ending(code: int | None, diagnosis: str, plugins: Sequence[str] = ()) -> str:
-    """What became of a child that was not asked to end, and what to do; after "the worker ".
+def describe_exit(code: int | None, diagnosis: str, plugins: Sequence[str] = ()) -> str:
+    """Describe an unexpected exit and its remedy; the text continues "the worker ".
 
-    code: as `Child.autopsy` gives it. diagnosis: its standard error. plugins: what of others' code
-    it ran, by name.
+    Args:
+        code: exit code from `Child.exit_report`.
+        diagnosis: the end of the child's standard error.
+        plugins: names of the audio plugins that the job used.
     """
     if code is None:
         return "closed its line and did not end; please report it"
@@ -191,17 +195,19 @@ class _Tail:
         return self._data.decode("utf-8", "replace")
 
 
-def _read_lines(pipe: IO[bytes], messages: queue.SimpleQueue[Message | Garbage | Ended]) -> None:
+def _read_lines(
+    pipe: IO[bytes], messages: queue.SimpleQueue[Message | InvalidMessage | ChildExited]
+) -> None:
     """Until the pipe ends. Takes nothing that would keep the child alive."""
     try:
         with pipe, contextlib.suppress(OSError, ValueError):
             while line := pipe.readline(LINE_BYTES):
                 try:
                     messages.put(decode(line))
-                except Garbage as error:
+                except InvalidMessage as error:
                     messages.put(error)
     finally:
-        messages.put(Ended())  # also when this thread dies: nobody else would end the waiting
+        messages.put(ChildExited())  # also when this thread dies: nobody else would end the waiting
 
 
 def _read_tail(pipe: IO[bytes], tail: _Tail) -> None:

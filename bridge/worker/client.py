@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, NoReturn, TypeAlias
 
 from bridge.errors import InternalError, WorkerLost
 from bridge.publish.manifest import Manifest
-from bridge.worker.child import Child, Ended, ending
+from bridge.worker.child import Child, ChildExited, describe_exit
 from bridge.worker.protocol import (
     Announced,
     Defect,
     Done,
     Failed,
     Fetching,
-    Garbage,
+    InvalidMessage,
     Load,
     Loaded,
-    PartDefect,
+    NonFatalError,
     Process,
     Stage,
 )
@@ -62,7 +62,7 @@ class Worker:
         self._child = child
         self._loaded: tuple[ModelRequest, tuple[str, ...]] | None = None
         self.hop_s = 0.0  # of the model that was loaded last; see `Separator.hop_s`
-        self.part_defects: list[PartDefect] = []  # of the job that was done last
+        self.non_fatal_errors: list[NonFatalError] = []  # of the job that was done last
 
     def __enter__(self) -> Worker:
         self.start()
@@ -154,15 +154,15 @@ class Worker:
             the process crashed, was killed or hung.
         """
         last, begun = Stage("survey", 0.0), False
-        self.part_defects = []
+        self.non_fatal_errors = []
 
         def hear(message: Message | None) -> None:
             nonlocal last, begun
             begun = begun or message is not None
             if isinstance(message, Stage):
                 last = message
-            elif isinstance(message, PartDefect):
-                self.part_defects.append(message)
+            elif isinstance(message, NonFatalError):
+                self.non_fatal_errors.append(message)
             listener(last.name, last.share)
 
         def ask() -> Answer:
@@ -237,11 +237,11 @@ def _converse(
                 return message
             if isinstance(message, Stage):
                 doing = message.name
-    except Garbage as error:
+    except InvalidMessage as error:
         raise WorkerLost(f"the worker spoke nonsense ({error}); please report it") from error
-    except Ended:
+    except ChildExited:
         hear(None)  # who ends us may have ended the worker too: then it is no loss
-        raise _lost(*child.autopsy(), doing, plugins) from None
+        raise _lost(*child.exit_report(), doing, plugins) from None
     raise WorkerLost(
         f"the worker gave no sign of life for {stall_s:g} s (at: {doing}) and was ended; raise "
         "`stall_s` in the settings if this computer is that slow"
@@ -249,7 +249,7 @@ def _converse(
 
 
 def _lost(code: int | None, diagnosis: str, doing: str, plugins: Sequence[str]) -> WorkerLost:
-    error = WorkerLost(f"the worker {ending(code, diagnosis, plugins)} (at: {doing})")
+    error = WorkerLost(f"the worker {describe_exit(code, diagnosis, plugins)} (at: {doing})")
     error.diagnosis = diagnosis
     return error
 

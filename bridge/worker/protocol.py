@@ -99,7 +99,7 @@ class Defect:
 
 
 @dataclass(frozen=True)
-class PartDefect:
+class NonFatalError:
     """A defect that costs a part of the job and not the job; for the log."""
 
     text: str
@@ -107,15 +107,26 @@ class PartDefect:
 
 
 Message: TypeAlias = (
-    Load | Process | Fetching | Announced | Stage | Loaded | Done | Failed | Defect | PartDefect
+    Load | Process | Fetching | Announced | Stage | Loaded | Done | Failed | Defect | NonFatalError
 )
 KINDS: dict[str, type[Message]] = {
     cls.__name__.lower(): cls
-    for cls in (Load, Process, Fetching, Announced, Stage, Loaded, Done, Failed, Defect, PartDefect)
+    for cls in (
+        Load,
+        Process,
+        Fetching,
+        Announced,
+        Stage,
+        Loaded,
+        Done,
+        Failed,
+        Defect,
+        NonFatalError,
+    )
 }
 
 
-class Garbage(ValueError):
+class InvalidMessage(ValueError):
     """A line that is no message."""
 
 
@@ -131,9 +142,9 @@ def decode(line: bytes) -> Message:
         data = json.loads(line)
         kind = KINDS[data.pop("kind")]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise Garbage(f"not a message: {line[:80]!r}") from error
+        raise InvalidMessage(f"not a message: {line[:80]!r}") from error
     if data.keys() != {field.name for field in fields(kind)}:
-        raise Garbage(f"not a {kind.__name__}: {line[:80]!r}")
+        raise InvalidMessage(f"not a {kind.__name__}: {line[:80]!r}")
     return kind(**data)
 
 

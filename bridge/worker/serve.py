@@ -32,7 +32,7 @@ from bridge.worker.protocol import (
     Load,
     Loaded,
     Message,
-    PartDefect,
+    NonFatalError,
     Process,
     Stage,
     decode,
@@ -60,15 +60,15 @@ def main() -> NoReturn:
     over = threading.Event()
     standard_streams.guard()  # what a library prints must not fail the job
     _settle_in(over)
-    line = Line()
-    logging.getLogger("bridge").addHandler(ToParent(line))
+    line = ParentConnection()
+    logging.getLogger("bridge").addHandler(ParentLogHandler(line))
     orders: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
     threading.Thread(target=_take_orders, args=(line.orders, orders, over), daemon=True).start()
     threading.Thread(target=warm_up, daemon=True).start()
     code = 0
     try:
         import_all(FIRST)
-        work_off(line, orders)
+        serve_requests(line, orders)
     except SystemExit:
         code = 1
     with contextlib.suppress(OSError):
@@ -76,7 +76,7 @@ def main() -> NoReturn:
     os._exit(code)  # nothing is open, and taking torch down in order takes a while
 
 
-class Line:
+class ParentConnection:
     """Both directions, on descriptors of their own.
 
     Whatever a library prints goes to standard error, and what it reads is empty.
@@ -101,23 +101,23 @@ class Line:
             sys.exit(1)
 
 
-class ToParent(logging.Handler):
+class ParentLogHandler(logging.Handler):
     """Sends records with an exception to the parent, whose log keeps them."""
 
-    def __init__(self, line: Line) -> None:
+    def __init__(self, line: ParentConnection) -> None:
         super().__init__(level=logging.ERROR)
         self._line = line
 
     def emit(self, record: logging.LogRecord) -> None:
         """Send one record."""
         lines = "".join(traceback.format_exception(*record.exc_info)) if record.exc_info else ""
-        self._line.send(PartDefect(record.getMessage(), lines[-TRACEBACK_CHARACTERS:]))
+        self._line.send(NonFatalError(record.getMessage(), lines[-TRACEBACK_CHARACTERS:]))
 
 
-def work_off(line: Line, orders: queue.SimpleQueue[Message | None]) -> None:
+def serve_requests(line: ParentConnection, orders: queue.SimpleQueue[Message | None]) -> None:
     """Does what is asked for, one thing after another; every request has one answer."""
     loaded: Separator | None = None
-    while (request := next_order(orders)) is not None:
+    while (request := next_request(orders)) is not None:
         try:
             if isinstance(request, Load):
                 loaded = None  # two models at once may not fit into the memory
@@ -136,7 +136,7 @@ def work_off(line: Line, orders: queue.SimpleQueue[Message | None]) -> None:
             line.send(Defect(f"{type(error).__name__}: {error}", text))
 
 
-def next_order(orders: queue.SimpleQueue[Message | None]) -> Message | None:
+def next_request(orders: queue.SimpleQueue[Message | None]) -> Message | None:
     """Waits for it; when none comes at once, memory that is free goes back to the system."""
     with contextlib.suppress(queue.Empty):
         return orders.get(timeout=IDLE_S)
@@ -152,7 +152,7 @@ def give_back_memory() -> None:
         ctypes.CDLL(None).malloc_trim(0)
 
 
-def _load(request: Load, line: Line) -> Separator:
+def _load(request: Load, line: ParentConnection) -> Separator:
     import separator
     from bridge.render.model_request import ModelRequest
     from separator.weights.store import Store
@@ -169,7 +169,7 @@ def _load(request: Load, line: Line) -> Separator:
     )
 
 
-def _process(request: Process, loaded: Separator, line: Line) -> Done:
+def _process(request: Process, loaded: Separator, line: ParentConnection) -> Done:
     from bridge.render.pipeline import render_bounce
     from bridge.render.request import RenderRequest
     from bridge.render.stopwatch import Stopwatch

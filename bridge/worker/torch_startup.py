@@ -27,8 +27,8 @@ FIRST = ("bridge.render.model_request", "separator.weights.store", "separator.lo
 def warm_up() -> None:
     """Imports what takes long. What is missing is told by the order for which it is needed."""
     preload()
-    postpone(UNUSED)
-    with without_lines():
+    defer_import(UNUSED)
+    with without_source_lines():
         import_all(SLOW)
 
 
@@ -55,7 +55,7 @@ def preload() -> None:
 
 
 @contextlib.contextmanager
-def without_lines() -> Iterator[None]:
+def without_source_lines() -> Iterator[None]:
     """What Python tells of a frame has its file and line number, and not the line itself.
 
     torch notes for each operator of its own where that is registered; for the line, all modules
@@ -74,7 +74,7 @@ def without_lines() -> Iterator[None]:
         inspect.getframeinfo = known
 
 
-def postpone(name: str) -> None:
+def defer_import(name: str) -> None:
     """Puts a module in the place of `name` that imports the real one when it is first looked into.
 
     For a module that is imported for its effects: these come then, too. `importlib.util.LazyLoader`

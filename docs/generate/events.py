@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bridge.ledger.states import Job, Recipe, State
-from bridge.service.event_log import FILE, Log
+from bridge.service.event_log import FILE, EventLog
 from docs.generate.markdown import table
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def job_lines() -> dict[str, dict[str, Any]]:
     recipe = Recipe("stems", "h", "m", "v", Path("Stems"))
     job = Job(7, Path("Bounces"), Path("Mix.wav"), 1, 1, recipe, State.RUNNING, 1, 0.0, 1.0, 1.0)
     with tempfile.TemporaryDirectory() as folder:
-        log = Log(Path(folder), Path("Bounces"))
+        log = EventLog(Path(folder), Path("Bounces"))
         ends: tuple[Callable[[], None], ...] = (
             lambda: log.skipped(job),
             lambda: log.failed(job, "reason", retry=True),

@@ -29,12 +29,12 @@ _SEPARATOR: Mapping[Any, Sequence[str] | None] = {
     separator.options.Options: None,
 }
 _BRIDGE: Mapping[Any, Sequence[str] | None] = {
-    bridge.convert.Engine: ("load", "convert", "close"),
+    bridge.convert.Converter: ("load", "convert", "close"),
     bridge.convert.choose_model: None,
     bridge.presets.loader.load: None,
     bridge.config.resolve: None,
     bridge.config.Settings: ("ledger_path", "log_dir"),
-    bridge.publish.locations.split_place: None,
+    bridge.publish.locations.split_target: None,
     bridge.publish.manifest.Manifest: ("duration_s", "speed", "to_json", "from_json"),
     bridge.publish.manifest.SourceFacts: (),
     bridge.publish.manifest.StemFacts: (),

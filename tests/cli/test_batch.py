@@ -339,7 +339,7 @@ def test_the_session_and_the_summary_are_of_the_whole_export(
 
 
 def test_watch_finds_done_what_a_batch_has_done(inside: Inside, desk: Desk, export: Path) -> None:
-    """One engine, one ledger: either goes on where the other ended."""
+    """One converter, one ledger: either goes on where the other ended."""
     assert inside("batch", "Export", "-m", desk.model).code == 0
     render(export / "late.wav", seed=5)
     watched = inside("watch", "Export", "--once", "-m", desk.model)

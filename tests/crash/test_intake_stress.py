@@ -15,8 +15,8 @@ import pytest
 
 from bridge.intake import settle
 from bridge.intake.settle import Reason
-from bridge.intake.watcher import Hint, Native, Polling
-from bridge.intake.writers import Writers
+from bridge.intake.watcher import Hint, NativeNotifier, PollingNotifier
+from bridge.intake.writers import OpenFiles
 from bridge.ledger.states import State
 from tests.bounces import BAD, render
 from tests.service.intake_service import Service, unpatched_header, write_wav
@@ -65,21 +65,24 @@ def patch(descriptor: int) -> None:
     os.pwrite(descriptor, struct.pack("<I", size - 8), 4)
 
 
-def polling(_folder: Path) -> Polling:
+def polling(_folder: Path) -> PollingNotifier:
     """No events at all."""
-    return Polling()
+    return PollingNotifier()
 
 
 @pytest.mark.parametrize(
     ("notifier", "up_to_date"),
-    [(Native, False), *thorough([(Native, True), (polling, False), (polling, True)])],
+    [
+        (NativeNotifier, False),
+        *thorough([(NativeNotifier, True), (polling, False), (polling, True)]),
+    ],
     ids=["events", "events, header kept up to date", "polling", "polling, header kept up to date"],
 )
 def test_a_writer_that_pauses_longer_than_the_settle_time_is_waited_for(
     service: Service, notifier: Callable[[Path], object], up_to_date: bool
 ) -> None:
     times = {"times": SCALED, "polling_times": SCALED, "polling_s": 0.05}
-    service.start(**times, notifier=notifier, polling=notifier is not Native)
+    service.start(**times, notifier=notifier, polling=notifier is not NativeNotifier)
     path = dawdle(service, 4, PAUSE_S, up_to_date=up_to_date)
     service.wait_for(1)
     time.sleep(3 * SCALED.quiet_s)
@@ -122,14 +125,14 @@ def test_writers_of_other_processes_are_seen(tmp_path: Path) -> None:
     )
     assert other.stdout is not None
     other.stdout.readline()
-    assert Writers().hold(path)
-    assert not Writers().hold(read)
+    assert OpenFiles().hold(path)
+    assert not OpenFiles().hold(read)
     other.kill()
     other.wait()
-    assert not Writers().hold(path)
+    assert not OpenFiles().hold(path)
 
 
-class Forgetful(Native):
+class Forgetful(NativeNotifier):
     """Loses some of what the system says, or all of it, and does not know."""
 
     share = 1.0

@@ -19,7 +19,7 @@ from opentimelineio.opentime import RationalTime  # type: ignore[import-untyped]
 from reaproj import Project  # type: ignore[import-untyped]
 
 from bridge.config import Settings
-from bridge.convert import Engine
+from bridge.convert import Converter
 from bridge.daw.formats import FORMATS
 from bridge.presets import loader as presets
 from tests.bounces import render
@@ -49,9 +49,9 @@ def published(worker: Worker, tmp_path_factory: pytest.TempPathFactory) -> dict[
         time_reference=START_FRAMES,
     )
     model = str(GOLDEN / "spleeter" / "4stems.json")
-    engine = Engine(Settings(), presets.load(preset), model, worker)
+    converter = Converter(Settings(), presets.load(preset), model, worker)
     out = root / "Stems"
-    _, path = engine.convert(bounce, out / "Album" / "Mix é 3", out, lambda *_: None)
+    _, path = converter.convert(bounce, out / "Album" / "Mix é 3", out, lambda *_: None)
     return {**json.loads(path.read_text(encoding="utf-8")), "folder": path.parent}
 
 

@@ -148,11 +148,11 @@ def test_every_make_target_exists() -> None:
 
 
 def test_the_shown_osc_message_is_understood() -> None:
-    from bridge.osc.messages import Split, understand
+    from bridge.osc.messages import Split, parse_request
 
     (line,) = [
         text for s in pages.samples("sh") for text in s.text.splitlines() if "oscsend" in text
     ]
     _, _, _, address, types, *arguments = shlex.split(os.path.expandvars(line))
     assert types == "s" * len(arguments)
-    assert isinstance(understand(address, arguments), Split)
+    assert isinstance(parse_request(address, arguments), Split)

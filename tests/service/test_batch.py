@@ -22,7 +22,7 @@ import soundfile
 from bridge.batch.pace import Pace
 from bridge.batch.progress import Progress
 from bridge.batch.run import Batch, helpers
-from bridge.convert import Engine
+from bridge.convert import Converter
 from bridge.errors import LeaseLost
 from bridge.ledger.states import Recipe, State
 from bridge.ledger.store import Ledger
@@ -31,7 +31,7 @@ from bridge.publish import output_names
 from bridge.publish.manifest import Manifest
 from bridge.publish.transaction import MANIFEST, STAGING
 from bridge.service import retry_wait
-from bridge.service.events import Everyone
+from bridge.service.events import CompositeListener
 from bridge.service.job_runner import Tally
 from bridge.worker.client import Worker
 from tests.bounces import RATE_HZ, music, render, wav_bytes
@@ -194,18 +194,18 @@ class Bench:
 
     def __init__(self, studio: Studio) -> None:
         self.studio, self.stop = studio, threading.Event()
-        engine = Engine(
+        converter = Converter(
             studio.settings, presets.load(studio.preset), str(studio.model), studio.worker
         )
-        self.batch = Batch(studio.folder, studio.stems, engine)
+        self.batch = Batch(studio.folder, studio.stems, converter)
         self.progress: Progress
 
     def run(self, jobs: int = 1) -> Tally:
         plan = self.batch.plan()
         self.progress = self._progress(plan)
-        audience = Everyone(self.progress, self.studio.heard)
-        with helpers(self.batch.engine, jobs - 1, Worker) as more:
-            return self.batch.run(plan, audience, self.stop, more)
+        events = CompositeListener(self.progress, self.studio.heard)
+        with helpers(self.batch.converter, jobs - 1, Worker) as more:
+            return self.batch.run(plan, events, self.stop, more)
 
     def ends(self) -> dict[str, str]:
         found = self.batch.outcomes(self.batch.plan(), self.progress.stands())
@@ -302,7 +302,7 @@ def test_two_that_choose_at_once_do_not_take_one_place(studio: Studio) -> None:
         return output_names.output_name(source, taken)
 
     with ThreadPoolExecutor(8) as threads:
-        placed = list(threads.map(lambda job: ledger.place(job, choose), jobs))
+        placed = list(threads.map(lambda job: ledger.choose_output(job, choose), jobs))
     ledger.close()
     assert len({job.output_path for job in placed}) == 8
     assert {job.output_path for job in studio.jobs()} == {job.output_path for job in placed}
@@ -317,7 +317,7 @@ def test_who_has_lost_a_job_gets_no_place(studio: Studio) -> None:
     ledger.requeue(job)
     assert ledger.claim_next(studio.folder, "another") is not None
     with pytest.raises(LeaseLost):
-        ledger.place(job, output_names.output_name)
+        ledger.choose_output(job, output_names.output_name)
     ledger.close()
 
 
@@ -326,12 +326,12 @@ def test_only_what_has_ended_is_begun_again(studio: Studio) -> None:
     recipe = Recipe("stems", "h", "m", "v", studio.stems)
     job = ledger.offer(studio.folder, studio.folder / "a.wav", 1, 1, settled_s=0.0, recipe=recipe)
     assert job is not None
-    assert ledger.again(job) == job
+    assert ledger.restart(job) == job
     running = ledger.claim_next(studio.folder, "a service")
     assert running is not None
-    assert ledger.again(job) == running
+    assert ledger.restart(job) == running
     ledger.done(running, studio.stems / "a" / MANIFEST)
-    again = ledger.again(running)
+    again = ledger.restart(running)
     assert (again.state, again.attempts) == (State.PENDING, 0)
     assert ledger.newest(studio.folder, studio.stems) == {again.source_path: again}
     assert ledger.newest(studio.folder, studio.root) == {}
@@ -383,7 +383,7 @@ def test_a_bounce_that_goes_before_its_turn_is_told(studio: Studio, bench: Bench
     plan = bench.batch.plan()
     gone.unlink()
     bench.progress = bench._progress(plan)
-    bench.batch.run(plan, Everyone(bench.progress, studio.heard), bench.stop)
+    bench.batch.run(plan, CompositeListener(bench.progress, studio.heard), bench.stop)
     found = bench.batch.outcomes(plan, bench.progress.stands())
     ends = {one.source.name: one.end.value for one in found}
     assert ends == {"Track 00.W64": "done", "Track 00.wav": "left"}

@@ -18,7 +18,7 @@ from watchdog.utils import BaseThread
 from bridge.intake import settle
 from bridge.intake.intake import Intake, Settled
 from bridge.intake.settle import Reason
-from bridge.intake.watcher import Hint, Kind, Native, Polling, Watcher
+from bridge.intake.watcher import Hint, HintKind, NativeNotifier, PollingNotifier, Watcher
 from bridge.ledger.states import Recipe
 from bridge.ledger.store import Ledger
 from tests.service.intake_service import FAST, Service, unpatched_header, write_wav
@@ -233,7 +233,7 @@ def test_polling_finds_and_settles_without_events(service: Service) -> None:
 
 
 def test_a_lost_event_is_made_up_for_by_the_next_walk(service: Service) -> None:
-    class Deaf(Native):
+    class Deaf(NativeNotifier):
         def take(self, timeout_s: float) -> list[Hint]:
             super().take(timeout_s)
             return []
@@ -246,7 +246,7 @@ def test_a_lost_event_is_made_up_for_by_the_next_walk(service: Service) -> None:
 
 @pytest.mark.parametrize("error", [OSError(28, "inotify watch limit reached"), RuntimeError("no")])
 def test_without_events_it_warns_once_and_polls(service: Service, error: Exception) -> None:
-    class Refusing(Native):
+    class Refusing(NativeNotifier):
         def start(self) -> None:
             raise error
 
@@ -260,10 +260,10 @@ def test_without_events_it_warns_once_and_polls(service: Service, error: Excepti
 
 @pytest.mark.parametrize("victim", ["observer", "emitter", "reader"])
 def test_a_notifier_that_dies_is_replaced_by_polling(service: Service, victim: str) -> None:
-    made: list[Native] = []
+    made: list[NativeNotifier] = []
 
-    def native(folder: Path) -> Native:
-        made.append(Native(folder))
+    def native(folder: Path) -> NativeNotifier:
+        made.append(NativeNotifier(folder))
         return made[-1]
 
     service.start(notifier=native, polling_s=0.05)
@@ -305,11 +305,11 @@ def test_a_folder_that_is_removed_and_comes_back_is_watched_again(service: Servi
 
 
 def test_an_overflowing_event_queue_leads_to_a_walk(tmp_path: Path) -> None:
-    native = Native(tmp_path)
+    native = NativeNotifier(tmp_path)
     native.start()
     try:
         logging.getLogger("watchdog.observers.inotify_c").warning("Inotify queue overflowed")
-        assert native.take(1.0) == [Hint(Kind.OVERFLOW, tmp_path)]
+        assert native.take(1.0) == [Hint(HintKind.OVERFLOW, tmp_path)]
     finally:
         native.stop()
     assert not native.alive()
@@ -321,14 +321,14 @@ def test_watchdog_reports_an_overflow_the_way_we_listen_for_it(tmp_path: Path) -
     )
     from watchdog.observers.inotify_c import InotifyConstants, InotifyEvent, WatchDescriptor
 
-    native = Native(tmp_path)
+    native = NativeNotifier(tmp_path)
     native.start()
     try:
         reader = native._observer._inotify_fd  # type: ignore[union-attr]
         reader.handle_event(
             InotifyEvent(WatchDescriptor(-1), InotifyConstants.IN_Q_OVERFLOW, 0, b"")
         )
-        assert Hint(Kind.OVERFLOW, tmp_path) in native.take(1.0)
+        assert Hint(HintKind.OVERFLOW, tmp_path) in native.take(1.0)
     finally:
         native.stop()
 
@@ -396,7 +396,7 @@ def _play(
     return settled
 
 
-def _write(path: Path, data: bytes, kind: Kind) -> Callable[[], Hint]:
+def _write(path: Path, data: bytes, kind: HintKind) -> Callable[[], Hint]:
     def act() -> Hint:
         with path.open("ab") as file:
             file.write(data)
@@ -411,9 +411,9 @@ def test_growth_after_a_close_waits_for_the_next_close(tmp_path: Path) -> None:
     """Some writers close and open the file again: only an unchanged header holds it back here."""
     path = tmp_path / "mix.wav"
     script = {
-        51.0: [_write(path, unpatched_header(), Kind.CLOSED)],
-        52.0: [_write(path, bytes(1000), Kind.CHANGED)],
-        54.5: [_write(path, bytes(1000), Kind.CHANGED)],
+        51.0: [_write(path, unpatched_header(), HintKind.CLOSED)],
+        52.0: [_write(path, bytes(1000), HintKind.CHANGED)],
+        54.5: [_write(path, bytes(1000), HintKind.CHANGED)],
     }
     settled = _play(tmp_path, script, until_s=70.0)
     assert [found.size for _, found in settled] == [2044]
@@ -425,8 +425,8 @@ def test_a_close_that_changed_nothing_hands_nothing_on(tmp_path: Path) -> None:
     """Tag editors and indexers open finished files for writing and close them as they were."""
     path = tmp_path / "mix.flac"
     script: dict[float, list[Callable[[], Hint]]] = {
-        51.0: [_write(path, b"fLaC", Kind.CLOSED), lambda: Hint(Kind.CLOSED, path)],
-        52.0: [lambda: Hint(Kind.CLOSED, path), lambda: Hint(Kind.MOVED_IN, path)],
+        51.0: [_write(path, b"fLaC", HintKind.CLOSED), lambda: Hint(HintKind.CLOSED, path)],
+        52.0: [lambda: Hint(HintKind.CLOSED, path), lambda: Hint(HintKind.MOVED_IN, path)],
     }
     assert len(_play(tmp_path, script, until_s=60.0)) == 1
 
@@ -438,9 +438,12 @@ def test_a_header_that_is_patched_without_a_close_is_noticed_soon(tmp_path: Path
         with path.open("r+b") as file:
             file.seek(4)
             file.write(struct.pack("<I", path.stat().st_size - 8))
-        return Hint(Kind.CHANGED, tmp_path / "something else.txt")  # the file itself: no hint
+        return Hint(HintKind.CHANGED, tmp_path / "something else.txt")  # the file itself: no hint
 
-    script = {51.0: [_write(path, unpatched_header() + bytes(500), Kind.CHANGED)], 52.3: [patch]}
+    script = {
+        51.0: [_write(path, unpatched_header() + bytes(500), HintKind.CHANGED)],
+        52.3: [patch],
+    }
     settled = _play(tmp_path, script, until_s=70.0)
     assert [found.reason for _, found in settled] == [Reason.COMPLETE]
     assert settled[0][0] <= 52.3 + 2 * settle.LOCAL.riff_quiet_s + 0.1
@@ -451,7 +454,7 @@ def test_an_overflow_hint_walks_at_once(tmp_path: Path) -> None:
 
     def overflow() -> Hint:
         path.write_bytes(b"fLaC")
-        return Hint(Kind.OVERFLOW, tmp_path)
+        return Hint(HintKind.OVERFLOW, tmp_path)
 
     settled = _play(tmp_path, {60.0: [overflow]}, until_s=70.0)
     assert [found.path for _, found in settled] == [path]
@@ -463,9 +466,9 @@ def test_a_bounce_that_is_removed_before_it_settles_is_forgotten(tmp_path: Path)
 
     def remove() -> Hint:
         path.unlink()
-        return Hint(Kind.REMOVED, path)
+        return Hint(HintKind.REMOVED, path)
 
-    script = {51.0: [_write(path, b"fLaC", Kind.CHANGED)], 52.0: [remove]}
+    script = {51.0: [_write(path, b"fLaC", HintKind.CHANGED)], 52.0: [remove]}
     assert _play(tmp_path, script, until_s=60.0) == []
 
 
@@ -473,11 +476,11 @@ def test_hints_about_what_is_no_bounce_are_ignored(tmp_path: Path) -> None:
     (tmp_path / ".hidden").mkdir()
     script = {
         51.0: [
-            _write(tmp_path / "notes.txt", b"x", Kind.CLOSED),
-            _write(tmp_path / "~mix.wav", b"x", Kind.MOVED_IN),
-            _write(tmp_path / ".hidden" / "mix.wav", b"x", Kind.CLOSED),
-            lambda: Hint(Kind.CLOSED, tmp_path.parent / "mix.wav"),
-            lambda: Hint(Kind.CLOSED, tmp_path / "gone.wav"),
+            _write(tmp_path / "notes.txt", b"x", HintKind.CLOSED),
+            _write(tmp_path / "~mix.wav", b"x", HintKind.MOVED_IN),
+            _write(tmp_path / ".hidden" / "mix.wav", b"x", HintKind.CLOSED),
+            lambda: Hint(HintKind.CLOSED, tmp_path.parent / "mix.wav"),
+            lambda: Hint(HintKind.CLOSED, tmp_path / "gone.wav"),
         ]
     }
     assert _play(tmp_path, script, until_s=60.0) == []
@@ -486,7 +489,7 @@ def test_hints_about_what_is_no_bounce_are_ignored(tmp_path: Path) -> None:
 def test_polling_is_slower_to_believe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "mix.flac").write_bytes(b"fLaC")
     clock, settled = FakeClock(), list[float]()
-    monkeypatch.setattr(Polling, "take", lambda _, wait_s: Scripted(clock, {}).take(wait_s))
+    monkeypatch.setattr(PollingNotifier, "take", lambda _, wait_s: Scripted(clock, {}).take(wait_s))
     intake = Intake(
         tmp_path,
         output_dirs=[],
@@ -518,4 +521,4 @@ def test_the_watcher_restarts_on_another_folder_of_the_same_name(tmp_path: Path)
     assert not watched.polling
     watched.stop()
     assert len(started) == 2
-    assert Polling().alive()
+    assert PollingNotifier().alive()

@@ -16,13 +16,13 @@ import pytest
 
 from bridge import errors
 from bridge.ledger import database
-from bridge.ledger.leases import BEAT_S, LEASE_S, Vigil
-from bridge.ledger.recover import recover, take_back
+from bridge.ledger.leases import HEARTBEAT_S, LEASE_S, LeaseMonitor
+from bridge.ledger.recover import reclaim, recover
 from bridge.ledger.services import Service
 from bridge.ledger.states import LONGEST_BACK_OFF_S, MAX_ATTEMPTS, State
 from bridge.ledger.store import Ledger
 from bridge.publish.transaction import MANIFEST, STAGING, publish, publishing, staging
-from bridge.service.heartbeat import Upkeep
+from bridge.service.heartbeat import Heartbeat
 from bridge.system.processes import Process
 from tests.service.ledger_values import FOLDER, OTHER_RECIPE, RECIPE, Clock
 
@@ -83,7 +83,7 @@ ENDS: dict[str, Callable[[Ledger, Job], Any]] = {
 def test_a_job_that_was_taken_over_is_not_touched(ledger: Ledger, end: str, after: str) -> None:
     offered(ledger)
     job = claimed(ledger, "a service that ended")
-    (taken,) = take_back(ledger, FOLDER)
+    (taken,) = reclaim(ledger, FOLDER)
     assert (taken.state, taken.owner, taken.attempts) == (State.PENDING, None, 0)
     if after != "waits again":
         other = claimed(ledger, "another")
@@ -102,10 +102,10 @@ def test_the_owner_of_a_running_job_is_written_down_and_renewed(
     service = ledger.services.begin(FOLDER, RECIPE)
     job = claimed(ledger, service.token)
     assert (job.owner, job.lease_until_s) == (service.token, clock.now_s + LEASE_S)
-    clock.now_s += BEAT_S
+    clock.now_s += HEARTBEAT_S
     ledger.services.beat(service, RECIPE, None)
     assert ledger.jobs()[0].lease_until_s == clock.now_s + LEASE_S
-    clock.now_s += BEAT_S
+    clock.now_s += HEARTBEAT_S
     ledger.confirm(job)
     assert ledger.jobs()[0].lease_until_s == clock.now_s + LEASE_S
     done = ledger.done(job, Path("/m.json"))
@@ -145,12 +145,12 @@ def test_a_dead_neighbours_job_is_taken_at_once_and_a_living_ones_is_not(tmp_pat
     try:
         assert child.stdout is not None
         assert child.stdout.readline() == f"{job.id}\n"
-        assert take_back(ledger, FOLDER, Vigil()) == []
+        assert reclaim(ledger, FOLDER, LeaseMonitor()) == []
         assert [s.process.pid for s in ledger.services.living(FOLDER)] == [child.pid]
     finally:
         child.send_signal(signal.SIGKILL)
         child.wait(10)
-    (taken,) = take_back(ledger, FOLDER)
+    (taken,) = reclaim(ledger, FOLDER)
     assert (taken.id, taken.state, taken.attempts) == (job.id, State.PENDING, 0)
     assert ledger.services.living(FOLDER) == []
     mine = ledger.services.begin(FOLDER, RECIPE)  # whoever begins clears up
@@ -160,13 +160,13 @@ def test_a_dead_neighbours_job_is_taken_at_once_and_a_living_ones_is_not(tmp_pat
 
 def test_a_process_of_the_same_number_is_another(ledger: Ledger) -> None:
     service = ledger.services.begin(FOLDER, RECIPE)
-    earlier = replace(service, process=replace(service.process, started="long ago"), token="old")
+    earlier = replace(service, process=replace(service.process, start_mark="long ago"), token="old")
     ledger.services.beat(earlier, RECIPE, None)
     offered(ledger, "a.wav")
     offered(ledger, "b.wav")
     claimed(ledger, "old")
     running = claimed(ledger, service.token)
-    assert [job.source_path.name for job in take_back(ledger, FOLDER)] == ["a.wav"]
+    assert [job.source_path.name for job in reclaim(ledger, FOLDER)] == ["a.wav"]
     assert ledger.jobs(states=[State.RUNNING]) == [running]
 
 
@@ -177,18 +177,18 @@ def test_one_of_another_computer_is_taken_over_when_it_falls_silent(
     offered(ledger)
     claimed(ledger, theirs.token)
     looked = Clock()  # monotonic
-    vigil = Vigil(looked)
+    vigil = LeaseMonitor(looked)
     for _ in range(20):  # it beats: nothing happens, though the clocks of both jump
         clock.now_s += 1e5
-        looked.now_s += BEAT_S
+        looked.now_s += HEARTBEAT_S
         ledger.services.beat(theirs, RECIPE, None)
-        assert take_back(ledger, FOLDER, vigil) == []
+        assert reclaim(ledger, FOLDER, vigil) == []
     clock.now_s -= 1e6  # it beats no more, and the wall clock was set back
     looks = 0
-    while not (taken := take_back(ledger, FOLDER, vigil)):
-        looked.now_s += BEAT_S
+    while not (taken := reclaim(ledger, FOLDER, vigil)):
+        looked.now_s += HEARTBEAT_S
         looks += 1
-    assert looks == LEASE_S / BEAT_S
+    assert looks == LEASE_S / HEARTBEAT_S
     assert taken[0].state is State.PENDING
 
 
@@ -262,7 +262,7 @@ def test_the_upkeep_beats_hears_and_takes_over(ledger: Ledger, clock: Clock) -> 
     claimed(ledger, "one that ended")
     service = ledger.services.begin(FOLDER, RECIPE)
     heard: list[object] = []
-    upkeep = Upkeep(
+    upkeep = Heartbeat(
         ledger,
         service,
         state=lambda: (OTHER_RECIPE, "no room"),
@@ -285,7 +285,7 @@ def test_a_beat_that_meets_a_locked_ledger_is_left_out(tmp_path: Path) -> None:
     path = tmp_path / "ledger.sqlite"
     ledger = Ledger(path, busy_timeout_s=0.01)
     service = ledger.services.begin(FOLDER, RECIPE)
-    upkeep = Upkeep(
+    upkeep = Heartbeat(
         ledger, service, state=lambda: (RECIPE, None), reload=pytest.fail, taken=pytest.fail
     )
     other = sqlite3.connect(path, isolation_level=None)
@@ -414,7 +414,7 @@ def test_a_publisher_waits_for_the_other_and_for_its_own_bounce_only(tmp_path: P
 def test_nothing_is_published_once_the_job_is_lost(ledger: Ledger, tmp_path: Path) -> None:
     offered(ledger)
     job = claimed(ledger, "a service that ended")
-    take_back(ledger, FOLDER)
+    reclaim(ledger, FOLDER)
 
     def work() -> None:
         with staging(tmp_path) as folder, publishing(tmp_path, tmp_path / "mix"):

@@ -18,8 +18,8 @@ from bridge.config import resolve
 from bridge.errors import LedgerBlocked, UsageError
 from bridge.ledger.states import State
 from bridge.ledger.store import Ledger
-from bridge.osc.control import Control, listening
-from bridge.service.events import Everyone
+from bridge.osc.control import Control, osc_control
+from bridge.service.events import CompositeListener
 from bridge.system.endpoint import parse
 from tests.bounces import render, silence, wav_bytes
 from tests.support import require
@@ -100,7 +100,7 @@ def connect(
 
     def connected(*, reply: str | None = None, work: bool = True) -> Control:
         control = Control(parse("0"), parse(reply) if reply else None)
-        studio.heard = Everyone(heard, control)  # type: ignore[assignment]
+        studio.heard = CompositeListener(heard, control)  # type: ignore[assignment]
         service = serve().watch if work else studio.watch()
         studio.heard = heard
         client.to = ("127.0.0.1", control.endpoint.port)
@@ -162,7 +162,7 @@ def test_a_job_is_in_the_ledger_before_it_is_acknowledged_and_outlives_the_servi
 
 def test_a_new_render_gets_the_usual_preset_again(studio: Studio) -> None:
     bounce = render(studio.folder / "Mix 3.wav")
-    studio.watch().ask(bounce, "karaoke")
+    studio.watch().submit(bounce, "karaoke")
     studio.once()
     render(bounce, seed=1)
     assert studio.once().done == 1
@@ -221,7 +221,7 @@ def test_two_files_of_one_name_and_a_bounce_get_folders_of_their_own(studio: Stu
     render(studio.folder / "Mix.wav")
     studio.once()
     for number in (1, 2):
-        studio.watch().ask(render(studio.root / str(number) / "Mix.wav", seed=number))
+        studio.watch().submit(render(studio.root / str(number) / "Mix.wav", seed=number))
     assert studio.once().done == 2
     assert studio.published() == ["Mix", "Mix (wav 2)", "Mix (wav)"]
     studio.check_complete()
@@ -233,7 +233,7 @@ def test_a_bounce_of_the_folder_is_the_same_by_whatever_way_it_is_named(studio: 
     service = studio.watch()
     ways = (bounce, bounce.relative_to(studio.folder), studio.root / "way" / "a" / "Mix.wav")
     ways += (studio.folder / "a" / ".." / "a" / "Mix.wav",)
-    assert {service.ask(way).id for way in ways} == {1}
+    assert {service.submit(way).id for way in ways} == {1}
     assert studio.once().done == 1
     assert studio.published() == ["a/Mix"]
 
@@ -435,13 +435,13 @@ def test_a_port_that_is_taken_is_told(connect: Callable[..., Control]) -> None:
 
 def test_off_opens_nothing_and_other_hosts_are_warned_of() -> None:
     nowhere = {"STEMBRIDGE_CONFIG": "/no such file.yaml"}
-    with listening(resolve({}, nowhere).settings) as control:
+    with osc_control(resolve({}, nowhere).settings) as control:
         assert control is None
-    with listening(resolve({"osc": "0"}, nowhere).settings) as control:
+    with osc_control(resolve({"osc": "0"}, nowhere).settings) as control:
         assert control
         assert control.warnings == []
     open_ = {"osc": "0.0.0.0:0", "osc_reply": "192.0.2.1:9"}  # RFC 5737: nobody's address
-    with listening(resolve(open_, nowhere).settings) as control:
+    with osc_control(resolve(open_, nowhere).settings) as control:
         assert control
         assert len(control.warnings) == 2
         assert "everybody who reaches 0.0.0.0:" in control.warnings[0]

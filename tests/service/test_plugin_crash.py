@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bridge.convert import Engine
+from bridge.convert import Converter
 from bridge.errors import WorkerLost
 from bridge.presets import loader as presets
 from bridge.render import preset_check
@@ -45,12 +45,12 @@ def preset(tmp_path: Path) -> Path:
 
 
 def test_a_plugin_that_aborts_costs_one_attempt_and_is_named(studio: Studio, preset: Path) -> None:
-    engine = Engine(studio.settings, presets.load(preset), str(studio.model), studio.worker)
+    converter = Converter(studio.settings, presets.load(preset), str(studio.model), studio.worker)
     out = studio.root / "out"
 
     def convert(name: str, rate_hz: int) -> Path:
         bounce = render(studio.root / name, rate_hz=rate_hz)
-        return engine.convert(bounce, out / bounce.stem, out, lambda stage, share: None)[1]
+        return converter.convert(bounce, out / bounce.stem, out, lambda stage, share: None)[1]
 
     with pytest.raises(WorkerLost) as caught:
         convert("poison.wav", 96_000)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bridge.convert import Engine
+from bridge.convert import Converter
 from bridge.presets import loader as presets
 from bridge.service.settings_diff import changes
 from tests.bounces import render
@@ -90,8 +90,8 @@ def test_wrong_settings_change_nothing(
 def test_a_model_that_is_not_there_is_refused_and_the_old_one_goes_on(
     studio: Studio, serve: Callable[..., Serving]
 ) -> None:
-    engine = Engine(studio.settings, presets.load("stems"), str(studio.model), studio.worker)
-    service = serve(reread=lambda: replace(engine, model=str(studio.root / "gone.json")))
+    converter = Converter(studio.settings, presets.load("stems"), str(studio.model), studio.worker)
+    service = serve(reread=lambda: replace(converter, model=str(studio.root / "gone.json")))
     service.watch.reload.set()
     wait_until(lambda: bool(studio.heard.of("reload-refused")), "the complaint")
     assert "gone.json" in studio.heard.of("reload-refused")[0]
@@ -105,11 +105,11 @@ def test_an_edited_preset_is_a_change_and_waiting_bounces_get_it(
     mine = studio.root / "mine.yaml"
     shutil.copyfile(presets.find()["stems"], mine)
     studio.preset = str(mine)
-    asked: list[Engine] = []
+    asked: list[Converter] = []
 
-    def reread() -> Engine:
+    def reread() -> Converter:
         asked.append(
-            Engine(studio.settings, presets.load(str(mine)), str(studio.model), studio.worker)
+            Converter(studio.settings, presets.load(str(mine)), str(studio.model), studio.worker)
         )
         return asked[-1]
 
@@ -126,9 +126,9 @@ def test_an_edited_preset_is_a_change_and_waiting_bounces_get_it(
 
 
 def test_what_is_the_same_is_not_told(studio: Studio) -> None:
-    engine = Engine(studio.settings, presets.load("stems"), "a", studio.worker)
-    assert changes(engine, replace(engine)) == []
-    assert changes(engine, replace(engine, model="b")) == ["model b instead of a"]
+    converter = Converter(studio.settings, presets.load("stems"), "a", studio.worker)
+    assert changes(converter, replace(converter)) == []
+    assert changes(converter, replace(converter, model="b")) == ["model b instead of a"]
 
 
 def test_who_asks_hears_at_once_of_a_settings_file_that_is_none(

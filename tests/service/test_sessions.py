@@ -11,7 +11,7 @@ import pytest
 import rppxml
 from reaproj import Project  # type: ignore[import-untyped]
 
-from bridge.convert import Engine
+from bridge.convert import Converter
 from bridge.errors import PresetError
 from bridge.ledger.states import State
 from bridge.presets import loader as presets
@@ -199,9 +199,9 @@ def test_what_is_not_installed_is_told_before_the_work(
 ) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
     path = preset(studio, "session: [aaf]")
-    engine = Engine(studio.settings, presets.load(path), str(studio.model), studio.worker)
+    converter = Converter(studio.settings, presets.load(path), str(studio.model), studio.worker)
     with pytest.raises(PresetError) as caught:
-        engine.load()
+        converter.load()
     assert str(caught.value) == f"{path}: session 'aaf' needs pyaaf2: install stembridge[aaf]"
 
     studio.preset = "stems"  # and where a preset beside the bounce asks for it
@@ -216,19 +216,19 @@ def test_what_is_not_installed_is_told_before_the_work(
 def test_a_set_that_lacks_a_session_file_is_made_again(studio: Studio) -> None:
     """As by a service that died before its ledger knew, and a user who tidied up in between."""
     path = preset(studio, "session: [reaper, ardour]")
-    engine = Engine(studio.settings, presets.load(path), str(studio.model), studio.worker)
+    converter = Converter(studio.settings, presets.load(path), str(studio.model), studio.worker)
     source, out = identify(bounce(studio)), studio.stems
-    engine.convert_identified(source, out / "mix", out, lambda *_: None)
-    before = engine.published_before(source, out / "mix", out)
+    converter.convert_identified(source, out / "mix", out, lambda *_: None)
+    before = converter.published_before(source, out / "mix", out)
     assert before is not None
     assert [each.name for each in before[0].sessions] == ["reaper", "ardour"]
     project = out / "mix" / "mix.rpp"
     project.write_bytes(b"saved by the DAW")
-    assert engine.published_before(source, out / "mix", out) is not None
+    assert converter.published_before(source, out / "mix", out) is not None
     for each in listed_anyhow(studio):
         data = each.read_bytes()
         each.unlink()
-        assert engine.published_before(source, out / "mix", out) is None
+        assert converter.published_before(source, out / "mix", out) is None
         each.write_bytes(data)
 
 

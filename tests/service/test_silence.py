@@ -11,7 +11,7 @@ import soundfile
 
 from bridge.ledger.states import State
 from bridge.ledger.store import Ledger
-from bridge.service.event_log import FILE, Log
+from bridge.service.event_log import FILE, EventLog
 from bridge.service.job_runner import Tally
 from tests.bounces import render, silence, wav_bytes
 
@@ -96,7 +96,7 @@ def test_stems_of_an_earlier_render_stay(skipping: Studio) -> None:
 
 def test_the_log_says_why(skipping: Studio) -> None:
     render_silence(skipping.folder / "silence.wav")
-    log = Log(skipping.root / "log", skipping.folder)
+    log = EventLog(skipping.root / "log", skipping.folder)
     skipping.heard = log  # type: ignore[assignment]
     skipping.once()
     log.close()

@@ -17,7 +17,7 @@ from bridge.osc.control import Control
 from bridge.osc.port import Port
 from bridge.service import job_runner
 from bridge.service.event_log import FILE
-from bridge.service.job_runner import Work
+from bridge.service.job_runner import JobRunner
 from bridge.service.threads import ServiceThreads
 from bridge.service.watch import Watch
 from bridge.system.endpoint import parse
@@ -127,19 +127,19 @@ def test_an_error_of_ours_is_told_in_its_own_words(
 def test_a_further_loop_of_the_work(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
     """`batch --jobs 2`: what it raised is raised again where it is waited for."""
     main_thread = threading.current_thread()
-    do = Work.do
+    do = JobRunner.do
 
-    def die_elsewhere(work: Work, *given: Any) -> Any:
+    def die_elsewhere(work: JobRunner, *given: Any) -> Any:
         if threading.current_thread() is not main_thread:
             die()
         return do(work, *given)
 
     for number in range(4):
         render(studio.folder / f"{number}.wav", seed=number)
-    monkeypatch.setattr(Work, "do", die_elsewhere)
-    engine = studio.watch()._engine
+    monkeypatch.setattr(JobRunner, "do", die_elsewhere)
+    converter = studio.watch()._converter
     with pytest.raises(RuntimeError, match="boom"):
-        studio.watch(more=[engine]).run(threading.Event(), once=True)
+        studio.watch(more=[converter]).run(threading.Event(), once=True)
     (text,) = studio.heard.of("thread-died")
     assert text.startswith("the thread 'work' died: RuntimeError: boom")
 
@@ -164,7 +164,7 @@ def test_an_audience_that_fails_does_not_keep_the_service_alive() -> None:
     threads = ServiceThreads(Broken(), ended.set)
 
     def body() -> None:
-        with pytest.raises(OSError, match="nobody"), threads.vital("x"):
+        with pytest.raises(OSError, match="nobody"), threads.supervised("x"):
             die()
 
     thread = threading.Thread(target=body)
@@ -178,7 +178,7 @@ def test_the_first_death_is_the_one_that_is_told() -> None:
     heard = Heard()
     threads = ServiceThreads(heard, lambda: None)
     for name in ("one", "two"):
-        with threads.vital(name):
+        with threads.supervised(name):
             die()
     assert threads.death == "the thread 'one' died: RuntimeError: boom"
     assert [facts["thread"] for event, facts in heard.facts] == ["one", "two"]

@@ -211,10 +211,10 @@ def test_a_bounce_rendered_over_while_its_job_runs_ends_with_the_newer_stems(
 def test_polling_needs_no_events(
     studio: Studio, serve: Callable[..., Serving], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(_: watcher.Native) -> None:
+    def refuse(_: watcher.NativeNotifier) -> None:
         pytest.fail("events were asked for")
 
-    monkeypatch.setattr(watcher.Native, "start", refuse)
+    monkeypatch.setattr(watcher.NativeNotifier, "start", refuse)
     serve(poll=True)
     render(studio.folder / "mix.wav")
     wait_until(lambda: studio.heard.of("done") == ["mix.wav"], "the bounce")

@@ -31,7 +31,7 @@ from bridge.render.model_request import ModelRequest
 from bridge.render.request import RenderRequest
 from bridge.worker.client import Worker
 from tests.bounces import BAD, RATE_HZ, render
-from tests.service.studio_engine import convert, engine
+from tests.service.studio_converter import convert, converter
 from tests.support import ROOT, thorough
 from tests.waiting import wait_until
 from tests.watch_service import Studio
@@ -113,7 +113,7 @@ def test_a_crash_costs_its_job_and_nothing_else(
     studio: Studio, own: Worker, stage: str, number: str, words: str
 ) -> None:
     bounce = render(studio.root / "mix.wav", frames=LONG_FRAMES)
-    made = engine(studio, own, with_effects())
+    made = converter(studio, own, with_effects())
     made.load()
     crash = AtStage(own, stage, lambda child: child.send_signal(signal.Signals[number]))
     with pytest.raises(WorkerLost) as caught:
@@ -131,7 +131,7 @@ def test_a_crash_costs_its_job_and_nothing_else(
 
 
 def test_a_worker_that_dies_between_two_jobs_costs_none(studio: Studio, own: Worker) -> None:
-    made = engine(studio, own)
+    made = converter(studio, own)
     made.load()
     process(own).kill()  # whether we notice before or after we ask for the next job
     assert convert(made, render(studio.root / "mix.wav"), silent).exists()
@@ -139,11 +139,11 @@ def test_a_worker_that_dies_between_two_jobs_costs_none(studio: Studio, own: Wor
 
 def test_a_hang_is_found_and_ended(studio: Studio, own: Worker) -> None:
     bounce = render(studio.root / "mix.wav", frames=LONG_FRAMES)
-    made = engine(studio, own)
+    made = converter(studio, own)
     made.load()
     hang = AtStage(own, "separate", psutil.Process.suspend)
     with pytest.raises(WorkerLost, match=r"no sign of life for 3 s \(at: separate\).*stall_s"):
-        convert(engine(studio, own, stall_s=3.0), bounce, hang)
+        convert(converter(studio, own, stall_s=3.0), bounce, hang)
     assert hang.child is not None
     assert gone(hang.child)
     assert list((studio.root / "out").iterdir()) == []
@@ -176,7 +176,7 @@ def test_who_listens_can_end_the_job_at_any_time(
             raise Enough
 
     with pytest.raises(Enough):
-        convert(engine(studio, own), bounce, listen)
+        convert(converter(studio, own), bounce, listen)
     assert time.monotonic() - begun_s < 5
     assert at_separate.child is not None
     assert gone(at_separate.child)
@@ -194,7 +194,7 @@ def test_nonsense_on_the_line_is_a_lost_worker(studio: Studio, own: Worker) -> N
                 with place.open("wb", buffering=0) as pipe:
                     pipe.write(b"progress: 12 %\n")
 
-    made = engine(studio, own)
+    made = converter(studio, own)
     made.load()
     pipes = line_of(own)
     with pytest.raises(WorkerLost, match=r"spoke nonsense .*progress: 12 %"):
@@ -230,7 +230,7 @@ def test_a_library_that_prints_does_not_break_the_line(
     (studio.root / "shim").mkdir()
     (studio.root / "shim" / "soxr.py").write_text(NOISY)
     monkeypatch.setattr(sys, "path", [str(studio.root / "shim"), *sys.path])
-    assert convert(engine(studio, own), render(studio.root / "mix.wav"), silent).exists()
+    assert convert(converter(studio, own), render(studio.root / "mix.wav"), silent).exists()
     assert capfd.readouterr() == ("", "")
 
 
@@ -241,18 +241,18 @@ def test_modules_in_the_working_folder_are_not_run(
         (studio.root / f"{name}.py").write_text("raise SystemExit('ran a file of the user')")
     own.stop()
     monkeypatch.chdir(studio.root)
-    assert engine(studio, own).load() == ("vocals", "accompaniment")
+    assert converter(studio, own).load() == ("vocals", "accompaniment")
 
 
 def test_errors_come_home_as_what_they_are(studio: Studio, own: Worker) -> None:
     bounce = studio.root / "nan.wav"
     bounce.write_bytes(BAD["nan.wav"][0])
-    made = engine(studio, own)
+    made = converter(studio, own)
     with pytest.raises(NonFiniteBounce, match=r"^NaN or Inf at frame "):
         convert(made, bounce, silent)
     stays = process(own)
     with pytest.raises(PresetError, match="no stem 'drums'"):
-        engine(studio, own, presets.load("stems").adjusted(("drums",), {})).load()
+        converter(studio, own, presets.load("stems").adjusted(("drums",), {})).load()
     with pytest.raises(UsageError, match="no model named 'nothing'"):
         own.load(ModelRequest("nothing", "cpu", "auto", {}, studio.root), stall_s=60)
     order = ModelRequest(str(studio.model), "cpu", "auto", {"colour": 1}, studio.root)
@@ -266,7 +266,7 @@ def test_an_exception_that_nobody_foresaw_is_told_with_its_traceback(
 ) -> None:
     """Here: an order without names for the files."""
     bounce = render(studio.root / "mix.wav")
-    made = engine(studio, own)
+    made = converter(studio, own)
     made.load()
     first = process(own)
     order = RenderRequest(bounce, "", made.preset, "v", file_names={}, target=studio.stems)
@@ -282,7 +282,7 @@ def test_an_exception_that_nobody_foresaw_is_told_with_its_traceback(
 
 @linux
 def test_the_kernel_would_rather_take_the_worker(studio: Studio, own: Worker) -> None:
-    engine(studio, own).load()
+    converter(studio, own).load()
     scores = [int(Path(f"/proc/{pid}/oom_score_adj").read_text()) for pid in (own.pid, os.getpid())]
     assert scores[0] >= max(500, scores[1])
 
@@ -292,7 +292,7 @@ def test_signals_are_the_business_of_the_service(studio: Studio, own: Worker, na
     """A terminal and a service manager send them to every process there is."""
     bounce = render(studio.root / "mix.wav", frames=LONG_FRAMES)
     send = AtStage(own, "separate", lambda child: child.send_signal(signal.Signals[name]))
-    made = engine(studio, own)
+    made = converter(studio, own)
     for listener in (send, silent):  # and does not end after the job either
         assert convert(made, bounce, listener).exists()
         assert send.child == process(own)
@@ -305,11 +305,11 @@ PARENT = """
 import sys
 from pathlib import Path
 from bridge.worker.client import Worker
-from tests.service.studio_engine import convert, engine
+from tests.service.studio_converter import convert, converter
 from tests.watch_service import Studio
 
 studio = Studio(Path(sys.argv[1]), Path(sys.argv[2]), Worker())
-made = engine(studio, studio.worker)
+made = converter(studio, studio.worker)
 made.load()
 print(studio.worker.pid, flush=True)
 if sys.argv[3] == "idle":
@@ -538,7 +538,7 @@ def test_weights_that_cannot_be_had_are_told_at_the_start(studio: Studio, own: W
 def test_the_manifest_says_the_same_in_parent_and_file(studio: Studio, own: Worker) -> None:
     bounce = render(studio.root / "mix.wav")
     out = studio.root / "out"
-    manifest, path = engine(studio, own).convert(bounce, out / "mix", out, silent)
+    manifest, path = converter(studio, own).convert(bounce, out / "mix", out, silent)
     assert path == out / "mix" / MANIFEST
     told = manifest.to_json()
     assert set(told.pop("seconds")) == {"survey", "separate", "encode", "verify", "publish"}

@@ -16,7 +16,7 @@ from bridge.audio.chunks import Chunk
 from bridge.audio.encode import StemWriter
 from bridge.audio.metadata.bext import Bext
 from bridge.config import Settings
-from bridge.convert import Engine
+from bridge.convert import Converter
 from bridge.presets import loader as presets
 from bridge.presets.loader import Preset
 from bridge.render import pipeline
@@ -65,7 +65,7 @@ def bounce(
 
 @dataclass(frozen=True)
 class Convert:
-    """The whole way with one engine for each call."""
+    """The whole way with one converter for each call."""
 
     worker: Worker
 
@@ -74,9 +74,9 @@ class Convert:
     ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """The manifest and the stems as soundfile reads them, (channels, frames) float64."""
         chosen = presets.load(preset) if isinstance(preset, str) else preset
-        engine = Engine(Settings(), chosen.model_copy(update=changes), MODEL, self.worker)
+        converter = Converter(Settings(), chosen.model_copy(update=changes), MODEL, self.worker)
         out = folder / "out"
-        _, path = engine.convert(source, out / source.stem, out, lambda *_: None)
+        _, path = converter.convert(source, out / source.stem, out, lambda *_: None)
         manifest = json.loads(path.read_text())
         stems = {
             stem["name"]: soundfile.read(path.parent / stem["path"], always_2d=True)[0].T

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.batch.plan import TO_DO, Plan, Standing, plan_of, standing
-from bridge.intake.scan import Found, Scan
+from bridge.intake.scan import FoundFile, Scan
 from bridge.ledger.states import Job, Recipe, State
-from bridge.publish.output_names import Names, collision_key, output_name
+from bridge.publish.output_names import OutputNames, collision_key, output_name
 
 FOLDER = Path("/Export")
 OUT = FOLDER / "Stems"
@@ -30,8 +30,8 @@ FILES = st.lists(
 )
 
 
-def found(name: str | Path) -> Found:
-    return Found(FOLDER / name, 100, 7)
+def found(name: str | Path) -> FoundFile:
+    return FoundFile(FOLDER / name, 100, 7)
 
 
 def job(state: State, **changes: object) -> Job:
@@ -58,7 +58,7 @@ def plan(*names: str | Path, taken: dict[str, str] | None = None, jobs: dict | N
         FOLDER,
         recipe_for=lambda _: RECIPE,
         jobs=jobs or {},
-        names=Names(taken or {}),
+        names=OutputNames(taken or {}),
         exists=lambda _: True,
     )
 
@@ -110,12 +110,12 @@ def test_no_two_bounces_share_a_place(files: list[Path], others: list[Path]) -> 
 @given(st.lists(FILES, unique=True, max_size=8))
 def test_many_names_at_once_are_those_given_one_by_one(files: list[Path]) -> None:
     taken: dict[str, str] = {}
-    given_at_once = Names({})
+    given_at_once = OutputNames({})
     for file in files:
         name = output_name(file, taken)
         taken[name.as_posix()] = file.as_posix()
-        assert given_at_once.give(file) == name
-        assert given_at_once.give(file) == name  # and stays with it
+        assert given_at_once.assign(file) == name
+        assert given_at_once.assign(file) == name  # and stays with it
         assert not given_at_once.is_free(name)
 
 

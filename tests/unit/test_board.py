@@ -87,13 +87,13 @@ def test_elsewhere_there_is_a_line_for_each(
 ) -> None:
     told = Progress(items, Pace(), overall=lambda _, share: share)
     with board.Board(told) as shown:
-        for audience in (told, shown):
-            audience.started(job("a.wav"))
-            audience.failed(job("a.wav"), "full", retry=True)
-            audience.skipped(job("a.wav"))
-            audience.failed(job(HOSTILE), "bad", retry=False)
-            audience.released(job("Take 01.wav"), "stopped")
-            audience.event("paused", "paused: full")
+        for listener in (told, shown):
+            listener.started(job("a.wav"))
+            listener.failed(job("a.wav"), "full", retry=True)
+            listener.skipped(job("a.wav"))
+            listener.failed(job(HOSTILE), "bad", retry=False)
+            listener.released(job("Take 01.wav"), "stopped")
+            listener.event("paused", "paused: full")
     out, err = capsys.readouterr()
     assert out == ""
     assert "\x1b" not in err

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.errors import DiskFull, FileTooLarge, OutputBlocked, OutputError, StembridgeError
-from bridge.publish.transaction import STAGING, try_out
-from bridge.system.disk import check_space, disk_errors, job_bytes, refusal, reserve
+from bridge.publish.transaction import STAGING, check_writable
+from bridge.system.disk import check_space, disk_errors, job_bytes, output_error, reserve
 from tests.support import place_left, require
 
 MEANINGS: dict[str, type[OutputError]] = {
@@ -39,7 +39,7 @@ def test_every_refusal_has_a_meaning_and_says_what_to_do(
 
 def test_the_file_that_was_refused_is_named() -> None:
     error = OSError(errno.EROFS, "Read-only file system", "/out/.stembridge")
-    assert "/out/.stembridge (Read-only" in str(refusal(error, Path("/out")))
+    assert "/out/.stembridge (Read-only" in str(output_error(error, Path("/out")))
 
 
 def test_a_name_that_the_locale_cannot_say_is_a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,23 +83,23 @@ def test_space_is_compared_with_what_is_free(tmp_path: Path) -> None:
 
 
 def test_a_trial_leaves_nothing_behind(tmp_path: Path) -> None:
-    try_out(tmp_path / "out", 10_000)
+    check_writable(tmp_path / "out", 10_000)
     assert list((tmp_path / "out").iterdir()) == []
     with pytest.raises(DiskFull):
-        try_out(tmp_path / "out", 10**15)
+        check_writable(tmp_path / "out", 10**15)
     assert list((tmp_path / "out").iterdir()) == []
 
 
 def test_a_full_file_system_is_found_full(tmp_path: Path) -> None:
     with require.tmpfs(tmp_path / "small", 4_000_000) as place:
-        try_out(place, 1_000_000)
+        check_writable(place, 1_000_000)
         (place / "ballast").write_bytes(bytes(2_500_000))
-        try_out(place, 1_000_000)
+        check_writable(place, 1_000_000)
         with pytest.raises(DiskFull):
-            try_out(place, 2_000_000)
+            check_writable(place, 2_000_000)
         (place / "more").write_bytes(bytes(place_left(place)))
         with pytest.raises(DiskFull):
-            try_out(place, 0)
+            check_writable(place, 0)
         assert not (place / STAGING).exists()
 
 
@@ -119,4 +119,4 @@ def test_a_limit_that_free_space_does_not_show_is_run_into(
 
 def test_a_read_only_file_system_is_found(tmp_path: Path) -> None:
     with require.read_only(tmp_path) as place, pytest.raises(OutputBlocked, match="read-only"):
-        try_out(place / "out", 1)
+        check_writable(place / "out", 1)

@@ -11,7 +11,7 @@ import pytest
 
 from bridge.intake import intake, scan
 from bridge.intake.exclusions import EXCLUSIONS, is_excluded, is_online_only, lies_in_excluded
-from bridge.intake.scan import Territory
+from bridge.intake.scan import FolderScanner
 
 # As they are met in the field; each with a file in it that has an audio suffix.
 FOLDERS = (
@@ -48,7 +48,7 @@ def put(folder: Path, name: str) -> Path:
 
 @pytest.mark.parametrize("name", FOLDERS)
 def test_the_walk_and_the_events_leave_a_folder_alone(tmp_path: Path, name: str) -> None:
-    territory = Territory(tmp_path)
+    territory = FolderScanner(tmp_path)
     for inside in (f"{name}/old.wav", f"Song 1/{name}/old.wav", f"{name}/deep/er/old.wav"):
         path = put(tmp_path, inside)
         assert not territory.admits(path)  # as an event names it
@@ -72,7 +72,7 @@ def test_such_a_file_is_neither_a_bounce_nor_counted(tmp_path: Path, name: str) 
 def test_a_folder_of_the_user_is_an_ordinary_one(tmp_path: Path, name: str) -> None:
     path = put(tmp_path, f"{name}/mix.wav")
     assert [file.path for file in scan.scan(tmp_path).files] == [path]
-    assert Territory(tmp_path).admits(path)
+    assert FolderScanner(tmp_path).admits(path)
     assert not lies_in_excluded(PurePosixPath(name, "mix.wav"))
 
 
@@ -82,7 +82,7 @@ def test_the_folder_that_the_user_names_is_taken_whatever_its_name(
 ) -> None:
     path = put(tmp_path / name, "sub/mix.wav")
     assert [file.path for file in scan.scan(tmp_path / name).files] == [path]
-    assert Territory(tmp_path / name).admits(path)
+    assert FolderScanner(tmp_path / name).admits(path)
 
 
 def test_every_row_excludes_its_own_name_and_says_where_it_comes_from() -> None:

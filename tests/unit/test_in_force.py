@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from bridge.config import Settings, resolve, shown
+from bridge.config import Settings, format_value, resolve
 from bridge.doctor import examine, in_force
 from bridge.doctor.in_force import InForce, choices, settings_in_force
 from bridge.presets import loader as presets
@@ -86,7 +86,7 @@ def test_automatic_is_what_the_model_would_get(
     ],
 )
 def test_values_in_words(name: str, value: object, expected: str) -> None:
-    assert shown(name, value) == expected
+    assert format_value(name, value) == expected
 
 
 def texts(settings: Settings, environment: dict[str, str] | None = None) -> dict[str, list[str]]:

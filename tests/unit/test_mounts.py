@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 from bridge.intake.mounts import network_type, network_type_in, parse_mount, parse_mountinfo
-from bridge.intake.watcher import Native, Polling, Watcher
+from bridge.intake.watcher import NativeNotifier, PollingNotifier, Watcher
 
 LINUX = rb"""22 1 254:1 / / rw,relatime shared:1 - ext4 /dev/vda1 rw
 30 22 0:27 / /mnt/My\040Audio\011x rw - cifs //nas/audio rw,vers=3.0
@@ -70,7 +70,7 @@ def test_this_machine_agrees_with_another_program(tmp_path: Path) -> None:
 def test_a_network_drive_is_polled_and_one_warning_says_so(tmp_path: Path) -> None:
     warnings: list[str] = []
 
-    def refuse(_: Path) -> Native:
+    def refuse(_: Path) -> NativeNotifier:
         pytest.fail("events were asked for")
 
     watcher = Watcher(
@@ -79,7 +79,7 @@ def test_a_network_drive_is_polled_and_one_warning_says_so(tmp_path: Path) -> No
     for _ in range(3):
         watcher.restart()
         assert watcher.polling
-        assert isinstance(watcher._notifier, Polling)
+        assert isinstance(watcher._notifier, PollingNotifier)
     (warning,) = warnings
     assert "it is on a network drive, nfs4" in warning
     assert str(tmp_path) in warning

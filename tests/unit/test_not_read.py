@@ -17,7 +17,7 @@ from bridge.intake.not_read import (
     of_scan,
     sentence,
 )
-from bridge.intake.scan import Found, Scan, scan
+from bridge.intake.scan import FoundFile, Scan, scan
 from tests.bounces import music, wav_bytes
 
 OLD_S = 3600.0
@@ -119,7 +119,7 @@ def test_a_listing_names_first_what_may_have_been_meant(tmp_path: Path) -> None:
 
 
 def test_a_file_in_the_cloud_is_named_with_what_to_do() -> None:
-    away = Found(Path("/b/mix.wav"), 10, 0)
+    away = FoundFile(Path("/b/mix.wav"), 10, 0)
     (found,) = of_scan(Scan(online_only=(away,)))
     assert sentence(found, Path("/b")) == (
         "mix.wav (online only): make it available on this device"
@@ -148,9 +148,9 @@ def test_each_file_is_reported_once_however_often_it_is_seen(
     midi.write_bytes(b"saved again by the DAW")
     for _ in range(2):
         reporter.walked(scan(tmp_path))
-        reporter.seen(Found(midi, 22, midi.stat().st_mtime_ns))
+        reporter.seen(FoundFile(midi, 22, midi.stat().st_mtime_ns))
     assert len(reports) == 1
-    reporter.seen(Found(put(tmp_path, "new.mid"), 1, 0))
+    reporter.seen(FoundFile(put(tmp_path, "new.mid"), 1, 0))
     assert reports[1:] == [["new.mid"]]
 
 
@@ -158,7 +158,7 @@ def test_a_render_under_a_name_for_the_time_being_is_not_reported(
     tmp_path: Path, reporter: NotReadReporter, reports: list[list[str]]
 ) -> None:
     growing = put(tmp_path, "Mix", WAV, age_s=1.0)
-    reporter.seen(Found(growing, 1, growing.stat().st_mtime_ns))
+    reporter.seen(FoundFile(growing, 1, growing.stat().st_mtime_ns))
     reporter.walked(scan(tmp_path))
     assert reports == []
     put(tmp_path, "Mix", WAV)  # and nothing has changed for a while

@@ -78,11 +78,11 @@ def test_separation_and_bounce_reach_the_preset() -> None:
         overlap=0.5,
         accept_truncated=True,
     )
-    engine = asked.engine_at_rest(options.new_worker())
-    preset = engine.preset
+    converter = asked.idle_converter(options.new_worker())
+    preset = converter.preset
     assert preset.stems == ("vocals", "drums")
     assert (preset.separation.two_stems, preset.separation.segment_s) == ("vocals", 2.5)
     assert (preset.separation.overlap, preset.separation.shifts) == (0.5, 0)
     assert (preset.bounce.accept_truncated, preset.bounce.repair) == (True, False)
-    assert (engine.model, engine.model_holds) == ("classical:hpss", True)
-    assert engine.worker.pid is None  # at rest
+    assert (converter.model, converter.model_holds) == ("classical:hpss", True)
+    assert converter.worker.pid is None  # at rest

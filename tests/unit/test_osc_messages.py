@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from bridge.errors import UsageError
 from bridge.osc import messages
-from bridge.osc.messages import Ping, Split, Status, understand
+from bridge.osc.messages import Ping, Split, Status, parse_request
 
 VALUES = st.one_of(st.text(), st.integers(), st.floats(), st.binary(), st.none(), st.booleans())
 
@@ -31,19 +31,19 @@ VALUES = st.one_of(st.text(), st.integers(), st.floats(), st.binary(), st.none()
     ],
 )
 def test_what_is_asked(address: str, arguments: list[Any], request_: object) -> None:
-    assert understand(address, arguments) == request_
+    assert parse_request(address, arguments) == request_
 
 
 @pytest.mark.parametrize("arguments", [[], [""], [1], [None], ["a", 1.0], ["a", "b", "c"], [["a"]]])
 def test_a_split_of_nothing_is_told(arguments: list[Any]) -> None:
     with pytest.raises(UsageError, match="takes the path of a file"):
-        understand("/stembridge/split", arguments)
+        parse_request("/stembridge/split", arguments)
 
 
 @given(st.sampled_from([a.name for a in messages.ADDRESSES]), st.lists(VALUES, max_size=4))
 def test_whatever_comes_is_a_request_or_a_usage_error(address: str, arguments: list[Any]) -> None:
     try:
-        request = understand(address, arguments)
+        request = parse_request(address, arguments)
     except UsageError:
         assert address == messages.SPLIT
     else:
@@ -55,4 +55,4 @@ def test_no_answer_is_a_question() -> None:
     """Two services that answer each other must not go on for ever."""
     for address in messages.ADDRESSES:
         if not address.asked:
-            assert understand(address.name, ["x", "y"]) is None
+            assert parse_request(address.name, ["x", "y"]) is None

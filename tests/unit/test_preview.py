@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.config import Settings
-from bridge.convert import Engine
+from bridge.convert import Converter
 from bridge.errors import TooShortBounce
 from bridge.presets import loader as presets
 from bridge.preview import CONTEXT_S, preview, stretch
@@ -41,22 +41,22 @@ def song(path: Path, rate_hz: int, subtype: str) -> Path:
 
 
 @pytest.fixture
-def engine(tmp_path: Path, worker: Worker) -> Engine:
+def converter(tmp_path: Path, worker: Worker) -> Converter:
     """With the tiny network, whose segments last 1.5 s."""
-    return Engine(Settings(), presets.load("stems"), str(write_tiny_model(tmp_path)), worker)
+    return Converter(Settings(), presets.load("stems"), str(write_tiny_model(tmp_path)), worker)
 
 
 @pytest.mark.parametrize(
     ("rate_hz", "subtype", "least_db"), [(44_100, "PCM_24", math.inf), (48_000, "FLOAT", 40)]
 )
 def test_a_stretch_is_that_of_the_whole(
-    tmp_path: Path, engine: Engine, rate_hz: int, subtype: str, least_db: float
+    tmp_path: Path, converter: Converter, rate_hz: int, subtype: str, least_db: float
 ) -> None:
     """At the model's own rate to the last bit; elsewhere a segment begins between two frames."""
     source = song(tmp_path / "song.wav", rate_hz, subtype)
     before = source.read_bytes()
-    manifest, path = engine.convert(source, tmp_path / "out" / "song", tmp_path / "out", quiet)
-    _, made = preview(engine, source, tmp_path / "pre", quiet, at_s=20.0, for_s=3.0)
+    manifest, path = converter.convert(source, tmp_path / "out" / "song", tmp_path / "out", quiet)
+    _, made = preview(converter, source, tmp_path / "pre", quiet, at_s=20.0, for_s=3.0)
     assert len(made) == len(manifest.stems) == 2
     for stem, file in zip(manifest.stems, made, strict=True):
         whole, _ = soundfile.read(path.parent / stem.path, start=20 * rate_hz, frames=3 * rate_hz)
@@ -68,18 +68,18 @@ def test_a_stretch_is_that_of_the_whole(
     assert sorted((tmp_path / "pre").iterdir()) == sorted(made)
 
 
-def test_the_end_of_a_bounce_cuts_a_stretch_short(tmp_path: Path, engine: Engine) -> None:
+def test_the_end_of_a_bounce_cuts_a_stretch_short(tmp_path: Path, converter: Converter) -> None:
     source = song(tmp_path / "song.wav", 44_100, "PCM_16")
-    _, made = preview(engine, source, tmp_path, quiet, at_s=SECONDS - 1.0, for_s=5.0)
+    _, made = preview(converter, source, tmp_path, quiet, at_s=SECONDS - 1.0, for_s=5.0)
     assert {soundfile.info(file).frames for file in made} == {44_100}
     with pytest.raises(TooShortBounce, match="earlier --at"):
-        preview(engine, source, tmp_path, quiet, at_s=SECONDS, for_s=5.0)
+        preview(converter, source, tmp_path, quiet, at_s=SECONDS, for_s=5.0)
 
 
-def test_a_preset_that_trims_is_heard_untrimmed(tmp_path: Path, engine: Engine) -> None:
+def test_a_preset_that_trims_is_heard_untrimmed(tmp_path: Path, converter: Converter) -> None:
     path = tmp_path / "p.yaml"
     path.write_text("schema: 1\nsummary: s\naligned: false\nchain: [dc_removal, trim_silence]\n")
-    trimming = engine.with_preset(presets.load(path))
+    trimming = converter.with_preset(presets.load(path))
     source = song(tmp_path / "song.wav", 44_100, "PCM_16")
     _, made = preview(trimming, source, tmp_path, quiet, at_s=2.0, for_s=1.0)
     assert {soundfile.info(file).frames for file in made} == {44_100}

@@ -21,11 +21,11 @@ from bridge.publish.transaction import (
     MANIFEST,
     STAGING,
     UNFINISHED,
+    changed_sessions,
     publish,
     publishing,
     staging,
     sweep,
-    taken,
 )
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def put(out_dir: Path, files: dict[str, bytes]) -> Path:
     """Publishes a set in `out_dir/mix`, but for session files in whose place is work."""
     with staging(out_dir) as folder:
         stage(folder, files)
-        mine = taken(manifest(files), out_dir / "mix")
+        mine = changed_sessions(manifest(files), out_dir / "mix")
         ours = {name: data for name, data in files.items() if name not in mine}
         return publish(folder, manifest(ours), out_dir / "mix")
 
@@ -383,7 +383,7 @@ def test_a_session_with_work_in_it_is_neither_replaced_nor_removed(
     put(tmp_path, OLD)
     folder = tmp_path / "mix"
     (folder / name).write_bytes(SAVED)
-    assert taken(manifest(OLD), folder) == {name}
+    assert changed_sessions(manifest(OLD), folder) == {name}
     for files in (NEW, OLD, NEW):  # also when no manifest speaks of it any more
         put(tmp_path, files)
         assert (folder / name).read_bytes() == SAVED
@@ -406,7 +406,7 @@ def test_what_is_no_file_is_left_where_it_is(tmp_path: Path) -> None:
     folder = tmp_path / "mix"
     (folder / "mix.rpp").mkdir(parents=True)
     (folder / "mix (Ardour)").write_bytes(b"notes")
-    assert taken(manifest(OLD), folder) == {"mix.rpp", ARDOUR}
+    assert changed_sessions(manifest(OLD), folder) == {"mix.rpp", ARDOUR}
     put(tmp_path, OLD)
     assert json.loads((folder / MANIFEST).read_text())["sessions"] == []
     assert (folder / "mix.rpp").is_dir()
@@ -416,7 +416,7 @@ def test_what_is_no_file_is_left_where_it_is(tmp_path: Path) -> None:
 def test_the_same_bytes_are_nobodys_work(tmp_path: Path) -> None:
     (tmp_path / "mix").mkdir()
     (tmp_path / "mix" / "mix.rpp").write_bytes(NEW["mix.rpp"])
-    assert taken(manifest(NEW), tmp_path / "mix") == set()
+    assert changed_sessions(manifest(NEW), tmp_path / "mix") == set()
     put(tmp_path, NEW)
     assert is_whole(tmp_path / "mix", NEW)
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bridge.intake import scan as scanning
-from bridge.intake.scan import Territory, scan
+from bridge.intake.scan import FolderScanner, scan
 from tests.hypothesis_profiles import examples
 
 
@@ -37,7 +37,9 @@ def test_audio_files_are_found_with_size_and_time_sorted_by_path(tmp_path: Path)
     found = scan(tmp_path)
     assert _names(found, tmp_path) == ["a.Aiff", "b.wav", "sub/deep er/A.FLAC", "ünï cöde.w64"]
     status = (tmp_path / "b.wav").stat()
-    assert found.files[1] == scanning.Found(tmp_path / "b.wav", status.st_size, status.st_mtime_ns)
+    assert found.files[1] == scanning.FoundFile(
+        tmp_path / "b.wav", status.st_size, status.st_mtime_ns
+    )
     assert found.root == (tmp_path.stat().st_dev, tmp_path.stat().st_ino)
     assert not found.missing
     assert not found.unreadable
@@ -174,7 +176,7 @@ def test_nesting_has_an_end_and_it_is_reported(tmp_path: Path) -> None:
     found = scan(tmp_path)
     assert [file.path.name for file in found.files] == ["in.wav"]
     assert len(found.unreadable) == 1
-    territory = Territory(tmp_path)
+    territory = FolderScanner(tmp_path)
     assert territory.admits(found.files[0].path)
     assert not territory.admits(found.unreadable[0].path / "out.wav")
 
@@ -200,7 +202,7 @@ def test_a_hinted_path_is_judged_as_the_walk_judges_it(tree: list[list[str]], ou
                 _put(folder, "/".join(parts))
         if ours and (folder / "ours").is_dir():
             _manifest(folder / "ours", generator="stembridge")
-        territory = Territory(folder, (folder / "Stems",))
+        territory = FolderScanner(folder, (folder / "Stems",))
         found = {file.path for file in territory.scan().files}
         files = {path for path in folder.rglob("*") if path.is_file()}
         assert {path for path in files if territory.admits(path)} == found

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.intake import settle
-from bridge.intake.settle import LOCAL, POLLING, Look, LookAgain, Ready, Reason, Track
+from bridge.intake.settle import LOCAL, POLLING, CheckAgain, FileHistory, Observation, Ready, Reason
 from tests.support import require
 
 if TYPE_CHECKING:
@@ -25,8 +25,8 @@ TIMES = st.sampled_from([LOCAL, POLLING])
 STATES = st.tuples(st.integers(1, 3), st.integers(1, 3))
 
 
-def _tracked(looks: list[Look]) -> Track:
-    track = Track.first(looks[0])
+def _tracked(looks: list[Observation]) -> FileHistory:
+    track = FileHistory.first(looks[0])
     for look in looks[1:]:
         track = track.seen(look)
     return track
@@ -36,8 +36,8 @@ def _tracked(looks: list[Look]) -> Track:
 def test_one_look_without_a_close_is_never_enough(
     fact: bool | None, times: settle.SettleTimes, time_s: float, state: tuple[int, int]
 ) -> None:
-    decision = settle.decide(Track.first(Look(*state, time_s)), fact, times)
-    assert isinstance(decision, LookAgain)
+    decision = settle.decide(FileHistory.first(Observation(*state, time_s)), fact, times)
+    assert isinstance(decision, CheckAgain)
     assert decision.at_s > time_s
 
 
@@ -53,10 +53,10 @@ def test_ready_without_a_close_means_unchanged_for_the_stated_time(
     times: settle.SettleTimes,
     start_s: float,
 ) -> None:
-    looks, now_s = list[Look](), start_s
+    looks, now_s = list[Observation](), start_s
     for state, gap_s in steps:
         now_s += gap_s
-        looks.append(Look(*state, now_s))
+        looks.append(Observation(*state, now_s))
     decision = settle.decide(_tracked(looks), fact, times)
     unchanged_since_s = now_s
     for look in reversed(looks):
@@ -75,13 +75,13 @@ def test_a_file_at_rest_is_ready_in_the_end_when_looked_at_as_told(
     now_s: float,
     closed: bool,
 ) -> None:
-    track = _tracked([Look(*state, now_s) for state in [*past, (9, 9)]])
+    track = _tracked([Observation(*state, now_s) for state in [*past, (9, 9)]])
     track = track.close() if closed else track
     began_s, looks = now_s, 0
-    while isinstance(decision := settle.decide(track, fact, times), LookAgain):
+    while isinstance(decision := settle.decide(track, fact, times), CheckAgain):
         assert decision.at_s > now_s  # or the caller would spin
         now_s = decision.at_s
-        track = track.seen(Look(9, 9, now_s))
+        track = track.seen(Observation(9, 9, now_s))
         looks += 1
     assert now_s - began_s <= times.quiet_s + 1e-6
     assert looks <= 10
@@ -91,34 +91,34 @@ def test_a_file_at_rest_is_ready_in_the_end_when_looked_at_as_told(
 def test_a_close_with_a_sound_header_is_enough_at_once(
     states: list[tuple[int, int]], fact: bool | None, times: settle.SettleTimes
 ) -> None:
-    track = _tracked([Look(*state, float(i)) for i, state in enumerate(states)]).close()
+    track = _tracked([Observation(*state, float(i)) for i, state in enumerate(states)]).close()
     assert settle.decide(track, fact, times) == Ready(Reason.CLOSED)
 
 
 def test_a_close_does_not_vouch_for_a_header_that_disagrees() -> None:
-    track = Track.first(Look(100, 1, 0.0)).close()
-    assert settle.decide(track, riff_complete=False) == LookAgain(0.5)
-    track = track.seen(Look(100, 1, 3.0))
+    track = FileHistory.first(Observation(100, 1, 0.0)).close()
+    assert settle.decide(track, riff_complete=False) == CheckAgain(0.5)
+    track = track.seen(Observation(100, 1, 3.0))
     assert settle.decide(track, riff_complete=False) == Ready(Reason.QUIET)
 
 
 def test_growth_after_a_close_cancels_it() -> None:
-    track = Track.first(Look(100, 1, 0.0)).close().seen(Look(200, 2, 0.1))
-    assert isinstance(settle.decide(track, riff_complete=None), LookAgain)
+    track = FileHistory.first(Observation(100, 1, 0.0)).close().seen(Observation(200, 2, 0.1))
+    assert isinstance(settle.decide(track, riff_complete=None), CheckAgain)
     # ... and so does a rewrite that ends at the same size
-    track = Track.first(Look(100, 1, 0.0)).close().seen(Look(100, 2, 0.1))
-    assert isinstance(settle.decide(track, riff_complete=True), LookAgain)
+    track = FileHistory.first(Observation(100, 1, 0.0)).close().seen(Observation(100, 2, 0.1))
+    assert isinstance(settle.decide(track, riff_complete=True), CheckAgain)
 
 
 def test_a_close_outlasts_looks_that_find_nothing_new() -> None:
-    track = Track.first(Look(100, 1, 0.0)).close().seen(Look(100, 1, 0.2))
+    track = FileHistory.first(Observation(100, 1, 0.0)).close().seen(Observation(100, 1, 0.2))
     assert settle.decide(track, riff_complete=True) == Ready(Reason.CLOSED)
 
 
 def test_the_reason_says_which_sign_decided() -> None:
-    track = Track.first(Look(100, 1, 0.0)).seen(Look(100, 1, 0.5))
+    track = FileHistory.first(Observation(100, 1, 0.0)).seen(Observation(100, 1, 0.5))
     assert settle.decide(track, riff_complete=True) == Ready(Reason.COMPLETE)
-    assert settle.decide(track, riff_complete=None) == LookAgain(3.0)
+    assert settle.decide(track, riff_complete=None) == CheckAgain(3.0)
 
 
 @pytest.mark.parametrize(
@@ -171,8 +171,8 @@ def test_a_length_that_is_not_known_waits_for_quiet(header: bytes) -> None:
     for size in (100, 88_244, 1 << 30):
         complete = settle.header_complete(header.ljust(settle.HEADER_BYTES, b"\0"), size)
         assert complete is False
-    track = Track.first(Look(100, 1, 0.0)).close()
-    assert isinstance(settle.decide(track, riff_complete=False), LookAgain)
+    track = FileHistory.first(Observation(100, 1, 0.0)).close()
+    assert isinstance(settle.decide(track, riff_complete=False), CheckAgain)
 
 
 def test_an_rf64_is_measured_by_its_64_bit_length() -> None:

@@ -16,7 +16,7 @@ import pytest
 import soundfile
 
 from bridge.config import Settings
-from bridge.convert import Engine
+from bridge.convert import Converter
 from bridge.presets import loader as presets
 from bridge.render.alignment import apply_chain
 from tests.support import GOLDEN, ROOT, require
@@ -66,9 +66,9 @@ def make(worker: Worker, tmp_path_factory: pytest.TempPathFactory) -> Callable[.
         if key not in known:
             preset = presets.load(ROOT / "presets" / f"{name}.yaml")
             preset = preset.model_copy(update={"residual": residual} if residual else {})
-            engine = Engine(Settings(), preset, model, worker)
+            converter = Converter(Settings(), preset, model, worker)
             out = folder / str(len(known))
-            manifest, path = engine.convert(source, out / "song", out, lambda *_: None)
+            manifest, path = converter.convert(source, out / "song", out, lambda *_: None)
             paths = {stem.name: path.parent / stem.path for stem in manifest.stems}
             files = {n: soundfile.read(p, always_2d=True)[0].T for n, p in paths.items()}
             known[key] = Made(mixture, files, paths, manifest.to_json())

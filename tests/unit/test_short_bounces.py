@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import separator
 from bridge.config import Settings
-from bridge.convert import Engine
+from bridge.convert import Converter
 from bridge.effects.registry import EFFECTS
 from bridge.effects.space import TrimSilence
 from bridge.presets import loader as presets
@@ -129,7 +129,7 @@ def test_a_preview_of_one_frame(tmp_path: Path, worker: Worker) -> None:
     """Its files are as long as the bounce, not as the stretch that was wanted."""
     bounce = tmp_path / "one.wav"
     bounce.write_bytes(wav_bytes(music(1)))
-    engine = Engine(Settings(), presets.load("stems"), str(SPLEETER), worker)
-    manifest, made = preview(engine, bounce, tmp_path, lambda *_: None, at_s=0.0, for_s=10.0)
+    converter = Converter(Settings(), presets.load("stems"), str(SPLEETER), worker)
+    manifest, made = preview(converter, bounce, tmp_path, lambda *_: None, at_s=0.0, for_s=10.0)
     assert json.dumps(manifest.to_json(), allow_nan=False)
     assert {soundfile.info(path).frames for path in made} == {1}

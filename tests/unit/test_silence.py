@@ -11,7 +11,7 @@ import soundfile
 
 from bridge.audio.leniency import Leniency
 from bridge.config import Settings
-from bridge.convert import Engine
+from bridge.convert import Converter
 from bridge.effects.registry import EFFECTS, Limiter
 from bridge.effects.space import TrimSilence
 from bridge.errors import SilentBounce
@@ -202,8 +202,8 @@ def test_a_preview_shows_the_silence_that_is_skipped_elsewhere(
     bounce = tmp_path / "silence.wav"
     bounce.write_bytes(wav_bytes(silence(FRAMES)))
     skipping = changed(bounce=Leniency(skip_silent=True))
-    engine = Engine(Settings(), skipping, str(GOLDEN / "spleeter" / "2stems.json"), worker)
-    _, made = preview(engine, bounce, tmp_path, lambda *_: None, at_s=0.0, for_s=1.0)
+    converter = Converter(Settings(), skipping, str(GOLDEN / "spleeter" / "2stems.json"), worker)
+    _, made = preview(converter, bounce, tmp_path, lambda *_: None, at_s=0.0, for_s=1.0)
     assert len(made) == 2
     assert not any(soundfile.read(path)[0].any() for path in made)
 

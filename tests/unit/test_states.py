@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from bridge import errors
 from bridge.ledger import states
-from bridge.ledger.states import LEGAL_MOVES, MAX_ATTEMPTS, State
+from bridge.ledger.states import MAX_ATTEMPTS, TRANSITIONS, State
 
 P, R, D, F, W = State.PENDING, State.RUNNING, State.DONE, State.FAILED, State.WITHDRAWN
 
@@ -31,16 +31,16 @@ ALLOWED = {
 @pytest.mark.parametrize(("old", "new"), list(itertools.product(State, State)))
 def test_only_the_allowed_moves_are_legal(old: State, new: State) -> None:
     if (old, new) in ALLOWED:
-        assert states.move(old, new) is new
+        assert states.check_transition(old, new) is new
     else:
         with pytest.raises(errors.LedgerError, match=f"from {old.value} to {new.value}"):
-            states.move(old, new)
+            states.check_transition(old, new)
 
 
 def test_every_state_can_be_reached_and_left_for_an_end() -> None:
     reached = {P}
     for _ in State:
-        reached |= {new for old in reached for new in LEGAL_MOVES[old]}
+        reached |= {new for old in reached for new in TRANSITIONS[old]}
     assert reached == set(State)
 
 
@@ -64,30 +64,34 @@ class JobLife(RuleBasedStateMachine):
     @precondition(lambda self: self.state is P)
     @rule()
     def claim(self) -> None:
-        self.state, self.attempts = states.move(self.state, R), self.attempts + 1
+        self.state, self.attempts = states.check_transition(self.state, R), self.attempts + 1
 
     @precondition(lambda self: self.state is R)
     @rule(retryable=st.booleans())
     def fail(self, retryable: bool) -> None:
         state, wait_s = states.after_failure(self.attempts, retryable=retryable)
         assert (wait_s > 0) == (state is P)
-        self.state = states.move(self.state, state)
+        self.state = states.check_transition(self.state, state)
 
     @precondition(lambda self: self.state is R)
     @rule(end=st.sampled_from([D, W]))
     def finish(self, end: State) -> None:
-        self.state = states.move(self.state, end)
+        self.state = states.check_transition(self.state, end)
 
     @precondition(lambda self: self.state in {D, F} and self.asked < 3)
     @rule()
     def ask(self) -> None:
-        self.state, self.attempts, self.asked = states.move(self.state, P), 0, self.asked + 1
+        self.state, self.attempts, self.asked = (
+            states.check_transition(self.state, P),
+            0,
+            self.asked + 1,
+        )
 
     @rule(new=st.sampled_from(State))
     def disturb(self, new: State) -> None:
-        if new not in LEGAL_MOVES[self.state]:
+        if new not in TRANSITIONS[self.state]:
             with pytest.raises(errors.LedgerError):
-                states.move(self.state, new)
+                states.check_transition(self.state, new)
 
     @invariant()
     def attempts_are_bounded(self) -> None:

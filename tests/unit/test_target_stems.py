@@ -21,7 +21,7 @@ from bridge.audio.metadata.bext import Bext
 from bridge.audio.metadata.carry import carried
 from bridge.audio.targets.registry import TARGETS
 from bridge.config import Settings
-from bridge.convert import Engine
+from bridge.convert import Converter
 from bridge.effects.space import TrimSilence
 from bridge.errors import PresetError
 from bridge.presets import loader as presets
@@ -83,8 +83,10 @@ def convert(
 ) -> tuple[dict[str, Any], Path]:
     """The manifest and the folder of the stems."""
     changes["output"] = Output.model_validate(output)
-    engine = Engine(Settings(), presets.load("stems").model_copy(update=changes), MODEL, worker)
-    _, path = engine.convert(source, out / source.stem, out, lambda *_: None)
+    converter = Converter(
+        Settings(), presets.load("stems").model_copy(update=changes), MODEL, worker
+    )
+    _, path = converter.convert(source, out / source.stem, out, lambda *_: None)
     return json.loads(path.read_text()), path.parent
 
 

@@ -29,7 +29,7 @@ def given_back(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
 def test_an_order_that_waits_is_taken_at_once(given_back: threading.Event) -> None:
     orders: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
     orders.put(ORDER)
-    assert serve.next_order(orders) is ORDER
+    assert serve.next_request(orders) is ORDER
     assert not given_back.is_set()
 
 
@@ -42,7 +42,7 @@ def test_memory_goes_back_while_no_order_comes(given_back: threading.Event) -> N
 
     later = threading.Thread(target=order)
     later.start()
-    assert serve.next_order(orders) is ORDER
+    assert serve.next_request(orders) is ORDER
     later.join()
 
 

@@ -19,8 +19,8 @@ from bridge.publish.session_ownership import sha256
 from bridge.render import session_files
 from bridge.render.request import RenderRequest
 from bridge.render.stopwatch import Stopwatch
-from bridge.worker.protocol import PartDefect
-from bridge.worker.serve import ToParent
+from bridge.worker.protocol import NonFatalError
+from bridge.worker.serve import ParentLogHandler
 from tests.daw.sets import manifest, write_set
 from tests.waiting import wait_until
 
@@ -117,7 +117,7 @@ def test_the_worker_sends_such_a_record_to_its_parent() -> None:
             sent.append(message)
 
     log = logging.getLogger("bridge.tests.line")
-    handler = ToParent(Line())  # type: ignore[arg-type]
+    handler = ParentLogHandler(Line())  # type: ignore[arg-type]
     log.addHandler(handler)
     try:
         log.warning("of no weight")
@@ -125,7 +125,7 @@ def test_the_worker_sends_such_a_record_to_its_parent() -> None:
     finally:
         log.removeHandler(handler)
     (message,) = sent
-    assert isinstance(message, PartDefect)
+    assert isinstance(message, NonFatalError)
     assert message.text == "it failed"
     assert message.traceback == "ValueError: why\n"
 

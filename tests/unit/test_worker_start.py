@@ -107,7 +107,7 @@ assert "bridge.presets.loader" not in sys.modules, "it takes longer than all the
 
 def test_frames_have_their_lines_again_after_the_imports() -> None:
     frame = sys._getframe()
-    with torch_startup.without_lines():
+    with torch_startup.without_source_lines():
         found = inspect.getframeinfo(frame)
         assert found.filename == __file__
         assert found.code_context is None

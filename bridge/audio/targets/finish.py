@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from mutagen import MutagenError
 
 from bridge.errors import PromiseBroken
-from bridge.system.disk import disk_errors, refusal
+from bridge.system.disk import disk_errors, output_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +28,7 @@ def tagging(path: Path) -> Iterator[None]:
     except MutagenError as error:
         cause = error.args[0] if error.args else None
         if isinstance(cause, OSError):
-            raise refusal(cause, path) from error
+            raise output_error(cause, path) from error
         raise PromiseBroken(f"{path.name} cannot be tagged ({error}); please report it") from error
 
 

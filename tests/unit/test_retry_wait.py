@@ -14,7 +14,7 @@ from bridge.errors import (
     OutputError,
     StembridgeError,
 )
-from bridge.service.retry_wait import FIRST_WAIT_S, LONGEST_WAIT_S, Pause, Stopped
+from bridge.service.retry_wait import FIRST_WAIT_S, LONGEST_WAIT_S, RetryWait, Stopped
 from tests.watch_service import Heard
 
 if TYPE_CHECKING:
@@ -28,11 +28,13 @@ class Room:
         self.heard = Heard()
         self.slept_s = 0.0
         self.end_after_s = float("inf")
-        self.pause = Pause(self.heard, lambda: self.slept_s >= self.end_after_s, self.sleep)
+        self.retry_wait = RetryWait(
+            self.heard, lambda: self.slept_s >= self.end_after_s, self.sleep
+        )
 
     def sleep(self, wait_s: float) -> None:
         self.slept_s += wait_s
-        assert self.pause.reason, "who waits says why"
+        assert self.retry_wait.reason, "who waits says why"
 
 
 def failing(times: int, error: StembridgeError) -> Callable[[], str]:
@@ -49,29 +51,29 @@ def failing(times: int, error: StembridgeError) -> Callable[[], str]:
 @pytest.mark.parametrize("kind", [LedgerBlocked, OutputBlocked, DiskFull])
 def test_it_tries_until_it_works_and_says_so_once(kind: type[StembridgeError]) -> None:
     room = Room()
-    assert room.pause.patiently(failing(6, kind("no room"))) == "done"
+    assert room.retry_wait.call(failing(6, kind("no room"))) == "done"
     waits_s = (5, 10, 20, 40, 60, 60)
     assert waits_s[0] == FIRST_WAIT_S
     assert waits_s[-1] == LONGEST_WAIT_S
     assert room.slept_s == pytest.approx(sum(waits_s))
     assert [kind for kind, _ in room.heard.events] == ["paused", "resumed"]
     assert room.heard.events[0][1] == "paused: no room"
-    assert room.pause.reason is None
+    assert room.retry_wait.reason is None
 
 
 def test_it_gives_up_when_it_has_an_end() -> None:
     room = Room()
-    room.pause.longest_s = 12
+    room.retry_wait.longest_s = 12
     with pytest.raises(Stopped):
-        room.pause.patiently(failing(9, LedgerBlocked("no room")))
+        room.retry_wait.call(failing(9, LedgerBlocked("no room")))
     assert room.slept_s == pytest.approx(5 + 10)
-    assert room.pause.gave_up == "no room"
-    assert room.pause.reason is None
+    assert room.retry_wait.gave_up == "no room"
+    assert room.retry_wait.reason is None
 
 
 def test_what_works_at_once_is_no_pause() -> None:
     room = Room()
-    assert room.pause.patiently(lambda: 3) == 3
+    assert room.retry_wait.call(lambda: 3) == 3
     assert (room.heard.events, room.slept_s) == ([], 0.0)
 
 
@@ -83,7 +85,7 @@ def test_what_does_not_pass_is_passed_on(error: Exception) -> None:
         raise error
 
     with pytest.raises(type(error)):
-        room.pause.patiently(call)
+        room.retry_wait.call(call)
     assert room.slept_s == 0
 
 
@@ -91,9 +93,9 @@ def test_the_end_of_the_service_ends_the_wait() -> None:
     room = Room()
     room.end_after_s = 7.0
     with pytest.raises(Stopped):
-        room.pause.patiently(failing(99, DiskFull("no room")))
+        room.retry_wait.call(failing(99, DiskFull("no room")))
     assert room.slept_s < 7.5
-    assert room.pause.reason is None
+    assert room.retry_wait.reason is None
 
 
 def test_waiting_for_a_known_trouble_does_not_try_first() -> None:
@@ -105,7 +107,7 @@ def test_waiting_for_a_known_trouble_does_not_try_first() -> None:
         if len(tried_s) < 3:
             raise DiskFull("still no room")
 
-    room.pause.wait_out(DiskFull("no room"), trial)
+    room.retry_wait.wait_until_clear(DiskFull("no room"), trial)
     assert tried_s == pytest.approx([5, 15, 35])
     assert room.heard.of("paused") == ["paused: no room"]
     assert len(room.heard.of("resumed")) == 1
@@ -113,5 +115,5 @@ def test_waiting_for_a_known_trouble_does_not_try_first() -> None:
 
 def test_another_trouble_ends_the_wait_and_is_left_to_the_next_job() -> None:
     room = Room()
-    room.pause.wait_out(DiskFull("no room"), failing(1, OutputError("not a folder")))
+    room.retry_wait.wait_until_clear(DiskFull("no room"), failing(1, OutputError("not a folder")))
     assert room.slept_s == pytest.approx(5)

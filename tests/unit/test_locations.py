@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bridge.publish.locations import split_place
+from bridge.publish.locations import split_target
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,8 +25,8 @@ def owned(path: Path) -> dict[str, dict[str, str]]:
 def test_it_is_beside_the_bounce_unless_told(tmp_path: Path) -> None:
     bounce = tmp_path / "Album" / "mix.wav"
     stems = tmp_path / "Album" / "Stems"
-    assert split_place(bounce, None) == (stems, stems / "mix")
-    assert split_place(bounce, tmp_path / "out") == (tmp_path / "out", tmp_path / "out" / "mix")
+    assert split_target(bounce, None) == (stems, stems / "mix")
+    assert split_target(bounce, tmp_path / "out") == (tmp_path / "out", tmp_path / "out" / "mix")
 
 
 def test_a_relative_path_means_the_same_as_its_absolute_one(
@@ -37,8 +37,8 @@ def test_a_relative_path_means_the_same_as_its_absolute_one(
     monkeypatch.chdir(tmp_path)
     bounce = tmp_path / "mix.wav"
     publish_as(tmp_path / "Stems" / "mix", owned(bounce))
-    assert split_place(AnyPath("mix.wav"), None) == split_place(bounce, None)
-    assert split_place(AnyPath("mix.wav"), AnyPath("out"))[0] == tmp_path / "out"
+    assert split_target(AnyPath("mix.wav"), None) == split_target(bounce, None)
+    assert split_target(AnyPath("mix.wav"), AnyPath("out"))[0] == tmp_path / "out"
 
 
 def test_a_bounce_gets_its_own_place_again_and_never_another_s(tmp_path: Path) -> None:
@@ -46,12 +46,12 @@ def test_a_bounce_gets_its_own_place_again_and_never_another_s(tmp_path: Path) -
     bounces = [tmp_path / name for name in ("a/mix.wav", "b/mix.wav", "c/mix.wav", "a/mix.flac")]
     places = []
     for bounce in bounces:
-        places.append(split_place(bounce, out)[1])
+        places.append(split_target(bounce, out)[1])
         publish_as(places[-1], owned(bounce))
     assert len(set(places)) == len(bounces)
     assert places[0] == out / "mix"
-    assert [split_place(bounce, out)[1] for bounce in bounces] == places
-    assert [split_place(bounce, out)[1] for bounce in reversed(bounces)] == places[::-1]
+    assert [split_target(bounce, out)[1] for bounce in bounces] == places
+    assert [split_target(bounce, out)[1] for bounce in reversed(bounces)] == places[::-1]
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"source": 3}', '{"source": {}}', "\x00", "nope"])
@@ -59,10 +59,10 @@ def test_a_manifest_that_says_nothing_keeps_nothing(tmp_path: Path, content: str
     target = tmp_path / "Stems" / "mix"
     target.mkdir(parents=True)
     (target / "manifest.json").write_text(content)
-    assert split_place(tmp_path / "mix.wav", None)[1] == target
+    assert split_target(tmp_path / "mix.wav", None)[1] == target
 
 
 def test_names_that_differ_only_in_case_get_two_places(tmp_path: Path) -> None:
     publish_as(tmp_path / "out" / "Mix", owned(tmp_path / "a" / "Mix.wav"))
-    place = split_place(tmp_path / "b" / "mix.wav", tmp_path / "out")[1]
+    place = split_target(tmp_path / "b" / "mix.wav", tmp_path / "out")[1]
     assert place.name.casefold() != "mix"

@@ -148,16 +148,16 @@ def test_plugins_of_a_preset_there_are_tried_first_and_once(
 
     monkeypatch.setattr(preset_check, "check_plugin", check_plugin)
     watch = studio.watch()
-    beside = watch._beside
+    resolver = watch._resolver
     for seed in range(2):
         with pytest.raises(PresetError, match=r"stembridge\.yaml:4: no good"):
-            beside.engine_for(studio.folder / "Bad" / f"{seed}.wav")
-        assert beside.engine_for(studio.folder / "Good" / f"{seed}.wav").preset.plugin_files
-        assert beside.recipe_for(studio.folder / "Good" / f"{seed}.wav")
+            resolver.converter_for(studio.folder / "Bad" / f"{seed}.wav")
+        assert resolver.converter_for(studio.folder / "Good" / f"{seed}.wav").preset.plugin_files
+        assert resolver.recipe_for(studio.folder / "Good" / f"{seed}.wav")
     assert tried == ["Bad", "Good", "Bad"]
     (code / "Bad.so").write_text("another")  # what is updated is tried anew
     (installed / "Good.vst3" / "Contents" / "x86_64-linux" / "Good.so").write_text("version 2")
-    beside.engine_for(studio.folder / "Good" / "0.wav")
+    resolver.converter_for(studio.folder / "Good" / "0.wav")
     assert tried == ["Bad", "Good", "Bad", "Good"]
     (studio.folder / "Good" / "stembridge.yaml").unlink()  # its plugin would not load
     tally = studio.once()

@@ -1,10 +1,10 @@
-"""An engine with the settings of a studio, and one bounce through it."""
+"""A converter with the settings of a studio, and one bounce through it."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from bridge.convert import Engine
+from bridge.convert import Converter
 from bridge.presets import loader as presets
 
 if TYPE_CHECKING:
@@ -16,13 +16,15 @@ if TYPE_CHECKING:
     from tests.watch_service import Studio
 
 
-def engine(studio: Studio, worker: Worker, preset: Preset | None = None, **changes: Any) -> Engine:
-    """An engine; `changes` are settings other than those of the studio."""
+def converter(
+    studio: Studio, worker: Worker, preset: Preset | None = None, **changes: Any
+) -> Converter:
+    """A converter; `changes` are settings other than those of the studio."""
     settings = studio.settings.model_copy(update=changes)
-    return Engine(settings, preset or presets.load("stems"), str(studio.model), worker)
+    return Converter(settings, preset or presets.load("stems"), str(studio.model), worker)
 
 
-def convert(made: Engine, bounce: Path, listener: Callable[[str, float], None]) -> Path:
+def convert(made: Converter, bounce: Path, listener: Callable[[str, float], None]) -> Path:
     """The stems of a bounce, beside it; the path of their manifest."""
     out = bounce.parent / "out"
     return made.convert(bounce, out / bounce.stem, out, listener)[1]

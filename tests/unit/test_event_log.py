@@ -12,8 +12,8 @@ import pytest
 
 from bridge.ledger.states import Job, Recipe, State
 from bridge.service import event_log
-from bridge.service.event_log import FILE, Log
-from bridge.service.events import Everyone
+from bridge.service.event_log import FILE, EventLog
+from bridge.service.events import CompositeListener
 from tests.watch_service import Heard
 
 RECIPE = Recipe("stems", "h", "m", "v", Path("/watched/Stems"))
@@ -30,7 +30,7 @@ def lines(folder: Path) -> list[dict[str, Any]]:
 
 
 def test_each_event_is_a_line(tmp_path: Path) -> None:
-    kept = Log(tmp_path, Path("/watched"), clock=lambda: 1_700_000_000.25)
+    kept = EventLog(tmp_path, Path("/watched"), clock=lambda: 1_700_000_000.25)
     kept.event("paused", "paused: no room", code="disk-full", reason="no room")
     kept.started(job())
     kept.progress(job(), "separate", 0.5)
@@ -57,7 +57,7 @@ def test_each_event_is_a_line(tmp_path: Path) -> None:
 
 def test_names_that_are_no_text_are_kept(tmp_path: Path) -> None:
     name = os.fsdecode(b"caf\xe9\n.wav")
-    Log(tmp_path, Path("/watched")).started(job(name))
+    EventLog(tmp_path, Path("/watched")).started(job(name))
     assert lines(tmp_path)[0]["bounce"] == name
 
 
@@ -65,7 +65,7 @@ def test_files_take_turns_and_the_oldest_goes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(event_log, "FILE_BYTES", 2000)
-    kept = Log(tmp_path, Path("/watched"))
+    kept = EventLog(tmp_path, Path("/watched"))
     for number in range(200):
         kept.event("paused", "x" * 100, number=number)
     kept.close()
@@ -78,7 +78,7 @@ def test_files_take_turns_and_the_oldest_goes(
 
 def write_many(folder: Path, who: str) -> None:
     event_log.FILE_BYTES = 20_000
-    kept = Log(folder, Path("/watched"))
+    kept = EventLog(folder, Path("/watched"))
     for number in range(300):
         kept.event("paused", "x" * 50, who=who, number=number)
 
@@ -111,7 +111,7 @@ def test_a_log_that_cannot_be_written_hurts_nobody(
             pytest.skip("needs /dev/full")
         folder.mkdir()
         (folder / FILE).symlink_to(place)
-    kept = Log(folder, Path("/watched"))
+    kept = EventLog(folder, Path("/watched"))
     for _ in range(3):
         kept.event("paused", "x" * 10_000)
     kept.close()
@@ -123,7 +123,7 @@ def test_a_disk_that_was_full_when_a_file_was_closed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
     """What it did not take then is lost; what comes later is kept."""
-    kept = Log(tmp_path, Path("/watched"))
+    kept = EventLog(tmp_path, Path("/watched"))
     kept.event("one", "text")
     stream = kept._handler.stream
 
@@ -155,7 +155,7 @@ def test_a_disk_that_was_full_when_a_file_was_closed(
 
 def test_everyone_hears_the_same() -> None:
     one, other = Heard(), Heard()
-    everyone = Everyone(one, other)
+    everyone = CompositeListener(one, other)
     everyone.note("n")
     everyone.event("paused", "p", code="x")
     everyone.started(job())

@@ -18,7 +18,7 @@ from bridge.presets import loader as presets
 from bridge.presets.loader import Preset
 from bridge.render.model_request import ModelRequest
 from bridge.render.request import RenderRequest, preset_from_json, preset_to_json
-from bridge.worker.child import ending
+from bridge.worker.child import describe_exit
 from bridge.worker.client import LONGEST_TICK_S, Silence
 from bridge.worker.protocol import (
     Announced,
@@ -26,7 +26,7 @@ from bridge.worker.protocol import (
     Done,
     Failed,
     Fetching,
-    Garbage,
+    InvalidMessage,
     Load,
     Loaded,
     Message,
@@ -64,7 +64,7 @@ def test_a_message_is_one_line_of_ascii_and_comes_out_as_it_was(message: Message
 
 @given(st.binary() | st.from_regex(rb'\{"kind": ?"(stage|load|x)".*\}', fullmatch=True))
 def test_what_is_no_message_is_garbage(line: bytes) -> None:
-    with pytest.raises(Garbage):
+    with pytest.raises(InvalidMessage):
         decode(line)
 
 
@@ -82,7 +82,7 @@ def test_what_is_no_message_is_garbage(line: bytes) -> None:
     ],
 )
 def test_json_that_is_no_message_is_garbage(data: bytes) -> None:
-    with pytest.raises(Garbage):
+    with pytest.raises(InvalidMessage):
         decode(data)
 
 
@@ -257,7 +257,7 @@ def test_a_model_order_equals_its_copy() -> None:
     ],
 )
 def test_how_it_ended_and_what_to_do(code: int | None, diagnosis: str, words: tuple[str]) -> None:
-    error = WorkerLost(f"the worker {ending(code, diagnosis)}")
+    error = WorkerLost(f"the worker {describe_exit(code, diagnosis)}")
     assert all(word in str(error) for word in words), str(error)
     assert "; " in str(error)
     assert error.retryable

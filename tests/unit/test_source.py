@@ -128,15 +128,15 @@ def test_removal_is_a_change(bounce: Path, while_reading: Tamper) -> None:
 
 def test_still_tells_change_and_removal(bounce: Path) -> None:
     identity = source.identify(bounce)
-    source.still(identity)
+    source.check_unchanged(identity)
     os.utime(bounce, ns=(0, identity.mtime_ns + 1))
     with pytest.raises(errors.BounceChanged, match="changed"):
-        source.still(identity)
+        source.check_unchanged(identity)
     os.utime(bounce, ns=(0, identity.mtime_ns))
-    source.still(identity)
+    source.check_unchanged(identity)
     bounce.unlink()
     with pytest.raises(errors.BounceChanged, match="removed"):
-        source.still(identity)
+        source.check_unchanged(identity)
 
 
 @pytest.mark.parametrize("how", ["in place", "replaced"])
@@ -153,9 +153,9 @@ def test_other_content_behind_the_same_size_and_time_is_noticed(bounce: Path, ho
         bounce.with_name("newer").write_bytes(data)
         bounce.with_name("newer").replace(bounce)
     os.utime(bounce, ns=(status.st_atime_ns, status.st_mtime_ns))
-    assert source.looks_like(bounce, identity.size, identity.mtime_ns)
+    assert source.has_size_and_mtime(bounce, identity.size, identity.mtime_ns)
     with pytest.raises(errors.BounceChanged, match="changed"):
-        source.still(identity)
+        source.check_unchanged(identity)
 
 
 def test_waiting_is_heard_while_a_file_is_hashed(bounce: Path) -> None:
@@ -167,18 +167,18 @@ def test_waiting_is_heard_while_a_file_is_hashed(bounce: Path) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        source.still(identity, stop)
+        source.check_unchanged(identity, stop)
 
 
 def test_what_looks_like_a_bounce(bounce: Path, tmp_path: Path) -> None:
     status = bounce.stat()
     known = (status.st_size, status.st_mtime_ns)
-    assert source.looks_like(bounce, *known)
-    assert not source.looks_like(bounce, known[0] + 1, known[1])
-    assert not source.looks_like(bounce, known[0], known[1] + 1)
+    assert source.has_size_and_mtime(bounce, *known)
+    assert not source.has_size_and_mtime(bounce, known[0] + 1, known[1])
+    assert not source.has_size_and_mtime(bounce, known[0], known[1] + 1)
     (tmp_path / "link.wav").symlink_to(bounce)
-    assert not source.looks_like(tmp_path / "link.wav", *known)
-    assert not source.looks_like(tmp_path / "gone.wav", *known)
+    assert not source.has_size_and_mtime(tmp_path / "link.wav", *known)
+    assert not source.has_size_and_mtime(tmp_path / "gone.wav", *known)
 
 
 @pytest.mark.timeout(10)  # a FIFO that is opened the plain way blocks for ever
