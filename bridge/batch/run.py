@@ -118,8 +118,8 @@ class Batch:
             self.converter,
             ledger,
             events,
-            said=self.rules,
-            names=plan.choose,
+            overrides=self.rules,
+            choose_output=plan.choose,
             more=more,
             reports_not_read=False,  # the plan names them
         )

@@ -1,4 +1,4 @@
-"""What puts the ledger right: when a service starts, and when another one has died."""
+"""Recovery of jobs that a dead service has left running."""
 
 from __future__ import annotations
 
@@ -21,7 +21,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class RecoveryReport:
-    """requeued: jobs that a service had left running. withdrawn: jobs whose bounce is gone."""
+    """Result of `recover`.
+
+    Attributes:
+        requeued: number of jobs that a dead service had left running.
+        withdrawn: number of jobs whose bounce is gone.
+        folder_missing: whether the watched folder does not exist.
+    """
 
     requeued: int
     withdrawn: int
@@ -31,10 +37,18 @@ class RecoveryReport:
 def recover(
     ledger: Ledger, folder: Path, *, exists: Callable[[Path], bool] = os.path.lexists
 ) -> RecoveryReport:
-    """Puts the jobs of a watched folder right when a service starts.
+    """Requeue the running jobs of dead services and withdraw pending jobs without a bounce.
 
-    Running jobs of services that are no more are pending again. Pending jobs without a bounce are
-    withdrawn, except when the whole folder is missing: an unplugged drive is not a deleted bounce.
+    Nothing is withdrawn while the whole folder is missing: an unplugged drive is not a deleted
+    bounce.
+
+    Args:
+        ledger: ledger with the jobs.
+        folder: the watched folder.
+        exists: whether a path exists; for tests.
+
+    Returns:
+        the numbers of jobs changed.
     """
     requeued, withdrawn = 0, 0
     for job in reclaim(ledger, folder):
@@ -44,26 +58,34 @@ def recover(
         return RecoveryReport(requeued, withdrawn, folder_missing=True)
     for job in ledger.jobs(folder, states=(State.PENDING,)):
         if not exists(job.path):
-            with contextlib.suppress(LeaseLost):  # another service was faster, and will see it
+            with contextlib.suppress(LeaseLost):  # another service has claimed it
                 ledger.withdraw(job, f"{job.path} is no longer there; render it again")
                 withdrawn += 1
     return RecoveryReport(requeued, withdrawn, folder_missing=False)
 
 
-def reclaim(ledger: Ledger, folder: Path, vigil: LeaseMonitor | None = None) -> list[Job]:
-    """Running jobs of the folder whose service is no more wait again; returns those.
+def reclaim(ledger: Ledger, folder: Path, monitor: LeaseMonitor | None = None) -> list[Job]:
+    """Requeue the running jobs of a folder whose service is dead; the cut attempt does not count.
 
-    A service is no more when it ended, when its process of this computer is gone, or when `vigil`
-    has found it silent. The attempt that its end cut short does not count.
+    A service is dead when it is not registered, when its process on this computer has ended, or
+    when its lease has expired.
+
+    Args:
+        ledger: ledger with the jobs.
+        folder: the watched folder.
+        monitor: detects expired leases; None to check registration and process only.
+
+    Returns:
+        the jobs after the change, oldest first.
     """
     running = ledger.jobs(folder, states=(State.RUNNING,))
-    silent = set()
-    if vigil is not None:
-        silent = vigil.expired({(job.id, job.owner): job.lease_until_s for job in running})
-    taken = []
+    expired = set()
+    if monitor is not None:
+        expired = monitor.expired({(job.id, job.owner): job.lease_until_s for job in running})
+    reclaimed = []
     for job in reversed(running):
         service = ledger.services.get(job.owner)
-        if service is None or service.process.is_gone or (job.id, job.owner) in silent:
-            with contextlib.suppress(LeaseLost):  # another service was faster
-                taken.append(ledger.requeue(job))
-    return taken
+        if service is None or service.process.is_gone or (job.id, job.owner) in expired:
+            with contextlib.suppress(LeaseLost):  # another service has reclaimed it
+                reclaimed.append(ledger.requeue(job))
+    return reclaimed

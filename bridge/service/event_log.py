@@ -1,5 +1,6 @@
-"""The service's log: one JSON object a line, in files that take turns. Whatever fails here is
-swallowed: a log that cannot be written must not hold up the work that it is about.
+"""Log of the service: JSON lines in rotating files.
+
+Errors are swallowed: a log that cannot be written must not stop the jobs that it records.
 """
 
 from __future__ import annotations
@@ -23,16 +24,20 @@ if TYPE_CHECKING:
     from bridge.publish.manifest import Manifest
 
 FILE = "service.jsonl"
-# An event is about 300 bytes, a bounce makes two: 25 MB are 40,000 bounces.
+# An event takes about 300 bytes, a bounce two events: 25 MB hold 40,000 bounces.
 FILE_BYTES, FILES = 5_000_000, 5
 
 
 class EventLog:
-    """An events that keeps what it hears; see `bridge.service.events.EventListener`.
+    """Event listener that writes one JSON line for each event.
 
-    Each line has time (UTC), level, event, pid and folder; lines about a job have its number, its
-    bounce and, when it ends, code, reason and seconds. folder: where the files go. watched: what
-    the service watches. clock: wall clock seconds.
+    Each line has time (UTC), level, event, pid and folder. Lines about a job add its number and
+    bounce and, at its end, code, reason and seconds.
+
+    Args:
+        folder: folder of the log files.
+        watched: folder that the service watches.
+        clock: wall clock in seconds.
     """
 
     def __init__(
@@ -44,52 +49,52 @@ class EventLog:
         self._handler = _SharedFile(folder / FILE)
 
     def close(self) -> None:
-        """Closes the file."""
+        """Close the file."""
         with suppress(OSError):
             self._handler.close()
 
     def note(self, text: str) -> None:
-        """See `bridge.service.events.EventListener`."""
+        """See `EventListener`."""
         self._write("info", "note", {"text": text})
 
     def event(self, name: str, text: str, **facts: object) -> None:
-        """See `bridge.service.events.EventListener`."""
-        level = "debug" if name in _DETAILS else "info" if name in _GOOD else "warning"
+        """See `EventListener`."""
+        level = "debug" if name in _DEBUG else "info" if name in _INFO else "warning"
         self._write(level, name, {"text": text, **facts})
 
     def started(self, job: Job) -> None:
-        """See `bridge.service.events.EventListener`."""
+        """See `EventListener`."""
         self._began_s[job.id] = time.monotonic()
-        self._write("info", "started", {**_about(job), "attempt": job.attempts})
+        self._write("info", "started", {**_job_facts(job), "attempt": job.attempts})
 
     def progress(self, job: Job, stage: str, share: float) -> None:
-        """Not kept: it comes many times a second."""
+        """Ignore progress, which comes many times a second."""
 
     def done(self, job: Job, manifest: Manifest) -> None:
-        """See `bridge.service.events.EventListener`."""
+        """See `EventListener`."""
         stages = {name: round(seconds, 3) for name, seconds in manifest.seconds.items()}
         facts = {"stages": stages, "warnings": list(manifest.warnings)}
-        self._ended("info", "done", job, facts)
+        self._write_end("info", "done", job, facts)
 
     def skipped(self, job: Job) -> None:
-        """See `bridge.service.events.EventListener`."""
+        """See `EventListener`."""
         facts = {"code": job.code, "reason": job.reason} if job.has_no_stems else {}
-        self._ended("info", "skipped", job, facts)
+        self._write_end("info", "skipped", job, facts)
 
     def failed(self, job: Job, reason: str, *, retry: bool) -> None:
-        """See `bridge.service.events.EventListener`."""
+        """See `EventListener`."""
         facts = {"code": job.code, "reason": reason, "attempt": job.attempts}
-        self._ended("warning" if retry else "error", "retry" if retry else "failed", job, facts)
+        self._write_end("warning" if retry else "error", "retry" if retry else "failed", job, facts)
 
     def released(self, job: Job, reason: str) -> None:
-        """See `bridge.service.events.EventListener`."""
-        self._ended("info", "released", job, {"reason": reason})
+        """See `EventListener`."""
+        self._write_end("info", "released", job, {"reason": reason})
 
-    def _ended(self, level: str, event: str, job: Job, facts: dict[str, Any]) -> None:
+    def _write_end(self, level: str, event: str, job: Job, facts: dict[str, Any]) -> None:
         began_s = self._began_s.pop(job.id, None)
         if began_s is not None:
             facts = {"seconds": round(time.monotonic() - began_s, 3), **facts}
-        self._write(level, event, {**_about(job), **facts})
+        self._write(level, event, {**_job_facts(job), **facts})
 
     def _write(self, level: str, event: str, facts: dict[str, object]) -> None:
         now = datetime.fromtimestamp(self._clock(), timezone.utc)
@@ -101,21 +106,21 @@ class EventLog:
             "folder": str(self._watched),
             **facts,
         }
-        text = json.dumps(line, default=str)  # ASCII: names may hold bytes that are no text
+        text = json.dumps(line, default=str)  # ASCII: a file name may not be valid Unicode
         self._handler.handle(logging.makeLogRecord({"msg": text, "name": event}))
 
 
-# Everything else that happens to a service is worth a look.
-_GOOD = frozenset({"began", "ended", "resumed", "reloaded", "recovered", "swept", "not-read"})
-_DETAILS = frozenset({"left-alone"})
+# Level "info"; events in neither set are warnings.
+_INFO = frozenset({"began", "ended", "resumed", "reloaded", "recovered", "swept", "not-read"})
+_DEBUG = frozenset({"left-alone"})
 
 
-def _about(job: Job) -> dict[str, object]:
+def _job_facts(job: Job) -> dict[str, object]:
     return {"job": job.id, "bounce": str(job.source_path)}
 
 
 class _SharedFile(RotatingFileHandler):
-    """A rotating file that several services write into, each line with one write at its end."""
+    """A rotating file shared by several services; each line is appended with one write."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(
@@ -129,32 +134,32 @@ class _SharedFile(RotatingFileHandler):
         self._lock_file = FileLock(path.with_suffix(".lock"), timeout=0)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 logging's name
-        """Nothing: see above."""
+        """Ignore the error; see the module docstring."""
 
     def _open(self) -> Any:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         return super()._open()
 
     def shouldRollover(self, record: logging.LogRecord) -> int:  # noqa: N802 logging's name
-        """Whether this line goes into a new file; follows another service that began one."""
-        self._follow()
+        """Whether this line starts a new file; switches to one that another service started."""
+        self._reopen_rotated()
         return int(super().shouldRollover(record))
 
     def doRollover(self) -> None:  # noqa: N802 logging's name
-        """Begins a new file, unless another service is just doing so."""
+        """Start a new file, unless another service is just doing so."""
         with suppress(Timeout), self._lock_file:
-            self._follow()  # it may have done so since we looked: then ours is full no more
+            self._reopen_rotated()  # another service may have rotated since the check
             if self.stream is not None:
                 super().doRollover()
 
-    def _follow(self) -> None:
+    def _reopen_rotated(self) -> None:
         if self.stream is None or self.stream.closed:
-            self.stream = None  # closed: a full disk did not take its last line
+            self.stream = None  # closed by an error while its last line was written
             return
         try:
             same = os.path.samestat(os.fstat(self.stream.fileno()), self._path.stat())
         except FileNotFoundError:
             same = False
         if not same:
-            full, self.stream = self.stream, None  # as RotatingFileHandler itself does
+            full, self.stream = self.stream, None
             full.close()

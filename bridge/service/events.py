@@ -1,4 +1,4 @@
-"""Whoever is told what the service does: the console, the log, a test."""
+"""Events of the watch service, and the interface of their listeners."""
 
 from __future__ import annotations
 
@@ -10,83 +10,86 @@ if TYPE_CHECKING:
 
 
 class EventListener(Protocol):
-    """Whoever shows or keeps what the service does. Called from several threads."""
+    """Receiver of service events: console, log, OSC. Called from several threads."""
 
     def note(self, text: str) -> None:
-        """Something the user should know."""
+        """Show a line of text to the user."""
 
     def event(self, name: str, text: str, **facts: object) -> None:
-        """Something happened to the service itself.
+        """Handle an event of the service itself.
 
-        name: stable and machine-readable, such as began, ended, paused, resumed, taken-over,
-        recovered, swept, intake, worker-lost, thread-died, defect, reloaded, reload-refused,
-        not-read, left-alone. text: the same for the user. facts: what can be written as JSON.
+        Args:
+            name: stable and machine-readable: began, ended, paused, resumed, taken-over, recovered,
+                swept, intake, worker-lost, thread-died, defect, reloaded, reload-refused, not-read,
+                left-alone.
+            text: the event in words, for the user.
+            **facts: its details, JSON serialisable.
         """
 
     def started(self, job: Job) -> None:
-        """A job begins."""
+        """Handle the start of a job."""
 
     def progress(self, job: Job, stage: str, share: float) -> None:
-        """A stage of the running job is done to this share (0..1)."""
+        """Handle progress of the running job: `share` (0..1) of `stage` is done."""
 
     def done(self, job: Job, manifest: Manifest) -> None:
-        """The stems are published."""
+        """Handle a job whose stems are published."""
 
     def skipped(self, job: Job) -> None:
-        """Nothing had to be done: its stems are there, or the preset makes none of such a bounce.
+        """Handle a job without work: its stems exist, or its preset skips such a bounce.
 
-        The job has no stems in the second case (`has_no_stems`); its `reason` says why.
+        In the second case `job.has_no_stems` is true and `job.reason` gives the reason.
         """
 
     def failed(self, job: Job, reason: str, *, retry: bool) -> None:
-        """The job failed, for good or until the next attempt; `job` says with which code."""
+        """Handle a failed job (`job.code`). retry: whether another attempt follows."""
 
     def released(self, job: Job, reason: str) -> None:
-        """The job ends without a verdict: its bounce is gone, or another one does it later."""
+        """Handle a job that ends undecided: its bounce is gone, or it runs again later."""
 
 
 class CompositeListener:
-    """Tells several listeners the same, in their order."""
+    """Forwards every event to several listeners, in their order."""
 
     def __init__(self, *listeners: EventListener) -> None:
         self._listeners = listeners
 
     def note(self, text: str) -> None:
         """See `EventListener`."""
-        for one in self._listeners:
-            one.note(text)
+        for listener in self._listeners:
+            listener.note(text)
 
     def event(self, name: str, text: str, **facts: object) -> None:
         """See `EventListener`."""
-        for one in self._listeners:
-            one.event(name, text, **facts)
+        for listener in self._listeners:
+            listener.event(name, text, **facts)
 
     def started(self, job: Job) -> None:
         """See `EventListener`."""
-        for one in self._listeners:
-            one.started(job)
+        for listener in self._listeners:
+            listener.started(job)
 
     def progress(self, job: Job, stage: str, share: float) -> None:
         """See `EventListener`."""
-        for one in self._listeners:
-            one.progress(job, stage, share)
+        for listener in self._listeners:
+            listener.progress(job, stage, share)
 
     def done(self, job: Job, manifest: Manifest) -> None:
         """See `EventListener`."""
-        for one in self._listeners:
-            one.done(job, manifest)
+        for listener in self._listeners:
+            listener.done(job, manifest)
 
     def skipped(self, job: Job) -> None:
         """See `EventListener`."""
-        for one in self._listeners:
-            one.skipped(job)
+        for listener in self._listeners:
+            listener.skipped(job)
 
     def failed(self, job: Job, reason: str, *, retry: bool) -> None:
         """See `EventListener`."""
-        for one in self._listeners:
-            one.failed(job, reason, retry=retry)
+        for listener in self._listeners:
+            listener.failed(job, reason, retry=retry)
 
     def released(self, job: Job, reason: str) -> None:
         """See `EventListener`."""
-        for one in self._listeners:
-            one.released(job, reason)
+        for listener in self._listeners:
+            listener.released(job, reason)

@@ -1,4 +1,4 @@
-"""What a service does every few seconds beside its work: says that it lives, looks who does not."""
+"""Heartbeat of a service: renews its leases and reclaims the jobs of dead services."""
 
 from __future__ import annotations
 
@@ -18,10 +18,15 @@ if TYPE_CHECKING:
 
 
 class Heartbeat:
-    """The beat of one service; `run` is its thread's body.
+    """Heartbeat of one service; `run` is the body of its thread.
 
-    state: the recipe in force and what the service waits for. reload: called when the service was
-    asked to read its settings again. taken: hears of a job whose service has died.
+    Args:
+        ledger: ledger of the service.
+        service: the service's entry in the ledger.
+        state: returns the recipe in force and what the service waits for (None: nothing).
+        reload: called when another process has asked the service to reload its settings.
+        reclaimed: called with each job of a dead service that is pending again.
+        monitor: detects expired leases.
     """
 
     def __init__(
@@ -31,28 +36,28 @@ class Heartbeat:
         *,
         state: Callable[[], tuple[Recipe, str | None]],
         reload: Callable[[], None],
-        taken: Callable[[Job], None],
-        vigil: LeaseMonitor | None = None,
+        reclaimed: Callable[[Job], None],
+        monitor: LeaseMonitor | None = None,
     ) -> None:
         self._ledger, self._service = ledger, service
-        self._state, self._reload, self._taken = state, reload, taken
-        self._vigil = vigil or LeaseMonitor()
-        self._asked = service.settings_asked
+        self._state, self._reload, self._reclaimed = state, reload, reclaimed
+        self._monitor = monitor or LeaseMonitor()
+        self._reload_requests = service.settings_asked
 
     def run(self, over: threading.Event) -> None:
-        """Beats until `over` is set."""
+        """Beat every `HEARTBEAT_S` until `over` is set."""
         while not over.wait(HEARTBEAT_S):
             self.beat()
 
     def beat(self) -> None:
-        """One beat. A ledger that cannot be used is left to the work, which waits for it."""
+        """Beat once; ledger errors are ignored, because the job loop meets and reports them."""
         try:
-            asked = self._ledger.services.beat(self._service, *self._state())
-            taken = reclaim(self._ledger, self._service.folder, self._vigil)
+            requests = self._ledger.services.beat(self._service, *self._state())
+            reclaimed = reclaim(self._ledger, self._service.folder, self._monitor)
         except LedgerError:
             return
-        if asked > self._asked:
+        if requests > self._reload_requests:
             self._reload()
-        self._asked = asked
-        for job in taken:
-            self._taken(job)
+        self._reload_requests = requests
+        for job in reclaimed:
+            self._reclaimed(job)

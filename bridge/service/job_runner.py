@@ -1,4 +1,4 @@
-"""One job of the watch service: from its claim to its end in the ledger, whatever happens."""
+"""Runs one claimed job of the watch service and records its outcome in the ledger."""
 
 from __future__ import annotations
 
@@ -35,17 +35,21 @@ if TYPE_CHECKING:
     from bridge.service.preset_resolver import PresetResolver
     from bridge.service.retry_wait import RetryWait
 
-    # A bounce, relative to its folder, and the names in use; see `names.output_name`.
+    # Chooses an output folder from the bounce's path and the names in use; see `output_name`.
     ChooseOutputName = Callable[[PurePath, Mapping[str, str]], PurePath]
 
 
 @dataclass
 class Tally:
-    """What one run of the service did.
+    """Counts of the jobs of one run of the service.
 
-    skipped: unchanged content, whose stems were there. silent: silent bounces that a preset skips.
-    blocked: why it ended with jobs left, None otherwise. died: which of its threads died and ended
-    it, None otherwise.
+    Attributes:
+        done: bounces whose stems were published.
+        failed: bounces that failed for good.
+        skipped: bounces with unchanged content, whose stems exist.
+        silent: silent bounces, which their preset skips.
+        blocked: why the run ended with jobs left; None if it did not.
+        died: which thread died and ended the run; None if none did.
     """
 
     done: int = 0
@@ -61,7 +65,7 @@ class Tally:
         return f"{self.done} done, {self.skipped} unchanged{silent}, {self.failed} failed"
 
     def add(self, other: Tally) -> None:
-        """Counts in what another one has counted."""
+        """Add the counts of another tally."""
         self.done += other.done
         self.failed += other.failed
         self.skipped += other.skipped
@@ -71,7 +75,7 @@ class Tally:
 
 @dataclass(frozen=True)
 class Blockage:
-    """What stands in the way of all jobs. trial: raises that error until it is over."""
+    """An error that blocks all jobs. trial: raises it for as long as it lasts."""
 
     error: StembridgeError
     trial: Callable[[], object]
@@ -79,10 +83,17 @@ class Blockage:
 
 @dataclass(frozen=True)
 class JobRunner:
-    """Does jobs of one folder, one at a time; the caller has claimed them.
+    """Runs claimed jobs of one watched folder, one at a time.
 
-    ended: whether the service was asked to end; a running job is given back then. names: gives
-    each bounce its output folder.
+    Attributes:
+        folder: the watched folder.
+        out_dir: folder of all stem sets.
+        ledger: ledger that records each outcome.
+        events: listener for the events of the jobs.
+        retry_wait: waits while the ledger is unavailable.
+        tally: counts that are updated.
+        ended: whether the service was asked to stop; the running job is requeued then.
+        choose_output: chooses the output folder of each bounce.
     """
 
     folder: Path
@@ -92,30 +103,30 @@ class JobRunner:
     retry_wait: RetryWait
     tally: Tally
     ended: Callable[[], bool]
-    names: ChooseOutputName = output_name
+    choose_output: ChooseOutputName = output_name
 
-    def do(self, job: Job, resolver: PresetResolver) -> Blockage | None:
-        """Does a job; returns what stood in the way, if that is not the bounce's own trouble."""
+    def run(self, job: Job, resolver: PresetResolver) -> Blockage | None:
+        """Run a job; returns what blocks all jobs, None if the outcome concerns this job alone."""
         self.events.started(job)
         converter = resolver.converter
         try:
-            # First of all: a preset that is wrong is to be found in the job, too.
+            # First, so that the job also records the recipe of a faulty preset.
             job = self.ledger.set_recipe(job, resolver.recipe_for(job.path, job.asked))
-            converter = resolver.converter_for(job.path, job.asked, self._look)
+            converter = resolver.converter_for(job.path, job.asked, self._raise_when_ended)
             self._convert(job, converter)
         except BounceChanged as error:
-            self._changed(job, error)
+            self._withdraw_changed(job, error)
         except SilentBounce as error:
             self._skip_silent(job, error)
         except Stopped:
-            self._give_back(job)
+            self._requeue(job)
             self.events.released(job, "stopped; the next service does it")
         except LeaseLost as error:
             self.events.released(job, str(error))
         except OutputBlocked as error:
-            return self._put_off(job, converter, error)
+            return self._hold(job, converter, error)
         except LedgerBlocked as error:
-            self._give_back(job)
+            self._requeue(job)
             self.events.released(job, str(error))
             return Blockage(error, lambda: self.ledger.counts(self.folder))
         except StembridgeError as error:
@@ -125,7 +136,7 @@ class JobRunner:
                 self.events.event("worker-lost", text, **facts, diagnosis=error.diagnosis)
             self._fail(job, error.code, str(error), retryable=error.retryable)
         except KeyboardInterrupt:
-            self._give_back(job)
+            self._requeue(job)
             raise
         except Exception as error:  # noqa: BLE001 one bounce must not end the service
             traceback.print_exc()
@@ -134,11 +145,11 @@ class JobRunner:
         return None
 
     def _convert(self, job: Job, converter: Converter) -> None:
-        def listen(stage: str, share: float) -> None:
-            self._look()
+        def report_progress(stage: str, share: float) -> None:
+            self._raise_when_ended()
             self.events.progress(job, stage, share)
 
-        bounce = identify(job.path, self._look)
+        bounce = identify(job.path, self._raise_when_ended)
         earlier = self.ledger.identified(job, bounce.sha256)
         if earlier and earlier.manifest_path and earlier.manifest_path.exists():
             job = self.ledger.skip(job, earlier)
@@ -146,100 +157,102 @@ class JobRunner:
             self.events.skipped(job)
             return
         begun_before = job.output_path is not None
-        job = self.ledger.choose_output(job, self.names)
+        job = self.ledger.choose_output(job, self.choose_output)
         target = self.out_dir / (job.output_path or "")
         confirm = partial(self.ledger.confirm, job)
-        made = None
-        if begun_before:  # and published, perhaps, by a service that died before it could say so
-            made = converter.published_before(bounce, target, self.out_dir, self._look, confirm)
-        manifest, path = made or converter.convert_identified(
-            bounce, target, self.out_dir, listen, confirm
+        published = None
+        if begun_before:  # a service may have died between publishing and recording it
+            published = converter.published_before(
+                bounce, target, self.out_dir, self._raise_when_ended, confirm
+            )
+        manifest, path = published or converter.convert_identified(
+            bounce, target, self.out_dir, report_progress, confirm
         )
-        for trouble in () if made else converter.worker.non_fatal_errors:
+        for error in () if published else converter.worker.non_fatal_errors:
             facts = {"job": job.id, "bounce": str(job.source_path)}
-            text = f"{job.source_path}: {trouble.text}"
-            self.events.event("defect", text, **facts, traceback=trouble.traceback)
-        # Published is published: the ledger may take a while, but not miss it.
-        if self._insist(lambda: self.ledger.done(job, path)) is None:
-            text = "its stems are there, but the ledger does not know; the next service tells it"
+            text = f"{job.source_path}: {error.text}"
+            self.events.event("defect", text, **facts, traceback=error.traceback)
+        # The stems are published, so recording that is retried until the ledger is available.
+        if self._record(lambda: self.ledger.done(job, path)) is None:
+            text = "its stems are published; the next service records that in the ledger"
             self.events.released(job, text)
             return
         self.tally.done += 1
         self.events.done(job, manifest)
 
     def _skip_silent(self, job: Job, error: SilentBounce) -> None:
-        """The job is done; stems of an earlier render stay, as after a failure."""
+        """Record a silent bounce as done; stems of an earlier render stay, as after a failure."""
         reason = str(error)
-        after = self._insist(lambda: self.ledger.done_without_stems(job, error.code, reason))
+        after = self._record(lambda: self.ledger.done_without_stems(job, error.code, reason))
         if after is not None:
             self.tally.silent += 1
             self.events.skipped(after)
 
-    def _changed(self, job: Job, error: BounceChanged) -> None:
-        """The bounce is gone or another one: withdrawn, and a render over it is a new job.
+    def _withdraw_changed(self, job: Job, error: BounceChanged) -> None:
+        """Withdraw the job of a bounce that is gone or replaced; a new render gets its own job.
 
-        Where size and time are those of the job all the same, the intake sees nothing new, and no
-        other job would come of it: then this one is tried again.
+        If size and modification time are still those of the job, the intake will not offer the
+        file again, so this job is retried instead.
         """
         if has_size_and_mtime(job.path, job.size, job.mtime_ns):
             self._fail(job, error.code, str(error), retryable=True)
             return
-        self._insist(lambda: self.ledger.withdraw(job, str(error)))
+        self._record(lambda: self.ledger.withdraw(job, str(error)))
         self.events.released(job, str(error))
 
-    def _put_off(self, job: Job, converter: Converter, error: OutputBlocked) -> Blockage | None:
-        """The disk refused: the job waits without losing an attempt, and so do all others.
+    def _hold(self, job: Job, converter: Converter, error: OutputBlocked) -> Blockage | None:
+        """Hold the job after a disk error that blocks all jobs; the attempt does not count.
 
-        When a trial finds nothing wrong there, the trouble is this job's alone (the old stems are
-        write-protected, say): then it counts as an attempt, and the others go on.
+        If a trial write succeeds, the error concerns this job alone (its old stems may be
+        write-protected): it counts as a failed attempt, and the other jobs go on.
         """
 
         def trial() -> None:
             transaction.check_writable(self.out_dir, needed_bytes)
 
         try:
-            needed_bytes = converter.needed_bytes(job.path, self._look)
+            needed_bytes = converter.needed_bytes(job.path, self._raise_when_ended)
             trial()
         except Stopped:
             pass
         except OutputBlocked as blocked:
-            self._insist(lambda: self.ledger.hold(job, error.code, str(error)))
+            self._record(lambda: self.ledger.hold(job, error.code, str(error)))
             self.events.released(job, f"waits: {error}")
             return Blockage(blocked, trial)
         except StembridgeError:
-            pass  # another refusal than those that pass by themselves
+            pass  # not one of the errors that pass by themselves
         if self.ended():
-            self._give_back(job)
+            self._requeue(job)
             self.events.released(job, "stopped; the next service does it")
         else:
             self._fail(job, error.code, str(error), retryable=True)
         return None
 
     def _fail(self, job: Job, code: str, reason: str, *, retryable: bool) -> None:
-        after = self._insist(lambda: self.ledger.failed(job, code, reason, retryable=retryable))
+        after = self._record(lambda: self.ledger.failed(job, code, reason, retryable=retryable))
         if after is None:
             return
-        if after.state is State.WITHDRAWN:  # a newer render waits: its job says how it ends
+        if after.state is State.WITHDRAWN:  # a newer render has a job of its own
             self.events.released(after, reason)
             return
         retry = after.state is State.PENDING
         self.tally.failed += not retry
         self.events.failed(after, reason, retry=retry)
 
-    def _insist(self, move: Callable[[], Job]) -> Job | None:
-        """Sees the end of a job into the ledger; None when it is another service's by now.
+    def _record(self, change: Callable[[], Job]) -> Job | None:
+        """Record an outcome as soon as the ledger is available.
 
-        When the service has to end before the ledger can be used, the job is found running by a
-        dead service later, and begun anew.
+        Returns None when another service owns the job by now, or when this one is stopped first;
+        the job is then recovered as that of a dead service.
         """
         with suppress(Stopped, LeaseLost):
-            return self.retry_wait.call(move)
+            return self.retry_wait.call(change)
         return None
 
-    def _give_back(self, job: Job) -> None:
-        with suppress(LedgerError, LeaseLost):  # found running by a dead service later
+    def _requeue(self, job: Job) -> None:
+        with suppress(LedgerError, LeaseLost):  # then recovered as that of a dead service
             self.ledger.requeue(job)
 
-    def _look(self) -> None:
+    def _raise_when_ended(self) -> None:
         if self.ended():
             raise Stopped

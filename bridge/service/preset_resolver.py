@@ -1,11 +1,11 @@
-"""Presets that lie among the bounces of a watched folder, and which one a bounce gets.
+"""Choice of the preset for each bounce of a watched folder.
 
-What somebody asked for by name comes first, then what the user has said of it. Then the nearest
-wins: a file for the one bounce, then, from its folder up to the watched one, a `stembridge.yaml` or
-the name of a folder that is a preset's name. Without any, the service's own.
+In order of precedence: the preset requested by name for the job; the overrides of the command line;
+a preset file for the one bounce; then, from its folder up to the watched one, a `stembridge.yaml`
+or a folder named like an installed preset; the preset of the service.
 
-Such a file is found anew for each bounce. Whoever can render there can write it, so it may name
-only what is installed: no files, and no plugins that lie beside it.
+Preset files are looked up anew for each bounce. Every user with write access to the folder can add
+one, so they may name installed presets and plugins only: no files, and no plugins next to them.
 """
 
 from __future__ import annotations
@@ -30,25 +30,25 @@ if TYPE_CHECKING:
     from bridge.presets.loader import Preset
 
 FOLDER_PRESET = "stembridge.yaml"
-# Engines that are kept, each with its model's version worked out; a folder has a few presets.
+# Engines in the cache, each with its model's version; a folder has a few presets.
 _MAX_CONVERTERS = 64
 
 
 class PresetOverrides(Protocol):
-    """Presets that the user gives to some bounces. mark: differs where they do; "" for none."""
+    """Presets for some bounces, from the command line."""
 
     @property
     def mark(self) -> str:
-        """See above."""
+        """Hash of the overrides; "" without any."""
 
     def preset_for(self, bounce: PurePath) -> Preset | None:
-        """The one for a bounce, given relative to its folder; None where nothing is said."""
+        """The preset for a bounce, given relative to its folder; None without an override."""
 
 
 def candidates(bounce: Path, folder: Path) -> Iterator[tuple[Path, bool]]:
-    """What could hold the preset of a bounce, the nearest first.
+    """Paths that may determine the preset of a bounce, nearest first. Pure.
 
-    Pairs of a path and whether that is a file; else it is a folder whose name counts. Pure.
+    Yields (path, True) for a preset file, (path, False) for a folder whose name may be a preset's.
     """
     yield bounce.with_name(f"{bounce.name}.yaml"), True
     yield bounce.with_suffix(".yaml"), True
@@ -60,9 +60,14 @@ def candidates(bounce: Path, folder: Path) -> Iterator[tuple[Path, bool]]:
 
 
 class PresetResolver:
-    """The converters for the bounces of one watched folder.
+    """Finds the preset, and so the converter, for each bounce of one watched folder.
 
-    said: what the user says of some. find: which presets there are, by name; asked each time.
+    Args:
+        converter: the service's own, for bounces without a preset of their own.
+        folder: the watched folder.
+        out_dir: folder of all stem sets.
+        overrides: presets for some bounces.
+        find: returns the installed presets by name; called for each lookup.
     """
 
     def __init__(
@@ -70,37 +75,39 @@ class PresetResolver:
         converter: Converter,
         folder: Path,
         out_dir: Path,
-        said: PresetOverrides | None = None,
+        overrides: PresetOverrides | None = None,
         find: Callable[[], Mapping[str, Path]] = presets.find,
     ) -> None:
         self.converter, self._find = converter, find
-        self._folder, self._out_dir, self._said = folder, out_dir, said
+        self._folder, self._out_dir, self._overrides = folder, out_dir, overrides
         self._recipe = converter.recipe(out_dir)
         self._converters: dict[tuple[Path, str], Converter] = {}
         self._tried: set[tuple[Path, str, tuple[str, ...]]] = set()
 
     @property
     def recipe(self) -> Recipe:
-        """What the whole folder is served with: that of bounces of which nothing is said."""
-        if self._said is None or not self._said.mark:
+        """Default recipe, for bounces without a preset of their own."""
+        if self._overrides is None or not self._overrides.mark:
             return self._recipe
-        own, mark = self._recipe.preset_hash, self._said.mark
+        own, mark = self._recipe.preset_hash, self._overrides.mark
         both = hashlib.sha256(f"{own} {mark}".encode()).hexdigest()
         return replace(self._recipe, preset_hash=both)
 
     def converter_for(
-        self, bounce: Path, asked: str | None = None, waiting: Callable[[], None] = lambda: None
+        self, bounce: Path, requested: str | None = None, waiting: Callable[[], None] = lambda: None
     ) -> Converter:
-        """The converter with the preset of a bounce, whose plugins were tried before they run here.
+        """The converter with the preset of a bounce, its plugins tested in a process of their own.
 
-        asked: the preset's name, where somebody asked for it.
+        Args:
+            bounce: path of the bounce.
+            requested: name of the preset requested for the job, if any.
+            waiting: called several times a second during the test; its exceptions are passed on.
 
-        waiting: is called several times a second while they are; what it raises is passed on.
-
-        Raises PresetError for a preset that is wrong, with file and line; PluginError for a plugin
-        that does not load.
+        Raises:
+            PresetError: the preset is invalid; names file and line.
+            PluginError: a plugin does not load.
         """
-        converter = self._converter(bounce, asked)
+        converter = self._converter(bounce, requested)
         preset = converter.preset
         if converter is not self.converter and preset.plugin_files:
             prints = tuple(map(fingerprint, preset.plugin_files))
@@ -110,8 +117,8 @@ class PresetResolver:
                 self._tried.add(tried)
         return converter
 
-    def _converter(self, bounce: Path, asked: str | None) -> Converter:
-        preset = self._preset(bounce) if asked is None else self._named(asked)
+    def _converter(self, bounce: Path, requested: str | None) -> Converter:
+        preset = self._preset(bounce) if requested is None else self._named(requested)
         if preset is None:
             return self.converter
         key = (preset.path, preset.content_hash)
@@ -122,27 +129,27 @@ class PresetResolver:
             known = self._converters[key] = self.converter.with_preset(preset)
         return known
 
-    def recipe_for(self, bounce: Path, asked: str | None = None) -> Recipe:
-        """What the ledger remembers of it. Of a preset that is wrong, that it is wrong so."""
+    def recipe_for(self, bounce: Path, requested: str | None = None) -> Recipe:
+        """Recipe of a bounce for the ledger; an invalid preset gives a hash of its error."""
         try:
-            converter = self._converter(bounce, asked)
+            converter = self._converter(bounce, requested)
             return self._recipe if converter is self.converter else converter.recipe(self._out_dir)
         except StembridgeError as error:
-            told = hashlib.sha256(str(error).encode("utf-8", "surrogatepass")).hexdigest()
+            digest = hashlib.sha256(str(error).encode("utf-8", "surrogatepass")).hexdigest()
             own = self._recipe
-            return Recipe("(wrong)", f"wrong {told}", own.model, own.model_version, self._out_dir)
+            return Recipe("(wrong)", f"wrong {digest}", own.model, own.model_version, self._out_dir)
 
     def _named(self, name: str) -> Preset:
-        """A preset that is installed; no file, because anybody may ask."""
+        """An installed preset. Files are refused, because requests may come over the network."""
         if composition.is_file(name):
             raise PresetError(f"{name}: ask for a preset by its name; install it if it has none")
         return presets.load(name, plugin_folders=self.converter.settings.plugin_folders)
 
     def _preset(self, bounce: Path) -> Preset | None:
-        if self._said is not None and self._folder in bounce.parents:
-            said = self._said.preset_for(bounce.relative_to(self._folder))
-            if said is not None:
-                return said
+        if self._overrides is not None and self._folder in bounce.parents:
+            override = self._overrides.preset_for(bounce.relative_to(self._folder))
+            if override is not None:
+                return override
         named: Mapping[str, Path] | None = None
         folders = self.converter.settings.plugin_folders
         for path, is_file in candidates(bounce, self._folder):
@@ -157,7 +164,7 @@ class PresetResolver:
 
 
 def _is_regular(path: Path) -> bool:
-    """Not for links, as bounces may be none either, and not for names that no file can have."""
+    """Whether a regular file lies there; links do not count, as for bounces."""
     try:
         return stat.S_ISREG(path.lstat().st_mode)
     except OSError:

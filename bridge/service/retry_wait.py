@@ -1,4 +1,4 @@
-"""Waiting for what no bounce is to blame for: a full disk, a missing drive, a locked ledger."""
+"""Retries while something other than the bounce fails: full disk, missing drive, locked ledger."""
 
 from __future__ import annotations
 
@@ -16,27 +16,34 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
-#: What passes without any bounce being touched.
+#: Errors that pass without a change to the bounce.
 BLOCKING_ERRORS = (LedgerBlocked, OutputBlocked)
 
-# Soon enough for who has just made room, seldom enough for a disk that is full all night.
+# First and longest wait between two tries: soon after a user has made room, and rarely enough for
+# a disk that is full all night.
 FIRST_WAIT_S = 5.0
 LONGEST_WAIT_S = 60.0
-# A service that works off what is there has an end: a lock of another program passes in this time.
+# With `once` the service gives up after this; another program's lock passes within it.
 ONCE_PATIENCE_S = 10.0
-# How late the end of the service may be noticed.
+# How often the wait checks whether the service is to stop.
 _STEP_S = 0.2
 
 
 class Stopped(Exception):
-    """The service was asked to end."""
+    """The service was asked to stop."""
 
 
 class RetryWait:
-    """Tries again until it works; says so once when it begins and once when it is over.
+    """Retries calls that raise `BLOCKING_ERRORS`; reports the events "paused" and "resumed" once.
 
-    ended: whether the service was asked to end. sleep: for tests. longest_s: how long it waits for
-    one thing before it gives up; gave_up: why it did.
+    Args:
+        events: listener for the two events.
+        ended: whether the service was asked to stop.
+        sleep: sleep function; for tests.
+
+    Attributes:
+        longest_s: seconds that one call is retried before it gives up.
+        gave_up: the error at which it gave up; None while it did not.
     """
 
     def __init__(
@@ -51,25 +58,25 @@ class RetryWait:
         self.longest_s = math.inf
         self.gave_up: str | None = None
         self._lock = threading.Lock()
-        self._reasons: dict[int, str] = {}  # by thread: the intake may wait for something else
+        self._reasons: dict[int, str] = {}  # by thread id, as intake and job loops wait apart
 
     @property
     def reason(self) -> str | None:
-        """What is waited for, None when the service works."""
+        """The error that is waited out; None while there is none."""
         with self._lock:
             return next(iter(self._reasons.values()), None)
 
-    def call(self, call: Callable[[], Result]) -> Result:
-        """What `call` returns, as soon as it raises none of BLOCKS.
+    def call(self, function: Callable[[], Result]) -> Result:
+        """Call `function` until it raises none of `BLOCKING_ERRORS`, and return its result.
 
-        Raises Stopped when the service is to end before or nothing changed for `longest_s`, and
-        whatever else `call` raises.
+        Raises Stopped when the service is asked to stop, or after `longest_s`; other errors of
+        `function` are passed on.
         """
         wait_s, waited_s = FIRST_WAIT_S, 0.0
         try:
             while True:
                 try:
-                    result = call()
+                    result = function()
                 except BLOCKING_ERRORS as error:
                     if waited_s >= self.longest_s:
                         self.gave_up = str(error)
@@ -86,13 +93,13 @@ class RetryWait:
                 self._reasons.pop(threading.get_ident(), None)
 
     def wait_until_clear(self, error: StembridgeError, trial: Callable[[], object]) -> None:
-        """Waits because of `error`, one of BLOCKS, until `trial` raises none of those.
+        """Wait out `error`, one of `BLOCKING_ERRORS`, until `trial` raises none of them.
 
-        Raises Stopped when the service is to end before.
+        Raises Stopped when the service is asked to stop.
         """
         known = [error]
 
-        def call() -> None:
+        def raise_known_then_try() -> None:
             if known:
                 raise known.pop()
             try:
@@ -100,9 +107,9 @@ class RetryWait:
             except BLOCKING_ERRORS:
                 raise
             except StembridgeError:
-                pass  # the next job meets it too, and tells it
+                pass  # not a blocking error: the next job meets and reports it
 
-        self.call(call)
+        self.call(raise_known_then_try)
 
     def _wait(self, wait_s: float) -> None:
         left_s = wait_s
@@ -125,4 +132,4 @@ class RetryWait:
             waited = self._reasons.pop(threading.get_ident(), None)
             others = bool(self._reasons)
         if waited is not None and not others:
-            self._events.event("resumed", "that is over; going on")
+            self._events.event("resumed", "resumed: the problem is gone")

@@ -1,4 +1,4 @@
-"""What is different after the settings were read again. Pure."""
+"""Differences between two settings, for the event of a reload. Pure."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from bridge.config import format_value
 if TYPE_CHECKING:
     from bridge.convert import Converter
 
-#: What a running service cannot change: it has opened these, or asked the system for events.
+#: Settings that need a restart: the service has opened these, or registered for system events.
 AT_START = frozenset({"state_dir", "poll", "rescan_s", "poll_s", "osc", "osc_reply"})
-#: Told as the preset and the model that came out of them.
+#: Compared as the preset and model in force.
 _CHOICES = frozenset({"preset", "model"})
 
 

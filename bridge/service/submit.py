@@ -1,4 +1,4 @@
-"""A job that somebody asks for, instead of one that a bounce in the folder brings about."""
+"""Submission of single files as jobs, from outside the watched folder as well."""
 
 from __future__ import annotations
 
@@ -19,41 +19,42 @@ if TYPE_CHECKING:
 def submit_job(
     ledger: Ledger, resolver: PresetResolver, folder: Path, path: Path, preset: str | None
 ) -> Job:
-    """The job for a file, wherever it lies; it is in the ledger when this returns.
+    """Submit a file as a job of the service, and return the job as it is in the ledger.
 
-    What was done already, with stems that are still there, is not done again: the job is DONE then.
+    A file whose stems exist is not converted again: its job is DONE.
 
     Args:
-        ledger: of the service.
-        beside: knows the presets of the folder.
-        folder: the watched one.
-        path: the file; a relative one lies in `folder`.
-        preset: the name of an installed one; None where the folder or the service decides.
+        ledger: ledger of the service.
+        resolver: finds the preset of the file.
+        folder: the watched folder.
+        path: the file, absolute or relative to `folder`.
+        preset: name of an installed preset; None to let `resolver` choose.
 
     Raises:
-        NotAudio: there is no regular file. PresetError: the preset is wrong.
-        LedgerError: the ledger cannot be used; nothing is noted then.
+        NotAudio: the path is not a regular file.
+        PresetError: the preset is invalid.
+        LedgerError: the ledger is unavailable; no job was recorded.
     """
     named = Path(os.path.abspath(folder / path))  # noqa: PTH100 links must stay
     status = _regular(named)
     place = _inside(folder, named)
-    resolver.converter_for(place, preset)  # who asks is told at once what is wrong with the preset
+    resolver.converter_for(place, preset)  # an invalid preset raises now
     recipe = resolver.recipe_for(place, preset)
     job = ledger.submit(
         folder, place, status.st_size, status.st_mtime_ns, recipe=recipe, asked=preset
     )
-    return ledger.restart(job) if _wants_work(job) else job
+    return ledger.restart(job) if _needs_restart(job) else job
 
 
-def _wants_work(job: Job) -> bool:
-    """Whether a job that ended has to be done anew for somebody who asks."""
+def _needs_restart(job: Job) -> bool:
+    """Whether a finished job has to run again: it failed, or its stems are gone."""
     if job.state is State.DONE:
         return job.manifest_path is None or not job.manifest_path.exists()
     return job.state is State.FAILED
 
 
 def _inside(folder: Path, path: Path) -> Path:
-    """The path as the intake spells it, where it leads into the watched folder by another way."""
+    """The path as the intake spells it, if links lead from it into the watched folder."""
     if folder in path.parents:
         return path
     real, home = path.parent.resolve() / path.name, folder.resolve()
@@ -63,9 +64,9 @@ def _inside(folder: Path, path: Path) -> Path:
 def _regular(path: Path) -> os.stat_result:
     try:
         status = path.lstat()
-    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
+    except (OSError, ValueError) as error:  # ValueError: an impossible file name
         reason = getattr(error, "strerror", None) or str(error)
-        raise NotAudio(f"{path}: {reason}; name a file that is there") from None
+        raise NotAudio(f"{path}: {reason}; name an existing file") from None
     if not stat.S_ISREG(status.st_mode):
         raise NotAudio(f"{path} is not a regular file; name the audio file itself")
     return status

@@ -1,4 +1,4 @@
-"""The threads of a service, none of which it can do without: the death of one ends it."""
+"""Supervision of the service's threads: an exception in any of them ends the service."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 
 class ServiceThreads:
-    """Notes the first thread that dies and ends the service then.
+    """Ends the service when one of its threads raises, and keeps the first reason.
 
     Attributes:
-        death: which thread died and why, in one line; None while all live.
+        death: name and error of the first thread that died, in one line; None while none has.
     """
 
     def __init__(self, events: EventListener, end: Callable[[], None]) -> None:
-        """`end` makes every thread of the service return."""
+        """events: listener for "thread-died". end: makes every thread of the service return."""
         self._events = events
         self._end = end
         self._lock = threading.Lock()
@@ -32,9 +32,9 @@ class ServiceThreads:
 
     @contextmanager
     def supervised(self, name: str, *, passes_on: bool = False) -> Iterator[None]:
-        """Around the body of the thread `name`: an exception there ends the service.
+        """Context for the body of thread `name`: an exception in it ends the service.
 
-        passes_on: raise it again, for a thread whose result somebody waits for.
+        passes_on: raise the exception again, for a thread whose result is awaited.
         """
         try:
             yield
@@ -51,7 +51,7 @@ class ServiceThreads:
         text = f"the thread '{name}' died: {reason}"
         with self._lock:
             self.death = self.death or text
-        self._end()  # before anybody is told of it, as that may fail too
+        self._end()  # before the event, whose listeners may fail too
         lines = "".join(traceback.format_exception(error))
         text = f"{text}; the service ends, start it again"
         self._events.event("thread-died", text, thread=name, reason=reason, traceback=lines)

@@ -2,7 +2,7 @@
 
 intake (its own thread) ─► ledger ─► this loop ─► Converter.convert ─► ledger
 
-One job at a time, or several: each further converter works in a loop and a thread of its own.
+One job at a time; with further converters, each runs jobs in a loop and thread of its own.
 """
 
 from __future__ import annotations
@@ -44,19 +44,33 @@ if TYPE_CHECKING:
     from bridge.service.job_runner import ChooseOutputName
     from bridge.service.preset_resolver import PresetOverrides
 
-LONGEST_WAIT_S = 0.2  # how late Ctrl-C or the end of --once may be noticed
-# A service tries again for as long as it takes, but in between it looks whether it is to end.
+# How late Ctrl-C or the end of `once` may be noticed.
+LONGEST_WAIT_S = 0.2
+# Seconds that one call waits for a locked ledger, before the loop checks whether to stop.
 LEDGER_PATIENCE_S = 2.0
 
 
 class Watch:
-    """Watches one folder. The caller owns the thread.
+    """Watch service of one folder. The caller owns the thread.
 
-    `stop` ends `run` within a second, a running job is given back then. reread: makes a converter
-    from the settings as they are now; asked for by `reload`, which any thread may set. said:
-    presets that some bounces get. names: gives each bounce its output folder. more: converters with
-    workers of their own, that work beside the first one. reports_not_read: whether files that are
-    not read become events.
+    Args:
+        folder: the watched folder.
+        out_dir: folder of all stem sets; None for `Stems` inside the watched folder.
+        converter: converts the bounces.
+        ledger: records the jobs.
+        events: listener for the events of the service.
+        poll: look at the folder at intervals instead of using system events.
+        reread: makes a converter from the current settings, after `reload` was set.
+        overrides: presets for some bounces, from the command line.
+        choose_output: chooses the output folder of each bounce.
+        more: further converters with workers of their own, for jobs in parallel.
+        reports_not_read: whether files that are not read become events.
+
+    Attributes:
+        reload: set it, from any thread, to have the settings reread between two jobs.
+
+    Raises:
+        UsageError: the folder does not exist, or the stems would be taken for bounces.
     """
 
     def __init__(
@@ -69,8 +83,8 @@ class Watch:
         *,
         poll: bool = False,
         reread: Callable[[], Converter] | None = None,
-        said: PresetOverrides | None = None,
-        names: ChooseOutputName = output_name,
+        overrides: PresetOverrides | None = None,
+        choose_output: ChooseOutputName = output_name,
         more: Sequence[Converter] = (),
         reports_not_read: bool = True,
     ) -> None:
@@ -81,7 +95,7 @@ class Watch:
         self._converter = converter
         self._ledger = ledger
         self._events = events
-        self._said, self._names, self._more = said, names, tuple(more)
+        self._overrides, self._choose_output, self._more = overrides, choose_output, tuple(more)
         self._resolver = self._preset_resolver(converter)
         self._reread = reread or (lambda: converter)
         self._wake = threading.Event()
@@ -107,14 +121,19 @@ class Watch:
     def run(
         self, stop: threading.Event, *, once: bool = False, patient: bool | None = None
     ) -> Tally:
-        """Works until `stop` is set; with `once`, until all that is there is worked off.
+        """Run jobs until `stop` is set; a running job is requeued then, within a second.
 
-        patient: whether it waits until what blocks the work is over, in place of ending; it does
-        unless it works `once`, if nothing is said.
+        Args:
+            stop: set it, from any thread, to end the service.
+            once: end when every settled bounce has been converted.
+            patient: wait out blocking errors instead of ending; by default unless `once`.
+
+        Returns:
+            the counts of the jobs.
 
         Raises:
             AlreadyWatched: another service makes other stems of this folder.
-            KeyboardInterrupt: passed on, after the running job was given back.
+            KeyboardInterrupt: passed on, after the running job was requeued.
         """
         tally = Tally()
         self._stop = stop
@@ -122,51 +141,51 @@ class Watch:
         self._once, self._patient = once, not once if patient is None else patient
         self._retry_wait.longest_s = math.inf if self._patient else retry_wait.ONCE_PATIENCE_S
         with self._serving() as service, self._intake_running(), suppress(Stopped):
-            self._work(service, tally)
+            self._run_jobs(service, tally)
         tally.blocked = tally.blocked or self._retry_wait.gave_up
         tally.died = self._threads.death
         return tally
 
     def supervised(self, name: str) -> AbstractContextManager[None]:
-        """Around the body of a thread without which the service must not go on."""
+        """Context for the body of a thread: an exception in it ends the service."""
         return self._threads.supervised(name)
 
     def submit(self, path: Path, preset: str | None = None) -> Job:
-        """A job for a file, wherever it lies; see `asking.ask`. For any thread."""
+        """Submit a file as a job, from any thread; see `submit_job`."""
         job = submit.submit_job(self._ledger, self._resolver, self.folder, path, preset)
         self._wake.set()
         return job
 
     def status(self) -> tuple[dict[State, int], str | None]:
-        """How many jobs are in each state, and what the work waits for. Raises LedgerError."""
+        """Number of jobs in each state, and what the service waits for. Raises LedgerError."""
         return self._ledger.counts(self.folder), self._retry_wait.reason
 
     @contextmanager
     def _serving(self) -> Iterator[Service]:
-        """This process serves the folder; what an earlier one left behind is put right."""
+        """Register the service, recover jobs of a dead one, and run the heartbeat."""
         service = self._ledger.services.begin(self.folder, self._recipe)
-        upkeep = Heartbeat(
+        heartbeat = Heartbeat(
             self._ledger,
             service,
             state=lambda: (self._recipe, self._retry_wait.reason),
             reload=self.reload.set,
-            taken=self._taken_over,
+            reclaimed=self._report_reclaimed,
         )
 
         def body() -> None:
-            with self.supervised("upkeep"):
-                upkeep.run(self._over)
+            with self.supervised("heartbeat"):
+                heartbeat.run(self._over)
 
-        thread = threading.Thread(target=body, name="upkeep", daemon=True)
+        thread = threading.Thread(target=body, name="heartbeat", daemon=True)
         try:
-            self._tidy()
+            self._recover()
             thread.start()
             yield service
         finally:
             self._over.set()
             if thread.is_alive():
-                thread.join(LONGEST_WAIT_S)  # it may be waiting for the ledger, and needs no end
-            with suppress(LedgerError):  # then its process tells that it ended
+                thread.join(LONGEST_WAIT_S)  # a daemon: it may still wait for the ledger
+            with suppress(LedgerError):  # others then see that its process has ended
                 self._ledger.services.end(service)
 
     @contextmanager
@@ -179,22 +198,22 @@ class Watch:
             self._over.set()
             thread.join()
 
-    def _tidy(self) -> None:
+    def _recover(self) -> None:
         swept = transaction.sweep(self.out_dir)
         if swept:
-            text = f"removed what {swept} job(s) of a service that died had begun"
+            text = f"removed unfinished files of {swept} job(s) of a service that died"
             self._events.event("swept", text, folders=swept)
         report = recover(self._ledger, self.folder)
         if report.requeued:
-            text = f"{report.requeued} job(s) of a service that died begin anew"
+            text = f"{report.requeued} job(s) of a service that died start again"
             self._events.event("recovered", text, requeued=report.requeued)
 
-    def _work(self, service: Service, tally: Tally) -> None:
-        """One loop in this thread and one for each further converter; all end, whatever happens."""
+    def _run_jobs(self, service: Service, tally: Tally) -> None:
+        """Run one loop here and one thread for each further converter, and join them all."""
         tallies = [Tally() for _ in self._more]
         with ThreadPoolExecutor(max(1, len(self._more)), "work") as threads:
             loops = [
-                threads.submit(self._help, service, own, self._preset_resolver(converter))
+                threads.submit(self._run_further, service, own, self._preset_resolver(converter))
                 for converter, own in zip(self._more, tallies, strict=True)
             ]
             try:
@@ -211,31 +230,42 @@ class Watch:
         for loop in loops:
             loop.result()
 
-    def _help(self, service: Service, tally: Tally, resolver: PresetResolver) -> None:
+    def _run_further(self, service: Service, tally: Tally, resolver: PresetResolver) -> None:
         with self._threads.supervised("work", passes_on=True):
             self._loop(service, tally, resolver)
 
     def _loop(self, service: Service, tally: Tally, resolver: PresetResolver | None = None) -> None:
-        """beside: of a further converter, which leaves settings to the first."""
-        shared = (self._ledger, self._events, self._retry_wait, tally, self._ended, self._names)
-        work = JobRunner(self.folder, self.out_dir, *shared)
+        """Claim and run jobs until the service ends.
+
+        resolver: of a further converter; None for the first one, which also reloads the settings.
+        """
+        runner = JobRunner(
+            self.folder,
+            self.out_dir,
+            self._ledger,
+            self._events,
+            self._retry_wait,
+            tally,
+            self._ended,
+            self._choose_output,
+        )
         while not self._ended():
             if resolver is None and self.reload.is_set():
                 self.reload.clear()
-                self._read_settings()
-            block: Blockage | None = None
-            idle = self._intake.idle  # asked before the ledger: what settles later wakes us again
+                self._reload_settings()
+            blockage: Blockage | None = None
+            idle = self._intake.idle  # before the ledger: what settles later sets `_wake`
             self._wake.clear()
             try:
                 job = self._ledger.claim_next(self.folder, service.token)
                 nothing_waits = job is None and self._ledger.due_in_s(self.folder) is None
             except LedgerBlocked as error:
-                block = Blockage(error, lambda: self._ledger.counts(self.folder))
+                blockage = Blockage(error, lambda: self._ledger.counts(self.folder))
             else:
                 if job is not None:
-                    block = work.do(job, resolver or self._resolver)
-            if block is not None:
-                if self._is_end(block, tally):
+                    blockage = runner.run(job, resolver or self._resolver)
+            if blockage is not None:
+                if self._ends_at(blockage, tally):
                     return
             elif job is not None:
                 continue
@@ -244,12 +274,12 @@ class Watch:
             else:
                 self._wake.wait(LONGEST_WAIT_S)
 
-    def _is_end(self, block: Blockage, tally: Tally) -> bool:
-        """Whether to end because of what blocks the work; if not, waits until that is over."""
+    def _ends_at(self, blockage: Blockage, tally: Tally) -> bool:
+        """Whether to end because of a blocking error; if not, wait until it is over."""
         if not self._patient:
-            tally.blocked = str(block.error)
+            tally.blocked = str(blockage.error)
             return True
-        self._retry_wait.wait_until_clear(block.error, block.trial)
+        self._retry_wait.wait_until_clear(blockage.error, blockage.trial)
         return False
 
     def _ended(self) -> bool:
@@ -259,20 +289,20 @@ class Watch:
         self._over.set()
         self._wake.set()
 
-    def _taken_over(self, job: Job) -> None:
+    def _report_reclaimed(self, job: Job) -> None:
         if job.state is State.PENDING:
-            text = f"{job.source_path}: its service died; another one does it"
+            text = f"{job.source_path}: its service died; another one takes it over"
             self._events.event("taken-over", text, job=job.id, bounce=str(job.source_path))
         self._wake.set()
 
-    def _read_settings(self) -> None:
-        """Between two jobs: a new converter, or the old one when the new settings are wrong."""
+    def _reload_settings(self) -> None:
+        """Switch to a converter with the current settings; keep the old one if they are invalid."""
         try:
             converter = self._reread()
             converter.load(self._raise_when_ended)
             resolver = self._preset_resolver(converter)
         except StembridgeError as error:
-            text = f"the settings were read again and stay as they were: {error}"
+            text = f"settings not changed, the new ones are invalid: {error}"
             self._events.event("reload-refused", text, code=error.code, reason=str(error))
             return
         found = changes(self._converter, converter)
@@ -285,7 +315,7 @@ class Watch:
         return self._resolver.recipe
 
     def _preset_resolver(self, converter: Converter) -> PresetResolver:
-        return PresetResolver(converter, self.folder, self.out_dir, self._said)
+        return PresetResolver(converter, self.folder, self.out_dir, self._overrides)
 
     def _raise_when_ended(self) -> None:
         if self._ended():
@@ -318,7 +348,7 @@ class Watch:
             self._wake.set()
 
     def _report_not_read(self, files: Sequence[NotRead]) -> None:
-        """What could be meant as a bounce is an event; the rest only goes to the log."""
+        """Report files that may be meant as bounces as "not-read", the rest as "left-alone"."""
         for name, found in (
             ("not-read", [one for one in files if one.format is not None]),
             ("left-alone", [one for one in files if one.format is None]),
@@ -334,11 +364,11 @@ class Watch:
 
 
 def check_folders(folder: Path, out_dir: Path) -> None:
-    """Raises UsageError when bounces of `folder` cannot have their stems in `out_dir`."""
+    """Raise UsageError unless stems of bounces in `folder` can go into `out_dir`."""
     if not folder.is_dir():
         raise UsageError(f"{folder} is not a folder: create it or name another")
     if out_dir == folder or out_dir in folder.parents:
         raise UsageError(
-            f"the stems cannot go into {out_dir}: the watched folder is in it, and they "
-            "would be taken for bounces; name a folder inside or beside the watched one"
+            f"the stems cannot go into {out_dir}: it contains the watched folder, and they "
+            "would be taken for bounces; name a folder inside or next to the watched one"
         )

@@ -226,7 +226,7 @@ def test_a_service_that_goes_on_waits_and_does_it_then(apart: Scene) -> None:
     wait_until(lambda: "done   mix.wav" in apart.output, "the end of it")
     os.kill(number, 15)
     assert apart.wait().code == 130
-    assert "that is over; going on" in apart.output
+    assert "resumed: the problem is gone" in apart.output
     refusal.expected.check_end(apart)
 
 

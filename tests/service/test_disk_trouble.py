@@ -235,7 +235,7 @@ def test_a_locked_ledger_pauses_the_service(studio: Studio, start: Callable[...,
     other.execute("ROLLBACK")
     other.close()
     child.wait_for(lambda: studio.states().get("mix.wav") is State.DONE, "the bounce")
-    child.wait_for(lambda: "that is over; going on" in child.log, "the end of the pause")
+    child.wait_for(lambda: "resumed: the problem is gone" in child.log, "the end of the pause")
     assert child.log.count("paused: ") == 1
     assert child.end() == 130
 

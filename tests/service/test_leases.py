@@ -257,45 +257,45 @@ def test_two_services_of_one_folder_make_the_same_stems(ledger: Ledger) -> None:
     assert len(ledger.services.all(FOLDER)) == 1
 
 
-def test_the_upkeep_beats_hears_and_takes_over(ledger: Ledger, clock: Clock) -> None:
+def test_a_heartbeat_renews_leases_reloads_and_reclaims(ledger: Ledger, clock: Clock) -> None:
     offered(ledger)
     claimed(ledger, "one that ended")
     service = ledger.services.begin(FOLDER, RECIPE)
     heard: list[object] = []
-    upkeep = Heartbeat(
+    heartbeat = Heartbeat(
         ledger,
         service,
         state=lambda: (OTHER_RECIPE, "no room"),
         reload=lambda: heard.append("reload"),
-        taken=lambda job: heard.append(job.id),
+        reclaimed=lambda job: heard.append(job.id),
     )
     clock.now_s += 3
-    upkeep.beat()
+    heartbeat.beat()
     (now,) = ledger.services.all()
     assert (now.heartbeat_s, now.paused, now.recipe) == (clock.now_s, "no room", OTHER_RECIPE)
     assert heard == [1]
     ledger.services.ask_to_reload(service)
     ledger.services.ask_to_reload(service)
-    upkeep.beat()
-    upkeep.beat()
+    heartbeat.beat()
+    heartbeat.beat()
     assert heard == [1, "reload"]
 
 
-def test_a_beat_that_meets_a_locked_ledger_is_left_out(tmp_path: Path) -> None:
+def test_a_beat_skips_a_locked_ledger(tmp_path: Path) -> None:
     path = tmp_path / "ledger.sqlite"
     ledger = Ledger(path, busy_timeout_s=0.01)
     service = ledger.services.begin(FOLDER, RECIPE)
-    upkeep = Heartbeat(
-        ledger, service, state=lambda: (RECIPE, None), reload=pytest.fail, taken=pytest.fail
+    heartbeat = Heartbeat(
+        ledger, service, state=lambda: (RECIPE, None), reload=pytest.fail, reclaimed=pytest.fail
     )
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN EXCLUSIVE")
     with pytest.raises(errors.LedgerBlocked, match="cannot use the ledger"):
         ledger.services.beat(service, RECIPE, None)
-    upkeep.beat()
+    heartbeat.beat()
     other.execute("ROLLBACK")
     other.close()
-    upkeep.beat()
+    heartbeat.beat()
     ledger.close()
 
 

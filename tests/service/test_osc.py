@@ -315,7 +315,7 @@ def test_the_ledger_refuses_and_so_does_the_answer(
     def blocked(*_: object, **__: object) -> None:
         raise LedgerBlocked("the disk is full")
 
-    monkeypatch.setattr(Ledger, "ask", blocked)
+    monkeypatch.setattr(Ledger, "submit", blocked)
     monkeypatch.setattr(Ledger, "counts", blocked)
     client.send("/stembridge/split", str(bounce))
     assert client.hear() == ("failed", [str(bounce), "the disk is full"])
@@ -330,7 +330,7 @@ def test_a_mistake_of_ours_does_not_end_the_listening(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     connect(work=False)
-    monkeypatch.setattr(Ledger, "ask", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr(Ledger, "submit", lambda *_, **__: 1 / 0)
     client.send("/stembridge/split", str(render(studio.folder / "Mix.wav")))
     word, (_, reason) = client.hear()
     assert word == "failed"

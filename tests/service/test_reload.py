@@ -80,7 +80,7 @@ def test_wrong_settings_change_nothing(
     by_signal(studio, child)
     child.wait_for(lambda: "not valid YAML" in child.log, "the complaint")
     (line,) = [line for line in child.log.splitlines() if "not valid YAML" in line]
-    assert "the settings were read again and stay as they were: " in line
+    assert "settings not changed, the new ones are invalid: " in line
     render(studio.folder / "mix.wav")
     child.wait_for(lambda: studio.published() == ["mix"], "the bounce")
     assert studio.manifest("mix")["preset"]["name"] == "stems"

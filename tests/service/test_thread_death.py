@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 # What is done to the real program before it starts.
 INJECTIONS = {
     "intake": "from bridge.intake.intake import Intake; Intake.turn = die",
-    "upkeep": "from bridge import upkeep; upkeep.BEAT_S = 0.05; upkeep.Upkeep.beat = die",
+    "heartbeat": "from bridge.service import heartbeat as beats; beats.HEARTBEAT_S = 0.05; "
+    "beats.Heartbeat.beat = die",
     "osc": "from bridge.osc.port import Port; Port.receive = die",
 }
 

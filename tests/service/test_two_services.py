@@ -82,7 +82,7 @@ def test_the_job_of_one_that_is_killed_is_done_by_the_other(
     (job,) = studio.jobs()
     assert job.owner != theirs
     assert job.attempts == 1  # a service that dies costs none
-    assert "long.wav: its service died; another one does it" in other.log
+    assert "long.wav: its service died; another one takes it over" in other.log
     (taken,) = log_events(studio, "taken-over")
     assert (taken["bounce"], taken["level"]) == ("long.wav", "warning")
     other.end()

@@ -21,41 +21,41 @@ class Clock:
 
 def test_a_beat_that_stays_the_same_is_silence_after_a_lease() -> None:
     clock = Clock()
-    vigil = LeaseMonitor(clock)
+    monitor = LeaseMonitor(clock)
     for look in range(LOOKS + 1):
-        found = vigil.expired({JOB: 5.0})
+        found = monitor.expired({JOB: 5.0})
         assert (found == {JOB}) == (look == LOOKS), look
         clock.now_s += HEARTBEAT_S
 
 
 def test_a_beat_that_changes_is_life_even_if_its_owner_set_its_clock_back() -> None:
     clock = Clock()
-    vigil = LeaseMonitor(clock)
+    monitor = LeaseMonitor(clock)
     for look in range(5 * LOOKS):
-        assert vigil.expired({JOB: float(-look)}) == set()
+        assert monitor.expired({JOB: float(-look)}) == set()
         clock.now_s += HEARTBEAT_S
 
 
 def test_a_computer_that_slept_takes_nothing_away() -> None:
     """Both were asleep: the looker is the first to wake up and sees the beat of last night."""
     clock = Clock()
-    vigil = LeaseMonitor(clock)
-    assert vigil.expired({JOB: 5.0}) == set()
+    monitor = LeaseMonitor(clock)
+    assert monitor.expired({JOB: 5.0}) == set()
     clock.now_s += 8 * 3600
-    assert vigil.expired({JOB: 5.0}) == set()
+    assert monitor.expired({JOB: 5.0}) == set()
     clock.now_s += HEARTBEAT_S
-    assert vigil.expired({JOB: 6.0}) == set()
+    assert monitor.expired({JOB: 6.0}) == set()
 
 
 def test_another_owner_or_a_job_that_was_away_begins_anew() -> None:
     clock = Clock()
-    vigil = LeaseMonitor(clock)
+    monitor = LeaseMonitor(clock)
     for _ in range(LOOKS):
-        assert vigil.expired({JOB: 5.0}) == set()
+        assert monitor.expired({JOB: 5.0}) == set()
         clock.now_s += HEARTBEAT_S
-    assert vigil.expired({(1, "another"): 5.0}) == set()
+    assert monitor.expired({(1, "another"): 5.0}) == set()
     clock.now_s += HEARTBEAT_S
-    assert vigil.expired({JOB: 5.0}) == set()
+    assert monitor.expired({JOB: 5.0}) == set()
 
 
 @given(st.lists(st.tuples(st.floats(-1e6, 1e6), st.booleans()), max_size=60))
@@ -64,10 +64,10 @@ def test_nobody_is_silent_who_was_not_looked_at_for_a_lease(
 ) -> None:
     """However the clock jumps: no look counts for more than two beats, and a beat starts anew."""
     clock = Clock()
-    vigil = LeaseMonitor(clock)
+    monitor = LeaseMonitor(clock)
     beat, unchanged = 0.0, -1
     for jump_s, beats in looks:
         clock.now_s += jump_s
         beat, unchanged = (beat + 1, 0) if beats else (beat, unchanged + 1)
-        if vigil.expired({JOB: beat}):
+        if monitor.expired({JOB: beat}):
             assert unchanged * 2 * HEARTBEAT_S >= LEASE_S
