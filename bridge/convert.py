@@ -1,6 +1,6 @@
-"""From a bounce to its stems, all stages on one screen; `watch` and `split` both work through it.
+"""Conversion of one bounce into a published stem set; used by `watch`, `split` and `batch`.
 
-identify ─► worker process (survey ... verify, session files) ─► still the same? ─► publish
+identify ─► worker process (survey ... verify, session files) ─► check_unchanged ─► publish
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class Converter:
         self.close()
 
     def close(self) -> None:
-        """Ends the worker process."""
+        """End the worker process."""
         self.worker.stop()
 
     def with_preset(self, preset: Preset) -> Converter:
@@ -85,19 +85,21 @@ class Converter:
         return dataclasses.replace(self, preset=preset, model=model)
 
     def load(self, waiting: Callable[[], None] = lambda: None) -> tuple[str, ...]:
-        """Has the worker load the model, and fetch its weights when they are not cached.
+        """Load the model in the worker, fetching its weights if they are not cached.
 
-        waiting: called several times a second; what it raises ends the worker and is passed on.
+        waiting: called several times a second; an exception of it ends the worker and is passed on.
         Returns the names of the model's outputs.
 
         Raises:
-            UsageError: no such model, or the preset does not fit it. ModelUnavailable: no weights.
-            ModelError: they are unusable. WorkerLost: the process did not live long enough.
+            UsageError: the model is unknown, or the preset does not fit it.
+            ModelUnavailable: the weights cannot be fetched.
+            ModelError: the weights are unusable.
+            WorkerLost: the worker process ended or hung.
             PresetError: a session file of the preset cannot be written on this machine.
         """
         session_formats.check(self.preset.session, self.preset.path)
         outputs = self.worker.load(self._model_order, stall_s=self._stall_s, waiting=waiting)
-        self.preset.outputs(outputs)  # a preset for other stems is refused at once
+        self.preset.outputs(outputs)  # raises if the preset names other stems
         return outputs
 
     @cached_property
@@ -112,20 +114,20 @@ class Converter:
 
     @property
     def _stall_s(self) -> float:
-        """How long the worker may be silent: it speaks after each segment, all its shifts done."""
+        """Seconds without a message until the worker counts as hung; it reports once a segment."""
         return self.settings.stall_s * max(1, self.preset.separation.shifts)
 
     @property
     def _options(self) -> dict[str, Any]:
-        """What the preset says about the separation, as `separator.load` takes it."""
-        asked = self.preset.separation.model_dump()
-        return {"residual": self.preset.residual, "stems": self._wanted, **asked}
+        """Separation options of the preset, as arguments of `separator.load`."""
+        options = self.preset.separation.model_dump()
+        return {"residual": self.preset.residual, "stems": self._wanted, **options}
 
     @property
     def _wanted(self) -> tuple[str, ...] | None:
-        """The stems that are enough, where a model of the catalog can leave out a part of itself.
+        """Stems that the preset needs, so that a catalog model can skip the others; None for all.
 
-        A stem that it does not have is the preset's mistake, and told with the preset's name later.
+        None as well for an unknown stem: that is the preset's mistake, and raised for it later.
         """
         from separator.options import RESIDUAL_NAME
         from separator.weights import catalog
@@ -138,7 +140,7 @@ class Converter:
 
     @cached_property
     def model_version(self) -> str:
-        """See `separator.version`."""
+        """Version of the model; see `separator.version`."""
         from separator.version import model_version
 
         try:
@@ -147,7 +149,7 @@ class Converter:
             raise from_separation(error) from error
 
     def recipe(self, out_dir: Path) -> Recipe:
-        """What the ledger remembers of this converter."""
+        """Preset, model and output folder, as the ledger records them for a job."""
         return Recipe(
             preset_name=self.preset.name,
             preset_hash=self.preset.content_hash,
@@ -159,7 +161,20 @@ class Converter:
     def convert(
         self, source: Path, target: Path, out_dir: Path, listener: Listener
     ) -> tuple[Manifest, Path]:
-        """Makes and publishes the stems of one bounce; see `convert_identified`."""
+        """Convert one bounce and publish its stems; see `convert_identified`.
+
+        Args:
+            source: the bounce.
+            target: folder of its stem set, inside `out_dir`.
+            out_dir: folder of all stem sets.
+            listener: called with (stage, share done).
+
+        Returns:
+            the manifest and its path.
+
+        Raises:
+            StembridgeError: nothing was published.
+        """
         bounce = identify(source, waiting=lambda: listener("survey", 0.0))
         return self.convert_identified(bounce, target, out_dir, listener)
 
@@ -171,21 +186,21 @@ class Converter:
         listener: Listener,
         confirm: Callable[[], None] = lambda: None,
     ) -> tuple[Manifest, Path]:
-        """Makes the stems of a bounce and publishes them in `target`.
+        """Convert an identified bounce and publish its stems in `target`.
 
         Args:
-            bounce: the source, hashed.
-            target: its folder, inside `out_dir`; a set that lies there is replaced.
-            out_dir: holds the staging folder, on the same file system as `target`.
-            listener: hears (stage, share done), the last again several times a second; what it
-                raises ends the worker and is passed on.
-            confirm: called right before publishing; raises when that must not be.
+            bounce: the bounce with its hash.
+            target: folder of its stem set, inside `out_dir`; an existing set is replaced.
+            out_dir: folder of all stem sets; its staging folder is on the file system of `target`.
+            listener: called with (stage, share done), several times a second; an exception of it
+                ends the worker and is passed on.
+            confirm: called right before publishing; raises to prevent it.
 
         Returns:
             the manifest and its path.
 
         Raises:
-            StembridgeError: nothing was published then, and an older set still lies there.
+            StembridgeError: nothing was published; an older set is unchanged.
         """
         outputs = self.preset.outputs(self.load(waiting=lambda: listener("survey", 0.0)))
         output = self.preset.output
@@ -206,7 +221,7 @@ class Converter:
                     self._model_order, order, folder, listener, stall_s=self._stall_s
                 )
             except StembridgeError:
-                # A bounce that was rendered over explains any failure.
+                # If the bounce was rendered over, that is the cause to report.
                 check_unchanged(bounce, waiting=lambda: listener("verify", 1.0))
                 raise
             check_unchanged(bounce, waiting=lambda: listener("verify", 1.0))
@@ -225,14 +240,22 @@ class Converter:
         waiting: Callable[[], None] = lambda: None,
         confirm: Callable[[], None] = lambda: None,
     ) -> tuple[Manifest, Path] | None:
-        """What `convert_identified` would give, when all of it lies in `target` already.
+        """The result of `convert_identified`, if `target` already holds it complete.
 
-        So it is when a service died after it had published and before its ledger knew: to do that
-        bounce again would be to do it twice. None when the set is another one or not whole.
+        That is so after a service died between publishing and recording it in the ledger.
 
-        waiting: called while files are read; what it raises is passed on. confirm: see there.
+        Args:
+            bounce: the bounce with its hash.
+            target: folder of its stem set.
+            out_dir: folder of all stem sets.
+            waiting: called while files are read; its exceptions are passed on.
+            confirm: called right before finishing the publication; raises to prevent it.
 
-        Raises OutputError when the disk refuses to end what was begun.
+        Returns:
+            the manifest and its path; None for another or an incomplete set.
+
+        Raises:
+            OutputError: the disk refused to finish the publication.
         """
         try:
             manifest = Manifest.from_json(read_manifest(target) or {})
@@ -241,18 +264,18 @@ class Converter:
             for stem in manifest.stems:
                 if identify(target / stem.path, waiting).sha256 != stem.sha256:
                     return None
-            # The user may have saved work into a session file; it only has to be there.
+            # Session files need not match their hash: the user may have saved into them.
             if not all((target / session.path).is_file() for session in manifest.sessions):
                 return None
             check_unchanged(bounce, waiting)
         except (KeyError, TypeError, StembridgeError):
-            return None  # whatever it is: it is made again
+            return None  # unreadable or incomplete: convert again
         with publishing(out_dir, target):
             confirm()
             return manifest, finish(target)
 
     def _would_make(self, manifest: Manifest, bounce: Identity) -> bool:
-        """Whether this converter, in these versions of everything, makes that of this bounce."""
+        """Whether the manifest is of this bounce, preset, model and software versions."""
         return (
             manifest.source.sha256 == bounce.sha256
             and manifest.preset.get("hash") == self.preset.content_hash
@@ -262,15 +285,15 @@ class Converter:
         )
 
     def _has_plugins(self, manifest: Manifest) -> bool:
-        """Whether the plugins that made a set are those that are installed now."""
+        """Whether the plugins that a set was made with are installed unchanged."""
         files = {file.name: file for file in self.preset.plugin_files}
         return all(
-            name in files and told.get("sha256") == fingerprint(files[name])
-            for name, told in manifest.plugins.items()
+            name in files and recorded.get("sha256") == fingerprint(files[name])
+            for name, recorded in manifest.plugins.items()
         )
 
     def needed_bytes(self, source: Path, waiting: Callable[[], None] = lambda: None) -> int:
-        """Bytes that the job of a bounce takes on disk for a while; 0 when that cannot be told.
+        """Peak disk space in bytes that converting `source` takes; 0 if it cannot be estimated.
 
         waiting: see `load`.
         """
@@ -282,15 +305,23 @@ class Converter:
 
 
 def choose_model(flag: str | None, preset: Preset, settings: Settings) -> str:
-    """The model in force: command line, then preset, then settings, then the default.
+    """Choose the model: command line, then preset, then settings, then the default.
+
+    Args:
+        flag: model of the command line, if given.
+        preset: preset in force.
+        settings: settings in force.
+
+    Returns:
+        the model name, or the absolute path of a model file.
 
     Raises:
-        UsageError: the choice is empty.
+        UsageError: the chosen name is empty.
     """
     named = (one for one in (flag, preset.model, settings.model) if one is not None)
     chosen = next(named, DEFAULT_MODEL)
     if not chosen.strip():
         raise UsageError("the model's name is empty: see `stembridge models list`")
     if is_path(chosen):
-        return str(Path(chosen).absolute())  # one model, from wherever it is named
+        return str(Path(chosen).absolute())  # one spelling, so that recipes compare equal
     return chosen

@@ -1,4 +1,4 @@
-"""Which bounce is it? A file is known by its content, and watched for changes while it is read."""
+"""Identity of a bounce (content hash), and detection of changes while it is read."""
 
 from __future__ import annotations
 
@@ -40,26 +40,28 @@ class Identity:
 
 
 def open_regular(path: Path) -> int:
-    """A file descriptor for reading a regular file. Never blocks, never follows a link at the end.
+    """Open a regular file for reading and return its descriptor; never blocks or follows a link.
 
-    Raises OSError, and errors.NotAudio for a folder, link, FIFO, socket or device.
+    Raises OSError, or errors.NotAudio for a folder, link, FIFO, socket or device.
     """
-    if not stat.S_ISREG(path.lstat().st_mode):  # before opening: opening a device can act on it
+    if not stat.S_ISREG(path.lstat().st_mode):  # first: opening a device can act on it
         raise _not_regular(path)
     descriptor = os.open(path, _OPEN_FLAGS)
-    if stat.S_ISREG(os.fstat(descriptor).st_mode):  # after opening: what we hold is what we checked
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):  # again, as the path may have been replaced
         return descriptor
     os.close(descriptor)
     raise _not_regular(path)
 
 
 def identify(path: Path, waiting: Callable[[], None] = lambda: None) -> Identity:
-    """The identity of the bounce at `path`: reads it once, in blocks.
+    """Read the bounce at `path` once and return its identity.
 
-    waiting: called after each block, a mebibyte; what it raises is passed on.
+    waiting: called after each block of 1 MiB; its exceptions are passed on.
 
-    Raises errors.BounceChanged when it is replaced, changed or removed meanwhile, errors.NotAudio
-    when it is no regular file, errors.OutputError when the system does not let it be read.
+    Raises:
+        BounceChanged: the file was replaced, changed or removed meanwhile.
+        NotAudio: it is not a regular file.
+        OutputError: the system refused to read it.
     """
     with _reading(path):
         descriptor = open_regular(path)
@@ -78,18 +80,16 @@ def identify(path: Path, waiting: Callable[[], None] = lambda: None) -> Identity
 
 
 def check_unchanged(identity: Identity, waiting: Callable[[], None] = lambda: None) -> None:
-    """Checks that the bounce is what `identify` read; call it after the last read.
+    """Check, after the last read, that the bounce is still what `identify` read.
+
+    The content is hashed again, because times prove little: copying programs set them to those of
+    the source, some file systems count in steps of two seconds, and network drives may show old
+    values. It takes about a second for a gigabyte, mostly cached; separating that takes minutes.
 
     waiting: see `identify`.
 
-    Raises errors.BounceChanged when size, modification time, inode or content differ or the file
+    Raises errors.BounceChanged when size, modification time, inode or content differ, or the file
     is gone.
-
-    The content is hashed again, because times prove little: a copying program sets them back to
-    those of its source, some systems count them in steps of two seconds, and a network drive may
-    show old ones. What was decoded in between is then what was hashed, unless somebody put other
-    audio there, put the old back within the same job, and set the time back as well. A gigabyte
-    costs a second and comes from memory mostly; separating it takes minutes.
     """
     path = identity.path
     with _reading(path):
@@ -101,7 +101,7 @@ def check_unchanged(identity: Identity, waiting: Callable[[], None] = lambda: No
 
 
 def has_size_and_mtime(path: Path, size: int, mtime_ns: int) -> bool:
-    """Whether a regular file of this size and modification time lies there."""
+    """Whether `path` is a regular file of this size in bytes and modification time in ns."""
     try:
         now = path.lstat()
     except OSError:
@@ -111,7 +111,7 @@ def has_size_and_mtime(path: Path, size: int, mtime_ns: int) -> bool:
 
 @contextmanager
 def _reading(path: Path) -> Iterator[None]:
-    """Turns the system's refusals into errors of the tree."""
+    """Convert OSError into errors of the bridge."""
     try:
         yield
     except (FileNotFoundError, NotADirectoryError):

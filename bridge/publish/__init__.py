@@ -1,1 +1,1 @@
-"""From staged files to the published stem set: names, locations, manifest, transaction."""
+"""Publication of stem sets: output names, locations, manifest, transaction."""

@@ -1,4 +1,4 @@
-"""Where `split` puts the stems of a file, without a ledger to ask."""
+"""Output folder of a single file, chosen without a ledger."""
 
 from __future__ import annotations
 
@@ -12,9 +12,16 @@ OUTPUT_FOLDER = "Stems"
 
 
 def split_target(file: Path, out: Path | None) -> tuple[Path, Path]:
-    """The output directory and, in it, the bounce's own folder.
+    """Choose where `split` puts the stems of a file.
 
-    A folder that holds the stems of another bounce of that name is left to it; the manifests tell.
+    A folder whose manifest names another source belongs to that bounce and is not used.
+
+    Args:
+        file: the bounce.
+        out: folder of all stem sets; None for `Stems` next to the bounce.
+
+    Returns:
+        the absolute folder of all stem sets, and in it the folder of this bounce.
     """
     source = file.absolute()
     out_dir = (out or source.parent / OUTPUT_FOLDER).absolute()
@@ -27,7 +34,7 @@ def split_target(file: Path, out: Path | None) -> tuple[Path, Path]:
 
 
 def _owner(manifest: Path) -> str | None:
-    """The source that a manifest of ours names."""
+    """Source path in a manifest; None if it is unreadable."""
     try:
         return str(json.loads(manifest.read_text(encoding="utf-8"))["source"]["path"])
     except (OSError, ValueError, KeyError, TypeError):

@@ -1,4 +1,4 @@
-"""The manifest of one job: what went in, what came out, and how it can be checked."""
+"""Manifest of a stem set: source, stems, session files, model, preset, versions, checks."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from bridge.audio.metadata.model import Mark
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-GENERATOR = "stembridge"  # by this key our own outputs are known, wherever they are copied to
+# Value of the key "generator": marks output folders, so that the intake skips copies of them.
+GENERATOR = "stembridge"
 MANIFEST_SCHEMA = 1
 
 
 def versions() -> dict[str, str]:
-    """What the numbers may depend on."""
+    """Versions of the software that the audio depends on."""
     packages = ("torch", "pedalboard", "numpy", "soundfile", "av", "soxr", "mutagen")
     found = {name: metadata.version(name) for name in packages}
     return {"stembridge": __version__, "python": platform.python_version(), **found}
@@ -27,13 +28,23 @@ def versions() -> dict[str, str]:
 
 @dataclass(frozen=True)
 class SourceFacts:
-    """The bounce. time_reference is in frames since midnight, None where it has none.
+    """Properties of the bounce.
 
-    Of a truncated bounce, which the user accepts, frames are those that were there and
-    claimed_frames those that its header promises, None where it does not tell. repaired_values
-    were NaN, Inf or too large for any sound. tempo_bpm: quarter notes per minute, None where it
-    does not say. marks: cue points, markers and regions, counted from its first frame; a point has
-    a length of 0.
+    Attributes:
+        path: path of the file.
+        sha256: hash of its content, in hex.
+        frames: length; of a truncated bounce, the frames that are present.
+        rate_hz: sample rate.
+        channels: number of channels.
+        container: file format, such as WAV.
+        subtype: sample format, such as PCM_24.
+        time_reference: position in frames since midnight; None if the file has none.
+        peak_dbfs: sample peak; None for silence.
+        truncated: whether the file is shorter than its header claims.
+        claimed_frames: frames that the header of a truncated bounce claims; None if unknown.
+        repaired_values: number of values that were NaN, Inf or too large, and were replaced.
+        tempo_bpm: quarter notes per minute; None if the file states no tempo.
+        marks: cue points (length 0), markers and regions, in frames from the first one.
     """
 
     path: str
@@ -53,20 +64,32 @@ class SourceFacts:
 
     @property
     def is_silent(self) -> bool:
-        """Whether it is digital silence throughout."""
+        """Whether the bounce is digital silence throughout."""
         return self.peak_dbfs is None
 
 
 @dataclass(frozen=True)
 class StemFacts:
-    """One published file; path is relative to the manifest.
+    """Properties of one published audio file.
 
-    peak_dbfs is of the values in the file, true_peak_dbtp of the curve through them, dc_dbfs the
-    largest constant offset of a channel; None for silence. lufs is the integrated loudness (ITU-R
-    BS.1770-4), None where there is none to speak of. gain_db was applied by headroom and
-    normalisation. dither: none, tpdf or shaped. start_frame: where in the bounce the file begins;
-    0 unless it was trimmed. encoder_delay_frames: silence of a lossy encoder in front of the audio,
-    which the file states, so that gapless players leave it out.
+    Attributes:
+        name: name of the stem or mixdown.
+        path: file name, relative to the manifest.
+        frames: length.
+        rate_hz: sample rate.
+        channels: number of channels.
+        subtype: sample format, such as PCM_24.
+        peak_dbfs: sample peak; None for silence.
+        clipped_values: number of values that were clipped.
+        sha256: hash of the file, in hex.
+        true_peak_dbtp: true peak (ITU-R BS.1770-4); None for silence.
+        lufs: integrated loudness (ITU-R BS.1770-4); None below its gate.
+        dc_dbfs: largest DC offset of a channel; None for silence.
+        gain_db: gain applied by headroom and normalisation.
+        dither: none, tpdf or shaped.
+        start_frame: frame of the bounce at which the file begins; 0 unless it was trimmed.
+        encoder_delay_frames: leading silence of a lossy encoder, which gapless players skip.
+        mixdown: whether it is a sum of stems, or the bounce with some stems changed.
     """
 
     name: str
@@ -85,13 +108,12 @@ class StemFacts:
     dither: str = "none"
     start_frame: int = 0
     encoder_delay_frames: int = 0
-    # A sum of stems, or the bounce with some of them changed: what it holds may be in others, too.
     mixdown: bool = False
 
 
 @dataclass(frozen=True)
 class SessionFacts:
-    """A session file as it was written; path is relative to the manifest, with "/"."""
+    """A session file: format name, path relative to the manifest (with "/"), hash in hex."""
 
     name: str
     path: str
@@ -100,13 +122,25 @@ class SessionFacts:
 
 @dataclass(frozen=True)
 class Manifest:
-    """Everything about one published stem set.
+    """Manifest of one published stem set.
 
-    gain_db: the one gain on every stem; None where they have gains of their own.
-    plugins: of others that were run, by file name: version (as it says) and sha256 (of its code).
-    null_residual_dbfs: peak of the sum of the published stems minus gain times bounce, read back
-    from the files; None where the preset's files are not meant to add up to the bounce, -inf (in
-    JSON "-inf") where nothing is left at all.
+    Attributes:
+        source: the bounce.
+        stems: published files.
+        gain_db: gain common to all stems; None if they have gains of their own.
+        null_residual_dbfs: peak of (sum of the published stems - gain * bounce), read back from the
+            files; -inf (in JSON "-inf") for an exact null, None if the preset's files are not meant
+            to add up to the bounce.
+        model: name and version of the model.
+        preset: name and hash of the preset.
+        warnings: warnings for the user.
+        not_carried: metadata of the bounce that the files do not hold.
+        seconds: duration of each stage.
+        versions: versions of the software.
+        aligned: whether every file starts with the bounce; False after trimming.
+        tail_frames: frames that the files are longer than the bounce, for effect tails.
+        sessions: session files.
+        plugins: version and sha256 of each audio plugin used, by file name.
     """
 
     source: SourceFacts
@@ -119,35 +153,33 @@ class Manifest:
     not_carried: tuple[str, ...]
     seconds: dict[str, float]
     versions: dict[str, str] = field(default_factory=versions)
-    # False where files were trimmed: they no longer lie where the bounce does.
     aligned: bool = True
-    # How much longer than the bounce the files are, so that echoes and rooms can end.
     tail_frames: int = 0
     sessions: tuple[SessionFacts, ...] = ()
     plugins: dict[str, dict[str, str]] = field(default_factory=dict)
 
-    def without_sessions(self, places: Collection[str]) -> Manifest:
-        """The same without these session files, in whose places work of the user lies."""
+    def without_sessions(self, paths: Collection[str]) -> Manifest:
+        """Copy without the session files at `paths`, each with a warning that the old one stays."""
         kept = tuple(
             f"kept {each.path}: it was changed since it was written; remove it to get a new one"
             for each in self.sessions
-            if each.path in places
+            if each.path in paths
         )
-        left = tuple(each for each in self.sessions if each.path not in places)
+        left = tuple(each for each in self.sessions if each.path not in paths)
         return replace(self, sessions=left, warnings=(*self.warnings, *kept))
 
     @property
     def duration_s(self) -> float:
-        """Length of the bounce."""
+        """Length of the bounce in seconds."""
         return self.source.frames / self.source.rate_hz
 
     @property
     def speed(self) -> float:
-        """Seconds of audio per second of work."""
+        """Seconds of audio per second of processing."""
         return self.duration_s / max(sum(self.seconds.values()), 1e-9)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data for `manifest.json`, the generator first."""
+        """JSON data of `manifest.json`; the key "generator" comes first."""
         data = asdict(self)
         if self.null_residual_dbfs is not None and math.isinf(self.null_residual_dbfs):
             data["null_residual_dbfs"] = "-inf"
@@ -156,7 +188,7 @@ class Manifest:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Manifest:
-        """The manifest that `to_json` gave, seconds as rounded there.
+        """The manifest from data of `to_json` (with seconds rounded).
 
         Raises KeyError or TypeError for other data.
         """
@@ -174,10 +206,10 @@ class Manifest:
 
 
 def rounded(level: float) -> float | None:
-    """A level in dB or LUFS for reading; None where there is nothing."""
+    """A level in dB or LUFS, rounded to 0.001; None if it is not finite."""
     return round(level, 3) + 0.0 if math.isfinite(level) else None
 
 
 def level_dbfs(peak: float) -> float | None:
-    """A linear peak in dBFS, rounded for reading; None for silence."""
+    """A linear peak as dBFS, rounded to 0.001; None for silence."""
     return round(20 * math.log10(peak), 3) + 0.0 if peak > 0 else None  # + 0.0: no minus zero

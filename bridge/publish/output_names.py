@@ -1,8 +1,4 @@
-"""Where the stems of a bounce go: a folder that is legal on every system and belongs to one bounce.
-
-Pure. The name follows the bounce's own; two bounces that would share a folder are told apart, and a
-name once given stays with its bounce.
-"""
+"""Output folder names: legal on every system, unique for each bounce, and stable. Pure."""
 
 from __future__ import annotations
 
@@ -25,7 +21,7 @@ MAX_BOUNCE_BYTES = _MAX_NAME_BYTES - _LONGEST_ENDING_BYTES - _TEMPORARY_ENDING_B
 # With its dash. A name in a preset has 64 characters at most, which can be 256 bytes.
 _MAX_STEM_BYTES = 100
 
-# A suffix that tells bounces apart, as in "song (flac)"; longer ones are not audio formats.
+# Of a suffix that distinguishes bounces, as in "song (flac)"; audio formats have no longer one.
 _MAX_KIND_CHARACTERS = 8
 
 # Windows forbids them; "/" separates everywhere, ":" on classic macOS.
@@ -35,44 +31,46 @@ _FORBIDDEN = re.compile(r'[<>:"/\\|?*]')
 _RESERVED = re.compile(
     r"(CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|(COM|LPT)[0-9¹²³]) *(\.|$)", re.IGNORECASE
 )
-# Control characters, line and paragraph separators: no place in a name, and they break listings.
+# Control characters, line and paragraph separators: they break listings.
 _CONTROL_CATEGORIES = frozenset({"Cc", "Zl", "Zp"})
 
 _NAMELESS = "untitled"
 
 
 def output_name(source: PurePath, taken: Mapping[str, str]) -> PurePosixPath:
-    """The output folder of a bounce, relative to the output directory; mirrors its sub-folders.
+    """Choose the output folder of a bounce, relative to the folder of all stem sets.
 
-    source: the bounce, relative to its watched folder, or absolute when it is not from there; then
-    nothing is mirrored. taken: every output folder in use there, as given out, and the bounce that
-    owns it (`source.as_posix()`, or an absolute path for one of another folder). They are compared
-    without regard to letter case and Unicode composition, as macOS and Windows do.
+    Sub-folders of the watched folder are mirrored. A bounce that owns a folder gets it again, else
+    the first free one of `<bounce>`, `<bounce> (flac)`, `<bounce> (flac 2)` and so on. No folder is
+    inside that of another bounce. Names are compared without letter case and Unicode composition,
+    as macOS and Windows do.
 
-    A bounce that owns a folder gets it again. Else it gets `<bounce>`, then `<bounce> (flac)`,
-    `<bounce> (flac 2)` and so on, whichever is free. No folder is inside another bounce's.
+    Args:
+        source: the bounce, relative to its watched folder; absolute if it lies elsewhere, then
+            nothing is mirrored.
+        taken: output folders in use, with the bounce that owns each (`source.as_posix()`).
     """
     return OutputNames(taken).assign(source)
 
 
 class OutputNames:
-    """`output_name` for many bounces, one after the other; a name once given is taken."""
+    """`output_name` for many bounces in turn; each name assigned is in use from then on."""
 
     def __init__(self, taken: Mapping[str, str]) -> None:
-        self._held = {owner: name for name, owner in taken.items()}  # the last one, if several
+        self._owned = {owner: name for name, owner in taken.items()}  # the last one, if several
         self._used = {collision_key(name) for name in taken}
         self._around = {parent for key in self._used for parent in _ancestors(key)}
 
     def assign(self, source: PurePath) -> PurePosixPath:
-        """The output folder of a bounce, which owns it from now on."""
+        """Assign the output folder of a bounce, which owns it from then on."""
         owner = source.as_posix()
-        if owner not in self._held:
+        if owner not in self._owned:
             name = self._free(source).as_posix()
             key = collision_key(name)
-            self._held[owner] = name
+            self._owned[owner] = name
             self._used.add(key)
             self._around.update(_ancestors(key))
-        return PurePosixPath(self._held[owner])
+        return PurePosixPath(self._owned[owner])
 
     def is_free(self, name: PurePosixPath) -> bool:
         """Whether a folder is not in use, not above one in use, and not inside one."""
@@ -92,29 +90,35 @@ class OutputNames:
 
 
 def stem_file_name(bounce_name: str, stem: str, suffix: str = ".wav") -> str:
-    """The file of one stem. bounce_name: the last part of `output_name`. suffix: with its dot.
+    """File name of one stem, `<bounce> - <stem><suffix>`, made legal.
 
-    A long stem's name is at the cost of the bounce's. Stems that differ in more than letter case
-    and composition get files that do.
+    A long stem name shortens the bounce name. Distinct stems get distinct files, letter case and
+    Unicode composition aside.
+
+    Args:
+        bounce_name: last part of `output_name`.
+        stem: name of the stem.
+        suffix: file suffix with its dot.
     """
-    # With its dash, so that a stem named CON needs no change: the file does not begin with it.
+    # With the dash: a stem named CON needs no change then, as the file name does not begin with it.
     ending = f" {legal_name(f'- {stem}', _MAX_STEM_BYTES)}{suffix}"
     room_bytes = _MAX_NAME_BYTES - _TEMPORARY_ENDING_BYTES - len(ending.encode())
     return legal_name(bounce_name, room_bytes) + ending
 
 
 def collision_key(name: str) -> str:
-    """Equal for names that some file system takes for the same (letter case, composition)."""
+    """Key that is equal for names that some file system treats as one (case, composition)."""
     # Decomposed first: folding a composed letter can differ from folding its parts (Unicode 3.13,
     # D146).
     return unicodedata.normalize("NFC", unicodedata.normalize("NFD", name).casefold())
 
 
 def legal_name(name: str, max_bytes: int = MAX_BOUNCE_BYTES) -> str:
-    """One part of a path, made legal on Linux, macOS and Windows and at most `max_bytes` of UTF-8.
+    """Make one part of a path legal on Linux, macOS and Windows, within `max_bytes` of UTF-8.
 
-    Composed (NFC). Forbidden characters become "_", control characters go, so do dots and spaces at
-    either end. Where more than that is lost (undecodable bytes, length), a hash of `name` is added.
+    The result is composed (NFC). Forbidden characters become "_"; control characters, and dots and
+    spaces at either end, are removed. If more is lost (undecodable bytes, length), a hash of `name`
+    is appended.
     """
     undecodable = any("\ud800" <= character <= "\udfff" for character in name)
     kept = "".join(
@@ -137,18 +141,18 @@ def _cut(name: str, max_bytes: int) -> str:
 
 
 def _folders(source: PurePath) -> tuple[str, ...]:
-    """Those that are mirrored: none of a file that does not lie in the watched folder."""
+    """Folders to mirror; none for a file outside the watched folder."""
     return () if source.anchor else source.parts[:-1]
 
 
 def _leaves(source: PurePath) -> Iterator[str]:
-    """Names for the folder of one bounce, best first."""
+    """Candidate names for the folder of one bounce, best first."""
     kind = legal_name(source.suffix[1:].lower())[:_MAX_KIND_CHARACTERS] if source.suffix else "2"
     return _numbered(legal_name(source.stem), kind)
 
 
 def _numbered(name: str, kind: str) -> Iterator[str]:
-    """name, "name (kind)", "name (kind 2)" ... all within MAX_BOUNCE_BYTES."""
+    """Yield name, "name (kind)", "name (kind 2)" ... within MAX_BOUNCE_BYTES."""
     yield name
     for number in itertools.count(1):
         ending = f" ({kind})" if number == 1 else f" ({kind} {number})"

@@ -1,7 +1,7 @@
-"""Session files that are no longer as we wrote them: the user's work, never touched again.
+"""Session files that the user has changed since they were written, and which are never replaced.
 
-A DAW saves into the session file that it opened. So a file counts as ours only while its content is
-what a manifest of ours (or the note of a publication that broke off) says that we wrote.
+A DAW saves into the session file that it opened. So a file may be replaced or removed only while
+its hash is one that a manifest, or the record of an interrupted publication, lists.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _BLOCK_BYTES = 1 << 20
-# An Ardour session is a folder with the session file in it; nothing of ours lies deeper.
+# An Ardour session is a folder that holds the session file.
 _DEEPEST = 2
 
 SessionHashes = dict[str, set[str]]
-"""Session files by their place in the bounce's folder, and the sha256 of what we wrote there."""
+"""Path of each session file in the bounce's folder, and the hashes of the versions written."""
 
 
 def session_hashes(*manifests: Mapping[str, Any]) -> SessionHashes:
-    """What these say that we wrote; places outside the folder are left out."""
+    """Session files that manifests list; paths outside the bounce's folder are ignored."""
     found: SessionHashes = {}
     for manifest in manifests:
         for entry in _entries(manifest):
@@ -32,10 +32,10 @@ def session_hashes(*manifests: Mapping[str, Any]) -> SessionHashes:
 
 
 def is_unmodified(path: Path, hashes: Iterable[str]) -> bool:
-    """Whether nobody's work is lost when it goes: it is not there, or as we wrote it.
+    """Whether a session file may be replaced: it is missing, or has one of `hashes`.
 
-    What may not be read (a DAW may hold it open) and what is no file counts as the user's. Raises
-    OSError when the disk fails.
+    An unreadable file (a DAW may hold it open) and a folder count as modified. Raises OSError when
+    the disk fails.
     """
     try:
         return sha256(path) in {*hashes}
@@ -46,7 +46,7 @@ def is_unmodified(path: Path, hashes: Iterable[str]) -> bool:
 
 
 def sha256(path: Path) -> str:
-    """Of the content of a file, in hex. Raises OSError."""
+    """SHA-256 of a file's content, in hex. Raises OSError."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(_BLOCK_BYTES):
@@ -55,7 +55,7 @@ def sha256(path: Path) -> str:
 
 
 def _entries(manifest: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Those of a form that we write: a manifest can be edited."""
+    """Valid session entries of a manifest, which users can edit."""
     found = manifest.get("sessions")
     entries = found if isinstance(found, list | tuple) else ()
     return [

@@ -1,9 +1,9 @@
-"""From a staging folder to the place where the DAW looks, so that a stem set is whole or absent.
+"""Atomic publication: moves staged files into the bounce's folder so that a set is whole or absent.
 
-Every file is complete and synced before it is renamed; the manifest is the last to arrive and the
-first to go. So a set is whole exactly when its manifest is there. Files in the folder that are not
-ours (a DAW's peak files, the user's own) are left alone, and session files that were ours and into
-which the user has saved; see `bridge.publish.session_ownership`.
+Every file is complete and synced before it is renamed; the manifest is written last and removed
+first, so a set is whole exactly when its manifest exists. Other files in the folder (peak files of
+a DAW, the user's own) and session files that the user has changed are left alone; see
+`bridge.publish.session_ownership`.
 """
 
 from __future__ import annotations
@@ -32,32 +32,32 @@ if TYPE_CHECKING:
 
 MANIFEST = "manifest.json"
 STAGING = ".stembridge"  # inside the output folder: renames must not cross file systems
-# In a bounce's folder while its set is being replaced: every file there that is ours. Without it a
-# publication that broke off would leave files that no later one knows to remove.
+# In a bounce's folder while its set is replaced: lists every file of the old and new set, so that
+# those of an interrupted publication can be removed.
 UNFINISHED = ".unfinished.json"
 
 # A set is renamed into place in well under a second; a slow network drive takes some.
 _LOCK_PATIENCE_S = 60.0
-# What a file system without locks says, among them many network drives.
+# Errors of a file system without locks, such as many network drives.
 _NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS})
-# What a file system says that cannot sync folders, some network drives again; fsync(2).
+# Errors of a file system that cannot sync folders, such as some network drives; fsync(2).
 _NO_FOLDER_SYNC = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP})
-# How often the folder of all staging folders may vanish under our hands: whoever is last removes it
-_INSISTENCE = 10
-# Staging folders that a disk in trouble did not let us remove; tried again with the next one.
+# Tries to create something in the staging folder, which the last job of another process may remove.
+_MAX_TRIES = 10
+# Staging folders that could not be removed after a disk error; tried again with the next one.
 _leftovers: set[Path] = set()
 
 
 @contextlib.contextmanager
 def staging(out_dir: Path) -> Iterator[Path]:
-    """A new, empty folder beside the outputs; it and what is left in it go away at the end.
+    """Create an empty staging folder on the file system of `out_dir`; removed at the end.
 
-    Its name tells host and process, so that `sweep` knows which ones nobody works in any more.
+    Its name holds host and process, by which `sweep` finds abandoned ones.
     """
     folder = out_dir / STAGING / _staging_name(this_process())
     _remove_leftovers()
     with disk_errors(folder):
-        _insist(folder.mkdir, folder.parent)
+        _with_parent(folder.mkdir, folder.parent)
     try:
         yield folder
     finally:
@@ -67,9 +67,9 @@ def staging(out_dir: Path) -> Iterator[Path]:
 
 
 def sweep(out_dir: Path) -> int:
-    """Removes staging folders of processes of this host that are gone; returns how many.
+    """Remove staging folders of ended processes of this host, and return their number.
 
-    Locks that nobody holds go too: a disk in trouble may not have let them be removed.
+    Lock files that no process holds are removed as well.
     """
     root, host = out_dir / STAGING, socket.gethostname()
     removed = 0
@@ -78,7 +78,7 @@ def sweep(out_dir: Path) -> int:
             shutil.rmtree(folder, ignore_errors=True)
             removed += 1
     for path in root.glob("*.lock") if root.is_dir() else ():
-        with contextlib.suppress(OSError, Timeout):  # held: somebody is publishing
+        with contextlib.suppress(OSError, Timeout):  # held by a running publication
             lock = FileLock(path, timeout=0)
             with lock:
                 _remove_lock(lock, path)
@@ -88,16 +88,15 @@ def sweep(out_dir: Path) -> int:
 
 @contextlib.contextmanager
 def publishing(out_dir: Path, target: Path) -> Iterator[None]:
-    """One publisher for each bounce's folder, whatever ledger it works for and wherever it runs.
+    """Lock a bounce's folder against other publishers on any machine, whatever their ledger.
 
-    Services with one ledger own their jobs; this holds apart those that know nothing of each other.
-    On a file system without locks it holds nothing apart. Raises errors.OutputError.
+    Without effect on a file system without locks. Raises errors.OutputError.
     """
     name = hashlib.sha256(os.fsencode(target)).hexdigest()[:16]
     path = out_dir / STAGING / f"{name}.lock"
     lock = FileLock(path, timeout=_LOCK_PATIENCE_S)
     with disk_errors(path):
-        _insist(lambda: _acquire(lock, target), path.parent)
+        _with_parent(lambda: _acquire(lock, target), path.parent)
     try:
         yield
     finally:
@@ -107,21 +106,21 @@ def publishing(out_dir: Path, target: Path) -> Iterator[None]:
 
 
 def check_writable(out_dir: Path, needed_bytes: int) -> None:
-    """Whether stems of that size can be written in `out_dir` now; nothing stays.
+    """Check by a trial write that `needed_bytes` fit into `out_dir`; nothing stays.
 
-    Raises errors.OutputError when not, with what is in the way.
+    Raises errors.OutputError with the reason if they do not.
     """
     with staging(out_dir) as folder:
         reserve(folder, needed_bytes)
 
 
 def changed_sessions(manifest: Mapping[str, Any], target: Path) -> set[str]:
-    """Places of the manifest's session files where work of the user lies; reads what lies there.
+    """Paths of the manifest's session files at which the user has changed the existing file.
 
-    Raises OutputError when what was written there before cannot be told.
+    Raises OutputError when the old set cannot be read.
     """
     with disk_errors(target):
-        before = session_hashes(*_known(target))
+        before = session_hashes(*_previous(target))
         return {
             place
             for place, hashes in session_hashes(manifest).items()
@@ -130,11 +129,11 @@ def changed_sessions(manifest: Mapping[str, Any], target: Path) -> set[str]:
 
 
 def publish(staged: Path, manifest: Mapping[str, Any], target: Path) -> Path:
-    """Moves the staged stems and session files to `target` and writes their manifest.
+    """Move staged stems and session files to `target` and write their manifest.
 
-    A set that lies there already is replaced: its manifest goes first, then each file is renamed
-    over its predecessor, then files of the old set that the new one lacks are removed: session
-    files only while they are as we wrote them.
+    An existing set is replaced: its manifest is removed first, then each file is renamed over its
+    predecessor, then files of the old set that the new one lacks are removed, except session files
+    that the user has changed.
 
     Args:
         staged: folder with the files that `manifest["stems"]` and `["sessions"]` name, closed and
@@ -146,16 +145,16 @@ def publish(staged: Path, manifest: Mapping[str, Any], target: Path) -> Path:
         the manifest's path.
 
     Raises:
-        OutputError: the file system refused; the target holds a whole set or no manifest then.
+        OutputError: the file system refused; `target` then holds a whole set or no manifest.
     """
     with disk_errors(target):
-        _make_lasting(target)
-        known = _known(target)
+        _make_folder(target)
+        known = _previous(target)
         new = [str(stem["path"]) for stem in manifest["stems"]]
         ours = {*new, *(path for each in known for path in _stem_paths(each))}
         sessions, before = session_hashes(manifest), session_hashes(*known)
         gone = {place: before[place] for place in before.keys() - sessions.keys()}
-        _put(staged, target, UNFINISHED, _note(ours, before, sessions))
+        _publish_json(staged, target, UNFINISHED, _record(ours, before, sessions))
         (target / MANIFEST).unlink(missing_ok=True)
         _sync_folder(target)
         for name in new:
@@ -167,16 +166,16 @@ def publish(staged: Path, manifest: Mapping[str, Any], target: Path) -> Path:
         for place, hashes in gone.items():
             _remove_session(target, place, hashes)
         _sync_folder(target)
-        _put(staged, target, MANIFEST, manifest)
+        _publish_json(staged, target, MANIFEST, manifest)
         (target / UNFINISHED).unlink()
         _sync_folder(target)
     return target / MANIFEST
 
 
 def finish(target: Path) -> Path:
-    """Ends a publication that broke off when the manifest was there; returns the manifest's path.
+    """Complete a publication that was interrupted after its manifest was written.
 
-    Raises OutputError.
+    Returns the manifest's path. Raises OutputError.
     """
     with disk_errors(target):
         (target / UNFINISHED).unlink(missing_ok=True)
@@ -185,7 +184,7 @@ def finish(target: Path) -> Path:
 
 
 def read_manifest(target: Path) -> dict[str, Any] | None:
-    """The manifest of the set in `target`, whatever it says; None when there is none."""
+    """Unchecked data of the manifest in `target`; None if there is none or it is no JSON object."""
     try:
         data = json.loads((target / MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -193,10 +192,10 @@ def read_manifest(target: Path) -> dict[str, Any] | None:
     return data if isinstance(data, dict) else None
 
 
-def _insist(make: Callable[[], object], parent: Path) -> None:
-    """Makes something in `parent`, and `parent` itself, which another job may just be removing."""
-    for _ in range(_INSISTENCE):
-        _make_lasting(parent)
+def _with_parent(make: Callable[[], object], parent: Path) -> None:
+    """Call `make` with `parent` existing, even if another job removes `parent` meanwhile."""
+    for _ in range(_MAX_TRIES):
+        _make_folder(parent)
         try:
             make()
         except FileNotFoundError:
@@ -210,7 +209,7 @@ def _acquire(lock: FileLock, target: Path) -> None:
         lock.acquire()
     except Timeout:
         raise OutputBlocked(
-            f"another stembridge is writing into {target}: end it if it hangs"
+            f"another stembridge process is writing into {target}: wait, or end it if it hangs"
         ) from None
     except OSError as error:
         if error.errno not in _NO_LOCKS:
@@ -218,8 +217,8 @@ def _acquire(lock: FileLock, target: Path) -> None:
 
 
 def _remove_lock(lock: FileLock, path: Path) -> None:
-    """Before the release: whoever waits for it sees that it went."""
-    if lock.is_locked and os.name != "nt":  # Windows: filelock does so itself
+    """Unlink before releasing, so that waiters notice the file is stale."""
+    if lock.is_locked and os.name != "nt":  # on Windows filelock unlinks it
         with contextlib.suppress(OSError):
             path.unlink()
 
@@ -230,13 +229,13 @@ def _remove_if_empty(folder: Path) -> None:
 
 
 def _staging_name(process: Process) -> str:
-    """The mark tells the process from a later one of its number."""
+    """Host, process number and start mark, so that a reused number is noticed."""
     mark = hashlib.sha256(process.start_mark.encode()).hexdigest()[:8]
     return f"{socket.gethostname()}-{process.pid}-{mark}{uuid.uuid4().hex[:8]}"
 
 
 def _is_abandoned(name: str) -> bool:
-    """Whether the process of this host that named it has ended."""
+    """Whether the process of this host in a staging folder's name has ended."""
     pid, mark = name.rsplit("-", 2)[1:]
     if not pid.isdigit():
         return False
@@ -247,17 +246,17 @@ def _is_abandoned(name: str) -> bool:
 
 
 def _stem_paths(manifest: Mapping[str, Any]) -> list[str]:
-    """File names of a set; none when this is no manifest."""
+    """File names of the stems in a manifest; empty if it is malformed."""
     try:
         names = [str(stem["path"]) for stem in manifest["stems"]]
     except (KeyError, TypeError):
         return []
-    # A file beside it, nothing else: manifests can be edited.
+    # Only files next to the manifest, which users can edit.
     return [name for name in names if Path(name).name == name != ".."]
 
 
-def _known(target: Path) -> list[dict[str, Any]]:
-    """What is said there of files of ours, with what is no manifest left out. Raises OSError."""
+def _previous(target: Path) -> list[dict[str, Any]]:
+    """Manifest and record of an interrupted publication in `target`. Raises OSError."""
     found = []
     for name in (MANIFEST, UNFINISHED):
         with contextlib.suppress(FileNotFoundError, ValueError):
@@ -265,8 +264,8 @@ def _known(target: Path) -> list[dict[str, Any]]:
     return [data for data in found if isinstance(data, dict)]
 
 
-def _note(stems: set[str], *sessions: SessionHashes) -> dict[str, Any]:
-    """What `UNFINISHED` says: every file there that is or will be ours."""
+def _record(stems: set[str], *sessions: SessionHashes) -> dict[str, Any]:
+    """Content of `UNFINISHED`: every file of the old and new set."""
     places = {(place, sha) for known in sessions for place in known for sha in known[place]}
     return {
         "stems": [{"path": name} for name in sorted(stems)],
@@ -275,18 +274,18 @@ def _note(stems: set[str], *sessions: SessionHashes) -> dict[str, Any]:
 
 
 def _move_session(staged: Path, target: Path, place: str) -> None:
-    """With the empty folders that lie beside it where the session is a folder, as Ardour's is."""
+    """Move a session file; of a session folder (Ardour), its empty sub-folders too."""
     top = staged / Path(place).parts[0]
     if top.is_dir():
         for folder in sorted([top, *(path for path in top.rglob("*") if path.is_dir())]):
-            _make_lasting(target / folder.relative_to(staged))
+            _make_folder(target / folder.relative_to(staged))
     (staged / place).replace(target / place)
     if top.is_dir():
         _sync_folder((target / place).parent)
 
 
 def _remove_session(target: Path, place: str, hashes: set[str]) -> None:
-    """Unless there is work of the user in it; with its folders, as far as they are empty."""
+    """Remove an unmodified session file and its folders as far as they are empty."""
     path = target / place
     if not is_unmodified(path, hashes):
         return
@@ -300,16 +299,15 @@ def _remove_session(target: Path, place: str, hashes: set[str]) -> None:
             _sync_folder(path.parent)
 
 
-def _put(staged: Path, target: Path, name: str, data: Mapping[str, Any]) -> None:
-    """Writes a JSON file beside the staged ones and moves it in."""
+def _publish_json(staged: Path, target: Path, name: str, data: Mapping[str, Any]) -> None:
+    """Write a JSON file into `staged` and move it to `target`."""
     _write_synced(staged / name, json.dumps(data, indent=2, ensure_ascii=False) + "\n")
     (staged / name).replace(target / name)
     _sync_folder(target)
 
 
 def _write_synced(path: Path, text: str) -> None:
-    # A file name may hold bytes that are no text; they end as \udc.. in JSON, and Python's reader
-    # gives the same name back.
+    # Undecodable bytes of a file name become \udc.. in JSON, which Python reads back unchanged.
     with path.open("w", encoding="utf-8", errors="backslashreplace") as file:
         file.write(text)
         file.flush()
@@ -317,19 +315,19 @@ def _write_synced(path: Path, text: str) -> None:
 
 
 def _remove_leftovers() -> None:
-    """Staging folders of this process that are not needed any more."""
+    """Remove the staging folders of this process that are no longer needed."""
     for folder in tuple(_leftovers):
         shutil.rmtree(folder, ignore_errors=True)
         if not folder.exists():
             _leftovers.discard(folder)
 
 
-def _make_lasting(folder: Path) -> None:
-    """Makes a folder, and those above it, that are still there after a power cut."""
+def _make_folder(folder: Path) -> None:
+    """Create a folder with its parents and sync them, so that they survive a power cut."""
     missing = [place for place in (folder, *folder.parents) if not place.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     for place in missing:
-        with contextlib.suppress(PermissionError):  # one may make folders where one may not read
+        with contextlib.suppress(PermissionError):  # the parent may be writable but not readable
             _sync_folder(place.parent)
 
 
