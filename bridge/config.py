@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 APP = "stembridge"
 PREFIX = "STEMBRIDGE_"
-# The settings file itself, and what decides whether tests may skip.
+# Variables that are no settings: the settings file, and whether tests may be skipped.
 _OTHER_VARIABLES = (PREFIX + "CONFIG", PREFIX + "REQUIRE")
 DEFAULT_MODEL = "spleeter:2stems"
 
@@ -41,15 +41,15 @@ def _cache_dir() -> Path:
 
 
 def _folders(value: object) -> object:
-    """A list in the file; in the environment one text, as PATH is."""
+    """Folders from a list (file) or a text separated as PATH is (environment)."""
     folders = value.split(os.pathsep) if isinstance(value, str) else value
     if not isinstance(folders, list | tuple):
-        return folders  # told as what it is
+        return folders  # pydantic reports its type
     return tuple(_folder(folder) for folder in folders if folder)
 
 
 def _folder(value: object) -> object:
-    """A folder, with `~` worked out; what cannot be one is left to be told as what it is."""
+    """An absolute path with `~` expanded; other types are left to pydantic to report."""
     return Path(value).expanduser().absolute() if isinstance(value, str | Path) else value
 
 
@@ -59,7 +59,7 @@ _Endpoint = Annotated[str, BeforeValidator(endpoint.parse_setting)]
 
 
 class Settings(BaseModel):
-    """What every command can be told once instead of each time."""
+    """Settings common to all commands."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -67,33 +67,33 @@ class Settings(BaseModel):
     model: str | None = Field(None, description="model when neither command nor preset names one")
     device: str = Field("auto", description="auto, cpu, cuda or mps")
     precision: str = Field("auto", description="auto, float32 or bfloat16")
-    poll: bool = Field(False, description="look at the folder regularly; ask for no events")
+    poll: bool = Field(False, description="check the folder at intervals, without events")
     rescan_s: _Seconds = Field(30.0, description="seconds between full looks at a folder")
-    poll_s: _Seconds = Field(1.0, description="the same, when polling")
-    # One segment of the heaviest model takes well under a minute on a slow laptop.
-    stall_s: _Seconds = Field(300.0, description="seconds of silence before a job is given up")
+    poll_s: _Seconds = Field(1.0, description="the same, with poll")
+    # A segment of the largest model takes well under a minute on a slow laptop.
+    stall_s: _Seconds = Field(300.0, description="seconds without progress until a job is ended")
     plugin_folders: Annotated[tuple[Path, ...], BeforeValidator(_folders)] = Field(
-        (), description="more folders with plugins, beside the system's"
+        (), description="plugin folders, besides the system's"
     )
-    osc: _Endpoint = Field(OFF, description="port that listens for OSC, such as 9000")
-    osc_reply: _Endpoint = Field(OFF, description="port that hears of every bounce by OSC")
+    osc: _Endpoint = Field(OFF, description="UDP port for incoming OSC, such as 9000")
+    osc_reply: _Endpoint = Field(OFF, description="UDP port for the progress of every bounce")
     state_dir: _Folder = Field(default_factory=_state_dir, description="ledger and log")
     cache_dir: _Folder = Field(default_factory=_cache_dir, description="model weights")
 
     @property
     def ledger_path(self) -> Path:
-        """The SQLite file that remembers every bounce."""
+        """Path of the ledger, an SQLite file."""
         return self.state_dir / "ledger.sqlite3"
 
     @property
     def log_dir(self) -> Path:
-        """Where the service keeps its log."""
+        """Folder of the service's log."""
         return self.state_dir / "log"
 
 
 @dataclass(frozen=True)
 class Resolved:
-    """Settings and where each one came from."""
+    """Settings in force, the origin of each, and the settings file."""
 
     settings: Settings
     origins: Mapping[str, Origin]
@@ -103,14 +103,14 @@ class Resolved:
 def resolve(
     flags: Mapping[str, Any] | None = None, environment: Mapping[str, str] | None = None
 ) -> Resolved:
-    """The settings in force.
+    """Read and merge the settings of all sources.
 
     Args:
-        flags: values from the command line; None means not given.
-        environment: the process environment by default.
+        flags: values from the command line; None for one that is not given.
+        environment: environment variables; by default those of the process.
 
     Raises:
-        ConfigError: an unknown name or a bad value, with the place that holds it.
+        ConfigError: an unknown setting or an invalid value; names file, line or variable.
     """
     environment = os.environ if environment is None else environment
     file = config_file(environment)
@@ -137,7 +137,7 @@ def resolve(
 
 
 def format_value(name: str, value: object) -> str:
-    """The value of a setting in words: "none", "yes", "30 s", or names with commas."""
+    """Format the value of a setting: "none", "yes", "30 s", or names with commas."""
     if value is None or value in ((), ""):
         return "none"
     if isinstance(value, bool):
@@ -148,12 +148,12 @@ def format_value(name: str, value: object) -> str:
 
 
 def variable(name: str) -> str:
-    """The environment variable of a setting."""
+    """Name of a setting's environment variable."""
     return PREFIX + name.upper()
 
 
 def unknown_variables(environment: Mapping[str, str]) -> tuple[str, ...]:
-    """Variables that look like settings and are none."""
+    """Variables with the prefix of settings that are not known."""
     known = {*map(variable, Settings.model_fields), *_OTHER_VARIABLES}
     return tuple(
         sorted(name for name in environment if name.startswith(PREFIX) and name not in known)
@@ -161,13 +161,13 @@ def unknown_variables(environment: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def config_file(environment: Mapping[str, str]) -> Path:
-    """Where the settings file is, whether or not it exists."""
+    """Path of the settings file, which need not exist."""
     named = environment.get(PREFIX + "CONFIG")
     return Path(named) if named else Path(platformdirs.user_config_dir(APP)) / "config.yaml"
 
 
 def _read_file(file: Path) -> tuple[Mapping[str, Any], Mapping[str, int]]:
-    """The settings in a file, and the line of each; none where there is no file."""
+    """Settings of a file and the line of each; empty if there is no file."""
     try:
         found = plain_yaml.load(plain_yaml.decode(file.read_bytes()))
     except FileNotFoundError:
@@ -194,14 +194,14 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class _Places:
-    """Where settings come from."""
+    """Location of each setting, for error messages."""
 
     file: Path
     lines: Mapping[str, int]
     origins: Mapping[str, Origin] = field(default_factory=dict)
 
     def of(self, name: str) -> str:
-        """File and line, variable, or option."""
+        """File and line, variable, or option that holds a setting."""
         origin = self.origins.get(name, "file")
         if origin == "environment":
             return variable(name)
@@ -211,7 +211,7 @@ class _Places:
         return f"{self.file}{line}"
 
 
-# What is needed instead, by pydantic's name of the problem.
+# Expected value, by pydantic's type of error.
 _NEEDED = {
     "string_type": "text",
     "bool_type": "true or false",
@@ -226,7 +226,7 @@ _NEEDED = {
 
 
 def _explain(problem: Any, places: _Places) -> str:
-    """One problem in one line, with the place that holds it and what to write."""
+    """One problem in one line, with its location and the expected value."""
     name = str(problem["loc"][0]) if problem["loc"] else "settings"
     where, value = places.of(name), problem["input"]
     if problem["type"] == "extra_forbidden":
@@ -235,7 +235,7 @@ def _explain(problem: Any, places: _Places) -> str:
             f", did you mean {near[0]!r}?" if near else ""
         )
     about = where if where.startswith("--") else f"{where}: {name}"
-    if problem["type"] == "value_error":  # in words of ours, which stay as they are
+    if problem["type"] == "value_error":  # raised by our validators, with a message of their own
         return f"{about}: {problem['ctx']['error']}, not {_written(value)}"
     if value is None:
         return f"{where}: {name} is empty; write a value, or remove the line"

@@ -1,39 +1,39 @@
-"""Every error that the bridge can raise.
+"""Errors of the bridge.
 
 StembridgeError
 ├── UsageError              the command or its options (exit code 2)
 │   ├── ConfigError         the settings file or the environment
 │   └── PresetError         a preset: file, line and a suggestion
-├── BounceError             the bounce itself: the same file will fail again
+├── BounceError             the bounce: the same file will fail again
 │   ├── EmptyBounce         0 bytes
-│   ├── NotAudio            no decoder knows it
+│   ├── NotAudio            no decoder can read it
 │   ├── UnsupportedBounce   audio, but outside the limits (channels, rate, claimed size)
 │   ├── NoFrames            a header without audio
 │   ├── TruncatedBounce     shorter than its header says
-│   ├── TooShortBounce      ends before the stretch that a preview shows
-│   ├── SilentBounce        digital silence, which its preset skips: no failure
-│   └── NonFiniteBounce     NaN, Inf, or values that no sound has
+│   ├── TooShortBounce      ends before the requested preview
+│   ├── SilentBounce        digital silence, skipped by its preset: no failure
+│   └── NonFiniteBounce     NaN, Inf, or values out of any audio range
 ├── BounceChanged           replaced, renamed or removed while it was read: a retry can help
 ├── ModelError              weights, model or device
-│   └── ModelUnavailable    the weights could not be had: a retry can help
+│   └── ModelUnavailable    the weights could not be fetched: a retry can help
 ├── PluginError             an audio plugin does not load or fails: a retry can help
 ├── OutputError             the system refused to write the stems: a retry can help
-│   ├── FileTooLarge        longer than the file system or a limit lets a file be
-│   └── OutputBlocked       no permission, read-only, device error: passes without the bounce
+│   ├── FileTooLarge        larger than the file system or a limit allows
+│   └── OutputBlocked       no permission, read-only, device error: concerns every job
 │       └── DiskFull        no space, or no quota left
-├── SessionError            a session file that its format cannot hold, or a package it needs
-│   └── SessionDefect       an unexpected exception in its writer: a defect of ours
-├── PromiseBroken           a result failed its own check (length, checksum, null): a defect of ours
-├── WorkerLost              the process that does the work crashed, was killed or hung
-├── InternalError           an exception that nobody foresaw: a defect of ours
+├── SessionError            a session file: beyond its format, or a package is missing
+│   └── SessionDefect       an unexpected exception in its writer: a bug
+├── PromiseBroken           a result failed its check (length, checksum, null): a bug
+├── WorkerLost              the worker process crashed, was killed or hung
+├── InternalError           an unexpected exception: a bug
 └── ServiceError            ledger or watched folder
     ├── AlreadyWatched      another service makes other stems of the same folder
     ├── LeaseLost           another service has taken the job over
     └── LedgerError         the ledger is damaged or of a newer version
         └── LedgerBlocked   it cannot be read or written now: disk full, locked, read-only
 
-`code` is stable and machine-readable; the message says in one line what is wrong and what to do;
-`retryable` says whether the same bounce may succeed later without being changed.
+`code` is stable and machine-readable; the message names the problem and the remedy in one line;
+`retryable` is true if the unchanged bounce may succeed later.
 """
 
 from __future__ import annotations
@@ -44,38 +44,38 @@ from separator import errors as separation
 
 
 class StembridgeError(Exception):
-    """Base of every error raised on purpose in this package."""
+    """Base of all errors of the bridge."""
 
     code: ClassVar[str] = "error"
     retryable: ClassVar[bool] = False
     exit_code: ClassVar[int] = 1
 
     def __str__(self) -> str:
-        """The message on one line, whatever it quotes (a file name may hold a newline)."""
+        """The message on one line, even if it quotes a file name with a newline."""
         return " ".join(super().__str__().split())
 
 
 class UsageError(StembridgeError):
-    """The command or its options."""
+    """Invalid command or options."""
 
     code = "usage"
     exit_code = 2
 
 
 class ConfigError(UsageError):
-    """The settings file or the environment."""
+    """Invalid setting in the settings file, the environment or an option."""
 
     code = "config"
 
 
 class PresetError(UsageError):
-    """A preset: PresetError(*problems), each with file, line and a suggestion."""
+    """Invalid preset: PresetError(*problems), each with file, line and remedy."""
 
     code = "preset"
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """One line for each thing that is wrong, in the order of the file."""
+        """One line for each problem, in the order of the file."""
         return self.args
 
     def __str__(self) -> str:
@@ -83,39 +83,41 @@ class PresetError(UsageError):
 
 
 class BounceError(StembridgeError):
-    """The bounce itself: the same file will fail again."""
+    """Unusable bounce: the same file will fail again."""
 
     code = "bounce"
 
 
 class EmptyBounce(BounceError):
-    """0 bytes."""
+    """File of 0 bytes."""
 
     code = "empty"
 
 
 class NotAudio(BounceError):
-    """No decoder knows it."""
+    """File that no decoder can read."""
 
     code = "not-audio"
 
 
 class UnsupportedBounce(BounceError):
-    """Audio, but outside the limits (channels, rate, claimed size)."""
+    """Audio outside the limits (channels, rate, claimed size)."""
 
     code = "unsupported"
 
 
 class NoFrames(BounceError):
-    """A header without audio."""
+    """Header without audio."""
 
     code = "no-frames"
 
 
 class TruncatedBounce(BounceError):
-    """Shorter than its header says.
+    """File shorter than its header claims.
 
-    claimed_bytes: of audio, None where the header does not tell. present_bytes: that are there.
+    Attributes:
+        claimed_bytes: bytes of audio by the header; None if it does not state them.
+        present_bytes: bytes of audio in the file.
     """
 
     code = "truncated"
@@ -129,98 +131,99 @@ class TruncatedBounce(BounceError):
 
 
 class TooShortBounce(BounceError):
-    """Ends before the stretch that a preview shows."""
+    """Bounce that ends before the requested preview."""
 
     code = "too-short"
 
 
 class SilentBounce(BounceError):
-    """Digital silence, which its preset skips: a bounce without stems, not a failure."""
+    """Silent bounce, which its preset skips; not a failure."""
 
     code = "silent"
 
 
 class NonFiniteBounce(BounceError):
-    """NaN, Inf, or values so large that no sound has them."""
+    """Audio with NaN, Inf or values out of any audio range."""
 
     code = "non-finite"
 
 
 class BounceChanged(StembridgeError):
-    """Replaced, renamed or removed while it was read."""
+    """Bounce replaced, renamed or removed while it was read."""
 
     code = "changed"
     retryable = True
 
 
 class ModelError(StembridgeError):
-    """Weights, model or device."""
+    """Problem with weights, model or device."""
 
     code = "model"
 
 
 class ModelUnavailable(ModelError):
-    """The weights could not be had (no network, no cache)."""
+    """Weights that could not be fetched (no network) and are not cached."""
 
     code = "model-unavailable"
     retryable = True
 
 
 class PluginError(StembridgeError):
-    """An audio plugin does not load, hangs, or fails while it runs."""
+    """Audio plugin that does not load, hangs or fails."""
 
     code = "plugin"
     retryable = True
 
 
 class OutputError(StembridgeError):
-    """The system refused to write the stems."""
+    """Write error of the system."""
 
     code = "output"
     retryable = True
 
 
 class FileTooLarge(OutputError):
-    """Longer than the file system or a limit lets a file be."""
+    """File larger than the file system or a limit allows."""
 
     code = "file-too-large"
     retryable = False
 
 
 class OutputBlocked(OutputError):
-    """No permission, read-only, device error: passes without anything being done to the bounce."""
+    """Write error that concerns every job: no permission, read-only, device error."""
 
     code = "output-blocked"
 
 
 class DiskFull(OutputBlocked):
-    """No space, or no quota left."""
+    """No space or quota left."""
 
     code = "disk-full"
 
 
 class SessionError(StembridgeError):
-    """A session file that its format cannot hold, or a package that it needs is not there."""
+    """Session file that its format cannot represent, or whose package is not installed."""
 
     code = "session"
 
 
 class SessionDefect(SessionError):
-    """A writer of session files failed with an exception that nobody foresaw."""
+    """Unexpected exception in a writer of session files."""
 
     code = "session-defect"
 
 
 class PromiseBroken(StembridgeError):
-    """A result failed its own check."""
+    """Result that failed its own check."""
 
     code = "promise-broken"
 
 
 class WorkerLost(StembridgeError):
-    """The process that does the work crashed, was killed or hung.
+    """Worker process that crashed, was killed or hung.
 
-    diagnosis: the end of what it wrote to its standard error, for a log; may have many lines.
+    Attributes:
+        diagnosis: the end of its standard error, for the log; may have many lines.
     """
 
     code = "worker"
@@ -229,13 +232,13 @@ class WorkerLost(StembridgeError):
 
 
 class InternalError(StembridgeError):
-    """An exception that nobody foresaw."""
+    """Unexpected exception."""
 
     code = "internal"
 
 
 class ServiceError(StembridgeError):
-    """Ledger or watched folder."""
+    """Problem with ledger or watched folder."""
 
     code = "service"
 
@@ -253,22 +256,22 @@ class LeaseLost(ServiceError):
 
 
 class LedgerError(ServiceError):
-    """The ledger is damaged or was written by a newer version."""
+    """Ledger that is damaged or was written by a newer version."""
 
     code = "ledger"
 
 
 class LedgerBlocked(LedgerError):
-    """The ledger cannot be read or written now: disk full, locked, read-only."""
+    """Ledger that is temporarily unusable: disk full, locked, read-only."""
 
     code = "ledger-blocked"
     retryable = True
 
 
 def with_code(code: str) -> type[StembridgeError]:
-    """The class whose errors bear this code; the base of all where there is none."""
+    """The error class with this code; StembridgeError if there is none."""
     classes: list[type[StembridgeError]] = [StembridgeError]
-    for cls in classes:  # grows while it is read: the whole tree
+    for cls in classes:  # grows in the loop to the whole tree
         if cls.code == code:
             return cls
         classes += cls.__subclasses__()
@@ -276,7 +279,7 @@ def with_code(code: str) -> type[StembridgeError]:
 
 
 def from_separation(error: separation.SeparatorError) -> StembridgeError:
-    """The bridge's error for an error of the separator, message kept."""
+    """Convert an error of the separator, keeping its message."""
     if isinstance(error, separation.WeightsUnavailable):
         return ModelUnavailable(str(error))
     if isinstance(error, (separation.UnknownModel, separation.InputError)):

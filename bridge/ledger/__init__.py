@@ -1,5 +1,6 @@
-"""What became of every bounce: survives restarts, shared by threads and processes.
+"""Ledger: a persistent record of jobs and services, shared by threads and processes.
 
-states.py says what may happen to a job (pure), database.py opens the file, store.py is the ledger,
-recover.py puts it right when a service starts.
+states.py has the states of a job (pure), rows.py reads and writes rows, database.py opens the file,
+store.py is the ledger, services.py registers services, leases.py detects dead ones, recover.py
+requeues their jobs.
 """

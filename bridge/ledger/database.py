@@ -1,7 +1,7 @@
-"""The ledger's file: an SQLite database, opened, migrated and explained when it fails.
+"""SQLite database of the ledger: connections, transactions, migrations, error messages.
 
-Write-ahead log, so that `status` reads while a service writes; synchronous=FULL, so that a commit
-survives a power cut.
+It uses a write-ahead log, so that `status` reads while a service writes, and synchronous=FULL, so
+that a commit survives a power cut.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-# "Stbr" in ASCII: tells our file from any other SQLite database (PRAGMA application_id).
+# "Stbr" in ASCII: distinguishes the ledger from other SQLite files (PRAGMA application_id).
 _APPLICATION_ID = 0x53746272
 
-# Writers hold the lock for milliseconds; a minute also covers a disk that has to spin up.
+# Writers hold the lock for milliseconds; a minute covers a disk that has to spin up.
 BUSY_TIMEOUT_S = 60.0
 
-# Paths are blobs: a file name is bytes, and need not be text in any encoding.
+# Paths are blobs, because a file name need not be valid text in any encoding.
 _SCHEMA_1 = (
     """
     CREATE TABLE jobs (
@@ -58,8 +58,8 @@ _SCHEMA_1 = (
     "CREATE INDEX jobs_by_output ON jobs (out_dir, id)",
 )
 
-# Which service works on which job, and which services there are. A service's recipe is that of its
-# next job; `settings_asked` counts how often it was asked to read its settings again.
+# Owner of each job, and the table of services. A service's recipe is its default one;
+# `settings_asked` counts requests to reload its settings.
 _SCHEMA_2 = (
     "ALTER TABLE jobs ADD COLUMN owner TEXT",
     "ALTER TABLE jobs ADD COLUMN lease_until_s REAL",
@@ -83,17 +83,22 @@ _SCHEMA_2 = (
     """,
 )
 
-# The preset that somebody asked for by name, for this render of the bounce only.
+# Preset requested by name, for this render of the bounce only.
 _SCHEMA_3 = ("ALTER TABLE jobs ADD COLUMN asked TEXT",)
 
-#: What leads from one schema version to the next; user_version counts how many were applied.
+#: Statements from each schema version to the next; user_version counts those applied.
 MIGRATIONS: tuple[tuple[str, ...], ...] = (_SCHEMA_1, _SCHEMA_2, _SCHEMA_3)
 
 
 class Database:
-    """Connections to one file, one for each thread, and transactions on them.
+    """Connections to one SQLite file, one for each thread, and transactions on them.
 
-    busy_timeout_s: how long a writer waits for another one.
+    Args:
+        path: the file, created if it does not exist.
+        busy_timeout_s: seconds that a writer waits for another one.
+
+    Raises:
+        LedgerError: the file is unusable; see `Ledger`.
     """
 
     def __init__(self, path: Path, busy_timeout_s: float = BUSY_TIMEOUT_S) -> None:
@@ -107,7 +112,7 @@ class Database:
             self._prepare(self._connection())
 
     def close(self) -> None:
-        """Closes the connections of all threads; none may be in use."""
+        """Close the connections of all threads; none may be in use."""
         with self._lock:
             for (process, _), connection in self._connections.items():
                 if process == os.getpid():
@@ -116,13 +121,13 @@ class Database:
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        """A connection for queries. Raises errors.LedgerError."""
+        """Context with a connection for queries. Raises errors.LedgerError."""
         with self._explained():
             yield self._connection()
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
-        """A transaction that no other writer runs beside; undone when the block raises.
+        """Context with an exclusive write transaction, rolled back when the block raises.
 
         Raises errors.LedgerError.
         """
@@ -140,7 +145,7 @@ class Database:
         connection = sqlite3.connect(
             self.path,
             timeout=self._busy_timeout_s,
-            isolation_level=None,  # transactions are begun where they are meant
+            isolation_level=None,  # transactions are explicit
             check_same_thread=False,  # for close(); `_connection` keeps threads apart
         )
         connection.row_factory = sqlite3.Row
@@ -148,16 +153,16 @@ class Database:
         return connection
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
-        """Checks the file and brings it to our schema version."""
+        """Check the file and migrate it to the current schema version."""
         self._check(connection)
         verdict = str(connection.execute("PRAGMA quick_check(1)").fetchone()[0])
         if verdict != "ok":
             raise self._damaged(verdict)
         _use_write_ahead_log(connection)
         with _transaction(connection):
-            version = self._check(connection)  # another process may have been faster
+            version = self._check(connection)  # another process may have migrated it
             if version == len(MIGRATIONS):
-                return  # who only looks leaves every byte as it is
+                return  # a reader leaves the file unchanged
             for step in MIGRATIONS[version:]:
                 for statement in step:
                     connection.execute(statement)
@@ -165,18 +170,19 @@ class Database:
             connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
 
     def _check(self, connection: sqlite3.Connection) -> int:
-        """The schema version. Raises errors.LedgerError when the file is not one we can use."""
+        """Return the schema version. Raises errors.LedgerError for an unusable file."""
         version = int(connection.execute("PRAGMA user_version").fetchone()[0])
         application = int(connection.execute("PRAGMA application_id").fetchone()[0])
         tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
         if application != _APPLICATION_ID and (tables or version or application):
             raise errors.LedgerError(
-                f"{self.path} is some other program's database; move it away or name another file"
+                f"{self.path} is the database of another program; move it away, or set another "
+                "state_dir"
             )
         if version > len(MIGRATIONS):
             raise errors.LedgerError(
                 f"the ledger {self.path} was written by a newer Stembridge (schema {version}, this "
-                f"one knows {len(MIGRATIONS)}); upgrade Stembridge"
+                f"one reads up to {len(MIGRATIONS)}); upgrade Stembridge"
             )
         return version
 
@@ -190,7 +196,7 @@ class Database:
             raise self._unusable(error) from error
         except sqlite3.DatabaseError as error:
             if isinstance(error, (sqlite3.ProgrammingError, sqlite3.IntegrityError)):
-                raise  # a defect of ours, not of the file
+                raise  # a bug, not a problem of the file
             raise self._damaged(str(error)) from error
 
     def _unusable(self, error: Exception) -> errors.LedgerError:
@@ -219,25 +225,25 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]
 
 
 def _words(error: Exception) -> str:
-    """What is wrong; a system's error without its number and its path, which stands beside it."""
+    """Text of an error, without the number and path of a system error."""
     if isinstance(error, FileExistsError):
         return "its folder is a file"
     return (isinstance(error, OSError) and error.strerror) or str(error)
 
 
 def _use_write_ahead_log(connection: sqlite3.Connection) -> None:
-    """Switches once. Where the file system cannot do it, SQLite keeps its rollback journal.
+    """Switch to a write-ahead log; on file systems without support SQLite keeps its journal.
 
-    SQLite does not wait for a lock here as it does elsewhere, so two first starts need this loop.
+    SQLite does not honour its timeout here, so this loop waits for another process that switches.
     """
     deadline_s = time.monotonic() + BUSY_TIMEOUT_S
-    while not _switched(connection):
+    while not _try_write_ahead_log(connection):
         if time.monotonic() > deadline_s:
             raise sqlite3.OperationalError("database is locked")
         time.sleep(0.01)
 
 
-def _switched(connection: sqlite3.Connection) -> bool:
+def _try_write_ahead_log(connection: sqlite3.Connection) -> bool:
     try:
         connection.execute("PRAGMA journal_mode = WAL")
     except sqlite3.OperationalError as error:

@@ -1,4 +1,4 @@
-"""Jobs as rows of the ledger's table: found, read and moved. Each function needs a connection."""
+"""Queries and updates of the table of jobs. Each function takes a connection."""
 
 from __future__ import annotations
 
@@ -24,7 +24,18 @@ def insert(
     recipe: Recipe,
     columns: Mapping[str, object],
 ) -> Job:
-    """A new pending job. columns: size, mtime_ns, settled_s, created_s, and what else is known."""
+    """Insert a pending job.
+
+    Args:
+        db: connection within a transaction.
+        folder: the watched folder.
+        path: the bounce.
+        recipe: preset, model and output folder.
+        columns: size, mtime_ns, settled_s, created_s and optional further columns.
+
+    Returns:
+        the job.
+    """
     columns = {
         "folder": os.fsencode(folder),
         "source_path": source(folder, path),
@@ -40,12 +51,25 @@ def insert(
 
 
 def update(db: sqlite3.Connection, job: Job, state: State, columns: Mapping[str, object]) -> Job:
-    """Moves a job, if it may, and sets columns (named by the ledger's code, never by a caller)."""
+    """Change the state of a job and set columns.
+
+    Args:
+        db: connection within a transaction.
+        job: the job in its present state.
+        state: its new state.
+        columns: further columns; names are inserted into the SQL unescaped.
+
+    Returns:
+        the changed job.
+
+    Raises:
+        LedgerError: the transition is illegal.
+    """
     states.check_transition(job.state, state)
     if state is not State.RUNNING:
         columns = {**columns, "lease_until_s": None}
     if state is State.PENDING:
-        columns = {**columns, "owner": None}  # finished jobs keep theirs: who was it?
+        columns = {**columns, "owner": None}  # finished jobs keep it as a record
     assignments = ", ".join(f"{name} = ?" for name in ("state", *columns))
     db.execute(
         f"UPDATE jobs SET {assignments} WHERE id = ?", (state.value, *columns.values(), job.id)
@@ -54,7 +78,7 @@ def update(db: sqlite3.Connection, job: Job, state: State, columns: Mapping[str,
 
 
 def set_recipe(db: sqlite3.Connection, job: Job, recipe: Recipe) -> Job:
-    """Another recipe for a job, in the state that it is in."""
+    """Replace the recipe of a job."""
     columns = recipe_columns(recipe)
     assignments = ", ".join(f"{name} = ?" for name in columns)
     db.execute(f"UPDATE jobs SET {assignments} WHERE id = ?", (*columns.values(), job.id))
@@ -62,7 +86,7 @@ def set_recipe(db: sqlite3.Connection, job: Job, recipe: Recipe) -> Job:
 
 
 def get(db: sqlite3.Connection, job_id: int) -> Job:
-    """The job of that number. Raises errors.LedgerError when there is none."""
+    """The job with this number. Raises errors.LedgerError when there is none."""
     row = db.execute("SELECT * FROM jobs WHERE id = ?", (job_id,)).fetchone()
     if row is None:
         raise errors.LedgerError(f"the ledger has no job {job_id}; was the file replaced?")
@@ -70,20 +94,20 @@ def get(db: sqlite3.Connection, job_id: int) -> Job:
 
 
 def owned(db: sqlite3.Connection, job: Job) -> Job:
-    """The job as it is now, if it still belongs to the service that it did when `job` was read.
+    """Read a job again and check that its owner has not changed.
 
-    Raises errors.LeaseLost when not: it must not be touched then.
+    Raises errors.LeaseLost when it has.
     """
     now = get(db, job.id)
     if now.owner != job.owner:
         raise errors.LeaseLost(
-            f"another service has taken {job.path} over, because this one was silent for too long"
+            f"another service has taken {job.path} over, because this one did not respond in time"
         )
     return now
 
 
 def newest(db: sqlite3.Connection, folder: Path, path: Path, out_dir: Path) -> Job | None:
-    """The job of a bounce that counts, the last one that was not withdrawn."""
+    """The newest job of a bounce that was not withdrawn; None without one."""
     row = db.execute(
         "SELECT * FROM jobs WHERE folder = ? AND source_path = ? AND out_dir = ? AND state != ? "
         "ORDER BY id DESC LIMIT 1",
@@ -96,7 +120,7 @@ def newest(db: sqlite3.Connection, folder: Path, path: Path, out_dir: Path) -> J
 
 
 def all_newest(db: sqlite3.Connection, folder: Path, out_dir: Path) -> dict[Path, Job]:
-    """`newest` of every bounce that has a job, by its path relative to the folder."""
+    """`newest` of every bounce of a folder, by `source_path`."""
     found = db.execute(
         "SELECT * FROM jobs WHERE id IN (SELECT max(id) FROM jobs "
         "WHERE folder = ? AND out_dir = ? AND state != ? GROUP BY source_path)",
@@ -140,7 +164,7 @@ def assign_output(db: sqlite3.Connection, job: Job, output_path: PurePath) -> Jo
 
 
 def of_source(db: sqlite3.Connection, folder: Path, path: Path, state: State) -> list[Job]:
-    """All jobs of a bounce in a state, oldest first."""
+    """Jobs of a bounce in one state, oldest first."""
     rows = db.execute(
         "SELECT * FROM jobs WHERE folder = ? AND source_path = ? AND state = ? ORDER BY id",
         (os.fsencode(folder), source(folder, path), state.value),
@@ -148,8 +172,8 @@ def of_source(db: sqlite3.Connection, folder: Path, path: Path, state: State) ->
     return [from_row(row) for row in rows]
 
 
-def forget_old(db: sqlite3.Connection, folder: Path, path: Path) -> None:
-    """Removes the jobs of a bounce that nobody needs any more; see `states.prunable`."""
+def prune(db: sqlite3.Connection, folder: Path, path: Path) -> None:
+    """Delete old jobs of a bounce; see `states.prunable`."""
     found = db.execute(
         "SELECT * FROM jobs WHERE folder = ? AND source_path = ? ORDER BY id DESC",
         (os.fsencode(folder), source(folder, path)),
@@ -159,7 +183,7 @@ def forget_old(db: sqlite3.Connection, folder: Path, path: Path) -> None:
 
 
 def is_superseded(db: sqlite3.Connection, job: Job) -> bool:
-    """Whether a newer render of the bounce has a job."""
+    """Whether a newer render of the bounce has a job of its own."""
     newer = db.execute(
         "SELECT 1 FROM jobs WHERE folder = ? AND source_path = ? AND id > ? AND state != ? LIMIT 1",
         (
@@ -176,7 +200,14 @@ def select(
     in_states: Collection[State] | None,
     limit: int | None = None,
 ) -> list[Job]:
-    """Jobs, newest first."""
+    """Select jobs, newest first.
+
+    Args:
+        db: connection.
+        folder: watched folder; None for all.
+        in_states: states; None for all.
+        limit: greatest number of jobs; None for all.
+    """
     conditions, values = ["1"], list[object]()
     if folder is not None:
         conditions.append("folder = ?")
@@ -192,12 +223,12 @@ def select(
 
 
 def recipe_columns(recipe: Recipe) -> dict[str, object]:
-    """A recipe's columns, in the table of jobs and in that of services."""
+    """Columns of a recipe, in the tables of jobs and services."""
     return {**asdict(recipe), "out_dir": os.fsencode(recipe.out_dir)}
 
 
 def recipe_of(row: sqlite3.Row) -> Recipe:
-    """What `recipe_columns` gave."""
+    """The recipe in a row."""
     return Recipe(
         preset_name=row["preset_name"],
         preset_hash=row["preset_hash"],
@@ -208,7 +239,7 @@ def recipe_of(row: sqlite3.Row) -> Recipe:
 
 
 def from_row(row: sqlite3.Row) -> Job:
-    """A job from all its columns."""
+    """The job in a row."""
     plain = (
         *("id", "size", "mtime_ns", "attempts", "next_attempt_s", "settled_s", "created_s"),
         *("sha256", "code", "reason", "started_s", "finished_s", "owner"),
@@ -226,7 +257,7 @@ def from_row(row: sqlite3.Row) -> Job:
 
 
 def source(folder: Path, path: Path) -> bytes:
-    """The column of a bounce's path: relative to the folder where it lies in it."""
+    """Value of `source_path`: relative to the folder if the file lies in it."""
     return os.fsencode(path.relative_to(folder) if folder in path.parents else path)
 
 
@@ -235,10 +266,10 @@ def _path_or_none(value: bytes | None) -> Path | None:
 
 
 def optional_path(path: PurePath | None) -> bytes | None:
-    """The column of a path that may be missing."""
+    """Value of a path column; None for no path."""
     return None if path is None else os.fsencode(path)
 
 
 def text(reason: str) -> str:
-    """A reason may quote a file name that is not Unicode; the ledger keeps text."""
+    """Escape what is not Unicode in a reason, such as bytes of a file name."""
     return reason.encode("utf-8", "backslashreplace").decode()

@@ -1,4 +1,4 @@
-"""The services that share a ledger: who watches what, whether it lives, what it waits for."""
+"""Table of the services that share a ledger: folder, process, recipe, heartbeat."""
 
 from __future__ import annotations
 
@@ -23,9 +23,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A service on a folder: its process, what it does with bounces, what it waits for.
+    """A service as registered in the ledger. Times are wall clock seconds.
 
-    Times are wall clock seconds. settings_asked: how often it was asked to read its settings again.
+    Attributes:
+        folder: the watched folder.
+        recipe: default recipe of its jobs.
+        started_s: time of its start.
+        heartbeat_s: time of its last heartbeat.
+        process: its process.
+        token: its unique name, which owns jobs.
+        paused: the error that it waits out; None while there is none.
+        settings_asked: number of requests to reload its settings.
     """
 
     folder: Path
@@ -38,23 +46,23 @@ class Service:
     settings_asked: int = 0
 
     def lives(self, now_s: float) -> bool:
-        """Whether it does, as far as one look can tell (of another computer: by its clock)."""
+        """Whether its process runs; on another computer, whether its heartbeat is recent."""
         if self.process.is_here:
             return not self.process.is_gone
         return abs(now_s - self.heartbeat_s) < LEASE_S
 
 
 class Services:
-    """The ledger's table of services; see `Ledger` about threads, processes and errors."""
+    """Table of services; threads, processes and errors as of `Ledger`."""
 
     def __init__(self, database: Database, clock: Callable[[], float]) -> None:
         self._database = database
         self._clock = clock
 
     def begin(self, folder: Path, recipe: Recipe) -> Service:
-        """This process serves `folder` from now on; entries of processes that ended go.
+        """Register this process as a service of `folder`; removes entries of dead services.
 
-        Raises errors.AlreadyWatched when a service that lives makes other stems of that folder.
+        Raises errors.AlreadyWatched when a live service makes other stems of that folder.
         """
         now_s = self._clock()
         service = Service(folder, recipe, started_s=now_s, heartbeat_s=now_s)
@@ -68,14 +76,22 @@ class Services:
         return service
 
     def beat(self, service: Service, recipe: Recipe, paused: str | None) -> int:
-        """Says that it lives, and with which recipe; renews the leases of its jobs.
+        """Record a heartbeat and renew the leases of the service's jobs.
 
-        Returns how often it was asked to read its settings again.
+        Args:
+            service: the service.
+            recipe: its recipe in force.
+            paused: the error that it waits out, if any.
+
+        Returns:
+            the number of requests to reload its settings.
         """
         now_s = self._clock()
         with self._database.writing() as db:
             known = _get(db, service.token)
-            asked = known.settings_asked if known else 0  # another one may have given us up
+            asked = (
+                known.settings_asked if known else 0
+            )  # another service may have removed the entry
             values = (service.folder, recipe, service.started_s, now_s, service.process)
             _put(db, Service(*values, service.token, paused, asked))
             db.execute(
@@ -85,27 +101,27 @@ class Services:
         return asked
 
     def end(self, service: Service) -> None:
-        """It serves no more. Its running jobs, if any, are anybody's."""
+        """Unregister the service; its running jobs may be reclaimed."""
         with self._database.writing() as db:
             _remove(db, service.token)
 
     def get(self, token: str | None) -> Service | None:
-        """The service that owns a job, if it is one that has not ended in good order."""
+        """The registered service with this token; None if it has unregistered."""
         with self._database.reading() as db:
             return None if token is None else _get(db, token)
 
     def all(self, folder: Path | None = None) -> list[Service]:
-        """The services, of one folder or of all, oldest first; some may have died."""
+        """Registered services of one folder or all, oldest first; some may be dead."""
         with self._database.reading() as db:
             return _all(db, folder)
 
     def living(self, folder: Path | None = None) -> list[Service]:
-        """Those of `all` that live."""
+        """Live services of one folder or all, oldest first."""
         now_s = self._clock()
         return [service for service in self.all(folder) if service.lives(now_s)]
 
     def ask_to_reload(self, service: Service) -> None:
-        """The service reads its settings again, at its next beat at the latest."""
+        """Request a reload of its settings, which the service sees at its next heartbeat."""
         with self._database.writing() as db:
             db.execute(
                 "UPDATE services SET settings_asked = settings_asked + 1 WHERE token = ?",

@@ -1,4 +1,4 @@
-"""The states of a job and the moves between them. Pure."""
+"""States of a job and the transitions between them. Pure."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ if TYPE_CHECKING:
 
 
 class State(str, Enum):
-    """Where a job stands."""
+    """State of a job."""
 
-    PENDING = "pending"  # waits for its turn, or for the next attempt
+    PENDING = "pending"  # queued, or waiting for the next attempt
     RUNNING = "running"  # a service owns it and works on it
-    DONE = "done"  # its stems are published, or its preset wants none of it
-    FAILED = "failed"  # has a reason, and is left alone until someone asks for a retry
+    DONE = "done"  # its stems are published, or its preset skips the bounce
+    FAILED = "failed"  # has a reason; runs again only on request
     WITHDRAWN = "withdrawn"  # its bounce is gone or was replaced by a newer render
 
 
-#: What may follow what. DONE and FAILED go back to PENDING only when the user asks for it, RUNNING
-#: by a shutdown, a pause, a failure that may pass, or when its service has died.
+#: Legal transitions. DONE and FAILED return to PENDING only on request; RUNNING does by a shutdown,
+#: a pause, a retryable failure, or when its service has died.
 TRANSITIONS: dict[State, frozenset[State]] = {
     State.PENDING: frozenset({State.RUNNING, State.WITHDRAWN}),
     State.RUNNING: frozenset({State.DONE, State.FAILED, State.PENDING, State.WITHDRAWN}),
@@ -33,22 +33,22 @@ TRANSITIONS: dict[State, frozenset[State]] = {
     State.WITHDRAWN: frozenset(),
 }
 
-#: A failure that may pass is tried this often in all.
+#: Attempts of a job that fails with retryable errors.
 MAX_ATTEMPTS = 3
 
 # Long enough for a file that is being replaced (5 s), then for a drive that comes back (30 s).
 _BACK_OFF_S = (5.0, 30.0)
 
-#: Of a bounce that is rendered again all day, this many finished jobs are remembered.
+#: Finished jobs kept of one bounce that is rendered again and again.
 REMEMBERED = 20
 
-#: A next attempt further ahead than this was set by a clock that has been put back since.
+#: A next attempt further ahead than this was set before the clock was put back.
 LONGEST_BACK_OFF_S = max(_BACK_OFF_S)
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """What is to be done with a bounce and where the result goes."""
+    """Preset, model and output folder of a job."""
 
     preset_name: str
     preset_hash: str
@@ -57,7 +57,7 @@ class Recipe:
     out_dir: Path
 
     def same_result(self, other: Recipe) -> bool:
-        """Whether both lead to the same files: the preset's content counts, not its name."""
+        """Whether both make the same files; the preset's content counts, not its name."""
         return (self.preset_hash, self.model, self.model_version, self.out_dir) == (
             other.preset_hash,
             other.model,
@@ -68,14 +68,30 @@ class Recipe:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One bounce and what became of it.
+    """One render of a bounce and its state. Times are wall clock seconds, except `mtime_ns`.
 
-    source_path is relative to the watched `folder`, or absolute for a file from elsewhere that
-    somebody asked for; output_path is relative to `recipe.out_dir`. asked: the preset that was
-    asked for by name, None where the folder or the service decides. size in bytes,
-    mtime_ns as the file system gives it, all other times are wall clock seconds. code and reason
-    are those of the last failure, pause, withdrawal or skip. owner is the service that works on it
-    or did so last; None while it waits.
+    Attributes:
+        id: number of the job.
+        folder: the watched folder.
+        source_path: the bounce, relative to `folder`, or absolute for a submitted file elsewhere.
+        size: size in bytes.
+        mtime_ns: modification time in ns.
+        recipe: preset, model and output folder.
+        state: state.
+        attempts: attempts so far, the running one included.
+        next_attempt_s: earliest time of the next attempt.
+        settled_s: when the bounce was seen to be finished.
+        created_s: when the job was created.
+        sha256: hash of the content in hex, once it is known.
+        output_path: folder of the stem set, relative to `recipe.out_dir`.
+        code: error code of the last failure, pause, withdrawal or skip.
+        reason: text of the same.
+        manifest_path: manifest of the published set.
+        started_s: start of the last attempt.
+        finished_s: end of the job.
+        owner: token of the service that runs it or ran it last; None while pending.
+        lease_until_s: end of the owner's lease.
+        asked: preset requested by name; None if folder or service decide.
     """
 
     id: int
@@ -102,30 +118,30 @@ class Job:
 
     @property
     def path(self) -> Path:
-        """The bounce."""
+        """Path of the bounce."""
         return self.folder / self.source_path
 
     @property
     def has_no_stems(self) -> bool:
-        """Whether it was done without making stems; `code` and `reason` say why."""
+        """Whether it is done without stems, for the reason in `code` and `reason`."""
         return self.state is State.DONE and self.manifest_path is None
 
     def is_for(self, size: int, mtime_ns: int, recipe: Recipe) -> bool:
-        """Whether this job is about a bounce in that state and leads to the same files.
+        """Whether this job covers the file in this state, so that it needs no other job.
 
-        A preset that was asked for stays that of the bounce until it is rendered again.
+        A preset requested by name stays in force until the bounce is rendered again.
         """
         same_file = (self.size, self.mtime_ns) == (size, mtime_ns)
         return same_file and (self.asked is not None or self.recipe.same_result(recipe))
 
-    def answers(self, size: int, mtime_ns: int, recipe: Recipe, asked: str | None) -> bool:
-        """Whether this job is what somebody asks for now."""
+    def covers_request(self, size: int, mtime_ns: int, recipe: Recipe, asked: str | None) -> bool:
+        """Whether this job covers a request for the file, with this recipe and preset name."""
         same_file = (self.size, self.mtime_ns) == (size, mtime_ns)
         return same_file and self.asked == asked and self.recipe.same_result(recipe)
 
 
 def check_transition(old: State, new: State) -> State:
-    """`new`, if a job may go there from `old`. Raises errors.LedgerError if not."""
+    """Return `new` if the transition from `old` is legal. Raises errors.LedgerError if not."""
     if new not in TRANSITIONS[old]:
         raise errors.LedgerError(
             f"a job cannot go from {old.value} to {new.value}; this is a defect, please report it"
@@ -134,9 +150,9 @@ def check_transition(old: State, new: State) -> State:
 
 
 def after_failure(attempts: int, *, retryable: bool) -> tuple[State, float]:
-    """The state after a failed attempt, and for PENDING the seconds until the next one.
+    """State after a failed attempt, and the seconds until the next one (0 for FAILED).
 
-    attempts: made so far, the failed one included (1 or more).
+    attempts: attempts so far, the failed one included (1 or more).
     """
     if not retryable or attempts >= MAX_ATTEMPTS:
         return State.FAILED, 0.0
@@ -144,10 +160,10 @@ def after_failure(attempts: int, *, retryable: bool) -> tuple[State, float]:
 
 
 def prunable(jobs: Sequence[Job]) -> list[int]:
-    """The numbers of old jobs of one bounce, given newest first, that nobody needs any more.
+    """Numbers of the old jobs of one bounce, given newest first, that can be deleted.
 
-    Kept besides the REMEMBERED newest: for each output directory the job that counts (the newest
-    that was not withdrawn), the one whose stems lie there, and one for each folder of stems.
+    Kept are the `REMEMBERED` newest and, for each output directory, the newest that was not
+    withdrawn, the last that was done, and one for each folder of stems.
     """
     ended = (State.DONE, State.FAILED, State.WITHDRAWN)
     finished = [job for job in jobs if job.state in ended]
@@ -164,7 +180,7 @@ def prunable(jobs: Sequence[Job]) -> list[int]:
 
 
 def _first(keyed: Iterable[tuple[tuple[object, ...], Job]]) -> list[int]:
-    """The number of the first job of each key."""
+    """Number of the first job of each key."""
     found: dict[tuple[object, ...], int] = {}
     for key, job in keyed:
         found.setdefault(key, job.id)

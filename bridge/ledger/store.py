@@ -1,4 +1,4 @@
-"""The ledger: one row for each bounce that was settled, and what became of it."""
+"""The ledger: jobs for bounces, and their outcomes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 SUPERSEDED = "superseded"
 _SUPERSEDED_REASON = "the bounce was rendered again; the newer render has a job of its own"
-#: Columns of a job that begins anew.
+#: Columns of a job that starts again with all its attempts.
 _FRESH: Mapping[str, object] = {
     "attempts": 0,
     "next_attempt_s": 0.0,
@@ -33,15 +33,20 @@ _FRESH: Mapping[str, object] = {
 
 
 class Ledger:
-    """Jobs in an SQLite file. Every method may be called from any thread and any process.
+    """Jobs in an SQLite file, usable from any thread and process.
 
-    `folder` is a watched folder and must be spelled the same way each time; paths of bounces are
-    taken absolute or relative to it. clock: wall clock seconds. busy_timeout_s: how long a change
-    waits for that of another process.
+    A watched `folder` must be spelled the same way each time; paths of bounces are absolute or
+    relative to it.
 
-    Every method raises errors.LedgerBlocked when the file cannot be used now, errors.LedgerError
-    when it never can, and when a job is asked to make a move that its state does not allow. What is
-    done to a running job raises errors.LeaseLost when another service owns it by now.
+    Args:
+        path: the SQLite file, created if it does not exist.
+        clock: wall clock in seconds.
+        busy_timeout_s: seconds that a change waits for that of another process.
+
+    Raises:
+        LedgerBlocked: (every method) the file is temporarily unusable.
+        LedgerError: (every method) the file is unusable, or a transition is illegal.
+        LeaseLost: (changes of running jobs) another service owns the job.
     """
 
     def __init__(
@@ -56,13 +61,20 @@ class Ledger:
         self.services = Services(self._database, clock)
 
     def close(self) -> None:
-        """Closes the file; no other thread may be using the ledger."""
+        """Close the file; no other thread may be using the ledger."""
         self._database.close()
 
     def known(self, folder: Path, path: Path, size: int, mtime_ns: int, recipe: Recipe) -> bool:
-        """Whether the newest job for this bounce is about this very state and recipe.
+        """Whether the newest job of a bounce covers this state of the file and this recipe.
 
-        The newest one decides: when an older render comes back, the stems on disk are not its own.
+        Only the newest one counts: if an older render is restored, the stems are not of that one.
+
+        Args:
+            folder: the watched folder.
+            path: the bounce.
+            size: its size in bytes.
+            mtime_ns: its modification time in ns.
+            recipe: the recipe in force for it.
         """
         with self._database.reading() as db:
             newest = rows.newest(db, folder, path, recipe.out_dir)
@@ -78,18 +90,25 @@ class Ledger:
         settled_s: float,
         recipe: Recipe,
     ) -> Job | None:
-        """A new pending job for a settled bounce, or None when it is known.
+        """Create a pending job for a settled bounce; returns None when it is known.
 
-        Jobs of the same bounce that still wait are withdrawn: the file they speak of is gone. Old
-        ones that nothing depends on are forgotten, so that the ledger grows with the number of
-        bounces and not with that of renders.
+        Pending jobs of the bounce are withdrawn, because their render is gone. Old ones are
+        deleted, so that the ledger grows with the number of bounces, not of renders.
+
+        Args:
+            folder: the watched folder.
+            path: the bounce.
+            size: its size in bytes.
+            mtime_ns: its modification time in ns.
+            settled_s: wall clock time at which it settled.
+            recipe: the recipe in force for it.
         """
         with self._database.writing() as db:
             newest = rows.newest(db, folder, path, recipe.out_dir)
             if newest is not None and newest.is_for(size, mtime_ns, recipe):
                 return None
             facts = {"size": size, "mtime_ns": mtime_ns, "settled_s": settled_s}
-            return self._begin(db, folder, path, recipe, facts)
+            return self._create(db, folder, path, recipe, facts)
 
     def submit(
         self,
@@ -101,20 +120,27 @@ class Ledger:
         recipe: Recipe,
         asked: str | None,
     ) -> Job:
-        """The job for a file that somebody asks for, wherever it lies: a new one, or the newest.
+        """Return the job for a submitted file: the newest if it covers the request, else a new one.
 
-        The newest one is, in whatever state, when it is for this state of the file, this recipe and
-        this preset asked for. Else jobs of it that still wait are withdrawn.
+        Before a new one is created, pending jobs of the file are withdrawn.
+
+        Args:
+            folder: the watched folder of the service.
+            path: the file, inside or outside `folder`.
+            size: its size in bytes.
+            mtime_ns: its modification time in ns.
+            recipe: the recipe for it.
+            asked: name of the requested preset, if any.
         """
         with self._database.writing() as db:
             newest = rows.newest(db, folder, path, recipe.out_dir)
-            if newest is not None and newest.answers(size, mtime_ns, recipe, asked):
+            if newest is not None and newest.covers_request(size, mtime_ns, recipe, asked):
                 return newest
             facts = {"size": size, "mtime_ns": mtime_ns, "settled_s": self._clock()}
-            return self._begin(db, folder, path, recipe, {**facts, "asked": asked})
+            return self._create(db, folder, path, recipe, {**facts, "asked": asked})
 
     def restart(self, job: Job) -> Job:
-        """A job that ended is pending once more, with all its attempts; others stay as they are."""
+        """Set a done or failed job to pending, with all its attempts; other jobs are unchanged."""
         with self._database.writing() as db:
             now = rows.get(db, job.id)
             if now.state not in {State.DONE, State.FAILED} or rows.is_superseded(db, now):
@@ -122,15 +148,17 @@ class Ledger:
             return rows.update(db, now, State.PENDING, _FRESH)
 
     def claim_next(self, folder: Path, owner: str, recipe: Recipe | None = None) -> Job | None:
-        """The oldest pending job that is due, now running; None when there is none.
+        """Claim the oldest pending job that is due, and set it to running; None without one.
 
-        One caller gets it, whatever threads and processes ask, and owns it until it is finished or
-        given back, or until `owner` falls silent (see leases.py). A bounce with a job that runs
-        already is passed over: both would publish to the same place.
+        Exactly one caller gets a job. It owns the job until that is finished or requeued, or until
+        the lease expires (see leases.py). A bounce with a running job is skipped, because both jobs
+        would publish to the same folder.
 
-        owner: the token of a service. recipe: what that service does with it, and what the job says
-        from now on: a job that has waited may have been offered under other settings. None where
-        that depends on the job; then `set_recipe` it.
+        Args:
+            folder: the watched folder.
+            owner: token of the service.
+            recipe: new recipe of the job, as settings may have changed since it was offered; None
+                to set it later by `set_recipe`.
         """
         now_s = self._clock()
         with self._database.writing() as db:
@@ -154,16 +182,16 @@ class Ledger:
             return rows.update(db, job, State.RUNNING, begun)
 
     def set_recipe(self, job: Job, recipe: Recipe) -> Job:
-        """What is done with a running job after all, and what it says from now on."""
+        """Replace the recipe of a running job."""
         if job.recipe == recipe:
             return job
         with self._database.writing() as db:
             return rows.set_recipe(db, rows.owned(db, job), recipe)
 
     def confirm(self, job: Job) -> None:
-        """Renews the lease of a running job. Raises errors.LeaseLost when another service has it.
+        """Renew the lease of a running job; to be called right before publishing.
 
-        To be called right before its stems are published.
+        Raises errors.LeaseLost when another service owns the job.
         """
         with self._database.writing() as db:
             rows.owned(db, job)
@@ -171,10 +199,10 @@ class Ledger:
             db.execute("UPDATE jobs SET lease_until_s = ? WHERE id = ?", (lease_until_s, job.id))
 
     def identified(self, job: Job, sha256: str) -> Job | None:
-        """Notes the content; returns the done job whose published stems are already those of it.
+        """Record the content hash of a running job; returns a done job with the same stems, if any.
 
-        That is so when the file was only touched: the newest done job of the same bounce and output
-        directory had the same content and recipe.
+        That is the newest done job of the bounce and output directory, if content and recipe are
+        the same, as after the file was only touched.
         """
         with self._database.writing() as db:
             rows.owned(db, job)
@@ -191,10 +219,10 @@ class Ledger:
         return latest if same else None
 
     def output_names(self, out_dir: Path, folder: Path) -> dict[str, str]:
-        """Every output folder in use in `out_dir`, and the bounce that owns it, oldest first.
+        """Output folders in use in `out_dir` with their bounces, oldest first.
 
-        The bounce is given relative to `folder`, or absolute when it is not from there: the `taken`
-        of names.output_name. Withdrawn jobs count too, their stems may still lie there.
+        This is the argument `taken` of `output_name`: a bounce is relative to `folder`, or absolute
+        if it is not from there. Withdrawn jobs count, as their stems may exist.
         """
         with self._database.reading() as db:
             return rows.output_names(db, out_dir, folder)
@@ -212,30 +240,39 @@ class Ledger:
             return rows.assign_output(db, job, choose(job.source_path, taken))
 
     def assign_output(self, job: Job, output_path: PurePath) -> Job:
-        """Notes where the stems of `job` go, relative to its output directory.
+        """Record the output folder of a job, relative to its output directory.
 
-        Raises errors.LedgerError when that folder is another bounce's.
+        Raises errors.LedgerError when that folder belongs to another bounce.
         """
         with self._database.writing() as db:
             rows.owned(db, job)
             return rows.assign_output(db, job, output_path)
 
     def done(self, job: Job, manifest_path: Path) -> Job:
-        """The stems of a running job are published."""
+        """Set a running job to done; its stems are published."""
         return self._finish(job, manifest_path, job.output_path)
 
     def skip(self, job: Job, earlier: Job) -> Job:
-        """A running job needs no work: the stems of `earlier` are what it would make."""
+        """Set a running job to done with the stems of `earlier`, which it would make again."""
         return self._finish(job, earlier.manifest_path, earlier.output_path)
 
     def done_without_stems(self, job: Job, code: str, reason: str) -> Job:
-        """A running job is done: its preset makes no stems of such a bounce."""
+        """Set a running job to done without stems; its preset skips the bounce."""
         return self._finish(job, None, job.output_path, code, rows.text(reason))
 
     def failed(self, job: Job, code: str, reason: str, *, retryable: bool) -> Job:
-        """A running job failed: pending again after a pause if that can help, else failed.
+        """Record a failed attempt: the job is pending again after a delay, or failed.
 
-        When the bounce was rendered again meanwhile, the job is withdrawn instead of tried again.
+        If the bounce was rendered again meanwhile, the job is withdrawn instead of retried.
+
+        Args:
+            job: the running job.
+            code: error code.
+            reason: error message.
+            retryable: whether another attempt may succeed.
+
+        Returns:
+            the job after the change.
         """
         with self._database.writing() as db:
             now = rows.owned(db, job)
@@ -251,28 +288,30 @@ class Ledger:
             return rows.update(db, now, state, outcome)
 
     def withdraw(self, job: Job, reason: str) -> Job:
-        """The bounce of a pending or running job is gone."""
+        """Withdraw a pending or running job, whose bounce is gone."""
         with self._database.writing() as db:
             return self._withdraw(db, rows.owned(db, job), "withdrawn", reason)
 
     def requeue(self, job: Job) -> Job:
-        """A running job is given back unfinished; the attempt does not count.
+        """Set a running job to pending; the attempt does not count.
 
-        When the bounce was rendered again meanwhile, the job is withdrawn.
+        If the bounce was rendered again meanwhile, the job is withdrawn.
         """
         with self._database.writing() as db:
-            return self._give_back(db, job, {})
+            return self._requeue(db, job, {})
 
     def hold(self, job: Job, code: str, reason: str) -> Job:
-        """As `requeue`, and says what the job waits for."""
+        """Requeue a running job and record the error that it waits out."""
         with self._database.writing() as db:
-            return self._give_back(db, job, {"code": code, "reason": rows.text(reason)})
+            return self._requeue(db, job, {"code": code, "reason": rows.text(reason)})
 
     def retry(self, folder: Path | None = None, paths: Iterable[Path] | None = None) -> int:
-        """Failed jobs become pending with all their attempts; returns how many.
+        """Set failed jobs to pending with all their attempts; returns their number.
 
-        folder: only of this watched folder. paths: only these bounces, absolute, or relative to the
-        folder they are watched in. A bounce whose newer render has a job of its own is left alone.
+        Jobs of superseded renders stay failed.
+
+        folder: watched folder; None for all. paths: bounces, absolute or relative to their watched
+        folder; None for all.
         """
         wanted = None if paths is None else {Path(path) for path in paths}
         with self._database.writing() as db:
@@ -285,7 +324,7 @@ class Ledger:
             return count
 
     def newest(self, folder: Path, out_dir: Path) -> dict[Path, Job]:
-        """Of each bounce, by its `source_path`, the job that counts: the last not withdrawn."""
+        """Newest job of each bounce that was not withdrawn, by `source_path`."""
         with self._database.reading() as db:
             return rows.all_newest(db, folder, out_dir)
 
@@ -295,12 +334,18 @@ class Ledger:
         states: Collection[State] | None = None,
         limit: int | None = None,
     ) -> list[Job]:
-        """Jobs, newest first."""
+        """Select jobs, newest first.
+
+        Args:
+            folder: watched folder; None for all.
+            states: states; None for all.
+            limit: greatest number of jobs; None for all.
+        """
         with self._database.reading() as db:
             return rows.select(db, folder, states, limit)
 
     def counts(self, folder: Path | None = None) -> dict[State, int]:
-        """How many jobs are in each state; every state has its entry."""
+        """Number of jobs in each state, for every state."""
         where, values = ("", ()) if folder is None else ("WHERE folder = ?", (os.fsencode(folder),))
         with self._database.reading() as db:
             found = db.execute(
@@ -310,7 +355,7 @@ class Ledger:
         return {state: number.get(state.value, 0) for state in State}
 
     def due_in_s(self, folder: Path) -> float | None:
-        """Seconds until a pending job may be claimed, 0 for now, None when none waits."""
+        """Seconds until a pending job may be claimed (0: now); None without pending jobs."""
         now_s = self._clock()
         with self._database.reading() as db:
             row = db.execute(
@@ -320,7 +365,7 @@ class Ledger:
             ).fetchone()
         return None if row[0] is None else max(0.0, float(row[0]) - now_s)
 
-    def _begin(
+    def _create(
         self,
         db: sqlite3.Connection,
         folder: Path,
@@ -330,7 +375,7 @@ class Ledger:
     ) -> Job:
         for older in rows.of_source(db, folder, path, State.PENDING):
             self._withdraw(db, older, SUPERSEDED, _SUPERSEDED_REASON)
-        rows.forget_old(db, folder, path)
+        rows.prune(db, folder, path)
         return rows.insert(db, folder, path, recipe, {**facts, "created_s": self._clock()})
 
     def _finish(
@@ -351,11 +396,9 @@ class Ledger:
             }
             return rows.update(db, rows.owned(db, job), State.DONE, published)
 
-    def _give_back(self, db: sqlite3.Connection, job: Job, why: Mapping[str, object]) -> Job:
+    def _requeue(self, db: sqlite3.Connection, job: Job, why: Mapping[str, object]) -> Job:
         now = rows.owned(db, job)
-        if (
-            now.state is not State.RUNNING
-        ):  # its owner has just finished it, not so silent after all
+        if now.state is not State.RUNNING:  # its owner has just finished it
             raise errors.LeaseLost(f"{job.path} is {now.state.value} already")
         if rows.is_superseded(db, now):
             return self._withdraw(db, now, SUPERSEDED, _SUPERSEDED_REASON)

@@ -1,4 +1,4 @@
-"""Who is silent for too long, whatever the clocks do."""
+"""Leases expire by observation, whatever the clocks do."""
 
 from __future__ import annotations
 
