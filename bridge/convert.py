@@ -97,7 +97,7 @@ class Converter:
             WorkerLost: the worker process ended or hung.
             PresetError: a session file of the preset cannot be written on this machine.
         """
-        session_formats.check(self.preset.session, self.preset.path)
+        session_formats.check_available(self.preset.session, self.preset.path)
         outputs = self.worker.load(self._model_order, stall_s=self._stall_s, waiting=waiting)
         self.preset.outputs(outputs)  # raises if the preset names other stems
         return outputs

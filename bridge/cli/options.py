@@ -212,12 +212,12 @@ class Asked:
     def _preset(self, in_force: Settings) -> LoadedPreset:
         """As it is in its file now: a service may be asked to read it again."""
         from bridge.presets import loader as presets
-        from bridge.presets.composition import given_variables
+        from bridge.presets.composition import parse_variables
 
         return presets.load(
             in_force.preset,
             plugin_folders=in_force.plugin_folders,
-            variables=given_variables(self.variables or []),
+            variables=parse_variables(self.variables or []),
         )
 
     def _adjusted(self, preset: LoadedPreset, session: Sequence[str]) -> LoadedPreset:

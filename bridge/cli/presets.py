@@ -55,11 +55,11 @@ def check(
     from bridge.cli.show import note, plain, result
     from bridge.errors import PluginError, PresetError
     from bridge.presets import loader as presets
-    from bridge.presets.composition import given_variables
+    from bridge.presets.composition import parse_variables
     from bridge.render import preset_check
 
     folders = options.settings().plugin_folders
-    values = given_variables(variables or [])
+    values = parse_variables(variables or [])
     failed = False
     for name in names:
         try:

@@ -1,4 +1,4 @@
-"""Decibels to factors and back."""
+"""Conversion between decibels and linear factors."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 
 
 def db_to_linear(gain_db: float) -> float:
-    """Factor of a gain in dB: 0 dB is exactly 1, -inf dB is 0. Gains above 6000 dB overflow."""
+    """Linear factor of a gain in dB; 0 dB is exactly 1, -inf dB is 0, above 6000 dB overflows."""
     return float(10.0 ** (gain_db / 20.0))
 
 

@@ -1,6 +1,6 @@
-"""What broadcasters ask of a programme beside its loudness: EBU Tech 3341 and 3342.
+"""Programme loudness: range (EBU Tech 3342), momentary and short-term maxima (EBU Tech 3341).
 
-All of it follows from the weighted powers of 100 ms each that `bridge.dsp.loudness` keeps.
+All values follow from the weighted powers of 100 ms each that `bridge.dsp.loudness` collects.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from bridge.dsp.loudness import integrated_lufs, lufs_of, power_of
+from bridge.dsp.loudness import integrated_lufs, lufs_to_power, power_to_lufs
 
 _MOMENTARY_STEPS, _SHORT_TERM_STEPS = 4, 30  # Tech 3341 section 2.2: 400 ms and 3 s
-# Tech 3342 section 3.1: gates of the short-term values, and what lies between these shares of them.
+# Tech 3342 section 3.1: gates of the short-term values, and the percentiles of the range.
 _ABSOLUTE_GATE_LUFS, _RELATIVE_GATE_LU = -70.0, -20.0
 _LOW_PERCENT, _HIGH_PERCENT = 10.0, 95.0
 
 
 @dataclass(frozen=True)
 class Programme:
-    """Of one file; NaN or -inf where it is too short or too quiet to have one."""
+    """Loudness values of one file; NaN or -inf where the audio is too short or too quiet."""
 
     integrated_lufs: float
     range_lu: float
@@ -29,8 +29,8 @@ class Programme:
     max_short_term_lufs: float
 
 
-def of_steps(step_powers: npt.NDArray[np.float64]) -> Programme:
-    """Of the weighted powers of 100 ms each (pure)."""
+def programme_loudness(step_powers: npt.NDArray[np.float64]) -> Programme:
+    """Programme loudness of the weighted powers of 100 ms each."""
     momentary = _windows(step_powers, _MOMENTARY_STEPS)
     short_term = _windows(step_powers, _SHORT_TERM_STEPS)
     return Programme(
@@ -42,7 +42,7 @@ def of_steps(step_powers: npt.NDArray[np.float64]) -> Programme:
 
 
 def _windows(step_powers: npt.NDArray[np.float64], steps: int) -> npt.NDArray[np.float64]:
-    """Mean powers of windows of so many steps that begin with every step."""
+    """Mean powers of windows of `steps` steps that begin at every step."""
     if len(step_powers) < steps:
         return np.zeros(0)
     return np.convolve(step_powers, np.full(steps, 1 / steps), "valid")
@@ -50,13 +50,13 @@ def _windows(step_powers: npt.NDArray[np.float64], steps: int) -> npt.NDArray[np
 
 def _highest_lufs(powers: npt.NDArray[np.float64]) -> float:
     highest = float(powers.max(initial=0.0))
-    return lufs_of(highest) if highest > 0 else -math.inf
+    return power_to_lufs(highest) if highest > 0 else -math.inf
 
 
 def _range_lu(powers: npt.NDArray[np.float64]) -> float:
-    kept = powers[powers >= power_of(_ABSOLUTE_GATE_LUFS)]
+    kept = powers[powers >= lufs_to_power(_ABSOLUTE_GATE_LUFS)]
     if not kept.size:
         return math.nan
-    kept = kept[kept >= power_of(lufs_of(float(kept.mean())) + _RELATIVE_GATE_LU)]
+    kept = kept[kept >= lufs_to_power(power_to_lufs(float(kept.mean())) + _RELATIVE_GATE_LU)]
     low, high = np.percentile(kept, [_LOW_PERCENT, _HIGH_PERCENT], method="nearest")
-    return lufs_of(float(high)) - lufs_of(float(low))
+    return power_to_lufs(float(high)) - power_to_lufs(float(low))

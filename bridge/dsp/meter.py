@@ -1,4 +1,4 @@
-"""All levels of one file in one pass: what the gain is chosen by, and what the report says."""
+"""Levels of one file, measured in one pass: for gain staging and for the report."""
 
 from __future__ import annotations
 
@@ -11,15 +11,18 @@ import numpy.typing as npt
 
 from bridge.dsp.decibel import linear_to_dbfs
 from bridge.dsp.loudness import Loudness
-from bridge.dsp.loudness_range import Programme, of_steps
+from bridge.dsp.loudness_range import Programme, programme_loudness
 from bridge.dsp.true_peak import REACH_FRAMES, TruePeak
 
 if TYPE_CHECKING:
     from bridge.dsp.processor import Audio
 
 
-class Measure:
-    """Mean and peak of audio that comes in blocks. Sums are float64, so hours lose nothing."""
+class Statistics:
+    """Mean and peak of audio that comes in blocks.
+
+    Sums are float64, so that hours of audio lose no precision.
+    """
 
     def __init__(self, channels: int) -> None:
         self._sum = np.zeros(channels, np.float64)
@@ -28,7 +31,7 @@ class Measure:
         self._frames = 0
 
     def add(self, block: Audio) -> None:
-        """Take in a block (channels, frames), any number of frames."""
+        """Add a float32 block (channels, any number of frames)."""
         if block.shape[1] == 0:
             return
         self._sum += np.sum(block, axis=1, dtype=np.float64)
@@ -41,7 +44,7 @@ class Measure:
 
     @property
     def frames(self) -> int:
-        """Frames taken in."""
+        """Frames added so far."""
         return self._frames
 
     @property
@@ -51,17 +54,17 @@ class Measure:
 
     @property
     def peak(self) -> float:
-        """Highest absolute value in any channel, full scale is 1; NaN if there was one."""
-        return self.reach(1.0)
+        """Highest absolute value in any channel, full scale is 1; NaN if the audio holds one."""
+        return self.relative_peak(1.0)
 
-    def reach(self, highest: float) -> float:
-        """Peak relative to what a file can hold: -1.0 to `highest` (1.0, or a step less in PCM)."""
+    def relative_peak(self, highest: float) -> float:
+        """Peak relative to a file's range: -1.0 to `highest` (1.0, or one step less in PCM)."""
         high, low = float(self._high.max()), float(self._low.min())
         return float(np.max([high / highest, -low, 0.0]))
 
-    def minus_offsets(self, offsets: npt.NDArray[np.float64]) -> Measure:
+    def minus_offsets(self, offsets: npt.NDArray[np.float64]) -> Statistics:
         """Statistics of the same audio after subtracting a per-channel offset."""
-        after = Measure(len(offsets))
+        after = Statistics(len(offsets))
         after._frames = self._frames
         after._sum = self._sum - self._frames * offsets
         # Rounding keeps order: the highest frame stays the highest.
@@ -77,14 +80,19 @@ def subtract_offsets(block: Audio, offsets: npt.NDArray[np.float64]) -> Audio:
 
 @dataclass(frozen=True)
 class Levels:
-    """Of one file. Peaks are linear, full scale is 1.
+    """Levels of one file. Peaks are linear, full scale is 1.
 
-    reach: the peak relative to what the file can hold (`Measure.reach`). true_peak: of the curve
-    through the frames. lufs: integrated, -inf where nothing passes the gates. dc: the largest
-    constant offset of a channel. Where only `reach` is asked for, the rest is as of silence.
+    Where only `relative_peak` is measured, the other fields keep the values of silence.
+
+    Attributes:
+        relative_peak: the peak relative to what the file can hold, see `Statistics.relative_peak`.
+        peak: the highest absolute value of a frame.
+        true_peak: the highest absolute value of the interpolated curve.
+        lufs: integrated loudness, -inf where nothing passes the gates.
+        dc: the largest constant offset of a channel.
     """
 
-    reach: float
+    relative_peak: float
     peak: float = 0.0
     true_peak: float = 0.0
     lufs: float = -math.inf
@@ -92,17 +100,17 @@ class Levels:
 
     @property
     def true_peak_dbtp(self) -> float:
-        """-inf for silence."""
+        """True peak in dBTP; -inf for silence."""
         return linear_to_dbfs(self.true_peak)
 
 
 class Meter:
-    """Takes in blocks (channels, any number of frames); memory does not depend on their sum."""
+    """Meter of peak, true peak, loudness and offset; its memory does not grow with the audio."""
 
     def __init__(
         self, rate_hz: float, channels: int, *, mask: int | None = None, highest: float = 1.0
     ) -> None:
-        self._measure = Measure(channels)
+        self._statistics = Statistics(channels)
         self._loudness = Loudness(rate_hz, channels, mask)
         self._curve = TruePeak(rate_hz)
         self._true_peak = 0.0
@@ -110,37 +118,37 @@ class Meter:
         self._highest = highest
 
     def add(self, block: Audio) -> None:
-        """The next frames, float32."""
-        self._measure.add(block)
-        if not block.shape[1] or not math.isfinite(self._measure.peak):
-            return  # whoever reads the peak says what is wrong
+        """Add the next frames, (channels, any number) float32."""
+        self._statistics.add(block)
+        if not block.shape[1] or not math.isfinite(self._statistics.peak):
+            return  # a peak that is not finite is refused by gain staging
         self._loudness.add(block)
         around = np.concatenate([self._kept, block], axis=1)
         self._kept = around[:, -2 * REACH_FRAMES :]
         self._true_peak = self._highest_of(around)
 
     def _highest_of(self, audio: Audio) -> float:
-        """Of all that is known. Only what can be higher than that is interpolated.
+        """The highest true peak so far. Only frames that can exceed it are interpolated.
 
-        Both ends lack what lies beyond: they come again with the next block.
+        Both ends lack their neighbours; they are measured with the next block.
         """
-        known = max(self._true_peak, self._measure.peak)
+        known = max(self._true_peak, self._statistics.peak)
         inside = slice(REACH_FRAMES, audio.shape[1] - REACH_FRAMES)
         return float(self._curve.between(audio, known)[inside].max(initial=known))
 
     @property
     def levels(self) -> Levels:
-        """Of all that was added."""
+        """Levels of all audio added so far."""
         end = np.concatenate([self._kept, np.zeros_like(self._kept)], axis=1)
         return Levels(
-            reach=self._measure.reach(self._highest),
-            peak=self._measure.peak,
+            relative_peak=self._statistics.relative_peak(self._highest),
+            peak=self._statistics.peak,
             true_peak=self._highest_of(end),
             lufs=self._loudness.integrated_lufs,
-            dc=float(np.abs(self._measure.mean).max()),
+            dc=float(np.abs(self._statistics.mean).max()),
         )
 
     @property
     def programme(self) -> Programme:
-        """Loudness as broadcasters state it, of all that was added."""
-        return of_steps(self._loudness.step_powers)
+        """Programme loudness (EBU Tech 3341, 3342) of all audio added so far."""
+        return programme_loudness(self._loudness.step_powers)

@@ -1,4 +1,4 @@
-"""Processors: audio through something with a state, block by block, every frame at its place."""
+"""Processors: stateful audio processing block by block, with latency removed."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 Audio: TypeAlias = npt.NDArray[np.float32]
 
 
-# Foreign plugins are never asked for more frames at once: not all take more.
+# Most frames that a third-party plugin gets at once: some accept no more.
 PLUGIN_FRAMES = 8192
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where an effect is to work. frames: of the whole audio, tail included."""
+class ProcessSpec:
+    """Rate, channels and length that an effect is prepared for; frames include the tail."""
 
     rate_hz: float
     channels: int
@@ -36,46 +36,57 @@ class Place:
 class Processor(Protocol):
     """A node with a state, for one run over one stem.
 
-    late_frames: how much later a sound comes out than it went in, where the node does not take
-    that out itself.
+    latency_frames: the delay of the output that the caller has to remove.
     """
 
-    late_frames: int
+    latency_frames: int
 
     def process(self, block: Audio) -> Audio:
-        """The next frames, (channels, n) float32: at first perhaps fewer than came in."""
+        """Process the next frames, (channels, n) float32; first calls may return fewer."""
 
 
-# What an effect is made of. Neighbouring pedalboard plugins are run as one chain.
+# Building block of an effect. Neighbouring pedalboard plugins run as one chain.
 Node: TypeAlias = "pedalboard.Plugin | Processor"
 
 
-# Effects always see blocks of this size, whatever size arrives: so the result cannot depend on how
-# the audio was cut, and pedalboard never sees a block with fewer frames than channels (it would
-# take the frames for channels). Shorter ones cost a limiter twice the time.
+# Effects always get blocks of this size, so that the result does not depend on the input's blocks,
+# and pedalboard never gets a block with fewer frames than channels (it would take frames for
+# channels). Shorter blocks double the time of a limiter.
 BLOCK_FRAMES = 65_536
 
 
-# No plugin looks ahead this long. One that holds frames back for longer is broken.
+# Longer than the look-ahead of any plugin; one that holds frames back for longer is broken.
 _MAX_LATENCY_S = 60
 
 
-def through(processor: Processor, blocks: Iterable[Audio], place: Place) -> Iterator[Audio]:
-    """Audio of `place.frames` frames through one processor, frame for frame.
+def process_stream(
+    processor: Processor, blocks: Iterable[Audio], spec: ProcessSpec
+) -> Iterator[Audio]:
+    """Stream audio of `spec.frames` frames through one processor, with latency removed.
 
-    With reset=False pedalboard drops as many frames at the start as its plugins report as latency,
-    and `late_frames` says what else is to be dropped (or added, where it is negative). So what
-    comes out is in place but late: silence pushes the last frames out.
+    With reset=False pedalboard drops the latency that its plugins report; `latency_frames` is the
+    rest to drop (or to add, where it is negative). Silence flushes the last frames.
+
+    Args:
+        processor: fresh, used for this audio only.
+        blocks: float32 (channels, any number of frames).
+        spec: rate, channels and total length.
+
+    Yields:
+        float32 blocks, `spec.frames` frames in all.
+
+    Raises:
+        PromiseBroken: the processor held frames back for over a minute.
     """
-    due_frames = place.frames
-    skip_frames = processor.late_frames
+    due_frames = spec.frames
+    skip_frames = processor.latency_frames
     if skip_frames < 0 and due_frames:
         early_frames = min(-skip_frames, due_frames)
         due_frames -= early_frames
-        yield np.zeros((place.channels, early_frames), np.float32)
-    silence = np.zeros((place.channels, BLOCK_FRAMES), np.float32)
-    flush = itertools.repeat(silence, math.ceil(_MAX_LATENCY_S * place.rate_hz / BLOCK_FRAMES))
-    for block in itertools.chain(_regular(blocks, place.channels), flush):
+        yield np.zeros((spec.channels, early_frames), np.float32)
+    silence = np.zeros((spec.channels, BLOCK_FRAMES), np.float32)
+    flush = itertools.repeat(silence, math.ceil(_MAX_LATENCY_S * spec.rate_hz / BLOCK_FRAMES))
+    for block in itertools.chain(_regular(blocks, spec.channels), flush):
         if due_frames == 0:
             return
         out = processor.process(block)
@@ -92,12 +103,12 @@ def through(processor: Processor, blocks: Iterable[Audio], place: Place) -> Iter
 
 
 def _regular(blocks: Iterable[Audio], channels: int) -> Iterator[Audio]:
-    """The same audio in blocks of BLOCK_FRAMES, the last filled up with silence."""
+    """The same audio in blocks of BLOCK_FRAMES; the last one is padded with silence."""
     regular = np.zeros((channels, BLOCK_FRAMES), np.float32)
     filled = 0
     for block in blocks:
         start = 0
-        if not filled and block.shape[1] == BLOCK_FRAMES:  # as what was staged comes
+        if not filled and block.shape[1] == BLOCK_FRAMES:  # staged audio comes in this size
             yield block
             continue
         while start < block.shape[1]:

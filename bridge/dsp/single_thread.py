@@ -1,7 +1,7 @@
-"""Arithmetic of torch's on the calling thread alone.
+"""Torch operations on the calling thread alone.
 
-Files are metered side by side, a thread for each: helpers of one operation would spin for longer
-than they work.
+Files are metered in parallel, one thread each; torch's own worker threads would cost more than they
+save.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     Array = npt.NDArray[np.float32]
 
 
-def product(left: Array, right: Array, plus: Array | None = None) -> Array:
-    """left @ right, and plus; float32, two axes each."""
+def matmul(left: Array, right: Array, plus: Array | None = None) -> Array:
+    """left @ right, plus `plus` where given; float32 arrays of two axes."""
     import torch
 
     from separator.parallel import one_thread
@@ -29,8 +29,8 @@ def product(left: Array, right: Array, plus: Array | None = None) -> Array:
     return result
 
 
-def highest_of_rows(values: Array) -> Array:
-    """The highest of each row, (rows,); float32. numpy is slow at many short rows."""
+def row_max(values: Array) -> Array:
+    """Maximum of each row, (rows,) float32; numpy is slow with many short rows."""
     from separator.parallel import one_thread
 
     with one_thread():
@@ -39,7 +39,7 @@ def highest_of_rows(values: Array) -> Array:
 
 
 def _tensor(values: Array) -> torch.Tensor:
-    """The same memory, where that may be written to: torch warns of any other."""
+    """Tensor that shares memory; read-only arrays are copied, as torch warns about them."""
     import torch
 
     return torch.from_numpy(values if values.flags.writeable else values.copy())

@@ -1,6 +1,6 @@
-"""True peaks: how high the curve between the frames goes.
+"""True peaks: the maximum of the interpolated signal between frames.
 
-ITU-R BS.1770-4, annex 2, looks between the frames by oversampling. Here it is eightfold at 44.1 and
+ITU-R BS.1770-4, annex 2, measures it by oversampling. Here it is eightfold at 44.1 and
 48 kHz (the annex asks for fourfold, which can miss 0.7 dB at the upper end of the spectrum).
 """
 
@@ -13,39 +13,39 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from bridge.dsp.single_thread import highest_of_rows, product
+from bridge.dsp.single_thread import matmul, row_max
 
 if TYPE_CHECKING:
     from bridge.dsp.processor import Audio
 
     Index = npt.NDArray[np.intp]
 
-# Frames on each side that an interpolated value is made from. With the window below, the spectrum
-# is followed to 0.96 of half the rate with an error under 0.1 %. On clipped noise up to half the
+# Frames on each side of an interpolated value. With the window below, the error is under 0.1 % up
+# to 0.96 of half the rate. On clipped noise up to half the
 # rate, where resamplers differ most, 48 frames read 0.15 dB less than libsoxr's "very high".
 REACH_FRAMES = 64
 _KAISER_BETA = 8.0  # side lobes 80 dB down
 
-# There is no one curve: filters of converters and resamplers end below half the rate, some early,
-# some late, and taking away the uppermost highs can raise a peak. So two curves are looked at: all
-# of the spectrum, and what a resampler with a pass band of 0.91 leaves (libsoxr's "very high").
+# The interpolated curve depends on the filter: those of converters and resamplers end at different
+# points below half the rate, and removing the uppermost highs can raise a peak. So two curves are
+# measured: full band, and the pass band of 0.91 of a resampler (libsoxr's "very high").
 BANDWIDTHS = (1.0, 0.955)
 
-# Frames that are passed over together, where nothing can be high. The filters of one see what bends
-# in it and in those after it, as `Rise` counts.
+# Frames that are skipped together where no peak is possible. The filters of a tile reach the second
+# differences of the tile and of those after it, as `Rise` counts.
 _TILE_FRAMES = 32
 _TILES_IN_SIGHT = -(-(_TILE_FRAMES + 2 * REACH_FRAMES - 3) // _TILE_FRAMES)
-# Frames that are interpolated together: few, as few are high, but enough for a product of matrices.
+# Frames that are interpolated together: few, as few are high, but enough for a matrix product.
 _SPAN_FRAMES = 8
 
 
 def oversampling(rate_hz: float) -> int:
-    """How many values to look at for each frame: about 380,000 in a second."""
+    """Oversampling factor for a rate: about 380,000 values per second."""
     return 8 if rate_hz < 64_000 else 4 if rate_hz < 128_000 else 2
 
 
 def interpolator(factor: int, bandwidth: float) -> npt.NDArray[np.float64]:
-    """Windowed sinc filters, (factor, 2 * reach): row k is the curve k / factor frames later.
+    """Windowed sinc filters, (factor, 2 * reach): row k delays by k / factor frames.
 
     A row applies to `reach` frames up to and including frame n, and `reach` frames after it.
     bandwidth: where the filters are 6 dB down, 1 is half the rate.
@@ -55,21 +55,22 @@ def interpolator(factor: int, bandwidth: float) -> npt.NDArray[np.float64]:
     inside = np.clip(1.0 - (offset / REACH_FRAMES) ** 2, 0.0, 1.0)
     window = np.i0(_KAISER_BETA * np.sqrt(inside)) / np.i0(_KAISER_BETA)
     filters = np.sinc(bandwidth * offset) * window
-    # A constant stays what it is.
+    # Unity gain at 0 Hz.
     normalised: npt.NDArray[np.float64] = filters / filters.sum(axis=1, keepdims=True)
     return normalised
 
 
 @dataclass(frozen=True)
 class Rise:
-    """How far the curve can rise over its frames.
+    """Upper bound of how far the curve exceeds its frames.
 
-    A filter is a straight line between two frames plus a rest, and the rest, summed up by parts,
-    applies to second differences of the audio: smooth audio needs no interpolation.
+    A filter is a straight line between two frames plus a rest. Summed by parts, the rest applies to
+    second differences of the audio, so smooth audio needs no interpolation.
 
-    weights: what each second difference that the filters see adds at most, (2 * reach - 2,).
-    most: what all of them together add at most, where none is above 1. line: how high the straight
-    lines go at most where no frame is above 1; hardly more than 1.
+    Attributes:
+        weights: largest contribution of each second difference, (2 * reach - 2,).
+        most: largest contribution of all second differences together, where none is above 1.
+        line: maximum of the straight lines where no frame is above 1; hardly more than 1.
     """
 
     weights: npt.NDArray[np.float64]
@@ -78,7 +79,7 @@ class Rise:
 
     @classmethod
     def of(cls, filters: npt.NDArray[np.float64]) -> Rise:
-        """filters: as from `interpolator`, one or more of the same factor in a row."""
+        """Bound of the filters of `interpolator`; those of several bandwidths concatenated."""
         # At the filter's centre of gravity: then the rest leaves slopes alone, too.
         between = filters @ (np.arange(2 * REACH_FRAMES) - (REACH_FRAMES - 1))
         straight = np.zeros_like(filters)
@@ -91,9 +92,14 @@ class Rise:
 
 @dataclass(frozen=True)
 class _Tables:
-    """curve: the filters at every frame of a span. weights: `Rise`'s at every frame of a tile.
+    """Precomputed matrices and bounds for one oversampling factor.
 
-    gain: how high the curve can go where no frame is above 1.
+    Attributes:
+        curve: the filters at every frame of a span.
+        weights: those of `Rise` at every frame of a tile.
+        most: see `Rise`.
+        line: see `Rise`.
+        gain: maximum of the curve where no frame is above 1.
     """
 
     curve: npt.NDArray[np.float32]
@@ -114,7 +120,7 @@ def _tables(factor: int) -> _Tables:
 
 
 def _at_each(filters: npt.NDArray[np.float64], frames: int) -> npt.NDArray[np.float32]:
-    """What takes (frames + taps - 1) values to all filters at so many frames."""
+    """Matrix from (frames + taps - 1) values to the outputs of all filters at `frames` frames."""
     taps = filters.shape[1]
     table = np.zeros((frames + taps - 1, frames, len(filters)), np.float32)
     for frame in range(frames):
@@ -123,7 +129,7 @@ def _at_each(filters: npt.NDArray[np.float64], frames: int) -> npt.NDArray[np.fl
 
 
 class TruePeak:
-    """The highest value of the curve in and after each frame."""
+    """Maximum of the interpolated curve from each frame up to the next."""
 
     def __init__(self, rate_hz: float) -> None:
         self._tables = _tables(oversampling(rate_hz))
@@ -131,9 +137,13 @@ class TruePeak:
     def between(self, audio: Audio, above: float = -1.0) -> npt.NDArray[np.float32]:
         """Highest absolute value from each frame up to the next one, over all channels.
 
-        audio: (channels, n). Returns (n,). Before and after the audio there is silence.
-        above: where the curve stays at or under this, what is returned does too, but may be too
-        low: only what can be higher is interpolated.
+        Args:
+            audio: (channels, n); silence is assumed before and after it.
+            above: only frames that can exceed this are interpolated. Other results are at or below
+                it, but may be lower than the true maximum.
+
+        Returns:
+            (n,) float32.
         """
         frames = audio.shape[1]
         tiles = -(-frames // _TILE_FRAMES)
@@ -159,9 +169,9 @@ class TruePeak:
         return highest
 
     def _reach(self, level: Audio, curvature: Audio) -> npt.NDArray[np.float32]:
-        """What the curve in each tile cannot exceed, (tiles,): by the highest values around it.
+        """Upper bound of the curve in each tile, (tiles,), from the highest values around it.
 
-        level, curvature: the highest of all channels.
+        level, curvature: maxima over the channels.
         """
         levels = _highest_of_tiles(level)
         bends = _highest_of_tiles(curvature)
@@ -173,26 +183,26 @@ class TruePeak:
         return reach
 
     def _near(self, level: Audio, curvature: Audio, tiles: Index) -> npt.NDArray[np.float32]:
-        """What it cannot exceed at each frame of some tiles, (channels, tiles, frames): by all."""
+        """Upper bound at each frame of some tiles, (channels, tiles, frames), from all values."""
         windows = np.lib.stride_tricks.sliding_window_view
         seen = windows(curvature, len(self._tables.weights), axis=1)[:, tiles * _TILE_FRAMES]
-        added = product(seen.reshape(-1, seen.shape[2]), self._tables.weights)
+        added = matmul(seen.reshape(-1, seen.shape[2]), self._tables.weights)
         ahead = level[:, REACH_FRAMES - 1 :]
         own = windows(ahead, _TILE_FRAMES + 1, axis=1)[:, tiles * _TILE_FRAMES]
         bound: npt.NDArray[np.float32] = np.maximum(own[:, :, :-1], own[:, :, 1:])
         return self._tables.line * bound + added.reshape(bound.shape)
 
     def _curve(self, filled: Audio, channels: Index, starts: Index) -> Audio:
-        """The highest of the curve at each frame of some spans, (spans, frames)."""
+        """Maximum of the curve at each frame of some spans, (spans, frames)."""
         table = self._tables.curve
         windows = np.lib.stride_tricks.sliding_window_view(filled, len(table), axis=1)
-        values = np.abs(product(windows[channels, starts], table))
+        values = np.abs(matmul(windows[channels, starts], table))
         each = (len(starts), _SPAN_FRAMES, table.shape[1] // _SPAN_FRAMES)
         highest: Audio = values.reshape(each).max(axis=2)
         return highest
 
 
 def _highest_of_tiles(values: Audio) -> npt.NDArray[np.float32]:
-    """(tiles,); the last one may have fewer frames."""
+    """Maximum of each tile, (tiles,); the last tile may have fewer frames."""
     filled = np.pad(values, (0, -len(values) % _TILE_FRAMES))
-    return highest_of_rows(filled.reshape(-1, _TILE_FRAMES))
+    return row_max(filled.reshape(-1, _TILE_FRAMES))

@@ -17,7 +17,7 @@ from bridge.effects.strict import STRICT
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bridge.dsp.processor import Node, Place
+    from bridge.dsp.processor import Node, ProcessSpec
 
 UNITS = {
     "db": "dB",
@@ -34,7 +34,7 @@ UNITS = {
 class Effect(BaseModel):
     """One effect with its parameters. Runs on every stem, on all channels.
 
-    late_on_purpose: the sound itself may be moved (an echo), so that an impulse proves nothing.
+    intended_delay: the sound itself may be moved (an echo), so that an impulse proves nothing.
     """
 
     model_config = STRICT
@@ -43,16 +43,16 @@ class Effect(BaseModel):
     when: When | None = None
 
     @property
-    def late_on_purpose(self) -> bool:
+    def intended_delay(self) -> bool:
         """True if what the effect gives may come later than what it got, and is meant to."""
         return False
 
-    def problem(self, place: Place) -> str | None:
+    def problem(self, spec: ProcessSpec) -> str | None:
         """Why the effect cannot work at this rate and width, and what to do; None if it can."""
-        del place
+        del spec
         return None
 
-    def nodes(self, place: Place) -> Sequence[Node]:
+    def nodes(self, spec: ProcessSpec) -> Sequence[Node]:
         """Fresh nodes, in order; none for an effect that does nothing here."""
         raise NotImplementedError
 
@@ -64,11 +64,13 @@ class Effect(BaseModel):
         return self.model_dump(mode="json", exclude={"when"})
 
 
-def beyond(name: str, frequency_hz: float, place: Place, parameter: str = "cutoff_hz") -> str:
+def frequency_problem(
+    name: str, frequency_hz: float, spec: ProcessSpec, parameter: str = "cutoff_hz"
+) -> str:
     """The complaint about a frequency at or above half the rate."""
     return (
-        f"{name} at {frequency_hz:g} Hz cannot work on audio at {place.rate_hz:g} Hz; "
-        f"use a {parameter} below {place.rate_hz / 2:g}"
+        f"{name} at {frequency_hz:g} Hz cannot work on audio at {spec.rate_hz:g} Hz; "
+        f"use a {parameter} below {spec.rate_hz / 2:g}"
     )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bridge.dsp.meter import subtract_offsets
-from bridge.dsp.processor import BLOCK_FRAMES, PLUGIN_FRAMES, Audio, Place, through
+from bridge.dsp.processor import BLOCK_FRAMES, PLUGIN_FRAMES, Audio, ProcessSpec, process_stream
 from bridge.effects.registry import nodes
 from bridge.effects.tone import DcRemoval
 from bridge.errors import PromiseBroken
@@ -54,30 +54,32 @@ def render(
         )
     if removes_dc != (offsets is not None):
         raise ValueError("offsets go with a part that starts with DcRemoval, and with no other")
-    place = Place(rate_hz, channels, frames + tail_frames)
-    stages = stages_of(nodes(effects, place), place)
+    spec = ProcessSpec(rate_hz, channels, frames + tail_frames)
+    stages = build_stages(nodes(effects, spec), spec)
     audio: Iterator[Audio] = _checked(blocks, channels, frames)
     if offsets is not None:
-        audio = _without(audio, offsets)
+        audio = _minus_offsets(audio, offsets)
     audio = itertools.chain(audio, _silence(channels, tail_frames))
     for stage in stages:
-        audio = through(stage, audio, place)
+        audio = process_stream(stage, audio, spec)
     return audio
 
 
-def stages_of(nodes: Sequence[Node], place: Place) -> list[Processor]:
+def build_stages(nodes: Sequence[Node], spec: ProcessSpec) -> list[Processor]:
     """The nodes with all pedalboard plugins that stand side by side joined into one."""
     stages: list[Processor] = []
-    for is_ours, group in itertools.groupby(nodes, lambda node: hasattr(node, "late_frames")):
+    for is_processor, group in itertools.groupby(
+        nodes, lambda node: hasattr(node, "latency_frames")
+    ):
         run: list[Any] = list(group)
-        stages += run if is_ours else [_Board(run, place.rate_hz)]
+        stages += run if is_processor else [_PedalboardChain(run, spec.rate_hz)]
     return stages
 
 
-class _Board:
+class _PedalboardChain:
     """pedalboard's plugins in a row. With reset=False they keep their state between blocks."""
 
-    late_frames = 0
+    latency_frames = 0
 
     def __init__(self, plugins: list[pedalboard.Plugin], rate_hz: float) -> None:
         import pedalboard
@@ -110,7 +112,7 @@ def _checked(blocks: Iterable[Audio], channels: int, frames: int) -> Iterator[Au
         raise PromiseBroken(f"{seen_frames} frames came to the effects where {frames} are due")
 
 
-def _without(blocks: Iterable[Audio], offsets: npt.NDArray[np.float64]) -> Iterator[Audio]:
+def _minus_offsets(blocks: Iterable[Audio], offsets: npt.NDArray[np.float64]) -> Iterator[Audio]:
     for block in blocks:
         yield subtract_offsets(block, offsets[:, np.newaxis])
 

@@ -7,14 +7,14 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, Field, model_validator
 
-from bridge.effects.strict import STRICT, wrong
+from bridge.effects.strict import STRICT, preset_error
 
 # What `audio.probe` takes.
 _LOWEST_HZ, _HIGHEST_HZ = 8_000, 192_000
 
 
 @dataclass(frozen=True)
-class Facts:
+class JobFacts:
     """What is known of a job. None: not known yet, as the bounce was not looked at.
 
     stems: the outputs of the model in force, with the residual's where that is a file.
@@ -30,7 +30,9 @@ def _names(value: object) -> object:
     names = (value,) if isinstance(value, str) else value
     if isinstance(names, tuple) and names and all(isinstance(n, str) and n for n in names):
         return names
-    raise wrong("'has_stem' must be a stem's name or a list of them; write `has_stem: vocals`")
+    raise preset_error(
+        "'has_stem' must be a stem's name or a list of them; write `has_stem: vocals`"
+    )
 
 
 class When(BaseModel):
@@ -56,15 +58,17 @@ class When(BaseModel):
     @model_validator(mode="after")
     def _says_something(self) -> When:
         if not self.model_fields_set:
-            raise wrong("'when' says nothing; write a condition, as in `when: {channels: mono}`")
+            raise preset_error(
+                "'when' says nothing; write a condition, as in `when: {channels: mono}`"
+            )
         return self
 
-    def holds(self, facts: Facts) -> bool | None:
+    def holds(self, facts: JobFacts) -> bool | None:
         """Whether all conditions do; None where that depends on what is not known yet."""
         answers = list(self._answers(facts))
         return False if False in answers else None if None in answers else True
 
-    def _answers(self, facts: Facts) -> list[bool | None]:
+    def _answers(self, facts: JobFacts) -> list[bool | None]:
         asked: list[bool | None] = []
         if self.has_stem is not None:
             asked.append({*self.has_stem} <= {*facts.stems})

@@ -9,14 +9,14 @@ import numpy.typing as npt
 from pydantic import Field, model_validator
 
 from bridge.dsp.decibel import db_to_linear
-from bridge.dsp.single_thread import product
-from bridge.effects.base import Effect, beyond
+from bridge.dsp.single_thread import matmul
+from bridge.effects.base import Effect, frequency_problem
 from bridge.effects.peak_guard import PeakGuard
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bridge.dsp.processor import Audio, Node, Place
+    from bridge.dsp.processor import Audio, Node, ProcessSpec
 
 # Half the length of the filter that splits the bands: it is 60 dB down 0.5 kHz below the crossover,
 # and rings for no longer than this before and after a sharp sound. The window as Kaiser (1974) has
@@ -38,7 +38,7 @@ class _Downward(Effect):
     attack_ms: float
     release_ms: float
 
-    def nodes(self, place: Place) -> Sequence[Node]:
+    def nodes(self, spec: ProcessSpec) -> Sequence[Node]:
         """pedalboard's own."""
         import pedalboard
 
@@ -92,7 +92,7 @@ class Compressor(Effect):
     release_ms: float = Field(default=100.0, ge=5, le=2000, description="time to let go")
     makeup_db: float = Field(default=0.0, ge=0, le=24, description="gain after it")
 
-    def nodes(self, place: Place) -> Sequence[Node]:
+    def nodes(self, spec: ProcessSpec) -> Sequence[Node]:
         """pedalboard's own, and a gain if it is wanted."""
         import pedalboard
 
@@ -127,15 +127,15 @@ class DeEsser(Effect):
     attack_ms: float = Field(default=1.0, ge=0.1, le=50, description="time to act on a rise")
     release_ms: float = Field(default=60.0, ge=5, le=500, description="time to let go")
 
-    def problem(self, place: Place) -> str | None:
+    def problem(self, spec: ProcessSpec) -> str | None:
         """There are no highs."""
-        if self.crossover_hz < place.rate_hz / 2:
+        if self.crossover_hz < spec.rate_hz / 2:
             return None
-        return beyond("de_esser", self.crossover_hz, place, "crossover_hz")
+        return frequency_problem("de_esser", self.crossover_hz, spec, "crossover_hz")
 
-    def nodes(self, place: Place) -> Sequence[Node]:
+    def nodes(self, spec: ProcessSpec) -> Sequence[Node]:
         """One node that splits, compresses and joins."""
-        return [_DeEss(self, place)]
+        return [_DeEss(self, spec)]
 
 
 def high_band(crossover_hz: float, rate_hz: float) -> npt.NDArray[np.float64]:
@@ -155,12 +155,12 @@ class _DeEss:
     It is that many frames late.
     """
 
-    def __init__(self, effect: DeEsser, place: Place) -> None:
+    def __init__(self, effect: DeEsser, spec: ProcessSpec) -> None:
         import pedalboard
 
-        taps = high_band(effect.crossover_hz, place.rate_hz)
-        self.late_frames = taps.size // 2
-        self._kept: Audio = np.zeros((place.channels, taps.size - 1), np.float32)
+        taps = high_band(effect.crossover_hz, spec.rate_hz)
+        self.latency_frames = taps.size // 2
+        self._kept: Audio = np.zeros((spec.channels, taps.size - 1), np.float32)
         # The same taps for each frame of a tile: a product of matrices is fast.
         self._table: Audio = np.zeros((_TILE_FRAMES + taps.size - 1, _TILE_FRAMES), np.float32)
         for frame in range(_TILE_FRAMES):
@@ -168,27 +168,27 @@ class _DeEss:
         self._compressor = pedalboard.Compressor(
             effect.threshold_db, effect.ratio, effect.attack_ms, effect.release_ms
         )
-        self._rate_hz = place.rate_hz
+        self._rate_hz = spec.rate_hz
 
     def process(self, block: Audio) -> Audio:
-        """As many frames as came, late_frames later."""
+        """As many frames as came, latency_frames later."""
         around = np.concatenate([self._kept, block], axis=1)
         self._kept = around[:, block.shape[1] :]
         highs = self._highs(around)
         pressed = self._compressor.process(
             highs, self._rate_hz, buffer_size=block.shape[1], reset=False
         )
-        heard = around[:, self.late_frames : around.shape[1] - self.late_frames]
+        heard = around[:, self.latency_frames : around.shape[1] - self.latency_frames]
         out: Audio = heard - (highs - pressed)
         return out
 
     def _highs(self, around: Audio) -> Audio:
         """The high band of all frames that have all their neighbours."""
-        frames = around.shape[1] - 2 * self.late_frames
+        frames = around.shape[1] - 2 * self.latency_frames
         filled = np.pad(around, ((0, 0), (0, -frames % _TILE_FRAMES)))
         seen = np.lib.stride_tricks.sliding_window_view(filled, len(self._table), axis=1)
         tiles = seen[:, ::_TILE_FRAMES].reshape(-1, len(self._table))
-        made = product(tiles, self._table).reshape(len(around), -1)
+        made = matmul(tiles, self._table).reshape(len(around), -1)
         return np.ascontiguousarray(made[:, :frames])
 
 
@@ -222,7 +222,7 @@ class Limiter(Effect):
             return {("ceiling_dbtp" if k == "ceiling_db" else k): v for k, v in data.items()}
         return data
 
-    def nodes(self, place: Place) -> Sequence[Node]:
+    def nodes(self, spec: ProcessSpec) -> Sequence[Node]:
         """The limiter, and the guard where the ceiling counts between the frames."""
         import pedalboard
 
@@ -234,7 +234,7 @@ class Limiter(Effect):
         )
         if not self.true_peak:
             return [limiter]
-        return [limiter, PeakGuard(db_to_linear(self.ceiling_dbtp), place)]
+        return [limiter, PeakGuard(db_to_linear(self.ceiling_dbtp), spec)]
 
     def for_peak(self, peak: float) -> Limiter:
         """One that does the same to audio of no higher peak (linear), in less time if it can."""
@@ -245,6 +245,6 @@ class Limiter(Effect):
 class _BetweenFrames(Limiter):
     """For audio whose frames are under the ceiling: only what lies between them can be over it."""
 
-    def nodes(self, place: Place) -> Sequence[Node]:
+    def nodes(self, spec: ProcessSpec) -> Sequence[Node]:
         """The guard alone."""
-        return [PeakGuard(db_to_linear(self.ceiling_dbtp), place)]
+        return [PeakGuard(db_to_linear(self.ceiling_dbtp), spec)]

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from bridge.dsp.true_peak import REACH_FRAMES, TruePeak
 
 if TYPE_CHECKING:
-    from bridge.dsp.processor import Audio, Place
+    from bridge.dsp.processor import Audio, ProcessSpec
 
 # Half the time over which the gain moves: slow enough to add no audible side bands, short enough
 # to be over before the ear takes it for a change of level.
@@ -24,25 +24,25 @@ _MARGIN = 10 ** (-0.1 / 20)
 class PeakGuard:
     """Lowers the gain, for all channels alike, around every place where the curve is too high.
 
-    ceiling: linear. Gives the audio late_frames later than it came; what stays under the ceiling
+    ceiling: linear. Gives the audio latency_frames later than it came; what stays under the ceiling
     comes out bit for bit.
     """
 
-    def __init__(self, ceiling: float, place: Place) -> None:
+    def __init__(self, ceiling: float, spec: ProcessSpec) -> None:
         self._ceiling = ceiling
-        self._glide_frames = max(1, round(_GLIDE_S * place.rate_hz))
-        self.late_frames = 2 * self._glide_frames + REACH_FRAMES
-        self._true_peak = TruePeak(place.rate_hz)
-        self._kept: Audio = np.zeros((place.channels, 2 * self.late_frames), np.float32)
+        self._glide_frames = max(1, round(_GLIDE_S * spec.rate_hz))
+        self.latency_frames = 2 * self._glide_frames + REACH_FRAMES
+        self._true_peak = TruePeak(spec.rate_hz)
+        self._kept: Audio = np.zeros((spec.channels, 2 * self.latency_frames), np.float32)
         weights = np.hanning(2 * self._glide_frames + 3)[1:-1]
         self._weights = weights / weights.sum()
 
     def process(self, block: Audio) -> Audio:
-        """As many frames as came, late_frames later."""
+        """As many frames as came, latency_frames later."""
         around = np.concatenate([self._kept, block], axis=1)
-        self._kept = around[:, -2 * self.late_frames :]
-        end = around.shape[1] - self.late_frames
-        out: Audio = around[:, self.late_frames : end]
+        self._kept = around[:, -2 * self.latency_frames :]
+        end = around.shape[1] - self.latency_frames
+        out: Audio = around[:, self.latency_frames : end]
         after = self._true_peak.between(around, self._ceiling)
         high = np.flatnonzero(after > self._ceiling)
         if not high.size:
@@ -51,10 +51,10 @@ class PeakGuard:
         # The gain moves no further from there than it looks back and glides.
         far = 2 * self._glide_frames
         for first, last in clusters(high, 2 * far + 1):
-            begun, ended = max(first - far, self.late_frames), min(last + far + 2, end)
+            begun, ended = max(first - far, self.latency_frames), min(last + far + 2, end)
             if begun < ended:
                 gain = self._smooth(self._allowed(after[begun - far - 1 : ended + far]))
-                out[:, begun - self.late_frames : ended - self.late_frames] *= gain
+                out[:, begun - self.latency_frames : ended - self.latency_frames] *= gain
         return out
 
     def _allowed(self, after: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:

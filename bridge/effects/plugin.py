@@ -12,26 +12,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
-from pydantic_core import PydanticCustomError
 
 from bridge.effects.base import Effect
+from bridge.effects.strict import preset_error
 from bridge.errors import PresetError
 from bridge.plugins import discovery, pedalboard_classes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bridge.dsp.processor import Node, Place
+    from bridge.dsp.processor import Node, ProcessSpec
 
 # Those of pedalboard's classes that answer late because that is what they are for.
 _ECHOES = {"Chorus", "Convolution", "Delay", "Reverb"}
 
 Value = bool | float | str
-
-
-def wrong(message: str) -> PydanticCustomError:
-    """An error whose message is final (pydantic would fill in braces)."""
-    return PydanticCustomError("preset", "{message}", {"message": message})
 
 
 def _pairs(value: object) -> object:
@@ -41,11 +36,13 @@ def _pairs(value: object) -> object:
     if isinstance(value, (tuple, list)) and all(map(_is_pair, value)):
         value = dict(value)  # made by a program
     if not isinstance(value, dict):
-        raise wrong("'parameters' must have keys with values; write `parameters: {name: value}`")
+        raise preset_error(
+            "'parameters' must have keys with values; write `parameters: {name: value}`"
+        )
     for name, each in value.items():
         number = isinstance(each, (float, int)) and math.isfinite(each)
         if not number and not isinstance(each, str):
-            raise wrong(f"parameter '{name}' must be a number, a word, true or false")
+            raise preset_error(f"parameter '{name}' must be a number, a word, true or false")
     return tuple((name, float(v) if type(v) is int else v) for name, v in value.items())
 
 
@@ -92,42 +89,42 @@ class Plugin(Effect):
     @field_validator("plugin")
     @classmethod
     def _find(cls, text: str, info: ValidationInfo) -> str:
-        places = (info.context or {}).get("places")
-        if places is None:  # made by a program, not read from a preset
+        folders = (info.context or {}).get("plugin_folders")
+        if folders is None:  # made by a program, not read from a preset
             return text
         try:
-            return str(discovery.find(text, cls.ending, places))
+            return str(discovery.find_plugin(text, cls.ending, folders))
         except PresetError as error:
-            raise wrong(str(error)) from error
+            raise preset_error(str(error)) from error
 
     @field_validator("state")
     @classmethod
     def _find_state(cls, text: str | None, info: ValidationInfo) -> str | None:
-        places = (info.context or {}).get("places")
-        if places is None or text is None:
+        folders = (info.context or {}).get("plugin_folders")
+        if folders is None or text is None:
             return text
         try:
-            return str(discovery.state_file(text, places))
+            return str(discovery.state_file(text, folders))
         except PresetError as error:
-            raise wrong(str(error)) from error
+            raise preset_error(str(error)) from error
 
     @property
-    def late_on_purpose(self) -> bool:
+    def intended_delay(self) -> bool:
         """Where the preset says that all of the delay is reported."""
         return self.latency == "reported"
 
-    def nodes(self, place: Place) -> Sequence[Node]:
+    def nodes(self, spec: ProcessSpec) -> Sequence[Node]:
         """Loads the plugin; see `hosting`."""
         from bridge.plugins import host
 
-        return [host.node(self, place)]
+        return [host.build_node(self, spec)]
 
     def identity(self) -> object:
         """The parameters and the content of the state; not where the files lie on this machine."""
         content = self.model_dump(mode="json", exclude={"timeout_s", "when"})
         content["plugin"] = Path(self.plugin).stem
         if self.state is not None:
-            content["state"] = hashlib.sha256(discovery.content_of(self.state)).hexdigest()
+            content["state"] = hashlib.sha256(discovery.read_content(self.state)).hexdigest()
         return content
 
 
@@ -168,7 +165,7 @@ class Builtin(Effect):
         try:
             pedalboard_classes.check_class(name)
         except PresetError as error:
-            raise wrong(str(error)) from error
+            raise preset_error(str(error)) from error
         return name
 
     @field_validator("parameters")
@@ -179,32 +176,32 @@ class Builtin(Effect):
         if name is None:  # already refused
             return pairs
         try:
-            found = _with_files(name, pairs, (info.context or {}).get("places"))
+            found = _with_files(name, pairs, (info.context or {}).get("plugin_folders"))
             pedalboard_classes.build(name, dict(found))
         except PresetError as error:
-            raise wrong(str(error)) from error
+            raise preset_error(str(error)) from error
         return found
 
     @property
-    def late_on_purpose(self) -> bool:
+    def intended_delay(self) -> bool:
         """Echoes and rooms."""
         return self.effect in _ECHOES
 
-    def nodes(self, place: Place) -> Sequence[Node]:
+    def nodes(self, spec: ProcessSpec) -> Sequence[Node]:
         """One for each pair of channels: some take no more than two."""
-        from bridge.effects.space import Pairs
+        from bridge.effects.space import ChannelPairs
 
         made = [
             pedalboard_classes.build(self.effect, dict(self.parameters))
-            for _ in range(math.ceil(place.channels / 2))
+            for _ in range(math.ceil(spec.channels / 2))
         ]
-        return made if len(made) == 1 else [Pairs(made, place.rate_hz)]
+        return made if len(made) == 1 else [ChannelPairs(made, spec.rate_hz)]
 
     def identity(self) -> object:
         """The content of a file, not its place."""
         known = pedalboard_classes.arguments(self.effect)
         values = {
-            name: hashlib.sha256(discovery.content_of(str(value))).hexdigest()
+            name: hashlib.sha256(discovery.read_content(str(value))).hexdigest()
             if known[name].kind == "file"
             else value
             for name, value in self.parameters
@@ -213,16 +210,16 @@ class Builtin(Effect):
 
 
 def _with_files(
-    name: str, pairs: tuple[tuple[str, Value], ...], places: discovery.Places | None
+    name: str, pairs: tuple[tuple[str, Value], ...], folders: discovery.PluginFolders | None
 ) -> tuple[tuple[str, Value], ...]:
     """The same, with the files that may be read in place of what the preset calls them."""
-    if places is None:  # made by a program, not read from a preset
+    if folders is None:  # made by a program, not read from a preset
         return pairs
     files = {
         each.name for each in pedalboard_classes.arguments(name).values() if each.kind == "file"
     }
     return tuple(
-        (key, str(discovery.state_file(value, places)))
+        (key, str(discovery.state_file(value, folders)))
         if key in files and isinstance(value, str)
         else (key, value)
         for key, value in pairs

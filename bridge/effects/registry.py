@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 from pydantic import BeforeValidator, Discriminator, Tag
 
-from bridge.dsp.processor import Place
+from bridge.dsp.processor import ProcessSpec
 from bridge.effects.base import (
     Effect,
     Parameter,
@@ -34,8 +34,9 @@ if TYPE_CHECKING:
 __all__ = [
     "EFFECTS", "AudioUnit", "Builtin", "ChainItem", "Compressor", "DcRemoval", "DeEsser",
     "Delay", "Effect", "Expander", "Fade", "Gain", "Gate", "HighShelf", "Highpass", "Invert",
-    "Limiter", "LowShelf", "Lowpass", "Pan", "Parameter", "Peak", "Place", "Reverb", "Saturation",
-    "TrimSilence", "Vst3", "Width", "check", "check_rate", "nodes", "parameters", "parts",
+    "Limiter", "LowShelf", "Lowpass", "Pan", "Parameter", "Peak", "ProcessSpec", "Reverb",
+    "Saturation",
+    "TrimSilence", "Vst3", "Width", "check", "check_rate", "nodes", "parameters", "split_passes",
     "unit",
 ]  # fmt: skip
 
@@ -85,7 +86,7 @@ else:
     ChainItem = _union()
 
 
-def parts(effects: Sequence[Effect]) -> tuple[tuple[Effect, ...], ...]:
+def split_passes(effects: Sequence[Effect]) -> tuple[tuple[Effect, ...], ...]:
     """A chain cut before every DC removal, which needs the whole file before its first frame.
 
     Every part but perhaps the first starts with DcRemoval. Before such a part, measure the mean of
@@ -103,19 +104,19 @@ def parts(effects: Sequence[Effect]) -> tuple[tuple[Effect, ...], ...]:
     return tuple(tuple(part) for part in cut)
 
 
-def check(effects: Sequence[Effect], place: Place) -> None:
+def check(effects: Sequence[Effect], spec: ProcessSpec) -> None:
     """PresetError if an effect cannot work at this rate and with these channels. Loads nothing."""
     for effect in effects:
-        if problem := effect.problem(place):
+        if problem := effect.problem(spec):
             raise PresetError(problem)
 
 
 def check_rate(effects: Sequence[Effect], rate_hz: float) -> None:
     """The same, before the channels are known: as for stereo, which every effect takes."""
-    check(effects, Place(rate_hz, 2))
+    check(effects, ProcessSpec(rate_hz, 2))
 
 
-def nodes(effects: Sequence[Effect], place: Place) -> list[Node]:
+def nodes(effects: Sequence[Effect], spec: ProcessSpec) -> list[Node]:
     """Fresh nodes of all the effects. Raises PresetError and PluginError."""
-    check(effects, place)
-    return [node for effect in effects for node in effect.nodes(place)]
+    check(effects, spec)
+    return [node for effect in effects for node in effect.nodes(spec)]

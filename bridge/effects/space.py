@@ -14,7 +14,7 @@ from bridge.effects.base import Effect
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bridge.dsp.processor import Audio, Node, Place
+    from bridge.dsp.processor import Audio, Node, ProcessSpec
 
 # What pedalboard's reverb (JUCE's, after Freeverb) multiplies its levels with.
 _REVERB_DRY_SCALE, _REVERB_WET_SCALE = 2.0, 3.0
@@ -29,7 +29,7 @@ class Saturation(Effect):
         default=6.0, ge=0, le=40, description="a full-scale peak goes this far into the curve"
     )
 
-    def nodes(self, place: Place) -> Sequence[Node]:
+    def nodes(self, spec: ProcessSpec) -> Sequence[Node]:
         """pedalboard's tanh, and the drive taken back."""
         import pedalboard
 
@@ -50,11 +50,11 @@ class Delay(Effect):
     )
 
     @property
-    def late_on_purpose(self) -> bool:
+    def intended_delay(self) -> bool:
         """It is an echo."""
         return True
 
-    def nodes(self, place: Place) -> Sequence[Node]:
+    def nodes(self, spec: ProcessSpec) -> Sequence[Node]:
         """pedalboard's own."""
         import pedalboard
 
@@ -79,11 +79,11 @@ class Reverb(Effect):
     )
 
     @property
-    def late_on_purpose(self) -> bool:
+    def intended_delay(self) -> bool:
         """A room answers late."""
         return True
 
-    def nodes(self, place: Place) -> Sequence[Node]:
+    def nodes(self, spec: ProcessSpec) -> Sequence[Node]:
         """pedalboard's own, one for each pair."""
         import pedalboard
 
@@ -95,16 +95,16 @@ class Reverb(Effect):
             "dry_level": dry / _REVERB_DRY_SCALE,
             "width": self.width_percent / 100.0,
         }
-        if place.channels <= 2:
+        if spec.channels <= 2:
             return [pedalboard.Reverb(**settings)]
-        pairs = [pedalboard.Reverb(**settings) for _ in range(math.ceil(place.channels / 2))]
-        return [Pairs(pairs, place.rate_hz)]
+        pairs = [pedalboard.Reverb(**settings) for _ in range(math.ceil(spec.channels / 2))]
+        return [ChannelPairs(pairs, spec.rate_hz)]
 
 
-class Pairs:
+class ChannelPairs:
     """A plugin of two channels at most, for more of them: one for each two in file order."""
 
-    late_frames = 0
+    latency_frames = 0
 
     def __init__(self, plugins: list[Any], rate_hz: float) -> None:
         self._plugins = plugins
@@ -129,20 +129,20 @@ class Fade(Effect):
     out_s: float = Field(default=0.0, ge=0, le=60, description="length at the end")
 
     @property
-    def late_on_purpose(self) -> bool:
+    def intended_delay(self) -> bool:
         """What it silences says nothing about time."""
         return True
 
-    def nodes(self, place: Place) -> Sequence[Node]:
+    def nodes(self, spec: ProcessSpec) -> Sequence[Node]:
         """None if there is nothing to fade."""
-        lengths = [min(round(s * place.rate_hz), place.frames) for s in (self.in_s, self.out_s)]
-        return [_Ends(lengths[0], lengths[1], place.frames)] if any(lengths) else ()
+        lengths = [min(round(s * spec.rate_hz), spec.frames) for s in (self.in_s, self.out_s)]
+        return [_FadeGain(lengths[0], lengths[1], spec.frames)] if any(lengths) else ()
 
 
-class _Ends:
+class _FadeGain:
     """The gain of both fades, at a position that is counted along."""
 
-    late_frames = 0
+    latency_frames = 0
 
     def __init__(self, in_frames: int, out_frames: int, frames: int) -> None:
         self._in_frames = in_frames
@@ -187,10 +187,10 @@ class TrimSilence(Effect):
     )
 
     @property
-    def late_on_purpose(self) -> bool:
+    def intended_delay(self) -> bool:
         """Alignment is given up."""
         return True
 
-    def nodes(self, place: Place) -> Sequence[Node]:
+    def nodes(self, spec: ProcessSpec) -> Sequence[Node]:
         """None: see `trim`."""
         return ()

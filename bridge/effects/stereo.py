@@ -14,7 +14,7 @@ from bridge.effects.base import Effect
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bridge.dsp.processor import Audio, Node, Place
+    from bridge.dsp.processor import Audio, Node, ProcessSpec
 
 
 class Matrix:
@@ -24,7 +24,7 @@ class Matrix:
     and 1 change no bit.
     """
 
-    late_frames = 0
+    latency_frames = 0
 
     def __init__(self, weights: npt.NDArray[np.float64]) -> None:
         self._weights = weights
@@ -50,7 +50,7 @@ class Gain(Effect):
     about = "louder or softer"
     gain_db: float = Field(default=0.0, ge=-60, le=24, description="gain")
 
-    def nodes(self, place: Place) -> Sequence[Node]:
+    def nodes(self, spec: ProcessSpec) -> Sequence[Node]:
         """pedalboard's own."""
         import pedalboard
 
@@ -74,13 +74,13 @@ class Pan(Effect):
         default=0.0, ge=-100, le=100, description="-100 is left, 100 is right"
     )
 
-    def problem(self, place: Place) -> str | None:
+    def problem(self, spec: ProcessSpec) -> str | None:
         """One channel cannot be panned; more than two have no single left and right."""
-        if place.channels == 2 or self.position_percent == 0.0:
+        if spec.channels == 2 or self.position_percent == 0.0:
             return None
-        return f"pan needs a stereo bounce, this one has {place.channels} channel(s); remove it"
+        return f"pan needs a stereo bounce, this one has {spec.channels} channel(s); remove it"
 
-    def nodes(self, place: Place) -> Sequence[Node]:
+    def nodes(self, spec: ProcessSpec) -> Sequence[Node]:
         """None in the middle."""
         if self.position_percent == 0.0:
             return ()
@@ -96,16 +96,16 @@ class Width(Effect):
         default=100.0, ge=0, le=200, description="level of the side: 0 is mono, 100 as it was"
     )
 
-    def problem(self, place: Place) -> str | None:
+    def problem(self, spec: ProcessSpec) -> str | None:
         """More than two channels have no one side."""
-        if place.channels <= 2:
+        if spec.channels <= 2:
             return None
-        return f"width needs a mono or stereo bounce, this one has {place.channels} channels"
+        return f"width needs a mono or stereo bounce, this one has {spec.channels} channels"
 
-    def nodes(self, place: Place) -> Sequence[Node]:
+    def nodes(self, spec: ProcessSpec) -> Sequence[Node]:
         """None where there is no side, or it stays."""
         side = self.width_percent / 100.0
-        if place.channels != 2 or side == 1.0:
+        if spec.channels != 2 or side == 1.0:
             return ()
         own, other = (1.0 + side) / 2.0, (1.0 - side) / 2.0
         return [Matrix(np.array([[own, other], [other, own]]))]
@@ -118,17 +118,17 @@ class Invert(Effect):
     about = "turns the polarity"
     channel: Literal["all", "left", "right"] = Field(default="all", description="which channel")
 
-    def problem(self, place: Place) -> str | None:
+    def problem(self, spec: ProcessSpec) -> str | None:
         """One side needs two channels."""
-        if self.channel == "all" or place.channels == 2:
+        if self.channel == "all" or spec.channels == 2:
             return None
         return (
             f"invert of the {self.channel} channel needs a stereo bounce, this one has "
-            f"{place.channels} channel(s); write `channel: all` or remove it"
+            f"{spec.channels} channel(s); write `channel: all` or remove it"
         )
 
-    def nodes(self, place: Place) -> Sequence[Node]:
+    def nodes(self, spec: ProcessSpec) -> Sequence[Node]:
         """Weights of -1: exact."""
-        signs = np.ones(place.channels)
+        signs = np.ones(spec.channels)
         signs[{"all": slice(None), "left": slice(0, 1), "right": slice(1, 2)}[self.channel]] = -1.0
         return [Matrix(np.diag(signs))]

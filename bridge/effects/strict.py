@@ -9,6 +9,6 @@ from pydantic_core import PydanticCustomError
 STRICT = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-def wrong(message: str) -> PydanticCustomError:
+def preset_error(message: str) -> PydanticCustomError:
     """An error whose message is final (pydantic would fill in braces)."""
     return PydanticCustomError("preset", "{message}", {"message": message})

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from bridge.effects.base import Effect, beyond
+from bridge.effects.base import Effect, frequency_problem
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bridge.dsp.processor import Node, Place
+    from bridge.dsp.processor import Node, ProcessSpec
 
 Slope = Literal[6, 12, 18, 24]
 # A first-order filter falls by 20 log10(2) dB with every octave.
@@ -45,9 +45,9 @@ class DcRemoval(Effect):
         default=None, ge=1, le=60, description="a high-pass after it, for an offset that wanders"
     )
 
-    def nodes(self, place: Place) -> Sequence[Node]:
+    def nodes(self, spec: ProcessSpec) -> Sequence[Node]:
         """The high-pass, if there is one."""
-        return () if self.highpass_hz is None else Highpass(cutoff_hz=self.highpass_hz).nodes(place)
+        return () if self.highpass_hz is None else Highpass(cutoff_hz=self.highpass_hz).nodes(spec)
 
 
 class Highpass(Effect):
@@ -60,18 +60,18 @@ class Highpass(Effect):
     )
     slope_db_per_octave: Slope = Field(default=6, description="how steep")
 
-    def problem(self, place: Place) -> str | None:
+    def problem(self, spec: ProcessSpec) -> str | None:
         """It would leave nothing."""
-        if self.cutoff_hz < place.rate_hz / 2:
+        if self.cutoff_hz < spec.rate_hz / 2:
             return None
-        return beyond("highpass", self.cutoff_hz, place)
+        return frequency_problem("highpass", self.cutoff_hz, spec)
 
-    def nodes(self, place: Place) -> Sequence[Node]:
+    def nodes(self, spec: ProcessSpec) -> Sequence[Node]:
         """See `order_cutoff_hz`."""
         import pedalboard
 
         order = self.slope_db_per_octave // _DB_PER_ORDER
-        cutoff_hz = order_cutoff_hz(self.cutoff_hz, place.rate_hz, order=order, highpass=True)
+        cutoff_hz = order_cutoff_hz(self.cutoff_hz, spec.rate_hz, order=order, highpass=True)
         return [pedalboard.HighpassFilter(cutoff_hz) for _ in range(order)]
 
 
@@ -85,17 +85,17 @@ class Lowpass(Effect):
     )
     slope_db_per_octave: Slope = Field(default=6, description="how steep")
 
-    def nodes(self, place: Place) -> Sequence[Node]:
+    def nodes(self, spec: ProcessSpec) -> Sequence[Node]:
         """None at or above half the rate: all passes that the rate can hold.
 
         The filter would fold back or mute there.
         """
         import pedalboard
 
-        if self.cutoff_hz >= place.rate_hz / 2:
+        if self.cutoff_hz >= spec.rate_hz / 2:
             return ()
         order = self.slope_db_per_octave // _DB_PER_ORDER
-        cutoff_hz = order_cutoff_hz(self.cutoff_hz, place.rate_hz, order=order, highpass=False)
+        cutoff_hz = order_cutoff_hz(self.cutoff_hz, spec.rate_hz, order=order, highpass=False)
         return [pedalboard.LowpassFilter(cutoff_hz) for _ in range(order)]
 
 
@@ -110,11 +110,11 @@ class _Bell(Effect):
     gain_db: float = _GAIN
     q: float = _Q
 
-    def problem(self, place: Place) -> str | None:
+    def problem(self, spec: ProcessSpec) -> str | None:
         """The filter would fold back."""
-        if self.frequency_hz < place.rate_hz / 2:
+        if self.frequency_hz < spec.rate_hz / 2:
             return None
-        return beyond(self.effect_name, self.frequency_hz, place, "frequency_hz")
+        return frequency_problem(self.effect_name, self.frequency_hz, spec, "frequency_hz")
 
 
 class Peak(_Bell):
@@ -125,7 +125,7 @@ class Peak(_Bell):
     frequency_hz: float = Field(default=1000.0, ge=20, le=20_000, description="the bell's middle")
     q: float = Field(default=1.0, ge=0.1, le=20, description="how narrow")
 
-    def nodes(self, place: Place) -> Sequence[Node]:
+    def nodes(self, spec: ProcessSpec) -> Sequence[Node]:
         """pedalboard's own."""
         import pedalboard
 
@@ -139,7 +139,7 @@ class LowShelf(_Bell):
     about = "lifts or lowers all below a frequency"
     frequency_hz: float = Field(default=120.0, ge=20, le=20_000, description="half the gain here")
 
-    def nodes(self, place: Place) -> Sequence[Node]:
+    def nodes(self, spec: ProcessSpec) -> Sequence[Node]:
         """pedalboard's own."""
         import pedalboard
 
@@ -153,7 +153,7 @@ class HighShelf(_Bell):
     about = "lifts or lowers all above a frequency"
     frequency_hz: float = Field(default=8000.0, ge=20, le=20_000, description="half the gain here")
 
-    def nodes(self, place: Place) -> Sequence[Node]:
+    def nodes(self, spec: ProcessSpec) -> Sequence[Node]:
         """pedalboard's own."""
         import pedalboard
 

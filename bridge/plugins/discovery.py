@@ -52,7 +52,7 @@ def standard_folders(
 
 
 @dataclass(frozen=True)
-class Places:
+class PluginFolders:
     """Folders that a preset may name plugins and states in.
 
     own: the preset's folder, or None where it must not count (a folder that anybody can write to).
@@ -71,7 +71,7 @@ class Places:
         return (*self.trusted(ending), *((self.own,) if self.own else ()))
 
 
-def find(text: str, ending: str, places: Places) -> Path:
+def find_plugin(text: str, ending: str, folders: PluginFolders) -> Path:
     """The plugin of a name (`ZamComp`) or a path. Raises PresetError.
 
     ending: VST3 or AUDIO_UNIT. A path is relative to the preset's folder, or absolute.
@@ -79,15 +79,15 @@ def find(text: str, ending: str, places: Places) -> Path:
     if ending == AUDIO_UNIT and sys.platform != "darwin":
         raise PresetError(f"'{text}': Audio Units run on macOS only; use the VST3 of the plugin")
     if _is_path(text, ending):
-        found = _allowed(text, ending, places)
+        found = _allowed(text, ending, folders)
         if found.exists():
             return found
     else:
-        for folder in places.all(ending):
+        for folder in folders.all(ending):
             for plugin in installed(folder, ending):
                 if plugin.stem == text:
                     return plugin
-    raise PresetError(_missing(text, ending, places))
+    raise PresetError(_missing(text, ending, folders))
 
 
 def fingerprint(plugin: Path) -> str:
@@ -122,9 +122,9 @@ def _sha256(files: tuple[tuple[Path, int, int], ...]) -> str:
     return digest.hexdigest()
 
 
-def state_file(text: str, places: Places) -> Path:
+def state_file(text: str, folders: PluginFolders) -> Path:
     """A state, beside the preset or in a plugin folder. Raises PresetError."""
-    found = _allowed(text, VST3, places)
+    found = _allowed(text, VST3, folders)
     if not found.is_file():
         raise PresetError(f"no state file '{text}'; it is looked for at {found}")
     if found.stat().st_size > MAX_STATE_BYTES:
@@ -132,7 +132,7 @@ def state_file(text: str, places: Places) -> Path:
     return found
 
 
-def content_of(file: str) -> bytes:
+def read_content(file: str) -> bytes:
     """The content of a file that a preset names. Raises PresetError."""
     try:
         return Path(file).read_bytes()
@@ -159,32 +159,32 @@ def _is_path(text: str, ending: str) -> bool:
     return "/" in text or "\\" in text or text.lower().endswith(ending)
 
 
-def _allowed(text: str, ending: str, places: Places) -> Path:
+def _allowed(text: str, ending: str, folders: PluginFolders) -> Path:
     """The path, if it lies in a folder that may be used."""
     given = Path(text)
     if ".." in text.replace("\\", "/").split("/"):
         raise PresetError(f"'{text}' leads out of its folder; write the path without '..'")
-    for folder in places.trusted(ending):
+    for folder in folders.trusted(ending):
         path = folder / given  # an absolute path stays what it is
         if path.is_relative_to(folder) and (given.is_absolute() or path.exists()):
             return path
-    if places.own is not None:
-        path = places.own / given
+    if folders.own is not None:
+        path = folders.own / given
         # A link beside the preset may have come with it, so it is followed before it is judged.
-        if path.resolve().is_relative_to(places.own.resolve()):
+        if path.resolve().is_relative_to(folders.own.resolve()):
             return path
     raise PresetError(
         f"'{text}' lies in none of the folders that a preset may use; "
-        f"move it to one of {_listed(places.all(ending))}"
+        f"move it to one of {_listed(folders.all(ending))}"
     )
 
 
-def _missing(text: str, ending: str, places: Places) -> str:
-    folders = places.all(ending)
-    names = {plugin.stem for folder in folders for plugin in installed(folder, ending)}
+def _missing(text: str, ending: str, folders: PluginFolders) -> str:
+    searched = folders.all(ending)
+    names = {plugin.stem for folder in searched for plugin in installed(folder, ending)}
     wanted = Path(text).stem if _is_path(text, ending) else text
     advice = suggestion(wanted, sorted(names)) if names else "install it there"
-    return f"no plugin '{text}' in {_listed(folders)}; {advice}"
+    return f"no plugin '{text}' in {_listed(searched)}; {advice}"
 
 
 def _listed(folders: Sequence[Path]) -> str:

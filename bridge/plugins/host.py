@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from bridge.dsp.delay import delays_frames
-from bridge.dsp.processor import PLUGIN_FRAMES, Place, through
+from bridge.dsp.processor import PLUGIN_FRAMES, ProcessSpec, process_stream
 from bridge.errors import PluginError, PresetError
-from bridge.plugins.discovery import content_of
+from bridge.plugins.discovery import read_content
 from bridge.system.spelling import suggestion
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ class ParameterFacts:
         return f"{shown}; allowed is a number{span}"
 
 
-def facts(plugin: Any) -> dict[str, ParameterFacts]:
+def parameter_facts(plugin: Any) -> dict[str, ParameterFacts]:
     """The parameters of a loaded plugin, by the names that pedalboard gives them."""
     kinds = {bool: "switch", str: "choice"}
     return {
@@ -109,7 +109,9 @@ def facts(plugin: Any) -> dict[str, ParameterFacts]:
     }
 
 
-def problems(effect: PluginSettings, known: dict[str, ParameterFacts]) -> list[tuple[str, str]]:
+def parameter_problems(
+    effect: PluginSettings, known: dict[str, ParameterFacts]
+) -> list[tuple[str, str]]:
     """What is wrong with the parameters of a preset: (parameter, message). Pure."""
     found: list[tuple[str, str]] = []
     for name, value in effect.parameters:
@@ -121,10 +123,10 @@ def problems(effect: PluginSettings, known: dict[str, ParameterFacts]) -> list[t
     return found
 
 
-def load(effect: PluginSettings) -> Any:
+def load_plugin(effect: PluginSettings) -> Any:
     """A plugin, set up as the preset says. Raises PresetError and PluginError."""
-    plugin = opened(effect)
-    found = problems(effect, facts(plugin))
+    plugin = open_plugin(effect)
+    found = parameter_problems(effect, parameter_facts(plugin))
     if found:
         raise PresetError(*(message for _, message in found))
     for name, value in effect.parameters:
@@ -132,7 +134,7 @@ def load(effect: PluginSettings) -> Any:
     return plugin
 
 
-def opened(effect: PluginSettings, overdue: Callable[[str], None] | None = None) -> Any:
+def open_plugin(effect: PluginSettings, overdue: Callable[[str], None] | None = None) -> Any:
     """A plugin, loaded, with its state but not yet its parameters.
 
     overdue: told from another thread when loading takes longer than `timeout_s`. Nothing can end a
@@ -149,7 +151,7 @@ def opened(effect: PluginSettings, overdue: Callable[[str], None] | None = None)
     return plugin
 
 
-def version(plugin: str) -> str:
+def plugin_version(plugin: str) -> str:
     """What a plugin that was loaded here said of itself; "" for one that was not."""
     return _versions.get(plugin, "")
 
@@ -217,7 +219,7 @@ def _line(error: Exception) -> str:
 
 def _restore(plugin: Any, effect: PluginSettings, label: str) -> None:
     file = effect.state or ""
-    content, name = content_of(file), Path(file).name
+    content, name = read_content(file), Path(file).name
     misfit = PresetError(f"state '{name}' does not fit {label}; save it from that plugin again")
     try:
         if content.startswith(_VST3_PRESET_MAGIC):
@@ -235,13 +237,13 @@ def saved_state(plugin: Any, rate_hz: float) -> bytes:
 
     Parameters reach a plugin with the audio, so silence is sent through it first.
     """
-    width = width_of(plugin, rate_hz, 2, "plugin")
+    width = accepted_channels(plugin, rate_hz, 2, "plugin")
     plugin.process(np.zeros((width, _TRIAL_FRAMES), np.float32), rate_hz, reset=False)
     content: bytes = getattr(plugin, "preset_data", None) or plugin.raw_state
     return content
 
 
-def groups(channels: int, width: int) -> tuple[tuple[int, ...], ...]:
+def channel_groups(channels: int, width: int) -> tuple[tuple[int, ...], ...]:
     """Which channels each instance of a plugin of that width gets, in file order.
 
     The last group is filled up with its last channel: a stereo plugin hears mono on both sides.
@@ -252,7 +254,7 @@ def groups(channels: int, width: int) -> tuple[tuple[int, ...], ...]:
     )
 
 
-def width_of(plugin: Any, rate_hz: float, channels: int, label: str) -> int:
+def accepted_channels(plugin: Any, rate_hz: float, channels: int, label: str) -> int:
     """How many channels the plugin takes at once: those of the stem, or two, or one."""
     reason = ""
     for width in dict.fromkeys((channels, 2, 1)):
@@ -266,21 +268,21 @@ def width_of(plugin: Any, rate_hz: float, channels: int, label: str) -> int:
     raise PluginError(f"{label} takes neither mono nor stereo ({reason}); use another plugin")
 
 
-class Hosted:
+class HostedPlugin:
     """Instances of a plugin side by side, one for each group of channels."""
 
-    def __init__(self, effect: PluginSettings, place: Place, late_frames: int) -> None:
+    def __init__(self, effect: PluginSettings, spec: ProcessSpec, latency_frames: int) -> None:
         self._label = Path(effect.plugin).name
-        self._rate_hz = place.rate_hz
-        first = load(effect)
-        width = self._width(first, place.channels)
-        self._groups = groups(place.channels, width)
+        self._rate_hz = spec.rate_hz
+        first = load_plugin(effect)
+        width = self._width(first, spec.channels)
+        self._groups = channel_groups(spec.channels, width)
         self._plugins = [first]
         for _ in self._groups[1:]:
-            self._plugins.append(load(effect))
+            self._plugins.append(load_plugin(effect))
             # Some report their latency, and take their parameters, only once they have run.
             self._width(self._plugins[-1], width)
-        self.late_frames = late_frames
+        self.latency_frames = latency_frames
 
     def process(self, block: Audio) -> Audio:
         """The same frames; fewer at first, where the plugin reports a latency."""
@@ -288,7 +290,7 @@ class Hosted:
         return np.concatenate(out)[: block.shape[0]]
 
     def _width(self, plugin: Any, channels: int) -> int:
-        return width_of(plugin, self._rate_hz, channels, self._label)
+        return accepted_channels(plugin, self._rate_hz, channels, self._label)
 
     def _group(self, plugin: Any, channels: tuple[int, ...], block: Audio) -> Audio:
         heard = np.ascontiguousarray(block[list(channels)])
@@ -307,12 +309,12 @@ class Hosted:
         return np.concatenate([out[:kept], mean.astype(np.float32)])
 
 
-def node(effect: PluginSettings, place: Place) -> Hosted:
+def build_node(effect: PluginSettings, spec: ProcessSpec) -> HostedPlugin:
     """The plugin, ready to run, with the delay that it does not report itself."""
-    late_frames = 0
+    latency_frames = 0
     if effect.latency == "measured":
-        late_frames = _unreported_frames(effect, place.rate_hz, place.channels)
-    return Hosted(effect, place, late_frames)
+        latency_frames = _unreported_frames(effect, spec.rate_hz, spec.channels)
+    return HostedPlugin(effect, spec, latency_frames)
 
 
 @functools.lru_cache(maxsize=64)
@@ -320,8 +322,10 @@ def _unreported_frames(effect: PluginSettings, rate_hz: float, channels: int) ->
     """Measured once for each plugin, its settings, rate and width. Raises PresetError."""
 
     def run(audio: Audio) -> Audio:
-        place = Place(rate_hz, channels, audio.shape[1])
-        return np.concatenate(list(through(Hosted(effect, place, 0), [audio], place)), axis=1)
+        spec = ProcessSpec(rate_hz, channels, audio.shape[1])
+        return np.concatenate(
+            list(process_stream(HostedPlugin(effect, spec, 0), [audio], spec)), axis=1
+        )
 
     late = delays_frames(run, rate_hz, channels)
     if len(late) > 1:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bridge.errors import PresetError
-from bridge.presets.mixdown import as_long
+from bridge.presets.mixdown import long_form
 from bridge.presets.yaml_source import Document, Location, parse, read
 from bridge.system.spelling import suggestion
 
@@ -83,7 +83,7 @@ def is_yaml(name: str) -> bool:
     return name.lower().endswith((".yaml", ".yml"))
 
 
-def is_file(name: str) -> bool:
+def is_file_reference(name: str) -> bool:
     """Whether this names a file, not a preset of the folders."""
     return is_yaml(name) or "/" in name or "\\" in name
 
@@ -104,12 +104,12 @@ def compose(
     documents = _family(path, find, files=files)
     tree = _Tree({}, {(): (0, ())})
     for number in range(len(documents) - 1, -1, -1):
-        grown = _grown(documents[number], number)
+        grown = _with_long_mixdowns(documents[number], number)
         tree = _merged(tree, grown) if isinstance(grown.data, dict) else grown
     if isinstance(tree.data, dict):
         composed = Composed(tree.data, documents, tree.origins)
         tree.data = _with_values(composed, variables or {})
-        if not files and is_file(str(tree.data.get("model", ""))):
+        if not files and is_file_reference(str(tree.data.get("model", ""))):
             text = "a preset beside bounces cannot name a model's file; name a model"
             raise PresetError(composed.problem(("model",), text))
     return Composed(tree.data, documents, tree.origins)
@@ -141,7 +141,7 @@ def _parent(document: Document, find: Finder, *, files: bool) -> Path | None:
     if not isinstance(name, str) or not name:
         text = f"'{EXTENDS}' must be a preset's name or file; write `{EXTENDS}: karaoke`"
         raise PresetError(document.problem((EXTENDS,), text))
-    if not is_file(name):
+    if not is_file_reference(name):
         try:
             return find(name, document.path)
         except PresetError as error:
@@ -195,14 +195,14 @@ def _places(data: object, above: Location) -> Iterator[tuple[Location, object]]:
         yield from _places(value, (*above, key))
 
 
-def _grown(document: Document, number: int) -> _Tree:
+def _with_long_mixdowns(document: Document, number: int) -> _Tree:
     """A file's data with all mixdowns in their long form, so that they can be merged."""
     data = document.data
     tree = _Tree(data, {place: (number, place) for place in document.lines})
     if not isinstance(data, dict) or not isinstance(data.get("mixdowns"), dict):
         return tree
     for name, short in data["mixdowns"].items():
-        if as_long(short) is short:
+        if long_form(short) is short:
             continue
         at: Location = ("mixdowns", name)
         inside = {p: o for p, o in tree.origins.items() if p[:2] == at and len(p) > 2}
@@ -210,7 +210,7 @@ def _grown(document: Document, number: int) -> _Tree:
             del tree.origins[place]
         tree.origins |= {(*at, "mix", *p[2:]): origin for p, origin in inside.items()}
         tree.origins[(*at, "mix")] = (number, at)
-    mixdowns = {name: as_long(bus) for name, bus in data["mixdowns"].items()}
+    mixdowns = {name: long_form(bus) for name, bus in data["mixdowns"].items()}
     tree.data = {**data, "mixdowns": mixdowns}
     return tree
 
@@ -303,7 +303,7 @@ def _replaced(
     return value
 
 
-def given_variables(assignments: list[str]) -> dict[str, object]:
+def parse_variables(assignments: list[str]) -> dict[str, object]:
     """`name=value` of the command line; a value means what it would in a file.
 
     Raises PresetError.

@@ -15,7 +15,7 @@ from bridge.audio.leniency import Leniency
 from bridge.effects.conditions import When
 from bridge.effects.registry import EFFECTS, Limiter
 from bridge.errors import PresetError
-from bridge.plugins.discovery import Places
+from bridge.plugins.discovery import PluginFolders
 from bridge.presets import composition
 from bridge.presets.messages import explain
 from bridge.presets.mixdown import Level, Mixdown
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MASTER", "Preset", "Separation", "Settings", "available", "find", "folders", "load",
-    "load_beside", "load_file", "model_at", "origin",
+    "load_beside", "load_file", "model_at", "source_map",
 ]  # fmt: skip
 
 
@@ -74,7 +74,7 @@ def load(
     variables: values in place of the preset's own; see `language.compose`.
     Raises PresetError, with `.problems` where lines of the file can be named.
     """
-    if isinstance(name_or_path, Path) or composition.is_file(name_or_path):
+    if isinstance(name_or_path, Path) or composition.is_file_reference(name_or_path):
         return load_file(Path(name_or_path), plugin_folders, variables)
     known = find(within)
     if name_or_path not in known:
@@ -88,8 +88,8 @@ def load_file(
     variables: Mapping[str, object] | None = None,
 ) -> Preset:
     """Load a preset file. Raises like `load`."""
-    places = Places(own=path.absolute().parent, settings=tuple(plugin_folders))
-    return _validated(composition.compose(path, _named, variables), places)
+    folders = PluginFolders(own=path.absolute().parent, settings=tuple(plugin_folders))
+    return _validated(composition.compose(path, _named, variables), folders)
 
 
 def load_beside(path: Path, plugin_folders: Sequence[Path] = ()) -> Preset:
@@ -100,10 +100,10 @@ def load_beside(path: Path, plugin_folders: Sequence[Path] = ()) -> Preset:
     if path.is_symlink():
         raise PresetError(f"{path}:1: a link is not followed here; copy the preset to its place")
     composed = composition.compose(path, _named, files=False)
-    return _validated(composed, Places(own=None, settings=tuple(plugin_folders)))
+    return _validated(composed, PluginFolders(own=None, settings=tuple(plugin_folders)))
 
 
-def origin(path: Path, variables: Mapping[str, object] | None = None) -> composition.Composed:
+def source_map(path: Path, variables: Mapping[str, object] | None = None) -> composition.Composed:
     """Where everything in a preset file stands, that of its parents included.
 
     variables: as of `load`.
@@ -122,9 +122,9 @@ def _named(name: str, child: Path) -> Path:
     return known[name]
 
 
-def _validated(composed: composition.Composed, places: Places) -> Preset:
+def _validated(composed: composition.Composed, folders: PluginFolders) -> Preset:
     try:
-        settings = Settings.model_validate(composed.data, context={"places": places})
+        settings = Settings.model_validate(composed.data, context={"plugin_folders": folders})
     except ValidationError as error:
         raise PresetError(*_problems(error, composed)) from error
     # Validated already, and `name` and `path` are no keys of the file.

@@ -84,7 +84,7 @@ def _unknown_key(name: str, owner: tuple[str, ...], model: type[BaseModel] | Non
 def _wrong_shape(kind: str, name: str, value: object, owner: type[BaseModel] | None) -> str:
     fields = owner.model_fields if owner else {}
     if kind != "missing" and _is_no(value) and name in fields and fields[name].default is None:
-        return f"'{name}' is {shown(value)}; leave the line out to have none"
+        return f"'{name}' is {format_value(value)}; leave the line out to have none"
     return _SHAPE_ERRORS[kind].format(name=name, value="1" if name == "schema" else "...")
 
 
@@ -102,7 +102,7 @@ def _fields(model: type[BaseModel]) -> dict[str, Any]:
 
 
 def _bad_value(name: str, value: object, field: Mapping[str, Any]) -> str:
-    is_now = f"'{name}' is {shown(value)}"
+    is_now = f"'{name}' is {format_value(value)}"
     options = [
         str(option) for option in field.get("enum", [field["const"]] if "const" in field else [])
     ]
@@ -151,7 +151,7 @@ def _allowed(name: str, options: list[str], field: Mapping[str, Any]) -> str:
     return "text"
 
 
-def shown(value: object) -> str:
+def format_value(value: object) -> str:
     """A value as its author wrote it, cut to a length that fits a line."""
     if isinstance(value, bool):
         return str(value).lower()

@@ -17,8 +17,8 @@ from pydantic import (
 from bridge.dsp.decibel import db_to_linear
 from bridge.effects.conditions import When  # noqa: TC001 pydantic reads it when it runs
 from bridge.effects.registry import ChainItem, Effect, TrimSilence
-from bridge.effects.strict import STRICT, wrong
-from bridge.presets.messages import shown
+from bridge.effects.strict import STRICT, preset_error
+from bridge.presets.messages import format_value
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,22 +54,23 @@ def _level(value: object) -> object:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if number and MIN_GAIN_DB <= value <= MAX_GAIN_DB:  # type: ignore[operator]
         return Level(gain_db=float(value))  # type: ignore[arg-type]
-    raise wrong(
-        f"gain {shown(value)} is not allowed; write {MIN_GAIN_DB:g} to {MAX_GAIN_DB:g} (dB) or off"
+    raise preset_error(
+        f"gain {format_value(value)} is not allowed; "
+        f"write {MIN_GAIN_DB:g} to {MAX_GAIN_DB:g} (dB) or off"
     )
 
 
 SourceLevel = Annotated[Level | None, BeforeValidator(_level)]
 
 
-def chain_without_trim(chain: tuple[Effect, ...]) -> tuple[Effect, ...]:
+def check_no_trim(chain: tuple[Effect, ...]) -> tuple[Effect, ...]:
     """For every chain but the one of all stems: all files of a job have one length."""
     if any(isinstance(effect, TrimSilence) for effect in chain):
-        raise wrong("'trim_silence' can only be the last effect of `chain`; move it there")
+        raise preset_error("'trim_silence' can only be the last effect of `chain`; move it there")
     return chain
 
 
-Chain = Annotated[tuple[ChainItem, ...], AfterValidator(chain_without_trim)]
+Chain = Annotated[tuple[ChainItem, ...], AfterValidator(check_no_trim)]
 
 
 class Mixdown(BaseModel):
@@ -85,7 +86,7 @@ class Mixdown(BaseModel):
     @classmethod
     def _short(cls, value: Any) -> Any:
         """`{vocals: off, rest: 0}` stands for `{mix: {vocals: off, rest: 0}}`."""
-        return as_long(value)
+        return long_form(value)
 
     @property
     def is_empty(self) -> bool:
@@ -103,14 +104,14 @@ class Mixdown(BaseModel):
         levels = self.levels(sources)
         return {source: db_to_linear(level.gain_db) for source, level in levels.items()}
 
-    def told(self) -> dict[str, object]:
+    def to_plain(self) -> dict[str, object]:
         """As a file would say it, in plain data."""
         mix = {
             source: OFF if level is None else level.model_dump(exclude_unset=True)
             for source, level in self.mix.items()
         }
         rest = self.model_dump(by_alias=True, exclude_unset=True, exclude={"mix", "chain"})
-        return {"mix": mix, **rest, "chain": told_chain(self.chain)}
+        return {"mix": mix, **rest, "chain": chain_to_plain(self.chain)}
 
     def identity(self) -> object:
         """All that changes the sound; of a plain mixdown what schema 1 knew: its gains in dB."""
@@ -118,16 +119,16 @@ class Mixdown(BaseModel):
         if plain and self.base == "stems" and not self.chain and self.when is None:
             return {s: None if level is None else level.gain_db for s, level in self.mix.items()}
         content = self.model_dump(mode="json", by_alias=True, exclude={"chain"})
-        return {**content, "chain": identities(self.chain)}
+        return {**content, "chain": chain_identity(self.chain)}
 
 
-def as_long(value: Any) -> Any:
+def long_form(value: Any) -> Any:
     """A mixdown's long form; what is no mapping stays as it is."""
     long = not isinstance(value, dict) or isinstance(value.get("mix"), dict)
     return value if long else {"mix": value}
 
 
-def told_chain(chain: Sequence[Effect]) -> list[dict[str, object]]:
+def chain_to_plain(chain: Sequence[Effect]) -> list[dict[str, object]]:
     """A chain as a file would say it. Only what was given: a default may be refused beside it."""
     return [
         {effect.effect_name: effect.model_dump(by_alias=True, exclude_unset=True)}
@@ -135,7 +136,7 @@ def told_chain(chain: Sequence[Effect]) -> list[dict[str, object]]:
     ]
 
 
-def identities(chain: Sequence[Effect]) -> list[object]:
+def chain_identity(chain: Sequence[Effect]) -> list[object]:
     """What the hash of a chain is made of."""
     return [
         [effect.effect_name, effect.identity()]
@@ -148,7 +149,7 @@ def identities(chain: Sequence[Effect]) -> list[object]:
 def file_part(name: str) -> str:
     """A mixdown's name becomes part of a file name on every system."""
     if not is_file_part(name):
-        raise wrong(
+        raise preset_error(
             f"mixdown name '{name}' cannot be part of a file name; "
             f"use up to {MAX_NAME} letters, digits, spaces or dashes"
         )
@@ -161,9 +162,9 @@ def is_file_part(name: str) -> bool:
     return plain and len(name) <= MAX_NAME
 
 
-def same_file(name: str) -> str:
+def file_key(name: str) -> str:
     """Equal for names that some file system takes for one: letter case, Unicode composition."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFD", name).casefold())
 
 
-Name = Annotated[str, AfterValidator(file_part)]
+MixdownName = Annotated[str, AfterValidator(file_part)]

@@ -20,10 +20,10 @@ from pydantic import (
 )
 
 from bridge.audio.leniency import Leniency
-from bridge.effects.conditions import Facts, When
+from bridge.effects.conditions import JobFacts, When
 from bridge.effects.plugin import Plugin
 from bridge.effects.registry import ChainItem, Effect, Limiter, TrimSilence
-from bridge.effects.strict import STRICT, wrong
+from bridge.effects.strict import STRICT, preset_error
 from bridge.errors import ModelError, PresetError
 from bridge.presets import session_formats
 from bridge.presets.mixdown import (
@@ -32,10 +32,10 @@ from bridge.presets.mixdown import (
     Chain,
     Level,
     Mixdown,
-    Name,
-    identities,
+    MixdownName,
+    chain_identity,
+    file_key,
     is_file_part,
-    same_file,
 )
 from bridge.presets.output import Headroom, Normalise, Output
 from bridge.system.spelling import suggestion
@@ -53,7 +53,7 @@ Part = TypeVar("Part", Effect, Mixdown)
 
 def _summary(text: str) -> str:
     if not text.strip() or "\n" in text.strip():
-        raise wrong("'summary' must be one line of text; shorten it")
+        raise preset_error("'summary' must be one line of text; shorten it")
     return text.strip()
 
 
@@ -63,9 +63,9 @@ def _stem_choice(value: object) -> Literal["all"] | tuple[str, ...]:
     if isinstance(value, tuple) and all(isinstance(name, str) and name for name in value):
         doubled = sorted({name for name in value if value.count(name) > 1})
         if doubled:
-            raise wrong(f"'stems' names '{doubled[0]}' twice; remove one")
+            raise preset_error(f"'stems' names '{doubled[0]}' twice; remove one")
         return value
-    raise wrong(
+    raise preset_error(
         "'stems' must be all or a list of stem names; write `stems: all`, `stems: [vocals]`, or "
         "`stems: []` for none"
     )
@@ -107,7 +107,7 @@ class Settings(BaseModel):
     headroom: Headroom = Headroom()
     normalise: Normalise | None = None
     limiter: Limiter | None = None
-    mixdowns: dict[Name, Mixdown] = Field(default={})
+    mixdowns: dict[MixdownName, Mixdown] = Field(default={})
     # A file of its own: the sum of all stems through this chain.
     master: Chain = ()
     stems: Annotated[Literal["all"] | tuple[str, ...], BeforeValidator(_stem_choice)] = "all"
@@ -122,9 +122,9 @@ class Settings(BaseModel):
         cls, chain: tuple[Effect, ...], info: ValidationInfo
     ) -> tuple[Effect, ...]:
         if any(isinstance(effect, TrimSilence) for effect in chain[:-1]):
-            raise wrong("'trim_silence' must be the last effect of the chain; move it there")
+            raise preset_error("'trim_silence' must be the last effect of the chain; move it there")
         if chain and isinstance(chain[-1], TrimSilence) and info.data.get("aligned", True):
-            raise wrong(
+            raise preset_error(
                 "'trim_silence' moves the stems against the bounce; add `aligned: false` if that "
                 "is meant, or remove it"
             )
@@ -135,7 +135,7 @@ class Settings(BaseModel):
     def _audible(cls, mixdowns: dict[str, Mixdown]) -> dict[str, Mixdown]:
         for name, mixdown in mixdowns.items():
             if mixdown.is_empty:
-                raise wrong(
+                raise preset_error(
                     f"mixdown '{name}' holds nothing; give a source or rest a gain, as in `rest: 0`"
                 )
         return mixdowns
@@ -144,7 +144,9 @@ class Settings(BaseModel):
     @classmethod
     def _publishes(cls, stems: Literal["all"] | tuple[str, ...], info: ValidationInfo) -> object:
         if stems == () and info.data.get("mixdowns") == {} and info.data.get("master") == ():
-            raise wrong("nothing would be published; name a stem in 'stems' or add a mixdown")
+            raise preset_error(
+                "nothing would be published; name a stem in 'stems' or add a mixdown"
+            )
         return stems
 
 
@@ -189,7 +191,7 @@ class Preset(Settings):
         content = self.model_dump(
             mode="json", by_alias=True, exclude={"name", "path", "summary", *apart}
         )
-        content["chain"] = identities(self.chain)
+        content["chain"] = chain_identity(self.chain)
         content["mixdowns"] = {name: bus.identity() for name, bus in self.mixdowns.items()}
         # What a preset does not speak of is not in its hash, so that older ones keep theirs.
         if self.bounce == Leniency():
@@ -206,9 +208,9 @@ class Preset(Settings):
                 del content["output"][key]
         if self.stem_chains:
             chains = self.stem_chains.items()
-            content["stem_chains"] = {stem: identities(chain) for stem, chain in chains}
+            content["stem_chains"] = {stem: chain_identity(chain) for stem, chain in chains}
         if self.master:
-            content["master"] = identities(self.master)
+            content["master"] = chain_identity(self.master)
         if self.limiter is not None:
             content["limiter"] = self.limiter.identity()
             if self.limiter.when is not None:
@@ -238,7 +240,7 @@ class Preset(Settings):
         if bounce:
             changes["bounce"] = self.bounce.model_copy(update=dict(bounce))
         if session:
-            changes["session"] = session_formats.given(session)
+            changes["session"] = session_formats.parse_formats(session)
         if separation:
             changes["separation"] = self.separation.model_copy(update=dict(separation))
         if stems:
@@ -257,7 +259,7 @@ class Preset(Settings):
             return None
         return tuple(dict.fromkeys([*self.stems, *named]))
 
-    def at(self, facts: Facts) -> Preset:
+    def at(self, facts: JobFacts) -> Preset:
         """The same without the parts whose `when` does not hold.
 
         Of what cannot be known yet all is kept; when the facts are complete, no `when` is left.
@@ -294,7 +296,7 @@ class Preset(Settings):
 
     def buses(self, sources: Sequence[str]) -> dict[str, Mixdown]:
         """The mixdowns that these sources allow, and the master as one of them, last."""
-        made = dict(self.at(Facts(tuple(sources))).mixdowns)
+        made = dict(self.at(JobFacts(tuple(sources))).mixdowns)
         if self.master:
             if MASTER in made:
                 raise PresetError(
@@ -316,13 +318,13 @@ class Preset(Settings):
         self._check_names(buses, sources)
         stems = sources if self.stems == "all" else self.stems
         outputs = {stem: {stem: 1.0} for stem in stems}
-        taken = {same_file(stem) for stem in stems}
+        taken = {file_key(stem) for stem in stems}
         for name, bus in buses.items():
-            if same_file(name) in taken:
+            if file_key(name) in taken:
                 raise PresetError(
                     f"{self.path}: mixdown '{name}' has the name of another output; rename it"
                 )
-            taken.add(same_file(name))
+            taken.add(file_key(name))
             outputs[name] = bus.weights(sources)
             if not outputs[name] and bus.base == "stems":
                 raise PresetError(
@@ -343,11 +345,11 @@ class Preset(Settings):
                 )
 
 
-def _counts(when: When | None, facts: Facts) -> bool:
+def _counts(when: When | None, facts: JobFacts) -> bool:
     return when is None or when.holds(facts) is not False
 
 
-def _settled(part: Part, facts: Facts) -> Part:
+def _settled(part: Part, facts: JobFacts) -> Part:
     """Without a condition that holds; a mixdown also with its chain's settled."""
     changes: dict[str, object] = {}
     if part.when is not None and part.when.holds(facts):
@@ -357,7 +359,7 @@ def _settled(part: Part, facts: Facts) -> Part:
     return part.model_copy(update=changes) if changes else part
 
 
-def _kept(chain: tuple[Effect, ...], facts: Facts) -> tuple[Effect, ...]:
+def _kept(chain: tuple[Effect, ...], facts: JobFacts) -> tuple[Effect, ...]:
     return tuple(_settled(effect, facts) for effect in chain if _counts(effect.when, facts))
 
 
@@ -369,7 +371,7 @@ def _check_sources(sources: Sequence[str]) -> None:
                 f"this model has a stem named {name[:MAX_NAME]!r}, which cannot be part of a file "
                 "name; use another model"
             )
-    if len({same_file(name) for name in sources}) < len(sources):
+    if len({file_key(name) for name in sources}) < len(sources):
         raise ModelError(
             f"stems of this model have the same name ({', '.join(sources)}); use another model"
         )

@@ -22,7 +22,7 @@ from bridge.audio.targets.registry import (
     refusal,
     target_for,
 )
-from bridge.effects.strict import STRICT, wrong
+from bridge.effects.strict import STRICT, preset_error
 from bridge.errors import UsageError
 from bridge.system.spelling import suggestion
 
@@ -57,7 +57,7 @@ class Headroom(BaseModel):
     @classmethod
     def _has_effect(cls, value: float, info: ValidationInfo) -> float:
         if info.data.get("mode") == "none":
-            raise wrong("'ceiling_dbfs' has no effect with `mode: none`; remove one of them")
+            raise preset_error("'ceiling_dbfs' has no effect with `mode: none`; remove one of them")
         return value
 
 
@@ -76,7 +76,9 @@ class Normalise(BaseModel):
     @model_validator(mode="after")
     def _one_target(self) -> Normalise:
         if (self.lufs is None) == (self.dbtp is None):
-            raise wrong("'normalise' needs either 'lufs' or 'dbtp'; write `normalise: {lufs: -18}`")
+            raise preset_error(
+                "'normalise' needs either 'lufs' or 'dbtp'; write `normalise: {lufs: -18}`"
+            )
         return self
 
     @property
@@ -119,14 +121,16 @@ class Output(BaseModel):
             self._refuse("subtype", "dither")
         elif self.subtype not in {"same", *target.subtypes}:
             held = [name for name in get_args(Subtype) if name in target.subtypes]
-            raise wrong(
+            raise preset_error(
                 f"{target.title} does not hold {self.subtype}; choose {' or '.join(held)}, or "
                 "`format: wav`"
             )
         if not target.bitrates_kbps:
             self._refuse("bitrate_kbps")
         elif self.bitrate_kbps not in {None, *target.bitrates_kbps}:
-            raise wrong(f"{target.title} has no {self.bitrate_kbps} kbit/s; {_choice(target)}")
+            raise preset_error(
+                f"{target.title} has no {self.bitrate_kbps} kbit/s; {_choice(target)}"
+            )
         if target.name != "ogg":
             self._refuse("quality")
         return self
@@ -135,7 +139,9 @@ class Output(BaseModel):
         """What says nothing in this format, unless it has its default."""
         for name in names:
             if getattr(self, name) != Output.model_fields[name].default:
-                raise wrong(f"'{name}' has no effect with `format: {self.format}`; remove it")
+                raise preset_error(
+                    f"'{name}' has no effect with `format: {self.format}`; remove it"
+                )
 
     def target(self, container: str) -> Target:
         """The format of the files of a bounce. container: as `headers.sniff` names it."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import AfterValidator, Field
 
 from bridge.daw.formats import FORMATS
-from bridge.effects.strict import wrong
+from bridge.effects.strict import preset_error
 from bridge.errors import PresetError
 from bridge.system.spelling import suggestion
 
@@ -21,14 +21,14 @@ def _unknown(name: str) -> str:
 
 def _known(name: str) -> str:
     if name not in FORMATS:
-        raise wrong(_unknown(name))
+        raise preset_error(_unknown(name))
     return name
 
 
 def _once(names: tuple[str, ...]) -> tuple[str, ...]:
     doubled = sorted({name for name in names if names.count(name) > 1})
     if doubled:
-        raise wrong(f"'session' names '{doubled[0]}' twice; remove one")
+        raise preset_error(f"'session' names '{doubled[0]}' twice; remove one")
     return names
 
 
@@ -41,23 +41,23 @@ Sessions = Annotated[
 ]
 
 
-def given(names: Sequence[str]) -> tuple[str, ...]:
+def parse_formats(names: Sequence[str]) -> tuple[str, ...]:
     """Formats that the command line names. Raises PresetError."""
     for name in names:
         if name not in FORMATS:
             raise PresetError(f"--session: {_unknown(name)}")
-    check(names, "--session")
+    check_available(names, "--session")
     return tuple(dict.fromkeys(names))
 
 
-def check(names: Sequence[str], place: object) -> None:
+def check_available(names: Sequence[str], place: object) -> None:
     """Raises PresetError when one of them cannot be written here; `place` begins its line."""
-    problems = [f"{place}: {text}" for _, text in lacking(names)]
+    problems = [f"{place}: {text}" for _, text in unavailable(names)]
     if problems:
         raise PresetError(*problems)
 
 
-def lacking(names: Sequence[str]) -> Iterator[tuple[int, str]]:
+def unavailable(names: Sequence[str]) -> Iterator[tuple[int, str]]:
     """Which of them cannot be written on this machine, and what to install."""
     for index, name in enumerate(names):
         reason = FORMATS[name].missing()

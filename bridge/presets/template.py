@@ -19,7 +19,7 @@ _HEAD = """\
 schema: 2
 """
 
-_OWN = """\
+_STANDALONE = """\
 summary: {summary}      # one line for `stembridge presets list`
 
 # A `#` before a key leaves it out. All keys are in the documentation, under "Preset keys".
@@ -77,7 +77,7 @@ def write(name: str, parent: str | None, folder: Path) -> Path:
         raise PresetError(f"'{name}' cannot be a preset's name; use letters, digits and dashes")
     text = _HEAD.format(name=f"'{name}'" if " " in name else name)
     if parent is None:
-        text += _OWN.format(summary=_quoted(f"{name}, a preset of mine"))
+        text += _STANDALONE.format(summary=_quoted(f"{name}, a preset of mine"))
     else:
         summary = presets.load(parent).summary
         text += _CHILD.format(parent=parent, summary=_quoted(summary))

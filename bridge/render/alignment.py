@@ -1,7 +1,7 @@
-"""The law of the chain: what goes in at frame n comes out at frame n. Checked on the chain itself.
+"""Alignment check of effect chains: sound at frame n of the input stays at frame n.
 
-The checks run the actual effects with the actual settings, so a plugin's real latency counts, not
-the one that it states.
+The checks run the actual effects with their settings, so that a plugin's real latency counts, not
+the reported one.
 """
 
 from __future__ import annotations
@@ -14,73 +14,128 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bridge.dsp.delay import burst, delays_frames
-from bridge.dsp.meter import Measure
-from bridge.dsp.processor import Place
+from bridge.dsp.meter import Statistics
+from bridge.dsp.processor import ProcessSpec
 from bridge.effects.chain import render
-from bridge.effects.registry import DcRemoval, Fade, check, parts
+from bridge.effects.registry import DcRemoval, Fade, check, split_passes
 from bridge.errors import PresetError
+from bridge.render.mixing import check_pans, used_sources
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
+    from bridge.audio.probe import AudioInfo
     from bridge.dsp.processor import Audio
     from bridge.effects.base import Effect
+    from bridge.presets.loader import Preset
+    from bridge.presets.mixdown import Mixdown
 
-# A tail has ended where it stays 96 dB below full scale: half a step of 16 bit.
+# A tail has ended where it stays 96 dB below full scale: half a 16-bit step.
 _TAIL_END = 10 ** (-96 / 20)
-# No more than this is added: an echo with much feedback would go on for hours.
+# Upper limit: an echo with much feedback would last for hours.
 MAX_TAIL_S = 30.0
 
 
 def check_alignment(effects: Sequence[Effect], rate_hz: float, channels: int) -> None:
-    """PresetError for a chain that cannot work here, or moves sound. PluginError as for render.
+    """Check that a chain works at this rate and width, and keeps sound aligned.
 
-    An impulse goes through the whole chain, without the effects that are late on purpose (echo,
-    room, a plugin with `latency: reported`) and those that silence the ends.
+    An impulse runs through the chain, without effects that delay sound by intention (echo, room, a
+    plugin with `latency: reported`) and those that silence the ends of a file.
+
+    Args:
+        effects: the chain.
+        rate_hz: sample rate of the bounce.
+        channels: number of channels of the bounce.
+
+    Raises:
+        PresetError: an effect does not support this format, or the chain moves sound.
+        PluginError: a plugin does not load or fails.
     """
-    check(effects, Place(rate_hz, channels))
-    timed = tuple(effect for effect in effects if not effect.late_on_purpose)
+    check(effects, ProcessSpec(rate_hz, channels))
+    timed = tuple(effect for effect in effects if not effect.intended_delay)
     if timed:
-        # Its files count with their content, which a frozen effect does not hold.
-        _verify(timed, json.dumps([effect.identity() for effect in timed]), rate_hz, channels)
+        # The identity holds hashes of the plugin's files, which a frozen effect does not.
+        _check_delays(timed, json.dumps([effect.identity() for effect in timed]), rate_hz, channels)
 
 
 @lru_cache(maxsize=64)
-def _verify(timed: tuple[Effect, ...], identity: str, rate_hz: float, channels: int) -> None:
-    """Once for each chain, rate and width, as plugins take a while to load. Errors are not kept."""
-    del identity  # tells chains apart
-    late = delays_frames(lambda audio: apply_chain(timed, audio, rate_hz), rate_hz, channels)
-    if any(late):
-        apart = " or ".join(map(str, late))
+def _check_delays(timed: tuple[Effect, ...], identity: str, rate_hz: float, channels: int) -> None:
+    """Cached check: loading plugins is slow. Errors are not cached."""
+    del identity  # part of the cache key
+    delays = delays_frames(lambda audio: apply_chain(timed, audio, rate_hz), rate_hz, channels)
+    if any(delays):
+        listed = " or ".join(map(str, delays))
         raise PresetError(
-            f"the chain moves sound by {apart} frames at {rate_hz:g} Hz; take its plugins out one "
+            f"the chain moves sound by {listed} frames at {rate_hz:g} Hz; take its plugins out one "
             "by one, or write `latency: reported` for one that means it"
         )
 
 
 def tail_frames(effects: Sequence[Effect], rate_hz: float, channels: int) -> int:
-    """How long the chain still sounds after its input has ended; MAX_TAIL_S at most.
+    """Frames that the chain still sounds after its input has ended; MAX_TAIL_S at most.
 
-    Measured with a loud burst, so that every stem gets the same length. Fades and what only shapes
-    the end of a file are left out.
+    Measured with a loud burst, so that every stem gets the same length. Fades and DC removal do not
+    count.
+
+    Args:
+        effects: the chain.
+        rate_hz: sample rate of the bounce.
+        channels: number of channels of the bounce.
     """
-    sounding = [effect for effect in effects if not isinstance(effect, (Fade, DcRemoval))]
-    if not sounding:
+    audible = [effect for effect in effects if not isinstance(effect, (Fade, DcRemoval))]
+    if not audible:
         return 0
     burst_frames = math.ceil(0.1 * rate_hz)
-    # The burst fills a tenth of what it is made in; it is cut there.
+    # `burst` fills a tenth of its frames; keep that part.
     audio = burst(channels, 10 * burst_frames, 0)[:, :burst_frames]
     tail = math.ceil(MAX_TAIL_S * rate_hz)
     position, last = 0, 0
-    for block in _rendered(sounding, audio, rate_hz, tail):
-        heard = np.flatnonzero(np.abs(block).max(axis=0) > _TAIL_END)
-        last = position + int(heard[-1]) + 1 if heard.size else last
+    for block in _rendered(audible, audio, rate_hz, tail):
+        loud = np.flatnonzero(np.abs(block).max(axis=0) > _TAIL_END)
+        last = position + int(loud[-1]) + 1 if loud.size else last
         position += block.shape[1]
     return max(last - burst_frames, 0)
 
 
+def checked_tail_frames(
+    preset: Preset,
+    outputs: Sequence[str],
+    buses: Mapping[str, Mixdown],
+    sources: Sequence[str],
+    info: AudioInfo,
+) -> int:
+    """Check all chains of a job; return how many frames longer than the bounce its files are.
+
+    A bus may ring on after its stems have ended, so their tails add up.
+
+    Args:
+        preset: the preset in force.
+        outputs: names of the outputs.
+        buses: mixdowns by name.
+        sources: names of the stems that the separation delivers.
+        info: format of the bounce.
+
+    Raises:
+        PresetError: a chain does not support the bounce, or moves sound.
+        PluginError: a plugin does not load or fails.
+    """
+    check_pans(buses, sources, info.channels)
+    of_stems = {preset.chain_of(name) for name in used_sources(outputs, buses, sources)}
+    of_buses = {bus.chain for bus in buses.values()}
+    for chain in of_stems | of_buses:
+        check_alignment(chain, info.rate_hz, info.channels)
+    if preset.limiter is not None:
+        check((preset.limiter,), ProcessSpec(info.rate_hz, info.channels))
+    if preset.tails == "cut":
+        return 0
+    return sum(
+        max((tail_frames(chain, info.rate_hz, info.channels) for chain in chains), default=0)
+        for chains in (of_stems, of_buses)
+    )
+
+
 def apply_chain(effects: Sequence[Effect], audio: Audio, rate_hz: float, tail: int = 0) -> Audio:
-    """A whole array (channels, frames) through a chain; `tail` frames longer."""
+    """Apply a chain to a whole array (channels, frames); the result is `tail` frames longer."""
     empty = np.zeros((audio.shape[0], 0), np.float32)
     return np.concatenate([empty, *_rendered(effects, audio, rate_hz, tail)], axis=1)
 
@@ -88,14 +143,14 @@ def apply_chain(effects: Sequence[Effect], audio: Audio, rate_hz: float, tail: i
 def _rendered(
     effects: Sequence[Effect], audio: Audio, rate_hz: float, tail: int
 ) -> Iterator[Audio]:
-    """Part by part; all but the last part as a whole, as its mean may be needed."""
+    """Render pass by pass; DC removal needs the mean of the whole audio before it."""
     blocks: Iterator[Audio] = iter([audio])
     frames = audio.shape[1]
-    for number, part in enumerate(parts(effects)):
+    for number, part in enumerate(split_passes(effects)):
         offsets = None
         if isinstance(part[0], DcRemoval):
             whole = np.concatenate(list(blocks), axis=1)
-            measure = Measure(whole.shape[0])
+            measure = Statistics(whole.shape[0])
             measure.add(whole)
             offsets, blocks = measure.mean, iter([whole])
         longer = tail if number == 0 else 0

@@ -1,4 +1,4 @@
-"""How much disk the job of a bounce takes for a while; asked before it begins, and to go on."""
+"""Estimate of the disk space that a job needs in its staging folder."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from bridge.audio.probe import AudioInfo
     from bridge.presets.loader import Preset
 
-# 510 kbit/s, the most there is, for one channel at 32 kHz.
+# Bits per value of 510 kbit/s, the highest rate, for one channel at 32 kHz.
 _LOSSY_BITS = 16
 
 
@@ -23,10 +23,14 @@ def peak_disk_bytes(
 ) -> int:
     """Bytes in the staging folder at the job's peak; see `disk.job_bytes`.
 
-    sources: what the separation delivers. frames: of the bounce. tail_frames: how much longer the
-    files are.
+    Args:
+        preset: the preset in force.
+        sources: names of the stems that the separation delivers.
+        info: format of the bounce.
+        frames: length of the bounce.
+        tail_frames: how much longer than the bounce the files are.
     """
-    # Of a lossy file, more than it will take.
+    # An upper bound for lossy files.
     bits = (PCM_BITS | FLOAT_BITS).get(preset.output.depth(info)[0], _LOSSY_BITS)
     outputs, buses = preset.outputs(sources), preset.buses(sources)
     from_bounce = [bus for bus in buses.values() if bus.base == "mixture"]

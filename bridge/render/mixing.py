@@ -1,4 +1,4 @@
-"""What every output is made of: a stem, or a bus that stems or the bounce itself are mixed on."""
+"""Mixing of outputs from staged stems: single stems, buses of stems, or the bounce with changes."""
 
 from __future__ import annotations
 
@@ -26,10 +26,13 @@ if TYPE_CHECKING:
 
 @dataclass
 class StagedAudio:
-    """All that outputs are mixed from, staged.
+    """Staged audio that outputs are mixed from.
 
-    separated: stems as the model gave them. rendered: the same after their chains, perhaps longer.
-    buses: finished mixdowns that have a chain. bounce: the mixture, where a mixdown needs it.
+    Attributes:
+        separated: stems as the model delivered them.
+        bounce: the mixture, where a mixdown needs it.
+        rendered: stems after their chains, with tails.
+        buses: mixdowns with a chain, rendered.
     """
 
     separated: dict[str, Staged]
@@ -38,14 +41,14 @@ class StagedAudio:
     buses: dict[str, Staged] = field(default_factory=dict)
 
     def remove(self) -> None:
-        """Gives all disk space back."""
+        """Delete all staged files."""
         kept = (*self.separated.values(), *self.rendered.values(), *self.buses.values())
         for staged in kept if self.bounce is None else (*kept, self.bounce):
             staged.remove()
 
 
 def check_pans(buses: Mapping[str, Mixdown], sources: Sequence[str], channels: int) -> None:
-    """PresetError for a bus that pans where there is no left and right."""
+    """Raise PresetError for a bus that pans a bounce that is not stereo."""
     for name, bus in buses.items():
         if channels != 2 and any(level.pan_percent for level in bus.levels(sources).values()):
             raise PresetError(
@@ -55,7 +58,7 @@ def check_pans(buses: Mapping[str, Mixdown], sources: Sequence[str], channels: i
 
 
 def changed_sources(bus: Mixdown, sources: Sequence[str]) -> dict[str, Level | None]:
-    """The sources that a bus made from the mixture treats otherwise than the bounce does."""
+    """Sources that a bus made from the mixture changes, with their new level (None: removed)."""
     kept = bus.mix.get(REST, Level())
     found = {source: bus.mix.get(source, kept) for source in sources}
     return {
@@ -68,7 +71,7 @@ def changed_sources(bus: Mixdown, sources: Sequence[str]) -> dict[str, Level | N
 def used_sources(
     outputs: Iterable[str], buses: Mapping[str, Mixdown], sources: Sequence[str]
 ) -> set[str]:
-    """The sources that some output is made of."""
+    """Names of the sources that any output uses."""
     used = {name for name in outputs if name not in buses}
     for bus in buses.values():
         used |= {*(changed_sources(bus, sources) if bus.base == "mixture" else bus.levels(sources))}
@@ -76,21 +79,21 @@ def used_sources(
 
 
 def mix_bus(
-    bus: Mixdown, stock: StagedAudio, sources: Sequence[str]
+    bus: Mixdown, staged_audio: StagedAudio, sources: Sequence[str]
 ) -> Iterator[NDArray[np.float64]]:
-    """The sum of a bus, before its chain, in float64 blocks as they are staged."""
+    """Sum of a bus before its chain, in float64 blocks (channels, frames)."""
     parts: list[tuple[Staged, NDArray[np.float64] | float]] = []
-    if bus.base == "mixture" and stock.bounce is not None:
-        parts.append((stock.bounce, 1.0))
+    if bus.base == "mixture" and staged_audio.bounce is not None:
+        parts.append((staged_audio.bounce, 1.0))
         for source, level in changed_sources(bus, sources).items():
-            # Out goes the stem as it is in the bounce; what comes in has run through its chain.
-            parts.append((stock.separated[source], -1.0))
+            # Subtract the stem as it is in the bounce, add it as its chain rendered it.
+            parts.append((staged_audio.separated[source], -1.0))
             if level is not None:
-                parts.append((stock.rendered[source], _weights(level)))
+                parts.append((staged_audio.rendered[source], _weights(level)))
     else:
         levels = bus.levels(sources)
-        parts += [(stock.rendered[name], _weights(level)) for name, level in levels.items()]
-    longest = max((staged for staged, _ in parts), key=lambda staged: staged.measure.frames)
+        parts += [(staged_audio.rendered[name], _weights(level)) for name, level in levels.items()]
+    longest = max((staged for staged, _ in parts), key=lambda staged: staged.statistics.frames)
     streams = [_zero_extended(staged) for staged, _ in parts]
     for block in longest:
         total = np.zeros(block.shape)
@@ -108,7 +111,7 @@ def _weights(level: Level) -> NDArray[np.float64] | float:
 
 
 def _zero_extended(staged: Staged) -> Iterator[NDArray[np.float64]]:
-    """The staged blocks, and then nothing at all as often as wanted."""
+    """The staged blocks, then empty blocks without end."""
     for block in staged:
         yield block.astype(np.float64)
     while True:
@@ -116,7 +119,7 @@ def _zero_extended(staged: Staged) -> Iterator[NDArray[np.float64]]:
 
 
 def with_silence(blocks: Iterable[Audio], channels: int, frames: int) -> Iterator[Audio]:
-    """The blocks, and so much silence."""
+    """The blocks, followed by `frames` frames of silence."""
     yield from blocks
     for start in range(0, frames, BLOCK_FRAMES):
         yield np.zeros((channels, min(BLOCK_FRAMES, frames - start)), np.float32)

@@ -1,4 +1,4 @@
-"""Which model the worker is to have ready. It comes first, so this imports next to nothing."""
+"""Request to load a model. The worker reads it first, so this module imports very little."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ModelRequest:
-    """A model, as `separator.load` takes it. cache_dir: where weights are."""
+    """Arguments of `separator.load`; `cache_dir` holds the weights."""
 
     model: str
     device: str
@@ -21,18 +21,18 @@ class ModelRequest:
     cache_dir: Path
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data."""
+        """Plain data for JSON."""
         return {**asdict(self), "cache_dir": str(self.cache_dir)}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> ModelRequest:
-        """What `to_json` gave, with a tuple for every list."""
+        """Inverse of `to_json`, with a tuple for every list."""
         fields: dict[str, Any] = {**lists_to_tuples(data), "cache_dir": Path(data["cache_dir"])}
         return cls(**fields)
 
 
 def lists_to_tuples(data: Any) -> Any:
-    """The same data with a tuple for every list, as the strict schema wants it."""
+    """The same data with a tuple for every list, as the strict schema requires."""
     if isinstance(data, dict):
         return {key: lists_to_tuples(value) for key, value in data.items()}
     if isinstance(data, list | tuple):

@@ -1,4 +1,4 @@
-"""Staged audio through a chain, a pass over it for each part."""
+"""Chains over staged audio: one pass for each part of a chain."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bridge.effects.chain import render
-from bridge.effects.registry import DcRemoval, parts
+from bridge.effects.registry import DcRemoval, split_passes
 from bridge.render.mixing import with_silence
 from bridge.render.staged import stage
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ChainRunner:
-    """What all chains of a job have in common. frames: of what comes out."""
+    """Renders the chains of a job to staged audio of `frames` frames."""
 
     folder: Path
     rate_hz: int
@@ -34,19 +34,28 @@ class ChainRunner:
     frames: int
     watch: Stopwatch
 
-    def through(self, label: str, dry: Staged, chain: Sequence[Effect], *, keep: bool) -> Staged:
-        """After a chain, part by part; what has the files' length and no chain, itself.
+    def render_chain(
+        self, label: str, dry: Staged, chain: Sequence[Effect], *, keep: bool
+    ) -> Staged:
+        """Render a chain pass by pass.
 
-        label: what files are called. keep: leave the dry audio on disk.
+        Args:
+            label: prefix of the staged files.
+            dry: the input.
+            chain: the effects.
+            keep: leave the dry audio on disk.
+
+        Returns:
+            The rendered audio; `dry` itself where there is nothing to do.
         """
-        wet, longer_by, todo = dry, self.frames - dry.measure.frames, parts(chain)
-        if longer_by and not todo:
-            padded = with_silence(dry, self.channels, longer_by)
+        wet, missing_frames, todo = dry, self.frames - dry.statistics.frames, split_passes(chain)
+        if missing_frames and not todo:
+            padded = with_silence(dry, self.channels, missing_frames)
             wet = stage(self.folder / f"{label}.longer", self.channels, padded)
-        centred = not longer_by and bool(todo) and _only_centres(todo[-1])
+        centred = not missing_frames and bool(todo) and _is_offset_only(todo[-1])
         for number, part in enumerate(todo[:-1] if centred else todo):
             path = self.folder / f"{label}.part{number}"
-            after = self._part(wet, part, path, 0 if number else longer_by)
+            after = self._part(wet, part, path, 0 if number else missing_frames)
             if wet is not dry:
                 wet.remove()
             wet = after
@@ -61,22 +70,22 @@ class ChainRunner:
                 part,
                 rate_hz=self.rate_hz,
                 channels=self.channels,
-                frames=wet.measure.frames,
-                offsets=wet.measure.mean if isinstance(part[0], DcRemoval) else None,
+                frames=wet.statistics.frames,
+                offsets=wet.statistics.mean if isinstance(part[0], DcRemoval) else None,
                 tail_frames=tail_frames,
             )
             return stage(path, self.channels, with_progress(rendered, report, self.frames))
 
 
-def _only_centres(part: Sequence[Effect]) -> bool:
-    """Whether nothing but a constant is taken away: that is done as the audio is read."""
+def _is_offset_only(part: Sequence[Effect]) -> bool:
+    """Whether a part only subtracts the mean, which `Staged.centred` does on reading."""
     return len(part) == 1 and isinstance(part[0], DcRemoval) and part[0].highpass_hz is None
 
 
 def with_progress(
     blocks: Iterable[Audio], report: Callable[[float], None], frames: int
 ) -> Iterator[Audio]:
-    """The same blocks; `report` hears the share of `frames` done after each."""
+    """The same blocks; calls `report` with the share of `frames` done after each."""
     done = 0
     for block in blocks:
         yield block

@@ -1,8 +1,8 @@
-"""One bounce through separation, chain and encoding, from its path to files in a staging folder.
+"""Rendering of one bounce: from its path to verified files in a staging folder.
 
     survey ─► separate ─► chain ─► encode ─► verify ─► session files
 
-Every stage reads blocks and writes blocks: memory does not depend on the length of the bounce.
+Every stage works in blocks, so that memory does not depend on the length of the bounce.
 """
 
 from __future__ import annotations
@@ -23,20 +23,18 @@ from bridge.audio.metadata.shifted import lost_by_cutting
 from bridge.audio.probe import AudioInfo, probe
 from bridge.audio.targets.opening import not_carried
 from bridge.dsp.decibel import db_to_linear
-from bridge.dsp.meter import Levels, Measure, Meter
-from bridge.effects.conditions import Facts
-from bridge.effects.registry import Place, check
+from bridge.dsp.meter import Levels, Meter, Statistics
+from bridge.effects.conditions import JobFacts
 from bridge.errors import PresetError, PromiseBroken, SilentBounce, from_separation
 from bridge.plugins.discovery import fingerprint
-from bridge.plugins.host import version
+from bridge.plugins.host import plugin_version
 from bridge.publish.manifest import Manifest, StemFacts
-from bridge.render.alignment import check_alignment, tail_frames
+from bridge.render.alignment import checked_tail_frames
 from bridge.render.disk_estimate import peak_disk_bytes
 from bridge.render.gain_staging import gains_db
 from bridge.render.mixing import (
     StagedAudio,
     changed_sources,
-    check_pans,
     mix_bus,
     used_sources,
     with_silence,
@@ -77,20 +75,22 @@ if TYPE_CHECKING:
 def render_bounce(
     request: RenderRequest, separator: Separator, folder: Path, watch: Stopwatch
 ) -> Manifest:
-    """Makes the files of one bounce. Call it on the main thread, which some plugins need.
+    """Render the files of one bounce. Call it on the main thread, which some plugins need.
 
     Args:
-        request: see `RenderRequest`.
-        separator: the model, ready.
-        folder: empty; afterwards it holds exactly the files that the manifest names.
-        watch: takes the time of each stage.
+        request: the bounce, the preset and the file names.
+        separator: the loaded model.
+        folder: empty staging folder; afterwards it holds exactly the files of the manifest.
+        watch: measures the time of each stage and reports progress.
 
     Raises:
-        BounceError: the bounce cannot be used. SilentBounce: the preset skips it.
-        PresetError: the preset does not fit it.
-        OutputError: the disk refuses. ModelError: the separation failed.
-        PluginError: a plugin cannot be used.
-        PromiseBroken: a file is not what was promised; nothing must be published.
+        BounceError: the bounce cannot be read.
+        SilentBounce: the bounce is silent and the preset skips silent ones.
+        PresetError: the preset does not fit the bounce or the model.
+        PluginError: a plugin does not load or fails.
+        ModelError: the separation failed.
+        OutputError: a file cannot be written.
+        PromiseBroken: a file is not as specified; nothing must be published.
     """
     from separator.parallel import one_thread
 
@@ -98,14 +98,14 @@ def render_bounce(
         leniency = request.preset.bounce
         info = probe(request.source, leniency)
         sources = tuple(separator.outputs)
-        preset = request.preset.at(Facts(sources, info.channels, info.rate_hz))
+        preset = request.preset.at(JobFacts(sources, info.channels, info.rate_hz))
         decoder = Decoder(request.source, info, leniency=leniency)
         found = survey(decoder, report)
         if found.is_silent and leniency.skip_silent:
             advice = "leave skip_silent out to have its stems"
             raise SilentBounce(f"skipped: silent, {found.silence}; {advice}")
         outputs, buses = tuple(preset.outputs(sources)), preset.buses(sources)
-        tail = _checked_tail(preset, outputs, buses, sources, info)
+        tail = checked_tail_frames(preset, outputs, buses, sources, info)
         if reason := preset.output.refusal(info, found.frames + tail):
             raise PresetError(f"preset '{preset.name}': {reason}")
         check_space(folder, peak_disk_bytes(preset, sources, info, found.frames, tail))
@@ -113,7 +113,7 @@ def render_bounce(
         request, preset, separator, info, decoder, found, outputs, buses, tail, folder, watch
     )
     stock = job.separate()
-    with one_thread():  # around all blocks: to change the count costs 0.2 ms
+    with one_thread():  # once for all blocks: changing the count costs 0.2 ms
         job.render(stock)
         levels = job.levels(stock)
         gains = job.gains_db(levels)
@@ -123,34 +123,10 @@ def render_bounce(
     return add_sessions(manifest, request, folder, watch)
 
 
-def _checked_tail(
-    preset: Preset,
-    outputs: Sequence[str],
-    buses: Mapping[str, Mixdown],
-    sources: Sequence[str],
-    info: AudioInfo,
-) -> int:
-    """How much longer the files get. Raises PresetError and PluginError for what cannot work.
-
-    A bus may ring on after the stems on it have ended, so their tails add up.
-    """
-    check_pans(buses, sources, info.channels)
-    of_stems = {preset.chain_of(name) for name in used_sources(outputs, buses, sources)}
-    of_buses = {bus.chain for bus in buses.values()}
-    for chain in of_stems | of_buses:
-        check_alignment(chain, info.rate_hz, info.channels)
-    if preset.limiter is not None:
-        check((preset.limiter,), Place(info.rate_hz, info.channels))
-    if preset.tails == "cut":
-        return 0
-    return sum(
-        max((tail_frames(chain, info.rate_hz, info.channels) for chain in chains), default=0)
-        for chains in (of_stems, of_buses)
-    )
-
-
 @dataclass(frozen=True)
 class _Job:
+    """State of one render: the request, the resolved preset and the surveyed bounce."""
+
     request: RenderRequest
     preset: Preset
     separator: Separator
@@ -165,11 +141,11 @@ class _Job:
 
     @property
     def frames(self) -> int:
-        """Of every file that is not trimmed."""
+        """Length of every file that is not trimmed."""
         return self.found.frames + self.tail_frames
 
     def separate(self) -> StagedAudio:
-        """Every stem that an output uses, staged; and the bounce, if a mixdown is made from it."""
+        """Stage every stem that an output uses, and the bounce where a mixdown starts from it."""
         used = used_sources(self.outputs, self.buses, self.separator.outputs)
         names = [name for name in self.separator.outputs if name in used]
         stock = StagedAudio({name: self._stage_file(name, "separated") for name in names})
@@ -187,8 +163,10 @@ class _Job:
                     stock.bounce.append(decoded)
         for name, stem in stock.separated.items():
             stem.close()
-            if stem.measure.frames != self.found.frames:
-                raise PromiseBroken(f"{name}: {stem.measure.frames} of {self.found.frames} frames")
+            if stem.statistics.frames != self.found.frames:
+                raise PromiseBroken(
+                    f"{name}: {stem.statistics.frames} of {self.found.frames} frames"
+                )
         if stock.bounce is not None:
             for silence in with_silence((), self.info.channels, self.tail_frames):
                 stock.bounce.append(silence)
@@ -196,61 +174,63 @@ class _Job:
         return stock
 
     def _stems(self, names: Sequence[str]) -> Iterator[Mapping[str, Audio]]:
-        """Blocks of the stems; of digital silence they are silence, where networks put noise."""
+        """Blocks of the stems. Digital silence skips the model, which would add noise."""
         if self.found.is_silent:
             silence = with_silence((), self.info.channels, self.found.frames)
             return (dict.fromkeys(names, block) for block in silence)
-        # Some models read the bounce twice, so they get what can be read again.
+        # The decoder can be iterated again, as some models read the bounce twice.
         return self.separator.stream(self.decoder, self.info.rate_hz)
 
     def render(self, stock: StagedAudio) -> None:
-        """All stems through their chains, then the buses that have one."""
+        """Render all stems through their chains, then the buses that have a chain."""
         info = self.info
-        passes = ChainRunner(self.folder, info.rate_hz, info.channels, self.frames, self.watch)
+        runner = ChainRunner(self.folder, info.rate_hz, info.channels, self.frames, self.watch)
         from_bounce = [bus for bus in self.buses.values() if bus.base == "mixture"]
         kept = {
             name for bus in from_bounce for name in changed_sources(bus, self.separator.outputs)
         }
         for name, stem in stock.separated.items():
             chain = self.preset.chain_of(name)
-            stock.rendered[name] = passes.through(name, stem, chain, keep=name in kept)
+            stock.rendered[name] = runner.render_chain(name, stem, chain, keep=name in kept)
         for number, (name, bus) in enumerate(self.buses.items()):
             if bus.chain:
                 summed = (block.astype(np.float32) for block in self._signal(stock, name))
                 first = stage(self.folder / f"bus{number}.mixed", info.channels, summed)
-                stock.buses[name] = passes.through(f"bus{number}", first, bus.chain, keep=False)
+                stock.buses[name] = runner.render_chain(
+                    f"bus{number}", first, bus.chain, keep=False
+                )
 
     def levels(self, stock: StagedAudio) -> dict[str, Levels]:
-        """Of every output, against what its file can hold."""
+        """Levels of every output relative to the range of its file."""
         bits = PCM_BITS.get(self.subtype)
         highest = 1.0 - 2.0 ** -(bits - 1) if bits else 1.0
         return {name: self._levels(stock, name, highest) for name in self.outputs}
 
     def gains_db(self, levels: Mapping[str, Levels]) -> dict[str, float]:
-        """The gain of every output: what headroom and normalisation ask for."""
-        # What a lossy file is decoded to is played as fixed-point.
+        """Gain of every output in dB from headroom and normalisation."""
+        # Lossy files are decoded to fixed-point on playback.
         preset, can_clip = self.preset, self.subtype in PCM_BITS or self.target.lossy
         return gains_db(levels, preset.headroom, preset.normalise, can_clip=can_clip)
 
     def _levels(self, stock: StagedAudio, name: str, highest: float) -> Levels:
-        """Of an output, before any file of it is written; all of them only if they count."""
+        """Levels of an output before its gain; only the peak where nothing is normalised."""
         staged = stock.buses.get(name) if name in self.buses else stock.rendered[name]
         if self.preset.normalise is None and staged is not None:
-            return Levels(reach=staged.measure.reach(highest))
+            return Levels(relative_peak=staged.statistics.relative_peak(highest))
         info = self.info
         meter = Meter(info.rate_hz, info.channels, mask=info.channel_mask, highest=highest)
-        measure, done = Measure(info.channels), 0
+        measure, done = Statistics(info.channels), 0
         with self.watch.stage("chain") as report:
             for exact in self._signal(stock, name):
                 (measure if self.preset.normalise is None else meter).add(exact.astype(np.float32))
                 done += exact.shape[1]
                 report(done / self.frames)
         if self.preset.normalise is None:
-            return Levels(reach=measure.reach(highest))
+            return Levels(relative_peak=measure.relative_peak(highest))
         return meter.levels
 
     def _signal(self, stock: StagedAudio, name: str) -> Iterator[NDArray[np.float64]]:
-        """An output before gain and limiter."""
+        """Audio of an output before gain and limiter."""
         staged = stock.buses.get(name) if name in self.buses else stock.rendered[name]
         if staged is None:
             return mix_bus(self.buses[name], stock, self.separator.outputs)
@@ -259,13 +239,13 @@ class _Job:
     def encode(
         self, stock: StagedAudio, levels: Mapping[str, Levels], gains: Mapping[str, float]
     ) -> tuple[StemFacts, ...]:
-        """Writes all outputs, those that add up side by side."""
-        form = self._form
+        """Write all outputs; outputs of one group together."""
+        settings = self._settings
         done = 0
         facts: list[StemFacts] = []
         with self.watch.stage("encode") as report:
 
-            def told(frames: int) -> None:
+            def on_frames(frames: int) -> None:
                 nonlocal done
                 done += frames
                 report(done / (self.frames * len(groups)))
@@ -273,14 +253,15 @@ class _Job:
             groups = self._groups()
             for group in groups:
                 outputs = [
-                    self._output(stock, name, gains[name], levels[name].reach) for name in group
+                    self._output(stock, name, gains[name], levels[name].relative_peak)
+                    for name in group
                 ]
-                made = write_outputs(outputs, form, self._dither(group, levels), told)
+                made = write_outputs(outputs, settings, self._dither(group, levels), on_frames)
                 facts += [replace(stem, mixdown=stem.name in self.buses) for stem in made]
         return tuple(facts)
 
     def _groups(self) -> list[list[str]]:
-        """Outputs that are rounded together: the stems, where they are to add up."""
+        """Groups of outputs to quantise together: the stems, where they sum to the bounce."""
         stems = [name for name in self.outputs if name not in self.buses]
         if self.preset.trim is not None or not self.preset.has_one_gain:
             return [[name] for name in self.outputs]
@@ -290,8 +271,8 @@ class _Job:
         span = Span(0, self.frames)
         if self.preset.trim is not None:
             gain = db_to_linear(gain_db)
-            heard = ((gain * block).astype(np.float32) for block in self._signal(stock, name))
-            span = locate(heard, self.preset.trim, self.info.rate_hz)
+            audio = ((gain * block).astype(np.float32) for block in self._signal(stock, name))
+            span = locate(audio, self.preset.trim, self.info.rate_hz)
         path = self.folder / self.request.file_names[name]
         return OutputFile(name, path, lambda: self._signal(stock, name), gain_db, peak, span)
 
@@ -304,15 +285,15 @@ class _Job:
             source_bits=source_bits(self.info),
             target_bits=PCM_BITS.get(self.subtype),
             processed=processed or any(n in self.buses or preset.chain_of(n) for n in names),
-            silent=not any(levels[name].reach for name in names),
+            silent=not any(levels[name].relative_peak for name in names),
         )
 
     def verify(self, stems: tuple[StemFacts, ...], gains: Mapping[str, float]) -> float | None:
-        """Reads the files back with a library that did not write them.
+        """Read the files back with another library and run the null test.
 
-        Returns the peak in dBFS of (sum of stems) - gain x bounce, None where the preset does not
-        mean them to add up. Raises PromiseBroken for a wrong length, and for a linear preset that
-        does not null.
+        Returns the peak in dBFS of (sum of stems) - gain x bounce, None where the stems do not sum
+        to the bounce. Raises PromiseBroken for a wrong length, and for a linear preset that does
+        not null.
         """
         preset = self.preset
         with self.watch.stage("verify") as report, readback_errors():
@@ -321,20 +302,21 @@ class _Job:
                 return None
             if not preset.is_sum or not preset.has_one_gain or preset.trim is not None:
                 return None
-            wanted = [stem for stem in stems if stem.name in self.separator.outputs]
-            paths = [self.folder / stem.path for stem in wanted]
+            summed = [stem for stem in stems if stem.name in self.separator.outputs]
+            paths = [self.folder / stem.path for stem in summed]
             bounce = with_progress(self.decoder, report, self.found.frames)
-            left = null_residual_peak(paths, bounce, db_to_linear(gains[wanted[0].name]))
+            residual = null_residual_peak(paths, bounce, db_to_linear(gains[summed[0].name]))
         clipped = any(stem.clipped_values for stem in stems)
-        bound = max_null_residual(self.subtype, wanted[0].dither, self.found.peak)
-        if preset.is_linear and not clipped and left > bound:
+        bound = max_null_residual(self.subtype, summed[0].dither, self.found.peak)
+        if preset.is_linear and not clipped and residual > bound:
             raise PromiseBroken(
-                f"the stems do not null against the bounce: {20 * math.log10(left):.1f} dBFS left"
+                "the stems do not null against the bounce: "
+                f"{20 * math.log10(residual):.1f} dBFS left"
             )
-        return 20 * math.log10(left) if left else -math.inf
+        return 20 * math.log10(residual) if residual else -math.inf
 
     def manifest(self, stems: tuple[StemFacts, ...], null_dbfs: float | None) -> Manifest:
-        """The report of this job."""
+        """The manifest of this job."""
         request, info = self.request, self.info
         gains = {stem.gain_db for stem in stems}
         return Manifest(
@@ -363,15 +345,15 @@ class _Job:
         )
 
     def _plugins(self) -> dict[str, dict[str, str]]:
-        """What of others' code has made these files."""
+        """Versions and hashes of the plugins used."""
         return {
-            file.name: {"version": version(str(file)), "sha256": fingerprint(file)}
+            file.name: {"version": plugin_version(str(file)), "sha256": fingerprint(file)}
             for file in self.preset.plugin_files
         }
 
     @property
     def subtype(self) -> str:
-        """The depth of the files, as soundfile names it."""
+        """Sample format of the files, as soundfile names it."""
         return self.preset.output.depth(self.info)[0]
 
     @property
@@ -380,11 +362,11 @@ class _Job:
         return self.preset.output.target(self.info.container)
 
     @property
-    def _form(self) -> EncodeSettings:
+    def _settings(self) -> EncodeSettings:
         return EncodeSettings(
             info=self.info,
             frames=self.frames,
-            delivery=self.preset.output,
+            output=self.preset.output,
             subtype=self.subtype,
             metadata=self._carried,
             limiter=self.preset.limiter,

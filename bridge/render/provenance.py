@@ -1,4 +1,4 @@
-"""What the files of a job and its report say of the bounce."""
+"""Provenance of the files of a job: source facts and the coding history."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def source_facts(
     request: RenderRequest, info: AudioInfo, found: Survey, metadata: Metadata
 ) -> SourceFacts:
-    """The bounce, for the report."""
+    """Facts about the bounce for the manifest."""
     return SourceFacts(
         path=str(request.source),
         sha256=request.sha256,
@@ -39,7 +39,14 @@ def source_facts(
 
 
 def coding_history(target: Target, info: AudioInfo, subtype: str, model: str) -> str:
-    """The line for the coding history of each file."""
+    """Coding history line (EBU R 98) of the files.
+
+    Args:
+        target: format of the files.
+        info: format of the bounce.
+        subtype: sample format of the files, as soundfile names it.
+        model: name of the model.
+    """
     layout = {1: "mono", 2: "stereo"}.get(info.channels, "multichannel")
     rate_hz = target.out_rate_hz(info.rate_hz)
     width = "" if target.lossy else f"W={PCM_BITS.get(subtype, 32)},"

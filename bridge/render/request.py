@@ -1,7 +1,7 @@
-"""What to make of a bounce, and how that travels: as plain data that JSON can hold.
+"""Request to render one bounce, and its JSON form for the worker.
 
-Paths are text as `os.fsdecode` gives it. Bytes that are no text are lone surrogates there, and
-JSON that is kept to ASCII carries those too.
+Paths are text as `os.fsdecode` returns it: undecodable bytes are lone surrogates, which ASCII JSON
+can carry.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from bridge.errors import PresetError
 from bridge.presets import loader as presets
 from bridge.presets.loader import Preset
-from bridge.presets.mixdown import told_chain
+from bridge.presets.mixdown import chain_to_plain
 from bridge.render.model_request import lists_to_tuples
 
 if TYPE_CHECKING:
@@ -24,10 +24,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RenderRequest:
-    """What to make of one bounce.
+    """Request to render one bounce.
 
-    sha256: of the source, for the manifest. file_names: from an output's name to its file's name.
-    target: the folder where the files will lie; session files that name places need it.
+    Attributes:
+        source: the bounce.
+        sha256: hash of the source (hex), for the manifest.
+        preset: the preset.
+        model_version: version of the model, for the manifest.
+        file_names: output name -> file name.
+        target: final folder of the files, for session files with absolute paths.
     """
 
     source: Path
@@ -38,7 +43,7 @@ class RenderRequest:
     target: Path
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data."""
+        """Plain data for JSON."""
         return {
             "source": str(self.source),
             "sha256": self.sha256,
@@ -50,7 +55,7 @@ class RenderRequest:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> RenderRequest:
-        """What `to_json` gave. Raises PresetError as for a file that holds that preset."""
+        """Inverse of `to_json`. Raises PresetError as for a preset file."""
         fields: dict[str, Any] = {
             **data,
             "source": Path(data["source"]),
@@ -61,32 +66,32 @@ class RenderRequest:
 
 
 def preset_to_json(preset: Preset) -> dict[str, Any]:
-    """A preset as its file would say it, with name and path.
+    """A preset in the form of its file, with name and path.
 
-    Only what was given is told: a default may be refused beside what was given.
+    Only explicit values are included: a default may be invalid next to them.
     """
     apart = {"chain", "stem_chains", "mixdowns", "master"}
     given = preset.model_dump(
         by_alias=True, exclude_unset=True, exclude={"name", "path", "limiter", *apart}
     )
     if preset.limiter is not None:
-        (given["limiter"],) = told_chain((preset.limiter,))[0].values()
-    chains = {name: told_chain(chain) for name, chain in preset.stem_chains.items()}
+        (given["limiter"],) = chain_to_plain((preset.limiter,))[0].values()
+    chains = {name: chain_to_plain(chain) for name, chain in preset.stem_chains.items()}
     return {
         "name": preset.name,
         "path": str(preset.path),
         "content": {
             **given,
-            "chain": told_chain(preset.chain),
+            "chain": chain_to_plain(preset.chain),
             "stem_chains": chains,
-            "mixdowns": {name: mixdown.told() for name, mixdown in preset.mixdowns.items()},
-            "master": told_chain(preset.master),
+            "mixdowns": {name: mixdown.to_plain() for name, mixdown in preset.mixdowns.items()},
+            "master": chain_to_plain(preset.master),
         },
     }
 
 
 def preset_from_json(data: Mapping[str, Any]) -> Preset:
-    """The preset that `preset_to_json` told of, validated like a file. Raises PresetError."""
+    """Inverse of `preset_to_json`, validated like a file. Raises PresetError."""
     try:
         content = presets.Settings.model_validate(lists_to_tuples(data["content"]))
     except ValidationError as error:

@@ -1,4 +1,4 @@
-"""The session files of a job, staged beside its stems and written for where all of it will lie."""
+"""Session files of a job, staged beside its stems with paths of the final folder."""
 
 from __future__ import annotations
 
@@ -25,29 +25,30 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-# How often we say that we live while a stem file is encoded: well below any `stall_s`.
-_BEAT_S = 1.0
+# Interval of progress reports while a stem file is encoded: well below any `stall_s`.
+_HEARTBEAT_S = 1.0
 
 
 def add_sessions(
     manifest: Manifest, request: RenderRequest, folder: Path, watch: Stopwatch
 ) -> Manifest:
-    """The manifest with those session files of the preset that could be written.
+    """Write the session files of the preset and add them to the manifest.
 
-    What a format cannot hold costs the user that clip or that file, not the stems: a warning says
-    so. An exception that nobody foresaw is logged with its traceback.
+    A clip or file that a format cannot hold is left out with a warning; the stems are published
+    all the same. Unexpected exceptions are logged with their traceback.
 
     Args:
-        manifest: of the stems, which lie in `folder`.
-        request: what was to be made; stems and sessions are moved to its target in the end.
-        folder: where to put the files.
-        watch: takes the time, and says now and then that we live.
+        manifest: manifest of the stems in `folder`.
+        request: the preset, and the target folder that stems and sessions are moved to later.
+        folder: staging folder of the files.
+        watch: measures the time and reports progress.
 
-    Raises OutputBlocked when the disk refuses.
+    Raises:
+        OutputBlocked: the disk is full or not writable.
     """
     if not request.preset.session:
         return manifest
-    done: list[SessionFacts] = []
+    written: list[SessionFacts] = []
     warnings: list[str] = []
     with watch.stage("session") as report, _heartbeat(report):
         for name in request.preset.session:
@@ -60,11 +61,11 @@ def add_sessions(
                 if isinstance(error, SessionDefect):
                     _log.error(warnings[-1], exc_info=error)
             else:
-                done.append(facts)
+                written.append(facts)
                 warnings += (f"session '{name}' is without {reason}" for reason in left_out)
     return replace(
         manifest,
-        sessions=tuple(done),
+        sessions=tuple(written),
         warnings=(*manifest.warnings, *warnings),
         seconds=dict(watch.seconds),
     )
@@ -73,7 +74,7 @@ def add_sessions(
 def _write(
     name: str, manifest: Manifest, target: Path, folder: Path
 ) -> tuple[SessionFacts, tuple[str, ...]]:
-    """Returns what to list of a session file, and what was left out of it."""
+    """Write one session file; return its facts, and what was left out of it."""
     session = from_manifest(manifest.to_json(), target, staged=folder)
     path, left_out = write_what_fits(name, session, folder, target.name, stays_in=target)
     with disk_errors(path):
@@ -83,16 +84,16 @@ def _write(
 
 @contextmanager
 def _heartbeat(report: Callable[[float], None]) -> Iterator[None]:
-    over = threading.Event()
+    stopped = threading.Event()
 
     def beat() -> None:
-        while not over.wait(_BEAT_S):
+        while not stopped.wait(_HEARTBEAT_S):
             report(0.0)
 
-    thread = threading.Thread(target=beat, name="beat", daemon=True)
+    thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
     thread.start()
     try:
         yield
     finally:
-        over.set()
+        stopped.set()
         thread.join()

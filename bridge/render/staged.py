@@ -1,4 +1,4 @@
-"""Float audio on disk between two passes: what needs whole-file numbers reads its input twice."""
+"""Staged audio: float32 on disk between two passes over a file."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bridge.audio.pack import frames_first
-from bridge.dsp.meter import Measure, subtract_offsets
+from bridge.dsp.meter import Statistics, subtract_offsets
 from bridge.system.disk import disk_errors
 
 if TYPE_CHECKING:
@@ -23,10 +23,12 @@ BLOCK_FRAMES = 65_536
 
 
 class Staged:
-    """One stem as raw interleaved float32, with its mean and peak taken on the way in.
+    """One stem as raw interleaved float32 on disk, with mean and peak measured on writing.
 
-    Reading yields (channels, up to BLOCK_FRAMES) float32 blocks, as often as wanted.
-    offsets: what is taken from each channel then, (channels, 1) float64.
+    Iteration yields (channels, up to BLOCK_FRAMES) float32 blocks and can be repeated.
+
+    Attributes:
+        offsets: subtracted from each channel on reading, (channels, 1) float64, or None.
     """
 
     offsets: NDArray[np.float64] | None = None
@@ -34,23 +36,23 @@ class Staged:
     def __init__(self, path: Path, channels: int) -> None:
         self.path = path
         self.channels = channels
-        self.measure = Measure(channels)
+        self.statistics = Statistics(channels)
         with disk_errors(path):
             self._file = path.open("xb")
 
     def append(self, block: Audio) -> None:
-        """Adds (channels, frames) float32."""
-        self.measure.add(block)
+        """Append a float32 block (channels, frames)."""
+        self.statistics.add(block)
         with disk_errors(self.path):
             self._file.write(frames_first(block, "f4").data)
 
     def close(self) -> None:
-        """Ends writing. Nothing is synced: a crash throws the staging folder away."""
+        """Finish writing. No fsync: after a crash the staging folder is discarded."""
         with disk_errors(self.path):
             self._file.close()
 
     def remove(self) -> None:
-        """Gives the disk space back."""
+        """Delete the file."""
         with disk_errors(self.path):
             self.path.unlink(missing_ok=True)
 
@@ -58,19 +60,19 @@ class Staged:
         with disk_errors(self.path), self.path.open("rb") as file:
             while data := file.read(BLOCK_FRAMES * self.channels * 4):
                 frames = np.frombuffer(data, np.float32).reshape(-1, self.channels)
-                block = np.ascontiguousarray(frames.T)  # all that follows runs along a channel
+                block = np.ascontiguousarray(frames.T)  # later stages iterate along a channel
                 yield block if self.offsets is None else subtract_offsets(block, self.offsets)
 
     def centred(self) -> Staged:
-        """The same file, read without its constant offsets; to be removed once."""
+        """A view of the same file that subtracts the mean of each channel on reading."""
         view = copy.copy(self)
-        view.offsets = self.measure.mean[:, np.newaxis]
-        view.measure = self.measure.minus_offsets(self.measure.mean)
+        view.offsets = self.statistics.mean[:, np.newaxis]
+        view.statistics = self.statistics.minus_offsets(self.statistics.mean)
         return view
 
 
 def stage(path: Path, channels: int, blocks: Iterable[Audio]) -> Staged:
-    """Writes a whole stream of (channels, frames) blocks."""
+    """Write a whole stream of float32 blocks (channels, frames) to a new file."""
     staged = Staged(path, channels)
     for block in blocks:
         staged.append(block)

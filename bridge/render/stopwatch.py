@@ -1,4 +1,4 @@
-"""What each stage of a job takes."""
+"""Timing and progress of the stages of a job."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ if TYPE_CHECKING:
 
 @dataclass
 class Stopwatch:
-    """Seconds per stage, and the ear of whoever shows progress (stage, 0..1)."""
+    """Seconds per stage; reports progress to `listener(stage, share)`, share from 0 to 1."""
 
     listener: Callable[[str, float], None]
     seconds: dict[str, float] = field(default_factory=dict)
 
     @contextmanager
     def stage(self, name: str) -> Iterator[Callable[[float], None]]:
-        """Times a stage; gives the function to report its share done."""
+        """Time a stage; yields the function that reports the share done."""
         self.listener(name, 0.0)
-        begun = time.perf_counter()
+        started = time.perf_counter()
         yield lambda share: self.listener(name, min(share, 1.0))
-        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - begun
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - started

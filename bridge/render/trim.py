@@ -1,4 +1,4 @@
-"""Where the sound of a file begins and ends, and the file cut down to it."""
+"""Trimming of silence at both ends of a file."""
 
 from __future__ import annotations
 
@@ -18,30 +18,35 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Span:
-    """Frames from start_frame up to, without, end_frame."""
+    """Half-open range of frames: start_frame <= n < end_frame."""
 
     start_frame: int
     end_frame: int
 
     @property
     def frames(self) -> int:
-        """How many."""
+        """Number of frames."""
         return self.end_frame - self.start_frame
 
 
 def locate(blocks: Iterable[Audio], effect: TrimSilence, rate_hz: float) -> Span:
-    """The frames with sound in any channel, and the pad around them.
+    """Find the span with sound in any channel, with padding.
 
-    blocks: float32 (channels, any number of frames). Audio that is silent throughout stays whole:
-    an empty file would help nobody.
+    Args:
+        blocks: float32 (channels, any number of frames).
+        effect: threshold and padding.
+        rate_hz: sample rate.
+
+    Returns:
+        The span; the whole audio where all of it is silent, as an empty file is of no use.
     """
     threshold = db_to_linear(effect.threshold_dbfs)
     position, first, last = 0, -1, -1
     for block in blocks:
-        heard = np.flatnonzero(np.abs(block).max(axis=0) > threshold)
-        if heard.size:
-            first = position + int(heard[0]) if first < 0 else first
-            last = position + int(heard[-1])
+        loud = np.flatnonzero(np.abs(block).max(axis=0) > threshold)
+        if loud.size:
+            first = position + int(loud[0]) if first < 0 else first
+            last = position + int(loud[-1])
         position += block.shape[1]
     if first < 0:
         return Span(0, position)
@@ -50,7 +55,7 @@ def locate(blocks: Iterable[Audio], effect: TrimSilence, rate_hz: float) -> Span
 
 
 def cut(blocks: Iterable[Audio], span: Span) -> Iterator[Audio]:
-    """The frames of the span, in blocks of at least one frame."""
+    """The frames of a span, in blocks of at least one frame."""
     position = 0
     for block in blocks:
         kept = block[:, max(span.start_frame - position, 0) : max(span.end_frame - position, 0)]

@@ -1,4 +1,4 @@
-"""Do the files hold what was promised? Read with a library that did not write them."""
+"""Verification of written files: shape and null test, read back with another library."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
     from bridge.audio.targets.registry import Target
     from bridge.publish.manifest import StemFacts
 
-# Of float files, relative to full scale or the bounce's own peak: -120 dB, some ten roundings.
+# Null bound of float files relative to full scale or the bounce's peak: -120 dB, ten roundings.
 FLOAT_NULL = 1e-6
 
 
 def check_shapes(folder: Path, stems: Sequence[StemFacts], target: Target) -> None:
-    """PromiseBroken for a file that does not read back as the manifest has it."""
+    """Raise PromiseBroken for a file whose header differs from the manifest."""
     for stem in stems:
         path = folder / stem.path
         shape = shape_of_m4a(path) if target.name == "m4a" else _shape(path)
@@ -45,31 +45,40 @@ def _shape(path: Path) -> tuple[int, int, int, str]:
 def null_residual_peak(
     files: Sequence[Path], bounce: Iterable[NDArray[np.float32]], gain: float
 ) -> float:
-    """Peak of (sum of the files) - gain x bounce, linear, as long as the bounce is."""
-    left = 0.0
+    """Linear peak of (sum of the files) - gain x bounce, over the length of the bounce.
+
+    Args:
+        files: the stems.
+        bounce: float32 blocks (channels, frames).
+        gain: linear gain of the stems.
+    """
+    highest = 0.0
     with ExitStack() as stack:
         pool = stack.enter_context(ThreadPoolExecutor(len(files), "reader"))
         opened = [stack.enter_context(soundfile.SoundFile(sound_path(file))) for file in files]
         for block in bounce:
             reads = [pool.submit(_read, file, block.shape[1]) for file in opened]
-            wanted = gain * block.astype(np.float64)
+            expected = gain * block.astype(np.float64)
             total = reads[0].result()
             for read in reads[1:]:
                 total += read.result()
-            left = max(left, float(np.abs(total.T - wanted).max()))
-    return left
+            highest = max(highest, float(np.abs(total.T - expected).max()))
+    return highest
 
 
 def _read(file: soundfile.SoundFile, frames: int) -> NDArray[np.float64]:
-    """(frames, channels): what is added up stays as it lies in the files."""
+    """The next frames, (frames, channels) float64; interleaved, as in the file."""
     read: NDArray[np.float64] = file.read(frames, dtype="float64", always_2d=True)
     return read
 
 
 def max_null_residual(subtype: str, dither: str, peak: float) -> float:
-    """The highest peak that a linear preset may leave: one step; with dither, what that adds.
+    """Largest permitted null residual of a linear preset: one step, or the reach of the dither.
 
-    peak: of the bounce, linear.
+    Args:
+        subtype: sample format of the files, as soundfile names it.
+        dither: kind of dither.
+        peak: linear peak of the bounce.
     """
     bits = PCM_BITS.get(subtype, 32)
     steps = max(1.0, REACH_STEPS[dither])
@@ -78,7 +87,7 @@ def max_null_residual(subtype: str, dither: str, peak: float) -> float:
 
 @contextmanager
 def readback_errors() -> Iterator[None]:
-    """Turns what libsndfile says of a file that we wrote into OutputError."""
+    """Turn errors of libsndfile on reading a written file into OutputError."""
     try:
         yield
     except soundfile.LibsndfileError as error:

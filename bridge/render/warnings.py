@@ -1,4 +1,4 @@
-"""What the report warns of: all that a listener would not expect of the files."""
+"""Warnings of the report about the files of a job."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _METER_LU = 0.1
 
 
 def source_bits(info: AudioInfo) -> int | None:
-    """What the bounce holds; None for floating point. A lossy one, what it is decoded to."""
+    """Bit depth of the bounce, of a lossy one that of its decoded audio; None for float."""
     return PCM_BITS.get(output_subtype(info)[0])
 
 
 def time_reference_warnings(time_reference: int | None, rate_hz: int) -> Iterator[str]:
-    """A warning about a time reference that is no place in a session."""
+    """Warn about an implausible time reference."""
     reason = doubt(time_reference, rate_hz)
     if reason:
         yield f"{reason}; the stems carry it as it is: check the start of the render"
@@ -35,7 +35,14 @@ def time_reference_warnings(time_reference: int | None, rate_hz: int) -> Iterato
 def file_warnings(
     preset: Preset, info: AudioInfo, stems: Sequence[StemFacts], tail_frames: int
 ) -> Iterator[str]:
-    """All warnings about the files of one job."""
+    """All warnings about the files of one job.
+
+    Args:
+        preset: the preset in force.
+        info: format of the bounce.
+        stems: facts of the written files.
+        tail_frames: how much longer than the bounce the files are.
+    """
     target = preset.output.target(info.container)
     note = preset.output.depth(info)[1]
     if note:
@@ -58,7 +65,7 @@ def file_warnings(
 
 
 def _codec_warnings(target: Target, info: AudioInfo, stems: Sequence[StemFacts]) -> Iterator[str]:
-    """What a lossy format does to every file."""
+    """Effects of a lossy format on every file."""
     delay = stems[0].encoder_delay_frames
     skipped = f"; players that ignore its gapless data begin {delay} frames late" if delay else ""
     yield f"{target.title} is lossy: the stems do not add up to the bounce exactly{skipped}"
@@ -82,7 +89,7 @@ def _depth_warnings(preset: Preset, info: AudioInfo, stems: Sequence[StemFacts])
 
 
 def _peak_warnings(facts: StemFacts, *, lossy: bool) -> Iterator[str]:
-    """What a listener would want to be told of a file's peaks."""
+    """Clipping, and peaks that clip on playback."""
     if facts.clipped_values:
         yield f"{facts.path} clips: {facts.clipped_values} values beyond full scale"
     peak_dbtp = facts.true_peak_dbtp
@@ -99,14 +106,14 @@ def _peak_warnings(facts: StemFacts, *, lossy: bool) -> Iterator[str]:
 
 
 def _loudness_warnings(facts: Sequence[StemFacts], normalise: Normalise) -> Iterator[str]:
-    """Files that did not get the loudness that was asked for, by more than a meter shows.
+    """Files that miss the target loudness by more than a meter shows.
 
-    Linked, only the loudest has to.
+    With linked normalisation only the loudest file counts.
     """
-    heard = [stem for stem in facts if stem.lufs is not None]
+    audible = [stem for stem in facts if stem.lufs is not None]
     if normalise.linked:
-        heard = sorted(heard, key=lambda stem: stem.lufs or 0.0)[-1:]
-    for stem in heard:
+        audible = sorted(audible, key=lambda stem: stem.lufs or 0.0)[-1:]
+    for stem in audible:
         if abs((stem.lufs or 0.0) - normalise.target) > _METER_LU:
             yield (
                 f"{stem.path} has {stem.lufs:.1f} LUFS instead of {normalise.target:.1f}: headroom "

@@ -1,4 +1,4 @@
-"""From the audio of the outputs to their files: gain, limiter, cut, dither, rounding, levels."""
+"""Writing of output files: gain, limiter, trim, dither, quantisation and metering."""
 
 from __future__ import annotations
 
@@ -35,21 +35,21 @@ if TYPE_CHECKING:
     from bridge.audio.metadata.model import Metadata
     from bridge.audio.probe import AudioInfo
     from bridge.effects.registry import Limiter
-    from bridge.presets.output import Output as Delivery
+    from bridge.presets.output import Output
 
     Audio = NDArray[np.float32]
     Block = NDArray[np.floating]
 
-Made = TypeVar("Made")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
 class EncodeSettings:
-    """What all files of a job have in common. frames: of a file that is not cut."""
+    """Settings shared by all files of a job; `frames` is the length of an untrimmed file."""
 
     info: AudioInfo
     frames: int
-    delivery: Delivery
+    output: Output
     subtype: str
     metadata: Metadata
     limiter: Limiter | None
@@ -57,15 +57,21 @@ class EncodeSettings:
 
     @property
     def bits(self) -> int | None:
-        """Of one value; None for floating point."""
+        """Bits per value; None for floating point."""
         return PCM_BITS.get(self.subtype)
 
 
 @dataclass(frozen=True)
 class OutputFile:
-    """One file to write: where, of what, how loud, from where to where in the bounce.
+    """One file to write.
 
-    peak: before the gain, linear, or somewhat more.
+    Attributes:
+        name: name of the output.
+        path: the file.
+        signal: starts the audio, float64 blocks before the gain.
+        gain_db: gain of the output.
+        peak: linear peak before the gain, or an upper bound.
+        span: frames to write.
     """
 
     name: str
@@ -75,94 +81,101 @@ class OutputFile:
     peak: float
     span: Span
 
-    def blocks(self, form: EncodeSettings) -> Iterator[Block]:
-        """The audio as it is to be rounded."""
+    def blocks(self, settings: EncodeSettings) -> Iterator[Block]:
+        """The audio before quantisation: with gain, limiter and trim."""
         gain = db_to_linear(self.gain_db)
         same = gain == 1.0
         scaled: Iterator[Block] = self.signal() if same else (gain * b for b in self.signal())
-        if form.limiter is not None:
+        if settings.limiter is not None:
             scaled = render(
                 (block.astype(np.float32) for block in scaled),
-                (form.limiter.for_peak(self.peak * gain),),
-                rate_hz=form.info.rate_hz,
-                channels=form.info.channels,
-                frames=form.frames,
+                (settings.limiter.for_peak(self.peak * gain),),
+                rate_hz=settings.info.rate_hz,
+                channels=settings.info.channels,
+                frames=settings.frames,
             )
-        whole = self.span == Span(0, form.frames)
+        whole = self.span == Span(0, settings.frames)
         yield from scaled if whole else cut(scaled, self.span)
 
 
 def write_outputs(
-    outputs: Sequence[OutputFile], form: EncodeSettings, dither: Kind, told: Callable[[int], None]
+    outputs: Sequence[OutputFile],
+    settings: EncodeSettings,
+    dither: Kind,
+    on_frames: Callable[[int], None],
 ) -> tuple[StemFacts, ...]:
-    """Writes outputs side by side: their rounding errors cancel in the sum.
+    """Write outputs in parallel, quantised together so that rounding errors cancel in the sum.
 
-    told: hears how many frames of each were done. All must have the same span.
+    Args:
+        outputs: files of the same span.
+        settings: shared by all files.
+        dither: kind of dither.
+        on_frames: called with the frames written to each file since the last call.
     """
     from separator.parallel import set_threads
 
     with ExitStack() as stack:
-        pool = stack.enter_context(ThreadPoolExecutor(len(outputs), "pen", set_threads, (1,)))
-        pens = [_StemWriter(output, form, dither, stack) for output in outputs]
+        pool = stack.enter_context(ThreadPoolExecutor(len(outputs), "writer", set_threads, (1,)))
+        writers = [_StemWriter(output, settings, dither, stack) for output in outputs]
         writing: list[Future[None]] = []
-        for blocks in _together([output.blocks(form) for output in outputs], pool):
-            takes = _takes(pens, blocks)
-            _done(writing)
-            writing = [pool.submit(take) for take in takes]
-            told(blocks[0].shape[1])
-        _done(writing)
-        for pen in pens:
-            pen.finish()
-            pen.writer.close()  # each waits for the disk, which may be slow: tell that we live
-            told(0)
-    return tuple(pen.facts() for pen in pens)
+        for blocks in _synchronised([output.blocks(settings) for output in outputs], pool):
+            tasks = _write_tasks(writers, blocks)
+            _results(writing)
+            writing = [pool.submit(task) for task in tasks]
+            on_frames(blocks[0].shape[1])
+        _results(writing)
+        for writer in writers:
+            writer.finish()
+            writer.writer.close()  # may wait long for a slow disk: report progress
+            on_frames(0)
+    return tuple(writer.facts() for writer in writers)
 
 
-def _together(
+def _synchronised(
     streams: Sequence[Iterator[Block]], pool: ThreadPoolExecutor
 ) -> Iterator[list[Block]]:
-    """A block of each stream until all have ended; the next ones are made meanwhile.
+    """Yield a block of each stream until all have ended; compute the next ones meanwhile.
 
-    Stems know nothing of each other, so limiting, metering and hashing, most of the work here, go
-    on side by side. Only rounding needs all of them.
+    Limiting, metering and hashing, most of the work, run in parallel. Only quantisation needs all
+    streams.
     """
-    making = [pool.submit(next, stream, None) for stream in streams]
-    while (blocks := _done(making))[0] is not None:
-        making = [pool.submit(next, stream, None) for stream in streams]
+    pending = [pool.submit(next, stream, None) for stream in streams]
+    while (blocks := _results(pending))[0] is not None:
+        pending = [pool.submit(next, stream, None) for stream in streams]
         yield [block for block in blocks if block is not None]
 
 
-def _done(futures: Sequence[Future[Made]]) -> list[Made]:
+def _results(futures: Sequence[Future[Result]]) -> list[Result]:
     return [future.result() for future in futures]
 
 
 class _StemWriter:
-    """A writer with its meter and its dither."""
+    """Writer of one file with its meter and its dither."""
 
     def __init__(
-        self, output: OutputFile, form: EncodeSettings, dither: Kind, stack: ExitStack
+        self, output: OutputFile, settings: EncodeSettings, dither: Kind, stack: ExitStack
     ) -> None:
         self.output, self._dither = output, dither
-        info = form.info
-        self.spec = _spec(output, form)
+        info = settings.info
+        self.spec = _spec(output, settings)
         self.writer = stack.enter_context(writing(output.path, self.spec))
         self.meter = Meter(info.rate_hz, info.channels, mask=info.channel_mask)
-        self._clips = not output.peak * db_to_linear(output.gain_db) <= 1.0  # not for NaN either
-        self.dither = Dither(dither, f"{form.seed} {output.name}", info.channels)
+        self._clips = not output.peak * db_to_linear(output.gain_db) <= 1.0  # also true for NaN
+        self.dither = Dither(dither, f"{settings.seed} {output.name}", info.channels)
 
-    def take_float(self, block: Block) -> None:
-        """A block of a floating-point file."""
+    def write_float_block(self, block: Block) -> None:
+        """Write and meter a block of a floating-point file."""
         self.writer.write_float(block)
         self.meter.add(block.astype(np.float32))
 
-    def take_rounded(self, exact: Block, steps: NDArray[np.int32]) -> None:
-        """A block of a fixed-point file. The meter hears what was rounded, clipped as there."""
+    def write_quantised_block(self, exact: Block, steps: NDArray[np.int32]) -> None:
+        """Write a block of a fixed-point file; meter the values before rounding, clipped alike."""
         self.writer.write_int(steps)
-        heard = np.clip(exact, -1.0, 1.0) if self._clips else exact
-        self.meter.add(heard.astype(np.float32))
+        metered = np.clip(exact, -1.0, 1.0) if self._clips else exact
+        self.meter.add(metered.astype(np.float32))
 
     def finish(self) -> None:
-        """Once all audio was heard: the loudness that the bounce states is this file's own."""
+        """Replace the loudness in the bext chunk by that of this file, after the last block."""
         data = self.spec.metadata.find(b"bext")
         if not self.spec.metadata.states_loudness or data is None:
             return
@@ -177,7 +190,7 @@ class _StemWriter:
         self.writer.restate(bext.parse(data).with_loudness(stated).to_bytes())
 
     def facts(self) -> StemFacts:
-        """Once it is written."""
+        """Facts about the file, after it is closed."""
         levels, spec = self.meter.levels, self.spec
         return StemFacts(
             name=self.output.name,
@@ -199,41 +212,48 @@ class _StemWriter:
         )
 
 
-def _takes(pens: Sequence[_StemWriter], blocks: Sequence[Block]) -> list[Callable[[], None]]:
-    """What is left to do for each pen once the blocks are rounded together."""
-    bits = PCM_BITS.get(pens[0].spec.subtype)
+def _write_tasks(
+    writers: Sequence[_StemWriter], blocks: Sequence[Block]
+) -> list[Callable[[], None]]:
+    """Quantise blocks together; return the write task of each file."""
+    bits = PCM_BITS.get(writers[0].spec.subtype)
     if bits is None:
-        return [partial(pen.take_float, block) for pen, block in zip(pens, blocks, strict=True)]
-    named = {pen.output.name: block for pen, block in zip(pens, blocks, strict=True)}
-    dithers = {pen.output.name: pen.dither for pen in pens if pen.dither.kind != "none"}
+        return [
+            partial(writer.write_float_block, block)
+            for writer, block in zip(writers, blocks, strict=True)
+        ]
+    named = {writer.output.name: block for writer, block in zip(writers, blocks, strict=True)}
+    dithers = {
+        writer.output.name: writer.dither for writer in writers if writer.dither.kind != "none"
+    }
     done = quantise_set(named, bits, dithers or None)
-    for pen in pens:
-        pen.writer.clipped += done.clipped[pen.output.name]
+    for writer in writers:
+        writer.writer.clipped += done.clipped[writer.output.name]
     return [
-        partial(pen.take_rounded, block, done.stems[pen.output.name])
-        for pen, block in zip(pens, blocks, strict=True)
+        partial(writer.write_quantised_block, block, done.stems[writer.output.name])
+        for writer, block in zip(writers, blocks, strict=True)
     ]
 
 
-def _spec(output: OutputFile, form: EncodeSettings) -> Spec:
-    info, delivery = form.info, form.delivery
+def _spec(output: OutputFile, settings: EncodeSettings) -> Spec:
+    info, chosen = settings.info, settings.output
     return Spec(
-        target=delivery.target(info.container),
+        target=chosen.target(info.container),
         rate_hz=info.rate_hz,
         channels=info.channels,
         frames=output.span.frames,
-        subtype=form.subtype,
+        subtype=settings.subtype,
         channel_mask=info.channel_mask,
         extensible=info.extensible,
         rf64=info.container in LONG_FORMS,
-        metadata=_metadata(output, form),
-        bitrate_kbps=delivery.bitrate_kbps,
-        quality=delivery.vorbis_quality,
+        metadata=_metadata(output, settings),
+        bitrate_kbps=chosen.bitrate_kbps,
+        quality=chosen.vorbis_quality,
     )
 
 
-def _metadata(output: OutputFile, form: EncodeSettings) -> Metadata:
-    span, rate_hz = output.span, form.info.rate_hz
-    if span == Span(0, form.frames):
-        return whole(form.metadata, span.frames, rate_hz)
-    return cut_metadata(form.metadata, span.start_frame, span.frames, rate_hz)
+def _metadata(output: OutputFile, settings: EncodeSettings) -> Metadata:
+    span, rate_hz = output.span, settings.info.rate_hz
+    if span == Span(0, settings.frames):
+        return whole(settings.metadata, span.frames, rate_hz)
+    return cut_metadata(settings.metadata, span.start_frame, span.frames, rate_hz)

@@ -141,7 +141,7 @@ class PresetResolver:
 
     def _named(self, name: str) -> Preset:
         """An installed preset. Files are refused, because requests may come over the network."""
-        if composition.is_file(name):
+        if composition.is_file_reference(name):
             raise PresetError(f"{name}: ask for a preset by its name; install it if it has none")
         return presets.load(name, plugin_folders=self.converter.settings.plugin_folders)
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, get_args
 import numpy as np
 from hypothesis import strategies as st
 
-from bridge.dsp.meter import Measure
+from bridge.dsp.meter import Statistics
 from bridge.effects.chain import render
-from bridge.effects.registry import EFFECTS, DcRemoval, Effect, Parameter, parameters, parts
+from bridge.effects.registry import EFFECTS, DcRemoval, Effect, Parameter, parameters, split_passes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -46,8 +46,8 @@ def run(
     """Through all parts of a chain, as a caller does it: measure, then render, part by part."""
     channels, frames = audio.shape
     sizes = list(sizes)
-    for part in parts(effects):
-        measure = Measure(channels)
+    for part in split_passes(effects):
+        measure = Statistics(channels)
         for block in cut(audio, sizes):
             measure.add(block)
         rendered = render(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bridge.dsp.delay import delays_frames
-from bridge.dsp.processor import Audio, Node, Place
+from bridge.dsp.processor import Audio, Node, ProcessSpec
 from bridge.effects.base import Effect
 from bridge.effects.chain import render
 from bridge.effects.registry import (
@@ -47,8 +47,8 @@ def impulse(channels: int = 2) -> Audio:
 class Late:
     """A processor that delays each channel by so many frames, and says what it says."""
 
-    def __init__(self, delays: tuple[int, ...], late_frames: int = 0) -> None:
-        self.late_frames = late_frames
+    def __init__(self, delays: tuple[int, ...], latency_frames: int = 0) -> None:
+        self.latency_frames = latency_frames
         self._kept = [np.zeros(delay, np.float32) for delay in delays]
 
     def process(self, block: Audio) -> Audio:
@@ -66,7 +66,7 @@ class LateEffect(Effect):
     delays: tuple[int, ...] = (37, 37)
     says: int = 0
 
-    def nodes(self, place: Place) -> list[Node]:
+    def nodes(self, spec: ProcessSpec) -> list[Node]:
         return [Late(self.delays, self.says)]
 
 
@@ -108,7 +108,7 @@ def test_nothing_heard_is_nothing_late() -> None:
 def test_every_effect_of_ours_is_aligned(name: str, rate_hz: float) -> None:
     effect = EFFECTS[name]()
     alignment.check_alignment([effect], rate_hz, 2)
-    if not effect.late_on_purpose:
+    if not effect.intended_delay:
         assert delays_frames(lambda a: alignment.apply_chain([effect], a, rate_hz), rate_hz, 2) == (
             0,
         )
@@ -120,7 +120,7 @@ def test_a_long_chain_is_aligned_as_a_whole() -> None:
         Pan(position_percent=20.0), DcRemoval(), Gate(), Limiter(), Reverb(), Lowpass(),
     ]  # fmt: skip
     alignment.check_alignment(chain, RATE_HZ, 2)
-    out = run(impulse(), [effect for effect in chain if not effect.late_on_purpose], [777] * 9)
+    out = run(impulse(), [effect for effect in chain if not effect.intended_delay], [777] * 9)
     assert out.shape == impulse().shape
     assert (np.abs(out).argmax(axis=1) - 1000 <= 1).all()
     assert np.abs(out[:, :999]).max() < 1e-3  # but for the offset that was taken away
@@ -235,7 +235,7 @@ def test_a_chain_is_verified_once_for_a_rate_and_a_width(
         runs.append((rate_hz, len(audio)))
         return audio
 
-    monkeypatch.setattr(alignment, "run", run)
+    monkeypatch.setattr(alignment, "apply_chain", run)
     alignment._verify.cache_clear()
     chain = [Gain(gain_db=-1.23)]
 

@@ -241,7 +241,7 @@ def test_a_plugin_that_moves_sound_is_refused_before_anything_is_separated(
     convert: Convert, source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Every chain of the job is tried with an impulse, those of buses too."""
-    from bridge.render import pipeline
+    from bridge.render import alignment
     from tests.unit.conversion import Here
 
     tried: list[tuple[Any, ...]] = []
@@ -251,7 +251,7 @@ def test_a_plugin_that_moves_sound_is_refused_before_anything_is_separated(
         if any(effect.effect_name == "invert" for effect in chain):
             raise PluginError("it is late")
 
-    monkeypatch.setattr(pipeline, "verify", refuse)
+    monkeypatch.setattr(alignment, "check_alignment", refuse)
     with pytest.raises(PluginError, match="it is late"):
         made(Convert(Here()), source, "master: [invert]")
     assert (1, RATE_HZ, 2) in tried

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridge.dsp.processor import Place
+from bridge.dsp.processor import ProcessSpec
 from bridge.effects.registry import EFFECTS, Effect, Invert, Pan, Width, check
 from bridge.errors import PresetError
 from tests.hypothesis_profiles import examples
@@ -71,7 +71,7 @@ def cut_sizes() -> list[int]:
 
 
 def fits(effect: Effect, channels: int) -> bool:
-    return effect.problem(Place(RATE_HZ, channels)) is None
+    return effect.problem(ProcessSpec(RATE_HZ, channels)) is None
 
 
 @pytest.mark.parametrize(
@@ -88,9 +88,9 @@ def test_a_frequency_above_half_the_rate_is_refused(
     name: str, parameter: str, value: float
 ) -> None:
     effect = EFFECTS[name].model_validate({parameter: value})
-    check([effect], Place(44_100.0, 2))
+    check([effect], ProcessSpec(44_100.0, 2))
     with pytest.raises(PresetError, match=rf"{name} at {value:g} Hz .* {parameter} below 4000"):
-        check([effect], Place(8000.0, 2))
+        check([effect], ProcessSpec(8000.0, 2))
 
 
 @pytest.mark.parametrize(
@@ -104,5 +104,5 @@ def test_a_frequency_above_half_the_rate_is_refused(
 )
 def test_what_needs_stereo_says_so(effect: Effect, channels: int) -> None:
     with pytest.raises(PresetError, match=f"{effect.effect_name}.* has {channels} channel"):
-        check([effect], Place(RATE_HZ, channels))
-    check([effect], Place(RATE_HZ, 2))
+        check([effect], ProcessSpec(RATE_HZ, channels))
+    check([effect], ProcessSpec(RATE_HZ, 2))

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.dsp.processor import Place
+from bridge.dsp.processor import ProcessSpec
 from bridge.effects.registry import Gain, Limiter, Vst3
 from bridge.errors import PluginError, PresetError
 from bridge.plugins import host
@@ -46,7 +46,7 @@ def test_an_impulse_comes_out_where_it_went_in(name: str, sizes: list[int]) -> N
 
 def test_the_maximiser_does_report_a_latency() -> None:
     """Else the test above would prove nothing."""
-    plugin = host.load(vst3("ZaMaximX2"))
+    plugin = host.load_plugin(vst3("ZaMaximX2"))
     plugin.process(impulse(2), RATE_HZ)
     assert plugin.reported_latency_samples == 480
 
@@ -56,7 +56,7 @@ def test_blocks_give_what_the_whole_gives() -> None:
     audio = noise(2, 20_000)
     whole = run(audio, chain, (), RATE_HZ)
     np.testing.assert_allclose(run(audio, chain, [3, 5000], RATE_HZ), whole, atol=1e-5)
-    by_pedalboard = host.load(chain[0]).process(audio, RATE_HZ)  # type: ignore[arg-type]
+    by_pedalboard = host.load_plugin(chain[0]).process(audio, RATE_HZ)  # type: ignore[arg-type]
     np.testing.assert_allclose(run(audio, chain[:1], (), RATE_HZ), by_pedalboard, atol=1e-5)
     assert np.abs(whole - audio).max() > 0.05
 
@@ -83,7 +83,7 @@ def test_a_stereo_plugin_takes_mono_and_odd_widths(channels: int) -> None:
 
 @given(channels=st.integers(1, 64), width=st.integers(1, 64))
 def test_every_channel_is_in_one_group(channels: int, width: int) -> None:
-    made = host.groups(channels, width)
+    made = host.channel_groups(channels, width)
     assert all(len(group) == width for group in made)
     flat = [channel for group in made for channel in group]
     assert flat[:channels] == list(range(channels))
@@ -92,7 +92,7 @@ def test_every_channel_is_in_one_group(channels: int, width: int) -> None:
 
 def test_a_state_is_saved_and_restored(tmp_path: Path) -> None:
     tuned = vst3("ZamComp", parameters={"threshold_db": -33.0, "ratio": 8.0})
-    plugin = host.load(tuned)
+    plugin = host.load_plugin(tuned)
     audio = noise(2, 12_000)
     expected = run(audio, [tuned], (), RATE_HZ)
     as_preset, raw = tmp_path / "s.vstpreset", tmp_path / "s.state"
@@ -103,10 +103,10 @@ def test_a_state_is_saved_and_restored(tmp_path: Path) -> None:
         np.testing.assert_array_equal(run(audio, [restored], (), RATE_HZ), expected)
     assert np.abs(run(audio, [vst3("ZamComp")], (), RATE_HZ) - expected).max() > 0.01
     with pytest.raises(PresetError, match=r"state 's\.vstpreset' does not fit ZamGate\.vst3"):
-        host.load(vst3("ZamGate", state=str(as_preset)))
+        host.load_plugin(vst3("ZamGate", state=str(as_preset)))
     raw.write_bytes(b"these are the lyrics")
     with pytest.raises(PresetError, match=r"state 's\.state' does not fit"):
-        host.load(vst3("ZamComp", state=str(raw)))
+        host.load_plugin(vst3("ZamComp", state=str(raw)))
 
 
 def test_a_plugin_leaves_the_processor_as_it_was() -> None:
@@ -118,7 +118,7 @@ def test_a_plugin_leaves_the_processor_as_it_was() -> None:
 
 def test_parameters_win_over_the_state(tmp_path: Path) -> None:
     state = tmp_path / "s.vstpreset"
-    plugin = host.load(vst3("ZamComp", parameters={"threshold_db": -33.0}))
+    plugin = host.load_plugin(vst3("ZamComp", parameters={"threshold_db": -33.0}))
     state.write_bytes(host.saved_state(plugin, RATE_HZ))
     both = vst3("ZamComp", state=str(state), parameters={"ratio": 2.0})
     plain = vst3("ZamComp", parameters={"threshold_db": -33.0, "ratio": 2.0})
@@ -146,15 +146,15 @@ def test_parameters_are_checked_against_the_plugin(
 
 def test_a_plugin_that_a_file_does_not_hold() -> None:
     with pytest.raises(PresetError, match=r"holds no plugin 'ZamCmp'; did you mean 'ZamComp'"):
-        host.load(vst3("ZamComp", plugin_name="ZamCmp"))
-    assert host.load(vst3("ZamComp", plugin_name="ZamComp")).name == "ZamComp"
+        host.load_plugin(vst3("ZamComp", plugin_name="ZamCmp"))
+    assert host.load_plugin(vst3("ZamComp", plugin_name="ZamComp")).name == "ZamComp"
 
 
 def test_what_is_no_plugin_does_not_load(tmp_path: Path) -> None:
     fake = tmp_path / "Fake.vst3"
     fake.write_text("these are the lyrics")
     with pytest.raises(PluginError, match=r"Fake\.vst3 does not load .*; open it in a DAW"):
-        host.load(Vst3(plugin=str(fake)))
+        host.load_plugin(Vst3(plugin=str(fake)))
 
 
 class LatePlugin:
@@ -175,7 +175,7 @@ class LatePlugin:
 
 
 def test_a_latency_that_is_not_reported_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(host, "load", lambda _: LatePlugin())
+    monkeypatch.setattr(host, "load_plugin", lambda _: LatePlugin())
     for channels in (1, 2, 3):
         late = Vst3(plugin="late.vst3")
         for sizes in ([], [40, 9000]):
@@ -194,7 +194,7 @@ def test_a_plugin_that_fails_while_it_runs(monkeypatch: pytest.MonkeyPatch) -> N
                 raise RuntimeError("out of\nmemory")
             return audio
 
-    monkeypatch.setattr(host, "load", lambda _: Failing())
+    monkeypatch.setattr(host, "load_plugin", lambda _: Failing())
     effect = Vst3(plugin="bad.vst3", latency="reported")
     with pytest.raises(PluginError, match=r"bad\.vst3 fails \(out of memory\)"):
         run(impulse(2), [effect], (), RATE_HZ)
@@ -268,17 +268,17 @@ def test_the_watchdog_speaks_and_is_silent_in_time() -> None:
 
 
 def test_facts_are_those_of_the_plugin() -> None:
-    plugin = host.opened(vst3("ZamComp"))
-    known = host.facts(plugin)
+    plugin = host.open_plugin(vst3("ZamComp"))
+    known = host.parameter_facts(plugin)
     assert set(known) == set(plugin.parameters)
     assert known["threshold_db"] == host.ParameterFacts(
         "threshold_db", "number", -80.0, 0.0, "dB", ()
     )
     assert known["current_program"].choices == ("Zero", "PoppySnare", "VocalLeveller")
-    assert host.width_of(plugin, RATE_HZ, 2, "ZamComp") == 1
+    assert host.accepted_channels(plugin, RATE_HZ, 2, "ZamComp") == 1
 
 
 def test_place_is_what_the_cache_of_measurements_goes_by() -> None:
     effect = Vst3(plugin="x.vst3", parameters=(("a", 1.0),))
     assert hash(effect) == hash(Vst3.model_validate(effect.model_dump()))
-    assert Place(RATE_HZ, 2) != Place(44_100.0, 2)
+    assert ProcessSpec(RATE_HZ, 2) != ProcessSpec(44_100.0, 2)

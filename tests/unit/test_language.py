@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from bridge.dsp.decibel import db_to_linear
-from bridge.effects.conditions import Facts, When
+from bridge.effects.conditions import JobFacts, When
 from bridge.errors import PresetError
 from bridge.presets import composition
 from bridge.presets import loader as presets
@@ -153,7 +153,7 @@ def test_variables_keep_their_types(tmp_path: Path) -> None:
 
 def test_values_of_the_command_line_win_and_mean_what_they_do_in_a_file(tmp_path: Path) -> None:
     path = write(tmp_path, "p", VARIABLES)
-    given_ = composition.given_variables(["ceiling=-6.5", "truth=false", "level = 3"])
+    given_ = composition.parse_variables(["ceiling=-6.5", "truth=false", "level = 3"])
     assert given_ == {"ceiling": -6.5, "truth": False, "level": 3}
     found = presets.load(path, variables=given_)
     assert found.headroom.ceiling_dbfs == -6.5
@@ -183,7 +183,7 @@ def test_a_child_gives_its_parent_s_variables_other_values(own: Path) -> None:
 def test_a_wrong_assignment_says_why(tmp_path: Path, assignment: str, words: str) -> None:
     path = write(tmp_path, "p", VARIABLES)
     with pytest.raises(PresetError) as caught:
-        presets.load(path, variables=composition.given_variables([assignment]))
+        presets.load(path, variables=composition.parse_variables([assignment]))
     assert words in str(caught.value)
 
 
@@ -207,14 +207,14 @@ CONDITIONS: Any = st.recursive(
     max_leaves=4,
 )
 FACTS = st.builds(
-    Facts,
+    JobFacts,
     st.sets(st.sampled_from(FOUR), min_size=1).map(lambda found: tuple(sorted(found))),
     st.sampled_from([1, 2, 6]),
     st.sampled_from([8000, 44_100, 48_000, 192_000]),
 )
 
 
-def truth(said: dict[str, Any], facts: Facts) -> bool:
+def truth(said: dict[str, Any], facts: JobFacts) -> bool:
     """What it means, in plain logic."""
     wanted = said.get("has_stem", ())
     layout = {1: "mono", 2: "stereo"}.get(facts.channels or 0, "multichannel")
@@ -228,10 +228,10 @@ def truth(said: dict[str, Any], facts: Facts) -> bool:
 
 
 @given(CONDITIONS, FACTS)
-def test_a_condition_means_what_it_says(said: dict[str, Any], facts: Facts) -> None:
+def test_a_condition_means_what_it_says(said: dict[str, Any], facts: JobFacts) -> None:
     when = TypeAdapter(When).validate_python(said)
     assert when.holds(facts) is truth(said, facts)
-    early = when.holds(Facts(facts.stems))
+    early = when.holds(JobFacts(facts.stems))
     assert early in (None, truth(said, facts)), "decided before it could be known"
 
 
@@ -257,11 +257,11 @@ def test_parts_fall_away_as_the_facts_come_in(tmp_path: Path) -> None:
     assert set(preset.outputs(two)) == {*two, "wide", "master"}
     assert set(preset.outputs(FOUR)) == {*FOUR, "band", "wide", "master"}
 
-    mono = preset.at(Facts(FOUR, 1, 48_000))
+    mono = preset.at(JobFacts(FOUR, 1, 48_000))
     assert [effect.effect_name for effect in mono.chain_of("vocals")] == ["gain", "gain"]
     assert set(mono.outputs(FOUR)) == {*FOUR, "band", "master"}
     assert mono.limiter is not None
-    stereo = preset.at(Facts(two, 2, 96_000))
+    stereo = preset.at(JobFacts(two, 2, 96_000))
     assert [effect.effect_name for effect in stereo.chain_of("vocals")] == ["width"]
     assert [len(bus.chain) for bus in stereo.mixdowns.values()] == [1]
     assert stereo.limiter is None
@@ -272,12 +272,12 @@ def test_parts_fall_away_as_the_facts_come_in(tmp_path: Path) -> None:
 
 
 @given(FACTS)
-def test_to_settle_twice_is_to_settle_once(facts: Facts) -> None:
+def test_to_settle_twice_is_to_settle_once(facts: JobFacts) -> None:
     document = composition.parse(PARTS, Path("p.yaml"))
     composed = composition.Composed(document.data, (document,), {})
-    preset = presets._validated(composed, presets.Places())
+    preset = presets._validated(composed, presets.PluginFolders())
     whole = preset.at(facts)
-    assert preset.at(Facts(facts.stems)).at(facts) == whole
+    assert preset.at(JobFacts(facts.stems)).at(facts) == whole
     assert whole.at(facts) == whole
 
 
@@ -290,7 +290,7 @@ def test_a_preset_of_which_nothing_is_left_says_so(tmp_path: Path) -> None:
     preset = load_text(tmp_path, f"stems: []\nmixdowns: {{m: {mixdown}}}\n")
     assert set(preset.outputs(FOUR)) == {"m"}
     with pytest.raises(PresetError, match="nothing to publish"):
-        preset.at(Facts(FOUR, 2, 48_000)).outputs(FOUR)
+        preset.at(JobFacts(FOUR, 2, 48_000)).outputs(FOUR)
 
 
 # --- where a chain runs ---
@@ -316,7 +316,7 @@ def test_a_chain_for_a_stem_that_the_model_does_not_have_is_a_mistake(tmp_path: 
     with pytest.raises(PresetError, match="no stem 'vocasl'; did you mean 'vocals'"):
         preset.outputs(FOUR)
     conditional = load_text(tmp_path, "stem_chains: {piano: [{gain: {when: {has_stem: piano}}}]}\n")
-    assert set(conditional.at(Facts(FOUR)).outputs(FOUR)) == {*FOUR}
+    assert set(conditional.at(JobFacts(FOUR)).outputs(FOUR)) == {*FOUR}
 
 
 def test_a_bus_has_gains_pans_and_a_chain(tmp_path: Path) -> None:

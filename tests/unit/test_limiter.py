@@ -15,7 +15,7 @@ import soxr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridge.dsp.processor import Audio, Place, through
+from bridge.dsp.processor import Audio, ProcessSpec, process_stream
 from bridge.dsp.true_peak import BANDWIDTHS, REACH_FRAMES, TruePeak, interpolator, oversampling
 from bridge.effects.peak_guard import PeakGuard
 from bridge.effects.registry import Limiter
@@ -88,24 +88,24 @@ def test_what_is_under_the_ceiling_at_its_frames_needs_the_guard_alone() -> None
     limiter = Limiter(ceiling_dbtp=20 * math.log10(0.5))
     assert true_peak_dbtp(audio) > limiter.ceiling_dbtp + OVER_DB
     quick = limiter.for_peak(0.5)
-    assert len(quick.nodes(Place(RATE_HZ, 2))) == 1
+    assert len(quick.nodes(ProcessSpec(RATE_HZ, 2))) == 1
     np.testing.assert_array_equal(run(audio, [quick]), run(audio, [limiter]))
     assert limiter.for_peak(0.51) is limiter
 
 
 def test_the_guard_touches_nothing_that_is_under_the_ceiling() -> None:
     audio = noise(2, 30_000, level=0.05)
-    place = Place(RATE_HZ, 2, audio.shape[1])
+    spec = ProcessSpec(RATE_HZ, 2, audio.shape[1])
     for ceiling in (0.5, 1.0):
-        out = np.concatenate(list(through(PeakGuard(ceiling, place), [audio], place)), axis=1)
+        out = np.concatenate(list(process_stream(PeakGuard(ceiling, spec), [audio], spec)), axis=1)
         np.testing.assert_array_equal(out, audio)
 
 
 def test_the_guard_acts_around_a_peak_only_and_on_all_channels_alike() -> None:
     audio = noise(2, 30_000, level=0.01)
     audio[0, 15_000] = 0.9
-    place = Place(RATE_HZ, 2, audio.shape[1])
-    out = np.concatenate(list(through(PeakGuard(0.8, place), [audio], place)), axis=1)
+    spec = ProcessSpec(RATE_HZ, 2, audio.shape[1])
+    out = np.concatenate(list(process_stream(PeakGuard(0.8, spec), [audio], spec)), axis=1)
     assert np.abs(out[0]).argmax() == 15_000
     assert 0.79 < out[0, 15_000] < 0.8
     far = np.r_[0:14_500, 15_500:30_000]
@@ -153,14 +153,17 @@ def test_what_is_passed_over_is_not_too_high(
 
 
 def test_distant_peaks_are_lowered_as_if_each_were_alone() -> None:
-    place = Place(RATE_HZ, 1, 60_000)
+    spec = ProcessSpec(RATE_HZ, 1, 60_000)
     quiet = noise(1, 60_000, level=0.01)
     peaks = (1000, 1360, 20_000, 20_353, 59_999)  # no two glides of 2 x 88 frames meet
 
     def guarded(at: tuple[int, ...]) -> Audio:
         audio = quiet.copy()
         audio[0, list(at)] = 0.9
-        return np.concatenate(list(through(PeakGuard(0.5, place), [audio], place)), axis=1) / audio
+        return (
+            np.concatenate(list(process_stream(PeakGuard(0.5, spec), [audio], spec)), axis=1)
+            / audio
+        )
 
     together, apart = guarded(peaks), [guarded((peak,)) for peak in peaks]
     np.testing.assert_allclose(together, np.minimum.reduce(apart), rtol=1e-5)

@@ -170,12 +170,12 @@ def test_a_broken_promise_publishes_nothing(
 ) -> None:
     """Stems that do not null never come out: here every output is 1 % too loud."""
     source = bounce(tmp_path / "a.wav", 0.5 * music(44_100, 2), 44_100, "PCM_16")
-    write = pipeline.write
+    write = pipeline.write_outputs
 
     def too_loud(outputs: Any, *rest: Any) -> Any:
         return write([replace(output, gain_db=0.1) for output in outputs], *rest)
 
-    monkeypatch.setattr(pipeline, "write", too_loud)
+    monkeypatch.setattr(pipeline, "write_outputs", too_loud)
     with pytest.raises(errors.PromiseBroken, match="do not null against the bounce"):
         Convert(Here())(source, tmp_path)
     assert not (tmp_path / "out" / "a").exists()

@@ -11,24 +11,31 @@ import pytest
 from bridge.effects.registry import Builtin, Vst3
 from bridge.errors import PresetError
 from bridge.plugins import discovery
-from bridge.plugins.discovery import AUDIO_UNIT, VST3, Places, find, installed, standard_folders
+from bridge.plugins.discovery import (
+    AUDIO_UNIT,
+    VST3,
+    PluginFolders,
+    find_plugin,
+    installed,
+    standard_folders,
+)
 from bridge.presets import loader
 
 HEAD = "schema: 1\nsummary: a test\n"
 
 
 @pytest.fixture
-def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Places:
+def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PluginFolders:
     """A system with plugins of one maker, a folder of the settings, and a preset with its own."""
     for name in ("system/Zam/ZamComp", "system/ZamGate", "settings/Deep", "own/Mine", "else/Evil"):
         (tmp_path / f"{name}.vst3" / "Contents").mkdir(parents=True)
     monkeypatch.setattr(discovery, "standard_folders", lambda _: (tmp_path / "system",))
-    return Places(own=tmp_path / "own", settings=(tmp_path / "settings",))
+    return PluginFolders(own=tmp_path / "own", settings=(tmp_path / "settings",))
 
 
-def write(places: Places, text: str) -> Path:
-    assert places.own is not None
-    path = places.own / "p.yaml"
+def write(folders: PluginFolders, text: str) -> Path:
+    assert folders.own is not None
+    path = folders.own / "p.yaml"
     path.write_text(HEAD + text, encoding="utf-8")
     return path
 
@@ -45,31 +52,35 @@ def write(places: Places, text: str) -> Path:
         ("Zam/ZamComp.vst3", "system/Zam/ZamComp"),
     ],
 )
-def test_a_name_or_path_is_found(places: Places, tmp_path: Path, text: str, found: str) -> None:
-    assert find(text, VST3, places) == tmp_path / f"{found}.vst3"
+def test_a_name_or_path_is_found(
+    folders: PluginFolders, tmp_path: Path, text: str, found: str
+) -> None:
+    assert find_plugin(text, VST3, folders) == tmp_path / f"{found}.vst3"
 
 
-def test_an_absolute_path_inside_a_plugin_folder_is_found(places: Places, tmp_path: Path) -> None:
+def test_an_absolute_path_inside_a_plugin_folder_is_found(
+    folders: PluginFolders, tmp_path: Path
+) -> None:
     path = tmp_path / "system" / "ZamGate.vst3"
-    assert find(str(path), VST3, places) == path
+    assert find_plugin(str(path), VST3, folders) == path
 
 
-def test_a_missing_plugin_is_answered_with_folders_and_the_nearest(places: Places) -> None:
+def test_a_missing_plugin_is_answered_with_folders_and_the_nearest(folders: PluginFolders) -> None:
     with pytest.raises(PresetError) as caught:
-        find("ZamCmp", VST3, places)
+        find_plugin("ZamCmp", VST3, folders)
     text = str(caught.value)
     assert "did you mean 'ZamComp'?" in text
     for folder in ("own", "settings", "system"):
         assert f"/{folder}" in text.replace("\\", "/")
     with pytest.raises(PresetError, match="did you mean 'Mine'"):
-        find("./Mien.vst3", VST3, places)
+        find_plugin("./Mien.vst3", VST3, folders)
 
 
 @pytest.mark.parametrize(
     "text", ["../else/Evil.vst3", "sub/../../else/Evil.vst3", "..\\else\\Evil.vst3"]
 )
-def test_a_path_that_leads_out_is_refused_with_its_line(places: Places, text: str) -> None:
-    path = write(places, f"chain:\n  - gain\n  - vst3:\n      plugin: '{text}'\n")
+def test_a_path_that_leads_out_is_refused_with_its_line(folders: PluginFolders, text: str) -> None:
+    path = write(folders, f"chain:\n  - gain\n  - vst3:\n      plugin: '{text}'\n")
     with pytest.raises(PresetError) as caught:
         loader.load_file(path)
     assert caught.value.problems == (
@@ -78,10 +89,10 @@ def test_a_path_that_leads_out_is_refused_with_its_line(places: Places, text: st
 
 
 def test_an_absolute_path_elsewhere_is_refused_with_its_line(
-    places: Places, tmp_path: Path
+    folders: PluginFolders, tmp_path: Path
 ) -> None:
     evil = tmp_path / "else" / "Evil.vst3"
-    path = write(places, f"chain:\n  - vst3: {{plugin: '{evil}'}}\n")
+    path = write(folders, f"chain:\n  - vst3: {{plugin: '{evil}'}}\n")
     with pytest.raises(PresetError, match=r"p\.yaml:4: .*lies in none of the folders"):
         loader.load_file(path)
     allowed = loader.load_file(path, plugin_folders=[evil.parent])
@@ -90,22 +101,22 @@ def test_an_absolute_path_elsewhere_is_refused_with_its_line(
 
 @pytest.mark.skipif(sys.platform == "win32", reason="links need a right there")
 def test_a_link_beside_the_preset_is_judged_by_where_it_leads(
-    places: Places, tmp_path: Path
+    folders: PluginFolders, tmp_path: Path
 ) -> None:
-    assert places.own is not None
-    (places.own / "Link.vst3").symlink_to(tmp_path / "else" / "Evil.vst3")
+    assert folders.own is not None
+    (folders.own / "Link.vst3").symlink_to(tmp_path / "else" / "Evil.vst3")
     with pytest.raises(PresetError, match="lies in none of the folders"):
-        find("./Link.vst3", VST3, places)
+        find_plugin("./Link.vst3", VST3, folders)
 
 
-def test_a_state_must_lie_where_a_plugin_may(places: Places, tmp_path: Path) -> None:
-    assert places.own is not None
-    (places.own / "warm.vstpreset").write_bytes(b"VST3")
+def test_a_state_must_lie_where_a_plugin_may(folders: PluginFolders, tmp_path: Path) -> None:
+    assert folders.own is not None
+    (folders.own / "warm.vstpreset").write_bytes(b"VST3")
     (tmp_path / "else" / "x.vstpreset").write_bytes(b"VST3")
     item = "chain:\n  - vst3: {{plugin: Mine, state: '{}'}}\n"
-    loaded = loader.load_file(write(places, item.format("warm.vstpreset")))
+    loaded = loader.load_file(write(folders, item.format("warm.vstpreset")))
     assert loaded.chain[0] == Vst3(
-        plugin=str(places.own / "Mine.vst3"), state=str(places.own / "warm.vstpreset")
+        plugin=str(folders.own / "Mine.vst3"), state=str(folders.own / "warm.vstpreset")
     )
     for text, message in (
         ("../else/x.vstpreset", "leads out"),
@@ -113,16 +124,18 @@ def test_a_state_must_lie_where_a_plugin_may(places: Places, tmp_path: Path) -> 
         ("cold.vstpreset", "no state file 'cold.vstpreset'"),
     ):
         with pytest.raises(PresetError, match=rf"p\.yaml:4: .*{message}"):
-            loader.load_file(write(places, item.format(text)))
+            loader.load_file(write(folders, item.format(text)))
 
 
-def test_the_hash_follows_the_state_and_the_parameters_not_the_place(places: Places) -> None:
-    assert places.own is not None
-    state = places.own / "s.vstpreset"
+def test_the_hash_follows_the_state_and_the_parameters_not_the_place(
+    folders: PluginFolders,
+) -> None:
+    assert folders.own is not None
+    state = folders.own / "s.vstpreset"
 
     def digest(settings: str, content: bytes = b"one") -> str:
         state.write_bytes(content)
-        return loader.load_file(write(places, f"chain: [vst3: {settings}]\n")).content_hash
+        return loader.load_file(write(folders, f"chain: [vst3: {settings}]\n")).content_hash
 
     base = digest("{plugin: Mine, state: s.vstpreset}")
     assert digest("{plugin: ./Mine.vst3, state: s.vstpreset, timeout_s: 60}") == base
@@ -150,17 +163,19 @@ def test_the_hash_follows_the_state_and_the_parameters_not_the_place(places: Pla
         ("{plugin: Mine, parametres: {a: 1}}", "did you mean 'parameters'?"),
     ],
 )
-def test_mistakes_are_told_with_their_line(places: Places, settings: str, message: str) -> None:
+def test_mistakes_are_told_with_their_line(
+    folders: PluginFolders, settings: str, message: str
+) -> None:
     with pytest.raises(PresetError) as caught:
-        loader.load_file(write(places, f"chain:\n  - vst3: {settings}\n"))
+        loader.load_file(write(folders, f"chain:\n  - vst3: {settings}\n"))
     (problem,) = caught.value.problems
     assert "p.yaml:4: " in problem
     assert message in problem
 
 
 @pytest.mark.skipif(sys.platform == "darwin", reason="they do run there")
-def test_an_audio_unit_is_for_macos(places: Places) -> None:
-    path = write(places, "chain:\n  - audio_unit: {plugin: AUDelay}\n")
+def test_an_audio_unit_is_for_macos(folders: PluginFolders) -> None:
+    path = write(folders, "chain:\n  - audio_unit: {plugin: AUDelay}\n")
     with pytest.raises(PresetError, match=r"p\.yaml:4: .*run on macOS only; use the VST3"):
         loader.load_file(path)
 
@@ -207,18 +222,18 @@ def test_folders_that_contain_themselves_end(tmp_path: Path) -> None:
     ],
 )
 def test_pedalboards_own_are_checked_by_their_signature(
-    places: Places, settings: str, message: str
+    folders: PluginFolders, settings: str, message: str
 ) -> None:
     with pytest.raises(PresetError) as caught:
-        loader.load_file(write(places, f"chain:\n  - pedalboard: {settings}\n"))
+        loader.load_file(write(folders, f"chain:\n  - pedalboard: {settings}\n"))
     (problem,) = caught.value.problems
     assert "p.yaml:4: " in problem
     assert message in problem
 
 
-def test_a_choice_is_given_by_its_word(places: Places) -> None:
+def test_a_choice_is_given_by_its_word(folders: PluginFolders) -> None:
     text = "chain: [pedalboard: {effect: LadderFilter, parameters: {mode: HPF12, drive: 2}}]\n"
-    (effect,) = loader.load_file(write(places, text)).chain
+    (effect,) = loader.load_file(write(folders, text)).chain
     assert isinstance(effect, Builtin)
     assert dict(effect.parameters) == {"mode": "HPF12", "drive": 2.0}
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from bridge.dsp.loudness_range import of_steps
+from bridge.dsp.loudness_range import programme_loudness
 from bridge.dsp.meter import Meter
 from tests.support import GOLDEN
 from tests.unit.loudness_reference import METER_LU, ffmpeg_programme, sine
@@ -56,10 +56,10 @@ def test_range_of_two_tones(lower_dbfs: float, expected_lu: float) -> None:
 
 
 def test_what_is_too_short_or_silent_has_none() -> None:
-    silence = of_steps(np.zeros(100))
+    silence = programme_loudness(np.zeros(100))
     assert silence.max_momentary_lufs == silence.max_short_term_lufs == -math.inf
     assert math.isnan(silence.range_lu)
-    short = of_steps(np.full(10, 0.1))
+    short = programme_loudness(np.full(10, 0.1))
     assert math.isfinite(short.max_momentary_lufs)
     assert short.max_short_term_lufs == -math.inf
     assert math.isnan(short.range_lu)

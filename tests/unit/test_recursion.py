@@ -8,7 +8,7 @@ import scipy.signal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridge.dsp.filters import TILE_FRAMES, Recursive
+from bridge.dsp.filters import TILE_FRAMES, RecursiveFilter
 from bridge.dsp.loudness import k_weighting
 from tests.hypothesis_profiles import examples
 
@@ -37,7 +37,7 @@ def test_it_is_the_filter_in_any_blocks(rate_hz: float, cuts: list[int], channel
     """With an offset, which at high rates is what rounding makes worst."""
     rng = np.random.default_rng(0)
     audio = 0.3 + 0.3 * rng.standard_normal((channels, 400 * TILE_FRAMES)).astype(np.float32)
-    made, edges = Recursive(k_weighting(rate_hz), channels), sorted(cuts)
+    made, edges = RecursiveFilter(k_weighting(rate_hz), channels), sorted(cuts)
     parts = np.split(audio, [TILE_FRAMES * edge for edge in edges], axis=1)
     found = np.concatenate([made.process(part) for part in parts], axis=1)
     assert np.abs(found - frame_by_frame(audio, rate_hz)).max() < 2e-6

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridge.dsp.meter import Measure
+from bridge.dsp.meter import Statistics
 from bridge.dsp.processor import BLOCK_FRAMES, Audio
 from bridge.effects.chain import render
 from bridge.effects.registry import (
@@ -26,7 +26,7 @@ from bridge.effects.registry import (
     Limiter,
     Lowpass,
     check_rate,
-    parts,
+    split_passes,
 )
 from bridge.errors import PresetError, PromiseBroken
 from tests.hypothesis_profiles import examples
@@ -144,16 +144,16 @@ def test_dc_is_removed_where_the_chain_says() -> None:
     """A compressor before and after: the offset is measured on what the first one gives."""
     audio = noise(2, 20_000) + np.float32(0.2)
     chain: list[Effect] = [Compressor(threshold_db=-20.0), DcRemoval(), Gain(gain_db=6.0)]
-    assert parts(chain) == ((chain[0],), (chain[1], chain[2]))
+    assert split_passes(chain) == ((chain[0],), (chain[1], chain[2]))
     out = run(audio, chain)
     assert np.abs(out.mean(axis=1, dtype=np.float64)).max() < 1e-6
 
 
 def test_parts() -> None:
     dc, gain = DcRemoval(), Gain()
-    assert parts([]) == ()
-    assert parts([gain, gain]) == ((gain, gain),)
-    assert parts([dc, gain, dc, dc]) == ((dc, gain), (dc,), (dc,))
+    assert split_passes([]) == ()
+    assert split_passes([gain, gain]) == ((gain, gain),)
+    assert split_passes([dc, gain, dc, dc]) == ((dc, gain), (dc,), (dc,))
 
 
 @pytest.mark.parametrize("true_peak", [False, True])
@@ -273,7 +273,7 @@ def test_dc_removal_needs_its_part_and_its_offsets(
 @given(st.lists(st.integers(0, 300), max_size=8))
 def test_measure_does_not_depend_on_the_blocks(sizes: list[int]) -> None:
     audio = noise(2, 1000) + np.float32(0.25)
-    measure = Measure(2)
+    measure = Statistics(2)
     for block in cut(audio, sizes):
         measure.add(block)
     assert measure.frames == 1000
@@ -282,12 +282,12 @@ def test_measure_does_not_depend_on_the_blocks(sizes: list[int]) -> None:
 
 
 def test_measure_of_nothing_is_zero() -> None:
-    assert Measure(3).mean.tolist() == [0.0, 0.0, 0.0]
-    assert Measure(3).peak == 0.0
+    assert Statistics(3).mean.tolist() == [0.0, 0.0, 0.0]
+    assert Statistics(3).peak == 0.0
 
 
 def test_measure_keeps_a_nan() -> None:
-    measure = Measure(1)
+    measure = Statistics(1)
     for value in (1.0, math.nan, 2.0):
         measure.add(np.array([[value]], np.float32))
     assert math.isnan(measure.peak)
@@ -295,11 +295,11 @@ def test_measure_keeps_a_nan() -> None:
 
 def test_reach_knows_that_integers_end_a_step_below_one() -> None:
     step = 2.0**-15
-    measure = Measure(1)
+    measure = Statistics(1)
     measure.add(np.array([[-1.0, 1.0 - step]], np.float32))
-    assert measure.reach(1.0 - step) == 1.0
+    assert measure.relative_peak(1.0 - step) == 1.0
     measure.add(np.array([[1.0]], np.float32))
-    assert measure.reach(1.0 - step) > 1.0
+    assert measure.relative_peak(1.0 - step) > 1.0
     assert measure.peak == 1.0
 
 

@@ -40,10 +40,10 @@ def test_centred_is_what_the_effect_gives(
     np.testing.assert_array_equal(read(wet), wanted)
     assert [file.name for file in tmp_path.iterdir()] == [path.name]  # and no second file
     # Its levels are those of a pass, though nobody has looked.
-    assert wet.measure.frames == 70_001
-    assert wet.measure.reach(1.0) == np.abs(wanted).max()
-    assert wet.measure.reach(0.5) == max(wanted.max() / 0.5, -wanted.min(), 0)
-    np.testing.assert_allclose(wet.measure.mean, 0, atol=1e-9)
+    assert wet.statistics.frames == 70_001
+    assert wet.statistics.relative_peak(1.0) == np.abs(wanted).max()
+    assert wet.statistics.relative_peak(0.5) == max(wanted.max() / 0.5, -wanted.min(), 0)
+    np.testing.assert_allclose(wet.statistics.mean, 0, atol=1e-9)
     wet.remove()
     assert not path.exists()
 
