@@ -1,7 +1,7 @@
-"""What every effect of a chain is: typed parameters with unit, range and default, and its nodes.
+"""Base class of effects, and the parameter table for the documentation.
 
-The classes themselves are in `tone`, `dynamics`, `stereo`, `space` and `hosted`; `effects` is the
-registry that the preset schema, the error messages and the documentation are made from.
+The effects are in `tone`, `dynamics`, `stereo`, `space` and `plugin`. `registry` lists them; the
+preset schema, the error messages and the documentation are generated from it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import BaseModel
 
-from bridge.effects.conditions import When  # noqa: TC001 pydantic reads it when it runs
+from bridge.effects.conditions import When  # noqa: TC001 pydantic evaluates the annotation
 from bridge.effects.strict import STRICT
 
 if TYPE_CHECKING:
@@ -32,10 +32,7 @@ UNITS = {
 
 
 class Effect(BaseModel):
-    """One effect with its parameters. Runs on every stem, on all channels.
-
-    intended_delay: the sound itself may be moved (an echo), so that an impulse proves nothing.
-    """
+    """One effect with its parameters."""
 
     model_config = STRICT
     effect_name: ClassVar[str]
@@ -44,22 +41,22 @@ class Effect(BaseModel):
 
     @property
     def intended_delay(self) -> bool:
-        """True if what the effect gives may come later than what it got, and is meant to."""
+        """Whether the effect delays sound by design (an echo), so that alignment is not checked."""
         return False
 
     def problem(self, spec: ProcessSpec) -> str | None:
-        """Why the effect cannot work at this rate and width, and what to do; None if it can."""
+        """Reason why the effect does not support this format, and what to do; None if it does."""
         del spec
         return None
 
     def nodes(self, spec: ProcessSpec) -> Sequence[Node]:
-        """Fresh nodes, in order; none for an effect that does nothing here."""
+        """New nodes in order; none where the effect has nothing to do."""
         raise NotImplementedError
 
     def identity(self) -> object:
-        """All that changes the sound, as plain data: what a preset's hash is made of.
+        """Everything that changes the sound, as plain data for a preset's hash.
 
-        Without `when`, which the preset adds.
+        `when` is not included; the preset adds it.
         """
         return self.model_dump(mode="json", exclude={"when"})
 
@@ -67,7 +64,7 @@ class Effect(BaseModel):
 def frequency_problem(
     name: str, frequency_hz: float, spec: ProcessSpec, parameter: str = "cutoff_hz"
 ) -> str:
-    """The complaint about a frequency at or above half the rate."""
+    """Message about a frequency at or above half the rate."""
     return (
         f"{name} at {frequency_hz:g} Hz cannot work on audio at {spec.rate_hz:g} Hz; "
         f"use a {parameter} below {spec.rate_hz / 2:g}"
@@ -76,7 +73,7 @@ def frequency_problem(
 
 @dataclass(frozen=True)
 class Parameter:
-    """A row of the effects' table. span: what is allowed, in words. default: as YAML has it."""
+    """A row of the table of parameters; `span` is the range in words, `default` the YAML value."""
 
     effect: str
     name: str
@@ -89,12 +86,12 @@ class Parameter:
 
 
 def unit(name: str) -> str:
-    """The unit that a parameter's name carries: `cutoff_hz` is in Hz, `ratio` has none ("")."""
+    """Unit from the suffix of a parameter's name: `cutoff_hz` is in Hz, `ratio` has none ("")."""
     return UNITS.get(name.rpartition("_")[2], "") if "_" in name else ""
 
 
 def parameters(effect: type[Effect]) -> tuple[Parameter, ...]:
-    """The rows of one effect, in the order in which they are declared."""
+    """The parameters of an effect in the order of declaration."""
     schema = effect.model_json_schema()
     required = schema.get("required", ())
     return tuple(
@@ -105,7 +102,7 @@ def parameters(effect: type[Effect]) -> tuple[Parameter, ...]:
 
 
 def plain_field(field: dict[str, Any]) -> dict[str, Any]:
-    """The JSON schema of a field; of one that may be left out, that of its value."""
+    """JSON schema of a field; of an optional one, the schema of its value."""
     inner: dict[str, Any] = next(
         (kind for kind in field.get("anyOf", ()) if kind.get("type") != "null"), {}
     )
@@ -121,7 +118,7 @@ def _row(effect: str, name: str, field: dict[str, Any], *, required: bool) -> Pa
         minimum=field.get("minimum"),
         maximum=field.get("maximum"),
         span=_span(name, field),
-        default="required" if required else _shown(default),
+        default="required" if required else _format_default(default),
         about=field["description"],
     )
 
@@ -136,7 +133,7 @@ def _span(name: str, field: dict[str, Any]) -> str:
     return f"{field['minimum']:g} to {field['maximum']:g} {unit(name)}".strip()
 
 
-def _shown(default: object) -> str:
+def _format_default(default: object) -> str:
     if default is None or default in ([], {}):
         return "none"
     if isinstance(default, bool):

@@ -1,4 +1,4 @@
-"""Audio through a chain of effects: every frame back at its place, in bounded memory."""
+"""Streaming audio through a chain of effects, with latency removed and in bounded memory."""
 
 from __future__ import annotations
 
@@ -33,27 +33,37 @@ def render(
     offsets: npt.NDArray[np.float64] | None = None,
     tail_frames: int = 0,
 ) -> Iterator[Audio]:
-    """Stream audio through one part of a chain (effects.parts).
+    """Stream audio through one pass of a chain (`registry.split_passes`).
 
-    blocks: float32 (channels, any number of frames), `frames` in all; any number of channels.
-    offsets: the mean of each channel, shape (channels,), where the part starts with DcRemoval.
-    tail_frames: how much longer what comes out is, so that an echo can end (alignment.tail_frames).
-    Hand it to the first part only: the others get audio that is that much longer already.
-    Yields float32 blocks (channels, at least 1 frame), frames + tail_frames in all. Latency and
-    look-ahead are taken out: a sound at frame n comes out at frame n. The same audio cut into
-    other blocks gives the same.
+    Latency and look-ahead are removed: a sound at frame n comes out at frame n. The result does not
+    depend on how the audio is divided into blocks.
 
-    Raises at once ValueError for a DcRemoval that is not first or has no offsets, PresetError for
-    an effect that cannot work at this rate, PluginError for a plugin that does not load; while
-    streaming PromiseBroken if the frames do not add up.
+    Args:
+        blocks: float32 (channels, any number of frames), `frames` frames in all.
+        effects: the effects of the pass.
+        rate_hz: sample rate.
+        channels: number of channels.
+        frames: length of the input.
+        offsets: mean of each channel, (channels,) float64, where the pass starts with DcRemoval.
+        tail_frames: frames to append so that an echo can end (`alignment.tail_frames`); only for
+            the first pass, as later ones get the longer audio.
+
+    Returns:
+        float32 blocks (channels, at least 1 frame), frames + tail_frames frames in all.
+
+    Raises:
+        ValueError: a DcRemoval is not the first effect, or has no offsets.
+        PresetError: an effect does not support this format.
+        PluginError: a plugin does not load.
+        PromiseBroken: while streaming, if the frames do not add up.
     """
     removes_dc = bool(effects) and isinstance(effects[0], DcRemoval)
     if any(isinstance(effect, DcRemoval) for effect in effects[1:]):
-        raise ValueError(
-            "DcRemoval must be the first of its part: cut the chain with effects.parts"
-        )
+        raise ValueError("DcRemoval must be the first effect of a pass; use registry.split_passes")
     if removes_dc != (offsets is not None):
-        raise ValueError("offsets go with a part that starts with DcRemoval, and with no other")
+        raise ValueError(
+            "offsets are required for a pass that starts with DcRemoval, and for no other"
+        )
     spec = ProcessSpec(rate_hz, channels, frames + tail_frames)
     stages = build_stages(nodes(effects, spec), spec)
     audio: Iterator[Audio] = _checked(blocks, channels, frames)
@@ -66,7 +76,7 @@ def render(
 
 
 def build_stages(nodes: Sequence[Node], spec: ProcessSpec) -> list[Processor]:
-    """The nodes with all pedalboard plugins that stand side by side joined into one."""
+    """Join neighbouring pedalboard plugins into one processor."""
     stages: list[Processor] = []
     for is_processor, group in itertools.groupby(
         nodes, lambda node: hasattr(node, "latency_frames")
@@ -77,7 +87,7 @@ def build_stages(nodes: Sequence[Node], spec: ProcessSpec) -> list[Processor]:
 
 
 class _PedalboardChain:
-    """pedalboard's plugins in a row. With reset=False they keep their state between blocks."""
+    """pedalboard plugins in series; reset=False keeps their state between blocks."""
 
     latency_frames = 0
 
@@ -88,7 +98,7 @@ class _PedalboardChain:
         self._rate_hz = rate_hz
 
     def process(self, block: Audio) -> Audio:
-        """At first as many frames fewer as the plugins report as latency."""
+        """Process a block; the first calls return fewer frames, by the reported latency."""
         out: Audio = self._chain.process(
             block, self._rate_hz, buffer_size=PLUGIN_FRAMES, reset=False
         )
@@ -96,20 +106,20 @@ class _PedalboardChain:
 
 
 def _checked(blocks: Iterable[Audio], channels: int, frames: int) -> Iterator[Audio]:
-    """The blocks, without empty ones. PromiseBroken if their shape or sum is not as announced."""
+    """The blocks that are not empty. Raises PromiseBroken for a wrong shape or total length."""
     seen_frames = 0
     for block in blocks:
         if block.ndim != 2 or block.shape[0] != channels:
             raise PromiseBroken(
-                f"a block of shape {block.shape} came where {channels} channels are due"
+                f"effects got a block of shape {block.shape} instead of {channels} channels"
             )
         seen_frames += block.shape[1]
         if seen_frames > frames:
-            raise PromiseBroken(f"more than the announced {frames} frames came to the effects")
+            raise PromiseBroken(f"effects got more than {frames} frames")
         if block.shape[1]:
             yield block
     if seen_frames != frames:
-        raise PromiseBroken(f"{seen_frames} frames came to the effects where {frames} are due")
+        raise PromiseBroken(f"effects got {seen_frames} frames instead of {frames}")
 
 
 def _minus_offsets(blocks: Iterable[Audio], offsets: npt.NDArray[np.float64]) -> Iterator[Audio]:

@@ -1,4 +1,4 @@
-"""`when`: what must be so for a part of a preset to count. A mapping of facts, no language."""
+"""`when`: conditions under which a part of a preset applies."""
 
 from __future__ import annotations
 
@@ -9,15 +9,18 @@ from pydantic import BaseModel, BeforeValidator, Field, model_validator
 
 from bridge.effects.strict import STRICT, preset_error
 
-# What `audio.probe` takes.
+# Rates that `audio.probe` accepts.
 _LOWEST_HZ, _HIGHEST_HZ = 8_000, 192_000
 
 
 @dataclass(frozen=True)
 class JobFacts:
-    """What is known of a job. None: not known yet, as the bounce was not looked at.
+    """Facts that conditions depend on.
 
-    stems: the outputs of the model in force, with the residual's where that is a file.
+    Attributes:
+        stems: outputs of the model, with that of the residual where it is a file.
+        channels: of the bounce; None where it was not read yet.
+        rate_hz: of the bounce; None where it was not read yet.
     """
 
     stems: tuple[str, ...]
@@ -26,7 +29,7 @@ class JobFacts:
 
 
 def _names(value: object) -> object:
-    """One name, or a list of them."""
+    """Validate one name or a list of names."""
     names = (value,) if isinstance(value, str) else value
     if isinstance(names, tuple) and names and all(isinstance(n, str) and n for n in names):
         return names
@@ -56,7 +59,7 @@ class When(BaseModel):
     )
 
     @model_validator(mode="after")
-    def _says_something(self) -> When:
+    def _has_conditions(self) -> When:
         if not self.model_fields_set:
             raise preset_error(
                 "'when' says nothing; write a condition, as in `when: {channels: mono}`"
@@ -64,27 +67,27 @@ class When(BaseModel):
         return self
 
     def holds(self, facts: JobFacts) -> bool | None:
-        """Whether all conditions do; None where that depends on what is not known yet."""
-        answers = list(self._answers(facts))
-        return False if False in answers else None if None in answers else True
+        """Whether all conditions hold; None where that depends on unknown facts."""
+        results = list(self._results(facts))
+        return False if False in results else None if None in results else True
 
-    def _answers(self, facts: JobFacts) -> list[bool | None]:
-        asked: list[bool | None] = []
+    def _results(self, facts: JobFacts) -> list[bool | None]:
+        results: list[bool | None] = []
         if self.has_stem is not None:
-            asked.append({*self.has_stem} <= {*facts.stems})
+            results.append({*self.has_stem} <= {*facts.stems})
         if self.channels is not None:
-            asked.append(
+            results.append(
                 None if facts.channels is None else _layout(facts.channels) == self.channels
             )
         rate_hz = facts.rate_hz
         if self.min_rate_hz is not None:
-            asked.append(None if rate_hz is None else rate_hz >= self.min_rate_hz)
+            results.append(None if rate_hz is None else rate_hz >= self.min_rate_hz)
         if self.max_rate_hz is not None:
-            asked.append(None if rate_hz is None else rate_hz <= self.max_rate_hz)
+            results.append(None if rate_hz is None else rate_hz <= self.max_rate_hz)
         if self.negated is not None:
             inner = self.negated.holds(facts)
-            asked.append(None if inner is None else not inner)
-        return asked
+            results.append(None if inner is None else not inner)
+        return results
 
 
 def _layout(channels: int) -> str:

@@ -1,4 +1,4 @@
-"""Effects whose gain follows the level."""
+"""Dynamics: gate, expander, compressor, de-esser and limiter."""
 
 from __future__ import annotations
 
@@ -18,19 +18,18 @@ if TYPE_CHECKING:
 
     from bridge.dsp.processor import Audio, Node, ProcessSpec
 
-# Half the length of the filter that splits the bands: it is 60 dB down 0.5 kHz below the crossover,
-# and rings for no longer than this before and after a sharp sound. The window as Kaiser (1974) has
-# it for 60 dB.
+# Half the length of the crossover filter, which is 60 dB down 0.5 kHz below the crossover and rings
+# no longer than this around a transient. Kaiser's window (1974) for 60 dB.
 _SPLIT_S = 0.002
 _SPLIT_BETA = 5.65
-# Frames that are filtered together: longer ones multiply more zeros, shorter ones copy more.
+# Frames filtered together: longer tiles multiply more zeros, shorter ones copy more.
 _TILE_FRAMES = 64
 
 
 class _Downward(Effect):
-    """Lowers what is below a threshold: by pedalboard's gate, which is an expander.
+    """Downward expansion below a threshold with pedalboard's gate.
 
-    Its gain is (level / threshold) ** (ratio - 1), for each channel on its own.
+    The gain is (level / threshold) ** (ratio - 1), per channel.
     """
 
     threshold_db: float
@@ -39,7 +38,7 @@ class _Downward(Effect):
     release_ms: float
 
     def nodes(self, spec: ProcessSpec) -> Sequence[Node]:
-        """pedalboard's own."""
+        """The pedalboard plugin."""
         import pedalboard
 
         return [
@@ -48,7 +47,7 @@ class _Downward(Effect):
 
 
 class Gate(_Downward):
-    """A noise gate: far below the threshold nothing is left."""
+    """A noise gate."""
 
     effect_name = "gate"
     about = "silences what is below the threshold, each channel on its own"
@@ -63,7 +62,7 @@ class Gate(_Downward):
 
 
 class Expander(_Downward):
-    """A downward expander, keyed by the stem itself: bleed is soft, so it gets softer."""
+    """A downward expander, keyed by the stem itself, which lowers bleed."""
 
     effect_name = "expander"
     about = "makes soft sound softer: less bleed of other instruments; each channel on its own"
@@ -78,7 +77,7 @@ class Expander(_Downward):
 
 
 class Compressor(Effect):
-    """A feed-forward compressor. Each channel is measured on its own."""
+    """A feed-forward compressor that measures each channel on its own."""
 
     effect_name = "compressor"
     about = "evens out the level, each channel on its own"
@@ -93,7 +92,7 @@ class Compressor(Effect):
     makeup_db: float = Field(default=0.0, ge=0, le=24, description="gain after it")
 
     def nodes(self, spec: ProcessSpec) -> Sequence[Node]:
-        """pedalboard's own, and a gain if it is wanted."""
+        """The pedalboard compressor, and a make-up gain if there is one."""
         import pedalboard
 
         plugins: list[Node] = [
@@ -108,9 +107,9 @@ class Compressor(Effect):
 
 
 class DeEsser(Effect):
-    """A compressor for the highs alone.
+    """A compressor of the high band.
 
-    Lows and highs add up to the very audio again, so while the compressor rests nothing changes.
+    Both bands sum to the input exactly, so that nothing changes while the compressor is idle.
     """
 
     effect_name = "de_esser"
@@ -128,31 +127,30 @@ class DeEsser(Effect):
     release_ms: float = Field(default=60.0, ge=5, le=500, description="time to let go")
 
     def problem(self, spec: ProcessSpec) -> str | None:
-        """There are no highs."""
+        """The crossover is at or above half the rate."""
         if self.crossover_hz < spec.rate_hz / 2:
             return None
         return frequency_problem("de_esser", self.crossover_hz, spec, "crossover_hz")
 
     def nodes(self, spec: ProcessSpec) -> Sequence[Node]:
-        """One node that splits, compresses and joins."""
+        """One node for crossover, compressor and sum."""
         return [_DeEss(self, spec)]
 
 
 def high_band(crossover_hz: float, rate_hz: float) -> npt.NDArray[np.float64]:
-    """A high-pass without phase: an odd number of taps, symmetrical, nothing left at 0 Hz."""
-    reach = round(_SPLIT_S * rate_hz)
-    frames = np.arange(-reach, reach + 1)
+    """Linear-phase high-pass: an odd number of symmetric taps, zero gain at 0 Hz."""
+    half = round(_SPLIT_S * rate_hz)
+    frames = np.arange(-half, half + 1)
     low = np.sinc(2.0 * crossover_hz / rate_hz * frames) * np.kaiser(frames.size, _SPLIT_BETA)
     taps: npt.NDArray[np.float64] = -low / low.sum()
-    taps[reach] += 1.0
+    taps[half] += 1.0
     return taps
 
 
 class _DeEss:
-    """Takes from the audio what the compressor takes from its highs: nothing while it rests.
+    """Subtracts the gain reduction of the compressed high band from the audio.
 
-    The split is free of phase, so what is left of a high tone is what the compressor leaves of it.
-    It is that many frames late.
+    The crossover is linear-phase and delays the audio by `latency_frames`.
     """
 
     def __init__(self, effect: DeEsser, spec: ProcessSpec) -> None:
@@ -161,7 +159,7 @@ class _DeEss:
         taps = high_band(effect.crossover_hz, spec.rate_hz)
         self.latency_frames = taps.size // 2
         self._kept: Audio = np.zeros((spec.channels, taps.size - 1), np.float32)
-        # The same taps for each frame of a tile: a product of matrices is fast.
+        # The taps shifted for each frame of a tile: one matrix product filters a tile.
         self._table: Audio = np.zeros((_TILE_FRAMES + taps.size - 1, _TILE_FRAMES), np.float32)
         for frame in range(_TILE_FRAMES):
             self._table[frame : frame + taps.size, frame] = taps
@@ -171,19 +169,19 @@ class _DeEss:
         self._rate_hz = spec.rate_hz
 
     def process(self, block: Audio) -> Audio:
-        """As many frames as came, latency_frames later."""
+        """Process a block; the output has the same length, latency_frames later."""
         around = np.concatenate([self._kept, block], axis=1)
         self._kept = around[:, block.shape[1] :]
         highs = self._highs(around)
-        pressed = self._compressor.process(
+        compressed = self._compressor.process(
             highs, self._rate_hz, buffer_size=block.shape[1], reset=False
         )
-        heard = around[:, self.latency_frames : around.shape[1] - self.latency_frames]
-        out: Audio = heard - (highs - pressed)
+        delayed = around[:, self.latency_frames : around.shape[1] - self.latency_frames]
+        out: Audio = delayed - (highs - compressed)
         return out
 
     def _highs(self, around: Audio) -> Audio:
-        """The high band of all frames that have all their neighbours."""
+        """The high band of all frames with complete neighbourhoods."""
         frames = around.shape[1] - 2 * self.latency_frames
         filled = np.pad(around, ((0, 0), (0, -frames % _TILE_FRAMES)))
         seen = np.lib.stride_tricks.sliding_window_view(filled, len(self._table), axis=1)
@@ -195,10 +193,10 @@ class _DeEss:
 class Limiter(Effect):
     """A look-ahead limiter without make-up gain; all channels get the same gain.
 
-    This is pedalboard's BrickwallLimiter. pedalboard's own `Limiter` is a maximiser: it raises the
-    level by up to 13 dB and clips. Between the frames BrickwallLimiter leaves up to 0.4 dB over the
-    ceiling on hot music even when it looks there (measured with 8x oversampling), at seven times
-    the cost. So it holds the frames, and a guard holds what lies between them.
+    Frames are limited by pedalboard's BrickwallLimiter, true peaks by `PeakGuard`. pedalboard's
+    `Limiter` is a maximiser: it raises the level by up to 13 dB and clips. The true-peak mode of
+    BrickwallLimiter leaves up to 0.4 dB over the ceiling on hot music (measured with 8x
+    oversampling) at seven times the cost.
     """
 
     effect_name = "limiter"
@@ -217,13 +215,13 @@ class Limiter(Effect):
     @model_validator(mode="before")
     @classmethod
     def _old_name(cls, data: object) -> object:
-        """`ceiling_db` was the name before the ceiling counted between the frames, too."""
+        """Accept `ceiling_db`, the name before the ceiling applied to true peaks."""
         if isinstance(data, dict) and "ceiling_db" in data and "ceiling_dbtp" not in data:
             return {("ceiling_dbtp" if k == "ceiling_db" else k): v for k, v in data.items()}
         return data
 
     def nodes(self, spec: ProcessSpec) -> Sequence[Node]:
-        """The limiter, and the guard where the ceiling counts between the frames."""
+        """The limiter, and the guard where the ceiling applies to true peaks."""
         import pedalboard
 
         limiter = pedalboard.BrickwallLimiter(
@@ -237,13 +235,13 @@ class Limiter(Effect):
         return [limiter, PeakGuard(db_to_linear(self.ceiling_dbtp), spec)]
 
     def for_peak(self, peak: float) -> Limiter:
-        """One that does the same to audio of no higher peak (linear), in less time if it can."""
+        """An equivalent limiter for audio up to a linear peak, faster where possible."""
         within = self.true_peak and peak <= db_to_linear(self.ceiling_dbtp)
-        return _BetweenFrames(**self.model_dump(exclude={"when"})) if within else self
+        return _TruePeakLimiter(**self.model_dump(exclude={"when"})) if within else self
 
 
-class _BetweenFrames(Limiter):
-    """For audio whose frames are under the ceiling: only what lies between them can be over it."""
+class _TruePeakLimiter(Limiter):
+    """Limiter for audio whose frames are under the ceiling: only true peaks can exceed it."""
 
     def nodes(self, spec: ProcessSpec) -> Sequence[Node]:
         """The guard alone."""

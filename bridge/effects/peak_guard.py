@@ -1,4 +1,4 @@
-"""A gain that keeps the curve between the frames under a ceiling."""
+"""True-peak limiting: a gain that keeps the interpolated curve under a ceiling."""
 
 from __future__ import annotations
 
@@ -12,20 +12,19 @@ from bridge.dsp.true_peak import REACH_FRAMES, TruePeak
 if TYPE_CHECKING:
     from bridge.dsp.processor import Audio, ProcessSpec
 
-# Half the time over which the gain moves: slow enough to add no audible side bands, short enough
-# to be over before the ear takes it for a change of level.
+# Half the duration of a gain change: long enough to add no audible side bands, short enough not to
+# be heard as a change of level.
 _GLIDE_S = 0.002
-# Where it acts it goes this much below the ceiling: a gain that moves bends the curve a little, and
-# no two resamplers draw it quite alike. On clipped noise up to half the rate 0.15 dB were left over
-# the ceiling without it (measured with 8x oversampling by others), more than the 0.1 dB allowed.
+# Margin below the ceiling: a moving gain changes the curve a little, and resamplers differ. Without
+# it, clipped noise up to half the rate exceeded the ceiling by 0.15 dB (measured with the 8x
+# oversampling of other programs), more than the 0.1 dB allowed.
 _MARGIN = 10 ** (-0.1 / 20)
 
 
 class PeakGuard:
-    """Lowers the gain, for all channels alike, around every place where the curve is too high.
+    """Lowers the gain of all channels around every true peak over a linear ceiling.
 
-    ceiling: linear. Gives the audio latency_frames later than it came; what stays under the ceiling
-    comes out bit for bit.
+    Audio under the ceiling is unchanged, bit for bit. The output is latency_frames late.
     """
 
     def __init__(self, ceiling: float, spec: ProcessSpec) -> None:
@@ -38,7 +37,7 @@ class PeakGuard:
         self._weights = weights / weights.sum()
 
     def process(self, block: Audio) -> Audio:
-        """As many frames as came, latency_frames later."""
+        """Process a block; the output has the same length, latency_frames later."""
         around = np.concatenate([self._kept, block], axis=1)
         self._kept = around[:, -2 * self.latency_frames :]
         end = around.shape[1] - self.latency_frames
@@ -48,7 +47,7 @@ class PeakGuard:
         if not high.size:
             return out
         out = out.copy()
-        # The gain moves no further from there than it looks back and glides.
+        # The gain changes no further from a peak than look-ahead and glide.
         far = 2 * self._glide_frames
         for first, last in clusters(high, 2 * far + 1):
             begun, ended = max(first - far, self.latency_frames), min(last + far + 2, end)
@@ -58,9 +57,9 @@ class PeakGuard:
         return out
 
     def _allowed(self, after: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-        """The highest gain that each frame but the first bears, 1 at most.
+        """Highest permitted gain of each frame but the first, 1 at most.
 
-        after: the curve's highest from each frame up to the next.
+        after: maximum of the curve from each frame up to the next.
         """
         reached = np.maximum(after[1:], after[:-1]).astype(np.float64)
         held = _MARGIN * self._ceiling / np.maximum(reached, self._ceiling)
@@ -68,9 +67,9 @@ class PeakGuard:
         return allowed
 
     def _smooth(self, allowed: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
-        """A gain that glides and is nowhere above what is allowed; without the ends that it needs.
+        """A smooth gain that is nowhere above the permitted one, shorter by the window's ends.
 
-        A weighted mean of the lowest values around: each of those reaches back to the frame itself.
+        It is a weighted mean of sliding minima, each of which includes the frame itself.
         """
         lowest = _lowest(allowed, 2 * self._glide_frames + 1)
         gain: npt.NDArray[np.float64] = np.convolve(lowest, self._weights, mode="valid")
@@ -78,19 +77,19 @@ class PeakGuard:
 
 
 def clusters(frames: npt.NDArray[np.intp], apart: int) -> list[tuple[int, int]]:
-    """(first, last) of groups of rising frame numbers that lie more than `apart` apart. Pure."""
+    """(first, last) of each group of rising frame numbers, groups more than `apart` apart."""
     cuts = np.flatnonzero(np.diff(frames) > apart) + 1
     return [(int(group[0]), int(group[-1])) for group in np.split(frames, cuts)]
 
 
 def _lowest(values: npt.NDArray[np.float64], width: int) -> npt.NDArray[np.float64]:
-    """The minimum of every `width` neighbours, width - 1 fewer than there are values.
+    """Sliding minimum over `width` values; the result is width - 1 values shorter.
 
-    By doubling: the minimum of 2 n neighbours is that of two of n.
+    Computed by doubling: a minimum over 2 n values is that of two minima over n.
     """
-    have = 1
-    while 2 * have <= width:
-        values = np.minimum(values[:-have], values[have:])
-        have *= 2
-    shift = width - have
+    covered = 1
+    while 2 * covered <= width:
+        values = np.minimum(values[:-covered], values[covered:])
+        covered *= 2
+    shift = width - covered
     return np.minimum(values[: len(values) - shift], values[shift:]) if shift else values

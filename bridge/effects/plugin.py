@@ -1,7 +1,7 @@
-"""Effects of others: plugins of the machine, and pedalboard's own by their class names.
+"""Third-party effects: installed plugins, and pedalboard's effects by their class names.
 
-Here is what a preset says about them, and what can be refused without loading anything. `plugins`
-knows the folders, `hosting` loads and runs.
+The models validate their settings without loading a plugin. `plugins.discovery` finds the files,
+`plugins.host` loads and runs them.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ if TYPE_CHECKING:
 
     from bridge.dsp.processor import Node, ProcessSpec
 
-# Those of pedalboard's classes that answer late because that is what they are for.
+# Classes of pedalboard that delay sound by design.
 _ECHOES = {"Chorus", "Convolution", "Delay", "Reverb"}
 
 Value = bool | float | str
 
 
 def _pairs(value: object) -> object:
-    """A mapping of the file as pairs: what is frozen can be hashed."""
+    """Turn a mapping into pairs, which can be hashed."""
     if value is None:
         return ()
     if isinstance(value, (tuple, list)) and all(map(_is_pair, value)):
-        value = dict(value)  # made by a program
+        value = dict(value)  # from code, not from a preset
     if not isinstance(value, dict):
         raise preset_error(
             "'parameters' must have keys with values; write `parameters: {name: value}`"
@@ -54,9 +54,9 @@ Parameters = Annotated[tuple[tuple[str, Value], ...], BeforeValidator(_pairs)]
 
 
 class Plugin(Effect):
-    """A plugin that is installed on this machine; `plugin` is its file after loading a preset.
+    """An installed plugin; validation replaces the name in `plugin` by the path of the file.
 
-    It runs on as many channels as it takes: a mono plugin once for each, with a state for each.
+    A mono plugin runs as one instance per channel.
     """
 
     ending: ClassVar[str]
@@ -90,7 +90,7 @@ class Plugin(Effect):
     @classmethod
     def _find(cls, text: str, info: ValidationInfo) -> str:
         folders = (info.context or {}).get("plugin_folders")
-        if folders is None:  # made by a program, not read from a preset
+        if folders is None:  # from code, not from a preset
             return text
         try:
             return str(discovery.find_plugin(text, cls.ending, folders))
@@ -110,17 +110,17 @@ class Plugin(Effect):
 
     @property
     def intended_delay(self) -> bool:
-        """Where the preset says that all of the delay is reported."""
+        """With `latency: reported`, where further delay is intended."""
         return self.latency == "reported"
 
     def nodes(self, spec: ProcessSpec) -> Sequence[Node]:
-        """Loads the plugin; see `hosting`."""
+        """Load the plugin; see `plugins.host`."""
         from bridge.plugins import host
 
         return [host.build_node(self, spec)]
 
     def identity(self) -> object:
-        """The parameters and the content of the state; not where the files lie on this machine."""
+        """The parameters and the hash of the state, without paths of this machine."""
         content = self.model_dump(mode="json", exclude={"timeout_s", "when"})
         content["plugin"] = Path(self.plugin).stem
         if self.state is not None:
@@ -145,7 +145,7 @@ class AudioUnit(Plugin):
 
 
 class Builtin(Effect):
-    """An effect of pedalboard by the name of its class."""
+    """An effect of pedalboard by its class name."""
 
     effect_name = "pedalboard"
     about = "any other effect of pedalboard, such as Chorus, Phaser, LadderFilter, Bitcrush"
@@ -154,7 +154,7 @@ class Builtin(Effect):
     )
     parameters: Parameters = Field(
         default=(),
-        validate_default=True,  # a class may have one that must be given
+        validate_default=True,  # a class may have required arguments
         description="the arguments of the class",
         json_schema_extra={"span": "name: value"},
     )
@@ -170,8 +170,8 @@ class Builtin(Effect):
 
     @field_validator("parameters")
     @classmethod
-    def _fit(cls, pairs: tuple[tuple[str, Value], ...], info: ValidationInfo) -> object:
-        """The plugin is made once, so that it says itself what it refuses."""
+    def _build_once(cls, pairs: tuple[tuple[str, Value], ...], info: ValidationInfo) -> object:
+        """Build the plugin once, so that its own checks apply."""
         name = info.data.get("effect")
         if name is None:  # already refused
             return pairs
@@ -184,21 +184,21 @@ class Builtin(Effect):
 
     @property
     def intended_delay(self) -> bool:
-        """Echoes and rooms."""
+        """For echoes and reverbs."""
         return self.effect in _ECHOES
 
     def nodes(self, spec: ProcessSpec) -> Sequence[Node]:
-        """One for each pair of channels: some take no more than two."""
+        """One instance per pair of channels, as some take no more than two."""
         from bridge.effects.space import ChannelPairs
 
-        made = [
+        instances = [
             pedalboard_classes.build(self.effect, dict(self.parameters))
             for _ in range(math.ceil(spec.channels / 2))
         ]
-        return made if len(made) == 1 else [ChannelPairs(made, spec.rate_hz)]
+        return instances if len(instances) == 1 else [ChannelPairs(instances, spec.rate_hz)]
 
     def identity(self) -> object:
-        """The content of a file, not its place."""
+        """The parameters; files by their hash."""
         known = pedalboard_classes.arguments(self.effect)
         values = {
             name: hashlib.sha256(discovery.read_content(str(value))).hexdigest()
@@ -212,8 +212,8 @@ class Builtin(Effect):
 def _with_files(
     name: str, pairs: tuple[tuple[str, Value], ...], folders: discovery.PluginFolders | None
 ) -> tuple[tuple[str, Value], ...]:
-    """The same, with the files that may be read in place of what the preset calls them."""
-    if folders is None:  # made by a program, not read from a preset
+    """The parameters with file names replaced by permitted paths."""
+    if folders is None:  # from code, not from a preset
         return pairs
     files = {
         each.name for each in pedalboard_classes.arguments(name).values() if each.kind == "file"

@@ -1,7 +1,7 @@
-"""The effects that a preset can name, and the chain that they make.
+"""Registry of the effects that a preset can name, and operations on chains.
 
-`EFFECTS` is the one registry. The preset schema, the error messages and the documentation are made
-from it. pedalboard is imported only when an effect is run, so that reading a preset stays fast.
+The preset schema, the error messages and the documentation are generated from `EFFECTS`. pedalboard
+is imported only when an effect runs, so that reading a preset stays fast.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ __all__ = [
     "unit",
 ]  # fmt: skip
 
-# In the order in which the documentation lists them.
+# In the order of the documentation.
 EFFECTS: Mapping[str, type[Effect]] = {
     effect.effect_name: effect
     for effect in (
@@ -55,7 +55,7 @@ EFFECTS: Mapping[str, type[Effect]] = {
 
 
 def _name(item: object) -> str | None:
-    """The effect's name in `name` or `{name: {...}}`."""
+    """Name of the effect in `name` or `{name: {...}}`."""
     if isinstance(item, Effect):
         return item.effect_name
     if isinstance(item, dict) and len(item) == 1:
@@ -64,7 +64,7 @@ def _name(item: object) -> str | None:
 
 
 def _settings(item: object) -> object:
-    """The parameters in `name` or `{name: {...}}`; none or empty means the defaults."""
+    """Parameters of the effect in `name` or `{name: {...}}`; empty ones mean the defaults."""
     if isinstance(item, str):
         return {}
     if isinstance(item, dict):
@@ -74,7 +74,7 @@ def _settings(item: object) -> object:
 
 
 def _union() -> Any:
-    """The type of one item of `chain`, from the registry."""
+    """Type of one item of `chain`: the union of all effects."""
     before = BeforeValidator(_settings)
     kinds: list[Any] = [Annotated[effect, before, Tag(name)] for name, effect in EFFECTS.items()]
     return Annotated[reduce(or_, kinds), Discriminator(_name)]
@@ -87,36 +87,35 @@ else:
 
 
 def split_passes(effects: Sequence[Effect]) -> tuple[tuple[Effect, ...], ...]:
-    """A chain cut before every DC removal, which needs the whole file before its first frame.
+    """Split a chain before every DC removal, which needs the mean of the whole file.
 
-    Every part but perhaps the first starts with DcRemoval. Before such a part, measure the mean of
-    the audio that the part before it gave (render.Measure) and hand it to render.render as
-    `offsets`. An empty chain has no parts. TrimSilence is in no part: files are cut when they are
-    written (see `trim`).
+    Every pass but perhaps the first starts with DcRemoval. Measure the mean of its input with
+    `meter.Statistics` and give it to `chain.render` as `offsets`. An empty chain has no passes.
+    TrimSilence is in no pass: files are trimmed when they are written (`render.trim`).
     """
-    cut: list[list[Effect]] = []
+    passes: list[list[Effect]] = []
     for effect in effects:
         if isinstance(effect, TrimSilence):
             continue
-        if not cut or isinstance(effect, DcRemoval):
-            cut.append([])
-        cut[-1].append(effect)
-    return tuple(tuple(part) for part in cut)
+        if not passes or isinstance(effect, DcRemoval):
+            passes.append([])
+        passes[-1].append(effect)
+    return tuple(tuple(each) for each in passes)
 
 
 def check(effects: Sequence[Effect], spec: ProcessSpec) -> None:
-    """PresetError if an effect cannot work at this rate and with these channels. Loads nothing."""
+    """Raise PresetError for an effect that does not support this format. Loads no plugin."""
     for effect in effects:
         if problem := effect.problem(spec):
             raise PresetError(problem)
 
 
 def check_rate(effects: Sequence[Effect], rate_hz: float) -> None:
-    """The same, before the channels are known: as for stereo, which every effect takes."""
+    """`check` for a rate alone: assumes stereo, which every effect supports."""
     check(effects, ProcessSpec(rate_hz, 2))
 
 
 def nodes(effects: Sequence[Effect], spec: ProcessSpec) -> list[Node]:
-    """Fresh nodes of all the effects. Raises PresetError and PluginError."""
+    """New nodes of all effects. Raises PresetError and PluginError."""
     check(effects, spec)
     return [node for effect in effects for node in effect.nodes(spec)]

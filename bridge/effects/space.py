@@ -1,4 +1,4 @@
-"""Colour, echo and room, and the ends of a file."""
+"""Saturation, delay, reverb, fades and the trimming of silence."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
     from bridge.dsp.processor import Audio, Node, ProcessSpec
 
-# What pedalboard's reverb (JUCE's, after Freeverb) multiplies its levels with.
+# Factors that pedalboard's reverb (JUCE's, after Freeverb) applies to its levels.
 _REVERB_DRY_SCALE, _REVERB_WET_SCALE = 2.0, 3.0
 
 
 class Saturation(Effect):
-    """tanh, divided by the drive: soft sound keeps its level, peaks are rounded."""
+    """tanh saturation divided by the drive: soft sound keeps its level."""
 
     effect_name = "saturation"
     about = "rounds peaks with tanh, which adds odd harmonics; soft sound keeps its level"
@@ -30,14 +30,14 @@ class Saturation(Effect):
     )
 
     def nodes(self, spec: ProcessSpec) -> Sequence[Node]:
-        """pedalboard's tanh, and the drive taken back."""
+        """The pedalboard distortion, and a gain that compensates the drive."""
         import pedalboard
 
         return [pedalboard.Distortion(self.drive_db), pedalboard.Gain(-self.drive_db)]
 
 
 class Delay(Effect):
-    """An echo beside the sound."""
+    """An echo, mixed with the dry sound."""
 
     effect_name = "delay"
     about = "echoes"
@@ -51,11 +51,11 @@ class Delay(Effect):
 
     @property
     def intended_delay(self) -> bool:
-        """It is an echo."""
+        """Always: echoes are late."""
         return True
 
     def nodes(self, spec: ProcessSpec) -> Sequence[Node]:
-        """pedalboard's own."""
+        """The pedalboard plugin."""
         import pedalboard
 
         return [
@@ -66,7 +66,7 @@ class Delay(Effect):
 
 
 class Reverb(Effect):
-    """A room beside the sound. Channels are taken in pairs, as the reverb has two at most."""
+    """A reverb, mixed with the dry sound; channels are processed in pairs."""
 
     effect_name = "reverb"
     about = "a room"
@@ -80,11 +80,11 @@ class Reverb(Effect):
 
     @property
     def intended_delay(self) -> bool:
-        """A room answers late."""
+        """Always: reflections are late."""
         return True
 
     def nodes(self, spec: ProcessSpec) -> Sequence[Node]:
-        """pedalboard's own, one for each pair."""
+        """One pedalboard reverb for each pair of channels."""
         import pedalboard
 
         dry = db_to_linear(self.dry_db) if self.dry_db > -60.0 else 0.0
@@ -102,7 +102,7 @@ class Reverb(Effect):
 
 
 class ChannelPairs:
-    """A plugin of two channels at most, for more of them: one for each two in file order."""
+    """Instances of a stereo plugin, one for each pair of channels in file order."""
 
     latency_frames = 0
 
@@ -111,7 +111,7 @@ class ChannelPairs:
         self._rate_hz = rate_hz
 
     def process(self, block: Audio) -> Audio:
-        """The same frames."""
+        """Process a block of any length; the output has the same shape."""
         frames = block.shape[1]
         out = [
             plugin.process(block[2 * i : 2 * i + 2], self._rate_hz, buffer_size=frames, reset=False)
@@ -121,7 +121,7 @@ class ChannelPairs:
 
 
 class Fade(Effect):
-    """Fades with the shape of half a cosine."""
+    """Fades in and out with the shape of half a cosine."""
 
     effect_name = "fade"
     about = "fades in at the start and out at the end, as half a cosine"
@@ -130,17 +130,17 @@ class Fade(Effect):
 
     @property
     def intended_delay(self) -> bool:
-        """What it silences says nothing about time."""
+        """Always: silenced ends would disturb the measurement."""
         return True
 
     def nodes(self, spec: ProcessSpec) -> Sequence[Node]:
-        """None if there is nothing to fade."""
+        """One node; none where both fades have no length."""
         lengths = [min(round(s * spec.rate_hz), spec.frames) for s in (self.in_s, self.out_s)]
         return [_FadeGain(lengths[0], lengths[1], spec.frames)] if any(lengths) else ()
 
 
 class _FadeGain:
-    """The gain of both fades, at a position that is counted along."""
+    """Gain of both fades at the current position."""
 
     latency_frames = 0
 
@@ -151,10 +151,10 @@ class _FadeGain:
         self._position = 0
 
     def process(self, block: Audio) -> Audio:
-        """The same frames."""
+        """Process a block of any length; the output has the same shape."""
         at = self._position + np.arange(block.shape[1])
         self._position += block.shape[1]
-        # The first and the last frame are not quite silent: between them lies the whole file.
+        # The ramp excludes 0, so that the first and last frames are not silent.
         gain = _rise((at + 1) / (self._in_frames + 1)) * _rise(
             (self._frames - at) / (self._out_frames + 1)
         )
@@ -163,15 +163,15 @@ class _FadeGain:
 
 
 def _rise(share: np.ndarray) -> np.ndarray:
-    """Half a cosine: 0 at 0 and below, 1 at 1 and above."""
+    """Half a cosine ramp: 0 at 0 and below, 1 at 1 and above."""
     risen: np.ndarray = 0.5 - 0.5 * np.cos(np.pi * np.clip(share, 0.0, 1.0))
     return risen
 
 
 class TrimSilence(Effect):
-    """Takes away silence at both ends of a file. It ends alignment, so it is done last of all.
+    """Trims silence at both ends of a file, which ends alignment; the last effect of a chain.
 
-    It has no nodes: `trim.locate` finds where the sound is, `trim.cut` cuts.
+    It has no nodes: `render.trim` locates the sound and cuts when files are written.
     """
 
     effect_name = "trim_silence"
@@ -188,9 +188,9 @@ class TrimSilence(Effect):
 
     @property
     def intended_delay(self) -> bool:
-        """Alignment is given up."""
+        """Always: trimmed files are not aligned."""
         return True
 
     def nodes(self, spec: ProcessSpec) -> Sequence[Node]:
-        """None: see `trim`."""
+        """None: see `render.trim`."""
         return ()

@@ -1,4 +1,4 @@
-"""Level and place: gains, constant over time, within a channel and between two."""
+"""Level and stereo image: gain, pan, width and polarity."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 
 class Matrix:
-    """Every output channel a weighted sum of the input channels.
+    """Mixes output channels as weighted sums of the input channels.
 
-    weights: (channels, channels) float64. Summed in float64 and rounded once, so that weights of 0
-    and 1 change no bit.
+    weights: (channels, channels) float64. Sums are float64, rounded once, so that weights of 0 and
+    1 change no bit.
     """
 
     latency_frames = 0
@@ -30,12 +30,12 @@ class Matrix:
         self._weights = weights
 
     def process(self, block: Audio) -> Audio:
-        """The same frames."""
+        """Process a block of any length; the output has the same shape."""
         return (self._weights @ block.astype(np.float64)).astype(np.float32)
 
 
 def pan_weights(position_percent: float) -> npt.NDArray[np.float64]:
-    """The (2, 2) weights of `Pan`; exactly one and zero in the middle."""
+    """The (2, 2) float64 weights of `Pan`; the identity at 0."""
     angle = abs(position_percent) / 100.0 * math.pi / 2.0
     stays, moves = math.cos(angle), math.sin(angle)
     if position_percent < 0.0:
@@ -51,7 +51,7 @@ class Gain(Effect):
     gain_db: float = Field(default=0.0, ge=-60, le=24, description="gain")
 
     def nodes(self, spec: ProcessSpec) -> Sequence[Node]:
-        """pedalboard's own."""
+        """The pedalboard plugin."""
         import pedalboard
 
         return [pedalboard.Gain(self.gain_db)]
@@ -60,9 +60,8 @@ class Gain(Effect):
 class Pan(Effect):
     """Equal-power panning of a stereo stem.
 
-    The law is that of the Web Audio API 1.1, StereoPannerNode, for stereo input: the side that the
-    stem moves to stays as it is, and the other side is folded into it with cosine and sine gains.
-    Nothing is lost at either end, and the middle changes no bit.
+    The law is that of the Web Audio API 1.1, StereoPannerNode, for stereo input: the near side
+    keeps its gain, and the far side is folded into it with cosine and sine gains.
     """
 
     effect_name = "pan"
@@ -75,20 +74,20 @@ class Pan(Effect):
     )
 
     def problem(self, spec: ProcessSpec) -> str | None:
-        """One channel cannot be panned; more than two have no single left and right."""
+        """Anything but stereo cannot be panned."""
         if spec.channels == 2 or self.position_percent == 0.0:
             return None
         return f"pan needs a stereo bounce, this one has {spec.channels} channel(s); remove it"
 
     def nodes(self, spec: ProcessSpec) -> Sequence[Node]:
-        """None in the middle."""
+        """One node; none at 0."""
         if self.position_percent == 0.0:
             return ()
         return [Matrix(pan_weights(self.position_percent))]
 
 
 class Width(Effect):
-    """The level of the side signal (half the difference); the middle (half the sum) stays."""
+    """Level of the side signal (half the difference); the mid signal (half the sum) stays."""
 
     effect_name = "width"
     about = "narrower or wider (mid/side); mono stays mono"
@@ -97,13 +96,13 @@ class Width(Effect):
     )
 
     def problem(self, spec: ProcessSpec) -> str | None:
-        """More than two channels have no one side."""
+        """More than two channels have no side signal."""
         if spec.channels <= 2:
             return None
         return f"width needs a mono or stereo bounce, this one has {spec.channels} channels"
 
     def nodes(self, spec: ProcessSpec) -> Sequence[Node]:
-        """None where there is no side, or it stays."""
+        """One node; none for mono and at 100 percent."""
         side = self.width_percent / 100.0
         if spec.channels != 2 or side == 1.0:
             return ()
@@ -112,14 +111,14 @@ class Width(Effect):
 
 
 class Invert(Effect):
-    """Opposite polarity."""
+    """Inverts the polarity."""
 
     effect_name = "invert"
     about = "turns the polarity"
     channel: Literal["all", "left", "right"] = Field(default="all", description="which channel")
 
     def problem(self, spec: ProcessSpec) -> str | None:
-        """One side needs two channels."""
+        """A single side needs a stereo bounce."""
         if self.channel == "all" or spec.channels == 2:
             return None
         return (
@@ -128,7 +127,7 @@ class Invert(Effect):
         )
 
     def nodes(self, spec: ProcessSpec) -> Sequence[Node]:
-        """Weights of -1: exact."""
+        """One node with weights of -1, which is exact."""
         signs = np.ones(spec.channels)
         signs[{"all": slice(None), "left": slice(0, 1), "right": slice(1, 2)}[self.channel]] = -1.0
         return [Matrix(np.diag(signs))]

@@ -1,4 +1,4 @@
-"""Filters: the spectrum, nothing else."""
+"""Filters: DC removal, passes, shelves and bell."""
 
 from __future__ import annotations
 
@@ -20,10 +20,16 @@ _DB_PER_ORDER = 6
 
 
 def order_cutoff_hz(cutoff_hz: float, rate_hz: float, *, order: int, highpass: bool) -> float:
-    """The cutoff of each of `order` equal first-order filters that are 3 dB down together.
+    """Cutoff of each of `order` equal first-order filters that are 3 dB down at `cutoff_hz`.
 
     Each has |H|^2 = 1 / (1 + w^2) with w = f / fc (or fc / f): to the power of the order, that is
     one half at w^2 = 2^(1/order) - 1. The filters are bilinear, so f stands for tan(pi f / rate).
+
+    Args:
+        cutoff_hz: cutoff of the cascade.
+        rate_hz: sample rate.
+        order: number of filters.
+        highpass: high-pass, else low-pass.
     """
     shift = math.sqrt(2.0 ** (1.0 / order) - 1.0)
     warped = math.tan(math.pi * cutoff_hz / rate_hz) * (shift if highpass else 1.0 / shift)
@@ -31,10 +37,10 @@ def order_cutoff_hz(cutoff_hz: float, rate_hz: float, *, order: int, highpass: b
 
 
 class DcRemoval(Effect):
-    """Subtracts each channel's mean over the whole file: no filter, so no phase shift.
+    """Subtracts each channel's mean over the whole file, without phase shift.
 
-    `render` subtracts; the offset needs the whole file before its first frame. The high-pass that
-    may follow is an ordinary one, for offsets that wander.
+    `chain.render` subtracts; the mean needs a pass over the whole file. An optional high-pass
+    removes offsets that wander.
     """
 
     effect_name = "dc_removal"
@@ -46,12 +52,12 @@ class DcRemoval(Effect):
     )
 
     def nodes(self, spec: ProcessSpec) -> Sequence[Node]:
-        """The high-pass, if there is one."""
+        """The optional high-pass."""
         return () if self.highpass_hz is None else Highpass(cutoff_hz=self.highpass_hz).nodes(spec)
 
 
 class Highpass(Effect):
-    """First-order high-passes, one for each 6 dB per octave; they do not ring."""
+    """Cascaded first-order high-passes, one for each 6 dB per octave; no ringing."""
 
     effect_name = "highpass"
     about = "takes the lows away; does not ring"
@@ -61,13 +67,13 @@ class Highpass(Effect):
     slope_db_per_octave: Slope = Field(default=6, description="how steep")
 
     def problem(self, spec: ProcessSpec) -> str | None:
-        """It would leave nothing."""
+        """The cutoff is at or above half the rate."""
         if self.cutoff_hz < spec.rate_hz / 2:
             return None
         return frequency_problem("highpass", self.cutoff_hz, spec)
 
     def nodes(self, spec: ProcessSpec) -> Sequence[Node]:
-        """See `order_cutoff_hz`."""
+        """One filter per order, see `order_cutoff_hz`."""
         import pedalboard
 
         order = self.slope_db_per_octave // _DB_PER_ORDER
@@ -76,7 +82,7 @@ class Highpass(Effect):
 
 
 class Lowpass(Effect):
-    """First-order low-passes, one for each 6 dB per octave; they do not ring."""
+    """Cascaded first-order low-passes, one for each 6 dB per octave; no ringing."""
 
     effect_name = "lowpass"
     about = "takes the highs away; does not ring"
@@ -86,10 +92,7 @@ class Lowpass(Effect):
     slope_db_per_octave: Slope = Field(default=6, description="how steep")
 
     def nodes(self, spec: ProcessSpec) -> Sequence[Node]:
-        """None at or above half the rate: all passes that the rate can hold.
-
-        The filter would fold back or mute there.
-        """
+        """One filter per order; none at or above half the rate, where it would fold back."""
         import pedalboard
 
         if self.cutoff_hz >= spec.rate_hz / 2:
@@ -103,21 +106,21 @@ _GAIN = Field(default=0.0, ge=-24, le=24, description="louder or softer by this 
 _Q = Field(default=0.7071, ge=0.1, le=20, description="how narrow; 0.7071 does not overshoot")
 
 
-class _Bell(Effect):
-    """A second-order filter with a gain: what peak and shelves have in common."""
+class _GainFilter(Effect):
+    """Base of the second-order filters with a gain: peak and shelves."""
 
     frequency_hz: float = Field(default=1000.0, ge=20, le=20_000, description="where")
     gain_db: float = _GAIN
     q: float = _Q
 
     def problem(self, spec: ProcessSpec) -> str | None:
-        """The filter would fold back."""
+        """The frequency is at or above half the rate."""
         if self.frequency_hz < spec.rate_hz / 2:
             return None
         return frequency_problem(self.effect_name, self.frequency_hz, spec, "frequency_hz")
 
 
-class Peak(_Bell):
+class Peak(_GainFilter):
     """A parametric bell."""
 
     effect_name = "peak"
@@ -126,13 +129,13 @@ class Peak(_Bell):
     q: float = Field(default=1.0, ge=0.1, le=20, description="how narrow")
 
     def nodes(self, spec: ProcessSpec) -> Sequence[Node]:
-        """pedalboard's own."""
+        """The pedalboard plugin."""
         import pedalboard
 
         return [pedalboard.PeakFilter(self.frequency_hz, self.gain_db, self.q)]
 
 
-class LowShelf(_Bell):
+class LowShelf(_GainFilter):
     """A shelf below a frequency."""
 
     effect_name = "low_shelf"
@@ -140,13 +143,13 @@ class LowShelf(_Bell):
     frequency_hz: float = Field(default=120.0, ge=20, le=20_000, description="half the gain here")
 
     def nodes(self, spec: ProcessSpec) -> Sequence[Node]:
-        """pedalboard's own."""
+        """The pedalboard plugin."""
         import pedalboard
 
         return [pedalboard.LowShelfFilter(self.frequency_hz, self.gain_db, self.q)]
 
 
-class HighShelf(_Bell):
+class HighShelf(_GainFilter):
     """A shelf above a frequency."""
 
     effect_name = "high_shelf"
@@ -154,7 +157,7 @@ class HighShelf(_Bell):
     frequency_hz: float = Field(default=8000.0, ge=20, le=20_000, description="half the gain here")
 
     def nodes(self, spec: ProcessSpec) -> Sequence[Node]:
-        """pedalboard's own."""
+        """The pedalboard plugin."""
         import pedalboard
 
         return [pedalboard.HighShelfFilter(self.frequency_hz, self.gain_db, self.q)]

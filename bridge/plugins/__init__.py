@@ -1,1 +1,1 @@
-"""VST3 and Audio Unit plugins: where they lie, and how they are loaded and run."""
+"""VST3 and Audio Unit plugins: discovery, loading and processing."""

@@ -1,8 +1,7 @@
-"""Where plugins and their state files may lie, and finding them there. Nothing is loaded here.
+"""Discovery of plugins and their state files in permitted folders, without loading them.
 
-A preset can come from anywhere, and loading a plugin runs its code. So only what lies in a folder
-for plugins (of the system, or of the settings) or beside the preset itself is ever named to the
-loader.
+A preset can come from anywhere, and loading a plugin runs its code. So plugins are accepted only
+from plugin folders (of the system or the settings) and from the preset's own folder.
 """
 
 from __future__ import annotations
@@ -23,18 +22,24 @@ if TYPE_CHECKING:
 
 VST3, AUDIO_UNIT = ".vst3", ".component"
 
-# Makers group their plugins in a folder of their own, some once more by product.
+# Vendors group their plugins in a folder of their own, some also by product.
 _MAX_DEPTH = 3
-# A state is some kilobytes; a sampler's can hold samples. More is the wrong file.
+# A state has some kilobytes, more if it holds audio. A larger file is the wrong one.
 MAX_STATE_BYTES = 64 * 2**20
 
 
 def standard_folders(
     ending: str, platform: str = sys.platform, environment: Mapping[str, str] = os.environ
 ) -> tuple[Path, ...]:
-    """The system's own folders for plugins, the user's first.
+    """Standard plugin folders of the system, those of the user first.
 
-    VST 3: "Plug-in Locations" in Steinberg's VST 3 developer portal. Audio Units: macOS' own.
+    VST 3: "Plug-in Locations" in Steinberg's VST 3 developer portal. Audio Units: the folders of
+    macOS.
+
+    Args:
+        ending: VST3 or AUDIO_UNIT.
+        platform: as `sys.platform`.
+        environment: environment variables.
     """
     home = Path(environment.get("HOME", "~")).expanduser()
     if platform == "darwin":
@@ -53,28 +58,35 @@ def standard_folders(
 
 @dataclass(frozen=True)
 class PluginFolders:
-    """Folders that a preset may name plugins and states in.
+    """Folders from which a preset may use plugins and states.
 
-    own: the preset's folder, or None where it must not count (a folder that anybody can write to).
-    settings: folders that the user's settings add to the system's.
+    Attributes:
+        own: the preset's folder; None where other people may write to it.
+        settings: folders from the user's settings, in addition to the system's.
     """
 
     own: Path | None = None
     settings: tuple[Path, ...] = ()
 
     def trusted(self, ending: str) -> tuple[Path, ...]:
-        """The folders of settings and system: links in them were put there by their owner."""
+        """Folders of the settings and the system, where links are trusted."""
         return (*self.settings, *standard_folders(ending))
 
     def all(self, ending: str) -> tuple[Path, ...]:
-        """The same and the preset's own, which comes last: it must not shadow what is installed."""
+        """All folders; the preset's own is last, so that it cannot shadow installed plugins."""
         return (*self.trusted(ending), *((self.own,) if self.own else ()))
 
 
 def find_plugin(text: str, ending: str, folders: PluginFolders) -> Path:
-    """The plugin of a name (`ZamComp`) or a path. Raises PresetError.
+    """Find a plugin by name (`ZamComp`) or path.
 
-    ending: VST3 or AUDIO_UNIT. A path is relative to the preset's folder, or absolute.
+    Args:
+        text: name, or path that is absolute or relative to the preset's folder.
+        ending: VST3 or AUDIO_UNIT.
+        folders: permitted folders.
+
+    Raises:
+        PresetError: there is no such plugin in the permitted folders.
     """
     if ending == AUDIO_UNIT and sys.platform != "darwin":
         raise PresetError(f"'{text}': Audio Units run on macOS only; use the VST3 of the plugin")
@@ -91,10 +103,10 @@ def find_plugin(text: str, ending: str, folders: PluginFolders) -> Path:
 
 
 def fingerprint(plugin: Path) -> str:
-    """sha256 (hex) of a plugin's code, so that another version is known for another.
+    """sha256 (hex) of a plugin's code, which identifies its version.
 
-    Of a bundle, what lies in its folders for code, for all systems. Read once, until it changes.
-    Raises PresetError for a plugin that is gone.
+    In a bundle, the files of all code folders, for all systems. Cached until the files change.
+    Raises PresetError for a plugin that cannot be read.
     """
     try:
         files = [plugin] if plugin.is_file() else sorted(_code(plugin))
@@ -102,12 +114,12 @@ def fingerprint(plugin: Path) -> str:
         return _sha256(tuple((file, stat.st_size, stat.st_mtime_ns) for file, stat in stats))
     except OSError as error:
         raise PresetError(
-            f"{plugin} cannot be read ({error.strerror}); check what the preset names"
+            f"{plugin} cannot be read ({error.strerror}); check the path in the preset"
         ) from error
 
 
 def _code(bundle: Path) -> Iterator[Path]:
-    """The bundle format of VST 3 names folders by architecture and system, Apple's has one."""
+    """Files of the code folders: named by architecture and system in VST 3, `MacOS` at Apple."""
     for folder in (bundle / "Contents").iterdir():
         if folder.name == "MacOS" or folder.name.endswith(("-linux", "-win")):
             yield from (file for file in folder.iterdir() if file.is_file())
@@ -115,7 +127,7 @@ def _code(bundle: Path) -> Iterator[Path]:
 
 @lru_cache(maxsize=64)
 def _sha256(files: tuple[tuple[Path, int, int], ...]) -> str:
-    """files: with size and time, which stand for the content."""
+    """Hash of the files; size and time are part of the cache key."""
     digest = hashlib.sha256()
     for file, _, _ in files:
         digest.update(file.read_bytes())
@@ -123,7 +135,7 @@ def _sha256(files: tuple[tuple[Path, int, int], ...]) -> str:
 
 
 def state_file(text: str, folders: PluginFolders) -> Path:
-    """A state, beside the preset or in a plugin folder. Raises PresetError."""
+    """Path of a state file beside the preset or in a plugin folder. Raises PresetError."""
     found = _allowed(text, VST3, folders)
     if not found.is_file():
         raise PresetError(f"no state file '{text}'; it is looked for at {found}")
@@ -133,20 +145,26 @@ def state_file(text: str, folders: PluginFolders) -> Path:
 
 
 def read_content(file: str) -> bytes:
-    """The content of a file that a preset names. Raises PresetError."""
+    """Content of a file that a preset names. Raises PresetError."""
     try:
         return Path(file).read_bytes()
     except OSError as error:
         raise PresetError(
-            f"{file} cannot be read ({error.strerror}); check what the preset names"
+            f"{file} cannot be read ({error.strerror}); check the path in the preset"
         ) from error
 
 
 def installed(folder: Path, ending: str, depth: int = _MAX_DEPTH) -> Iterator[Path]:
-    """Every plugin in a folder and its sub-folders, by name."""
+    """Plugins in a folder and its subfolders, sorted by name.
+
+    Args:
+        folder: may be missing.
+        ending: VST3 or AUDIO_UNIT.
+        depth: levels of folders to search.
+    """
     try:
         entries = sorted(folder.iterdir())
-    except OSError:  # a standard folder need not be there
+    except OSError:  # standard folders may be missing
         return
     for entry in entries:
         if entry.suffix.lower() == ending:
@@ -160,17 +178,17 @@ def _is_path(text: str, ending: str) -> bool:
 
 
 def _allowed(text: str, ending: str, folders: PluginFolders) -> Path:
-    """The path, if it lies in a folder that may be used."""
+    """The path, if it lies in a permitted folder; else PresetError."""
     given = Path(text)
     if ".." in text.replace("\\", "/").split("/"):
         raise PresetError(f"'{text}' leads out of its folder; write the path without '..'")
     for folder in folders.trusted(ending):
-        path = folder / given  # an absolute path stays what it is
+        path = folder / given  # an absolute path is kept
         if path.is_relative_to(folder) and (given.is_absolute() or path.exists()):
             return path
     if folders.own is not None:
         path = folders.own / given
-        # A link beside the preset may have come with it, so it is followed before it is judged.
+        # A link may have come with the preset, so check its target.
         if path.resolve().is_relative_to(folders.own.resolve()):
             return path
     raise PresetError(

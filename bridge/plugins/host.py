@@ -1,8 +1,8 @@
-"""Plugins of this machine: loaded, set up, and run on as many channels as a stem has.
+"""Plugin host: loading, configuring and running installed plugins.
 
-A plugin is foreign code in this process: it can hang or crash it. So a service loads plugins in a
-process of their own only: `inspection` does that for a preset, the job's worker for a job. Some
-plugins must be loaded and used in the main thread.
+A plugin is third-party code that can hang or crash its process. So a service loads plugins only in
+other processes: `render.preset_check` for a preset, the worker for a job. Some plugins must be
+loaded and used in the main thread.
 """
 
 from __future__ import annotations
@@ -28,21 +28,27 @@ if TYPE_CHECKING:
 
     from bridge.dsp.processor import Audio
 
-# What a plugin is asked to process to see which widths it takes.
+# Frames for the test of accepted channel counts.
 _TRIAL_FRAMES = 2048
-# The first bytes of a plugin's raw state as JUCE, and so pedalboard, writes it.
+# First bytes of a raw state as JUCE, and so pedalboard, writes it.
 _RAW_STATE_MAGIC = b"VC2!"
 _VST3_PRESET_MAGIC = b"VST3"
 
-# Of every plugin that this process has loaded, by its file: it says so only once it is loaded.
+# Versions of the plugins that this process has loaded, by file.
 _versions: dict[str, str] = {}
 
 
 class PluginSettings(Protocol):
-    """What a preset says about one plugin; hashable.
+    """Settings of one plugin in a preset; hashable.
 
-    plugin: its file. parameters: (name, value) pairs. state: file of a saved state. latency:
-    `measured` or `reported`. timeout_s: longest time to load.
+    Attributes:
+        effect_name: `vst3` or `audio_unit`.
+        plugin: path of the plugin.
+        plugin_name: which plugin of a file with several.
+        parameters: (name, value) pairs.
+        state: path of a saved state.
+        latency: `measured` or `reported`.
+        timeout_s: longest time to load.
     """
 
     @property
@@ -64,7 +70,7 @@ class PluginSettings(Protocol):
 
 @dataclass(frozen=True)
 class ParameterFacts:
-    """One parameter of a plugin. choices: of one that takes words; none for a number."""
+    """One parameter of a plugin; `choices` are the words of a parameter of kind `choice`."""
 
     name: str
     kind: str
@@ -74,7 +80,7 @@ class ParameterFacts:
     choices: tuple[str, ...]
 
     def problem(self, value: object) -> str | None:
-        """Why a value is not right, and what is; None if it is."""
+        """Why a value is not valid, and which ones are; None if it is valid."""
         shown = f"parameter '{self.name}' is {value!r}"
         if self.kind == "switch":
             return None if isinstance(value, bool) else f"{shown}; allowed is true or false"
@@ -94,7 +100,7 @@ class ParameterFacts:
 
 
 def parameter_facts(plugin: Any) -> dict[str, ParameterFacts]:
-    """The parameters of a loaded plugin, by the names that pedalboard gives them."""
+    """Parameters of a loaded plugin by pedalboard's names."""
     kinds = {bool: "switch", str: "choice"}
     return {
         name: ParameterFacts(
@@ -112,7 +118,7 @@ def parameter_facts(plugin: Any) -> dict[str, ParameterFacts]:
 def parameter_problems(
     effect: PluginSettings, known: dict[str, ParameterFacts]
 ) -> list[tuple[str, str]]:
-    """What is wrong with the parameters of a preset: (parameter, message). Pure."""
+    """Problems of the parameters in a preset: (parameter, message)."""
     found: list[tuple[str, str]] = []
     for name, value in effect.parameters:
         if name not in known:
@@ -124,7 +130,7 @@ def parameter_problems(
 
 
 def load_plugin(effect: PluginSettings) -> Any:
-    """A plugin, set up as the preset says. Raises PresetError and PluginError."""
+    """Load and configure a plugin. Raises PresetError and PluginError."""
     plugin = open_plugin(effect)
     found = parameter_problems(effect, parameter_facts(plugin))
     if found:
@@ -135,16 +141,16 @@ def load_plugin(effect: PluginSettings) -> Any:
 
 
 def open_plugin(effect: PluginSettings, overdue: Callable[[str], None] | None = None) -> Any:
-    """A plugin, loaded, with its state but not yet its parameters.
+    """Load a plugin and restore its state; parameters are not set.
 
-    overdue: told from another thread when loading takes longer than `timeout_s`. Nothing can end a
-    plugin that hangs but the end of its process, so who listens should see to that.
-    Raises PresetError for what the preset can mend, PluginError for a plugin that does not load.
+    overdue: called from another thread with a message when loading takes longer than `timeout_s`.
+    A plugin that hangs can only be stopped by ending the process, so the callback should do that.
+    Raises PresetError for wrong settings, PluginError for a plugin that does not load.
     """
     label = Path(effect.plugin).name
     with _watchdog(f"{label} has not loaded in {effect.timeout_s:g} s", effect.timeout_s, overdue):
-        plugin = _opened(effect, label)
-    _keep_small_numbers()
+        plugin = _instantiate(effect, label)
+    _restore_denormals()
     _versions[effect.plugin] = str(plugin.version)
     if effect.state is not None:
         _restore(plugin, effect, label)
@@ -152,15 +158,15 @@ def open_plugin(effect: PluginSettings, overdue: Callable[[str], None] | None = 
 
 
 def plugin_version(plugin: str) -> str:
-    """What a plugin that was loaded here said of itself; "" for one that was not."""
+    """Version of a plugin that this process has loaded; "" for others."""
     return _versions.get(plugin, "")
 
 
-def _keep_small_numbers() -> None:
-    """Undoes what a library built with -ffast-math does to its process when it is loaded.
+def _restore_denormals() -> None:
+    """Turn flush-to-zero off again after loading a plugin.
 
-    It has the processor flush the smallest floats to zero from then on, so that the same bounce
-    might give other bytes after a job with such a plugin than before.
+    Libraries built with -ffast-math turn it on for the whole process when they are loaded, so that
+    the same bounce might be rendered to other bytes than before.
     """
     import torch
 
@@ -171,7 +177,7 @@ def _keep_small_numbers() -> None:
 def _watchdog(
     message: str, timeout_s: float, overdue: Callable[[str], None] | None
 ) -> Iterator[None]:
-    timer = threading.Timer(timeout_s, overdue or _complain, [message])
+    timer = threading.Timer(timeout_s, overdue or _print_overdue, [message])
     timer.daemon = True
     timer.start()
     try:
@@ -180,11 +186,11 @@ def _watchdog(
         timer.cancel()
 
 
-def _complain(message: str) -> None:
+def _print_overdue(message: str) -> None:
     print(f"stembridge: {message}; end this process if it never does", file=sys.stderr, flush=True)
 
 
-def _opened(effect: PluginSettings, label: str) -> Any:
+def _instantiate(effect: PluginSettings, label: str) -> Any:
     import pedalboard
 
     kind: Any = getattr(
@@ -201,7 +207,7 @@ def _opened(effect: PluginSettings, label: str) -> Any:
             plugin_name=effect.plugin_name,
             initialization_timeout=effect.timeout_s,
         )
-    except ValueError as error:  # several plugins in one file, and none was named
+    except ValueError as error:  # a file of several plugins, without plugin_name
         raise PresetError(f"{label}: {_line(error)}; give its plugin_name") from error
     except (ImportError, RuntimeError) as error:
         raise PluginError(
@@ -213,7 +219,7 @@ def _opened(effect: PluginSettings, label: str) -> Any:
 
 
 def _line(error: Exception) -> str:
-    """An error of pedalboard in one line, without a full stop."""
+    """Message of an error in one line, without a full stop."""
     return " ".join(str(error).split()).rstrip(".")
 
 
@@ -223,7 +229,7 @@ def _restore(plugin: Any, effect: PluginSettings, label: str) -> None:
     misfit = PresetError(f"state '{name}' does not fit {label}; save it from that plugin again")
     try:
         if content.startswith(_VST3_PRESET_MAGIC):
-            plugin.load_preset(effect.state)  # refuses one of another plugin
+            plugin.load_preset(effect.state)  # refuses the state of another plugin
         elif content.startswith(_RAW_STATE_MAGIC) or effect.effect_name == "audio_unit":
             plugin.raw_state = content
         else:
@@ -233,9 +239,9 @@ def _restore(plugin: Any, effect: PluginSettings, label: str) -> None:
 
 
 def saved_state(plugin: Any, rate_hz: float) -> bytes:
-    """The plugin's settings as a `.vstpreset` (raw where it is none).
+    """The plugin's state as a `.vstpreset`, or raw where that is not available.
 
-    Parameters reach a plugin with the audio, so silence is sent through it first.
+    Parameters take effect with the audio, so silence is processed first.
     """
     width = accepted_channels(plugin, rate_hz, 2, "plugin")
     plugin.process(np.zeros((width, _TRIAL_FRAMES), np.float32), rate_hz, reset=False)
@@ -244,9 +250,9 @@ def saved_state(plugin: Any, rate_hz: float) -> bytes:
 
 
 def channel_groups(channels: int, width: int) -> tuple[tuple[int, ...], ...]:
-    """Which channels each instance of a plugin of that width gets, in file order.
+    """Channels of each instance of a plugin with `width` channels, in file order.
 
-    The last group is filled up with its last channel: a stereo plugin hears mono on both sides.
+    The last group repeats its last channel: a stereo plugin gets mono on both sides.
     """
     last = channels - 1
     return tuple(
@@ -255,7 +261,17 @@ def channel_groups(channels: int, width: int) -> tuple[tuple[int, ...], ...]:
 
 
 def accepted_channels(plugin: Any, rate_hz: float, channels: int, label: str) -> int:
-    """How many channels the plugin takes at once: those of the stem, or two, or one."""
+    """Number of channels that the plugin accepts: those of the stem, two, or one.
+
+    Args:
+        plugin: a loaded plugin.
+        rate_hz: sample rate.
+        channels: number of channels of the stem.
+        label: name of the plugin for the error message.
+
+    Raises:
+        PluginError: the plugin accepts neither mono nor stereo.
+    """
     reason = ""
     for width in dict.fromkeys((channels, 2, 1)):
         try:
@@ -269,7 +285,7 @@ def accepted_channels(plugin: Any, rate_hz: float, channels: int, label: str) ->
 
 
 class HostedPlugin:
-    """Instances of a plugin side by side, one for each group of channels."""
+    """Processor of parallel plugin instances, one for each group of channels."""
 
     def __init__(self, effect: PluginSettings, spec: ProcessSpec, latency_frames: int) -> None:
         self._label = Path(effect.plugin).name
@@ -280,12 +296,12 @@ class HostedPlugin:
         self._plugins = [first]
         for _ in self._groups[1:]:
             self._plugins.append(load_plugin(effect))
-            # Some report their latency, and take their parameters, only once they have run.
+            # Some plugins report latency and apply parameters only after processing.
             self._width(self._plugins[-1], width)
         self.latency_frames = latency_frames
 
     def process(self, block: Audio) -> Audio:
-        """The same frames; fewer at first, where the plugin reports a latency."""
+        """Process a block; the first calls return fewer frames, by the reported latency."""
         out = [self._group(*pair, block) for pair in zip(self._plugins, self._groups, strict=True)]
         return np.concatenate(out)[: block.shape[0]]
 
@@ -293,24 +309,24 @@ class HostedPlugin:
         return accepted_channels(plugin, self._rate_hz, channels, self._label)
 
     def _group(self, plugin: Any, channels: tuple[int, ...], block: Audio) -> Audio:
-        heard = np.ascontiguousarray(block[list(channels)])
+        audio = np.ascontiguousarray(block[list(channels)])
         try:
             out: Audio = plugin.process(
-                heard, self._rate_hz, buffer_size=PLUGIN_FRAMES, reset=False
+                audio, self._rate_hz, buffer_size=PLUGIN_FRAMES, reset=False
             )
         except (ValueError, RuntimeError) as error:
             raise PluginError(f"{self._label} fails ({_line(error)}); take it out") from error
         copies = len(channels) - len(set(channels))
         if not copies:
             return out
-        # What went in twice comes out once, as the mean.
+        # The outputs of a repeated channel are averaged.
         kept = len(channels) - copies - 1
         mean = out[kept:].mean(axis=0, dtype=np.float64, keepdims=True)
         return np.concatenate([out[:kept], mean.astype(np.float32)])
 
 
 def build_node(effect: PluginSettings, spec: ProcessSpec) -> HostedPlugin:
-    """The plugin, ready to run, with the delay that it does not report itself."""
+    """A loaded plugin as a processor, with its unreported latency measured."""
     latency_frames = 0
     if effect.latency == "measured":
         latency_frames = _unreported_frames(effect, spec.rate_hz, spec.channels)
@@ -319,7 +335,7 @@ def build_node(effect: PluginSettings, spec: ProcessSpec) -> HostedPlugin:
 
 @functools.lru_cache(maxsize=64)
 def _unreported_frames(effect: PluginSettings, rate_hz: float, channels: int) -> int:
-    """Measured once for each plugin, its settings, rate and width. Raises PresetError."""
+    """Latency that a plugin does not report; cached. Raises PresetError."""
 
     def run(audio: Audio) -> Audio:
         spec = ProcessSpec(rate_hz, channels, audio.shape[1])
@@ -327,10 +343,10 @@ def _unreported_frames(effect: PluginSettings, rate_hz: float, channels: int) ->
             list(process_stream(HostedPlugin(effect, spec, 0), [audio], spec)), axis=1
         )
 
-    late = delays_frames(run, rate_hz, channels)
-    if len(late) > 1:
+    delays = delays_frames(run, rate_hz, channels)
+    if len(delays) > 1:
         raise PresetError(
             f"{Path(effect.plugin).name} delays its channels by different times; take it out, or "
             "write `latency: reported` if that is meant"
         )
-    return late[0] if late else 0
+    return delays[0] if delays else 0

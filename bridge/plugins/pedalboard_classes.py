@@ -1,4 +1,4 @@
-"""pedalboard's own effects by their class names: what each takes, read from its signature."""
+"""pedalboard's built-in effects by class name, with arguments read from their signatures."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ if TYPE_CHECKING:
 
     import pedalboard
 
-# These have effects of their own here, hold other plugins, or are no effect at all.
+# Classes with an effect of their own here, containers, and classes that are no effects.
 _NOT_OFFERED = {"Plugin", "IIRFilter", "ExternalPlugin", "VST3Plugin", "AudioUnitPlugin"}
-# In blocks these two give other frames than in one piece, and at another place (0.9.26).
+# In blocks these two lose or move frames (pedalboard 0.9.26).
 _REFUSED = {
     "PitchShift": "it loses frames when audio comes in blocks",
     "GSMFullRateCompressor": "it moves audio that comes in blocks",
 }
 
-# One argument: name, type (which may have brackets and commas in them), perhaps a default.
+# One argument: name, type (with brackets and commas), optional default.
 _ARGUMENT = re.compile(r"(\w+): ((?:[^\[\],=]|\[[^\]]*\]+)+?)(?: = [^,]+)?(?:, |$)")
 
 
 @dataclass(frozen=True)
 class Argument:
-    """What a constructor takes. kind: number, switch, file, or choice (of `choices`)."""
+    """Argument of a constructor; kind is number, switch, file, or choice (of `choices`)."""
 
     name: str
     kind: str
     choices: Mapping[str, object]
 
     def problem(self, value: object) -> str | None:
-        """Why the value is not right, or None."""
+        """Why the value is not valid; None if it is."""
         switch = isinstance(value, bool)
         if self.kind == "choice":
             return None if value in self.choices else suggestion(str(value), self.choices)
@@ -50,7 +50,7 @@ class Argument:
 
 @functools.cache
 def classes() -> dict[str, Any]:
-    """Every effect of pedalboard that a preset can name."""
+    """pedalboard's effects that a preset can name."""
     import pedalboard
 
     return {
@@ -67,7 +67,7 @@ def classes() -> dict[str, Any]:
 
 @functools.cache
 def arguments(name: str) -> dict[str, Argument]:
-    """What the class takes, by name. pybind11 states it in the first line of the docstring."""
+    """Arguments of a class by name, from the signature that pybind11 puts into the docstring."""
     signature = (classes()[name].__init__.__doc__ or "").splitlines()[0]
     inside = signature[signature.index("(") + 1 : signature.rindex(")")]
     found = (_argument(*match) for match in _ARGUMENT.findall(inside))
@@ -82,7 +82,7 @@ def _argument(name: str, annotation: str) -> Argument:
 
 
 def _members(path: str) -> Mapping[str, object]:
-    """The names and values of an enumeration such as LadderFilter.Mode."""
+    """Names and values of an enumeration such as LadderFilter.Mode."""
     import pedalboard
 
     found: Any = functools.reduce(getattr, path.split("."), pedalboard)
@@ -90,7 +90,7 @@ def _members(path: str) -> Mapping[str, object]:
 
 
 def check_class(name: str) -> None:
-    """PresetError for a class that does not exist or is not offered."""
+    """Raise PresetError for a class that does not exist or is not offered."""
     if name in _REFUSED:
         raise PresetError(f"pedalboard's {name} cannot be used: {_REFUSED[name]}; use a plugin")
     if name not in classes():
@@ -98,7 +98,7 @@ def check_class(name: str) -> None:
 
 
 def build(name: str, values: Mapping[str, object]) -> pedalboard.Plugin:
-    """A fresh plugin. Raises PresetError for a value that does not fit, with the argument."""
+    """New plugin with the given arguments. Raises PresetError for an invalid one."""
     known = arguments(name)
     ready: dict[str, object] = {}
     for key, value in values.items():

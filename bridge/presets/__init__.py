@@ -1,1 +1,1 @@
-"""The preset language: YAML in, frozen presets out."""
+"""Presets: YAML files read into validated, immutable models."""

@@ -1,9 +1,9 @@
-"""What the files of presets say together: parents put in, variables replaced; still plain data.
+"""Composition of preset files: parents are merged and variables replaced.
 
-    file ─► its parents ─► merged ─► variables ─► plain data, and where each part of it stands
+    file ─► its parents ─► merged ─► variables ─► plain data with the origin of each part
 
-A key of a file wins over its parent's: mappings are merged key by key at any depth, all else
-replaces what was there, and null takes the parent's key away.
+A key of a file wins over its parent's: mappings are merged key by key at any depth, other values
+replace the parent's, and null removes the parent's key.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
     Finder = Callable[[str, Path], Path]
 
-# Someone who needs more has lost track long before.
+# A longer chain is almost certainly a mistake.
 MAX_PARENTS = 8
-# Of the language itself: gone when a preset is loaded.
+# Keys of composition, not part of the loaded preset.
 EXTENDS, VARIABLES = "extends", "variables"
-# What a stembridge that reads schema 1 alone would not understand.
+# Keys that versions for schema 1 alone do not know.
 _SCHEMA_2 = (EXTENDS, VARIABLES, "stem_chains", "master", "session")
 
 _VARIABLE = re.compile(r"\$\{(.*)\}", re.DOTALL)
@@ -36,10 +36,12 @@ _VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 @dataclass(frozen=True)
 class Composed:
-    """The data of a file and its parents.
+    """Merged data of a file and its parents.
 
-    documents: the file, then its parents. origins: which of them holds a location, and there under
-    which location.
+    Attributes:
+        data: plain data.
+        documents: the file, then its parents, the nearest first.
+        origins: location -> index of the document, and the location in that document.
     """
 
     data: object
@@ -48,21 +50,21 @@ class Composed:
 
     @property
     def path(self) -> Path:
-        """The file."""
+        """Path of the file."""
         return self.documents[0].path
 
     def rank(self, location: Location) -> tuple[int, int]:
-        """For sorting problems: by file, then by line."""
+        """Sort key of problems: file, then line."""
         number, place = self._origin(location)
         return number, self.documents[number].line(place)
 
     def problem(self, location: Location, message: str) -> str:
-        """`file:line: message`."""
+        """Message in the form `file:line: message`."""
         number, place = self._origin(location)
         return self.documents[number].problem(place, message)
 
     def _origin(self, location: Location) -> tuple[int, Location]:
-        """Of a location, or of the nearest thing around it."""
+        """Origin of a location, or of its nearest known parent."""
         for end in range(len(location), -1, -1):
             if location[:end] in self.origins:
                 number, place = self.origins[location[:end]]
@@ -72,19 +74,19 @@ class Composed:
 
 @dataclass
 class _Tree:
-    """Data with origins, while it grows."""
+    """Data with origins, during the merge."""
 
     data: Any
     origins: dict[Location, tuple[int, Location]] = field(default_factory=dict)
 
 
 def is_yaml(name: str) -> bool:
-    """Whether a file of this name is one in YAML."""
+    """Whether a file name has a YAML suffix."""
     return name.lower().endswith((".yaml", ".yml"))
 
 
 def is_file_reference(name: str) -> bool:
-    """Whether this names a file, not a preset of the folders."""
+    """Whether a name is that of a file rather than of a preset in the folders."""
     return is_yaml(name) or "/" in name or "\\" in name
 
 
@@ -95,11 +97,16 @@ def compose(
     *,
     files: bool = True,
 ) -> Composed:
-    """A preset file with everything that it takes from others.
+    """Read a preset file, merge its parents and replace its variables.
 
-    find: the file of a named parent, for the file that names it. variables: values in place of the
-    file's own. files: whether it may name files, as parents or as its model.
-    Raises PresetError, with the line of what is wrong.
+    Args:
+        path: the preset file.
+        find: returns the file of a parent, from its name and the file that extends it.
+        variables: values that replace the file's own.
+        files: whether the preset may name files, as parents or as its model.
+
+    Raises:
+        PresetError: with the line of each problem.
     """
     documents = _family(path, find, files=files)
     tree = _Tree({}, {(): (0, ())})
@@ -116,17 +123,17 @@ def compose(
 
 
 def _family(path: Path, find: Finder, *, files: bool) -> tuple[Document, ...]:
-    """The file and its parents, the nearest first."""
+    """Read the file and its parents, the nearest first."""
     documents = [read(path)]
     seen = {path.resolve()}
     while (parent := _parent(documents[-1], find, files=files)) is not None:
-        place = documents[-1]
+        last = documents[-1]
         if parent.resolve() in seen:
-            text = f"'{EXTENDS}' leads round in a circle, by {parent.name}; remove it in one file"
-            raise PresetError(place.problem((EXTENDS,), text))
+            text = f"'{EXTENDS}' is circular, by {parent.name}; remove it in one file"
+            raise PresetError(last.problem((EXTENDS,), text))
         if len(documents) > MAX_PARENTS:
             text = f"more than {MAX_PARENTS} presets extend each other; write some of them out"
-            raise PresetError(place.problem((EXTENDS,), text))
+            raise PresetError(last.problem((EXTENDS,), text))
         seen.add(parent.resolve())
         documents.append(read(parent))
     return tuple(documents)
@@ -151,13 +158,13 @@ def _parent(document: Document, find: Finder, *, files: bool) -> Path | None:
         raise PresetError(document.problem((EXTENDS,), f"{text}presets folder"))
     parent = document.path.parent / name
     if not parent.is_file():
-        text = f"there is no file '{name}'; it is looked for at {parent}"
+        text = f"there is no file '{name}'; expected at {parent}"
         raise PresetError(document.problem((EXTENDS,), text))
     return parent
 
 
 def _check_schema(document: Document) -> None:
-    """What schema 1 does not know may not stand under its name; a parent does not lend its own."""
+    """Refuse newer keys in a file of schema 1, and a child without a schema of its own."""
     data = document.data
     if not isinstance(data, dict):
         return
@@ -196,7 +203,7 @@ def _places(data: object, above: Location) -> Iterator[tuple[Location, object]]:
 
 
 def _with_long_mixdowns(document: Document, number: int) -> _Tree:
-    """A file's data with all mixdowns in their long form, so that they can be merged."""
+    """Data of a file with all mixdowns in their long form, so that they can be merged."""
     data = document.data
     tree = _Tree(data, {place: (number, place) for place in document.lines})
     if not isinstance(data, dict) or not isinstance(data.get("mixdowns"), dict):
@@ -228,7 +235,7 @@ def _merge(
     origins: dict[Location, tuple[int, Location]],
     newer: Mapping[Location, tuple[int, Location]],
 ) -> dict[str, Any]:
-    """The new mapping over the old one; `origins` follows."""
+    """Merge the new mapping over the old one; updates `origins`."""
     data = dict(old)
     origins[at] = newer.get(at, (0, at))
     for key, value in new.items():
@@ -247,7 +254,7 @@ def _merge(
 
 
 def _with_values(composed: Composed, given: Mapping[str, object]) -> dict[str, Any]:
-    """The data without the language's own keys, and with values for variables."""
+    """The data without the keys of composition, with variables replaced."""
     data: Any = composed.data
     declared = data.get(VARIABLES, {})
     if not isinstance(declared, dict):
@@ -273,7 +280,7 @@ def _bad_variables(declared: Mapping[str, object]) -> Iterator[tuple[Location, s
     for name, value in declared.items():
         place = (VARIABLES, name)
         if not _VARIABLE_NAME.fullmatch(name):
-            text = f"variable '{name}' must be a word of letters, digits and _; rename it"
+            text = f"variable '{name}' may only have letters, digits and _; rename it"
             yield place, text
         elif isinstance(value, dict | tuple) or value is None or "${" in str(value):
             text = f"variable '{name}' must be text, a number, true or false; write one value"
@@ -283,7 +290,7 @@ def _bad_variables(declared: Mapping[str, object]) -> Iterator[tuple[Location, s
 def _replaced(
     value: Any, at: Location, values: Mapping[str, object], problems: list[tuple[Location, str]]
 ) -> Any:
-    """The same data with values in place of variables; `problems` grows."""
+    """The data with variables replaced; appends to `problems`."""
     if isinstance(value, dict):
         return {k: _replaced(v, (*at, k), values, problems) for k, v in value.items()}
     if isinstance(value, tuple):
@@ -304,10 +311,7 @@ def _replaced(
 
 
 def parse_variables(assignments: list[str]) -> dict[str, object]:
-    """`name=value` of the command line; a value means what it would in a file.
-
-    Raises PresetError.
-    """
+    """Parse `name=value` arguments; values are read as YAML. Raises PresetError."""
     found: dict[str, object] = {}
     for text in assignments:
         name, equals, value = text.partition("=")

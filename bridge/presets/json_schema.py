@@ -1,6 +1,6 @@
-"""The JSON Schema of a preset file, for editors: made from the models that read the file.
+"""JSON Schema of preset files for editors, generated from the models.
 
-It says a little less than they do: what depends on two keys at once shows when a preset is checked.
+It is a little more permissive than the models: dependencies between keys are not expressed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
-# A value, or a variable that stands for it; see `language`.
+# A variable in place of a value; see `composition`.
 _VARIABLE = {"type": "string", "pattern": r"^\$\{.*\}$"}
 _SCALARS = ("number", "integer", "boolean")
 
@@ -26,14 +26,14 @@ Json = dict[str, Any]
 
 
 def schema() -> Json:
-    """The schema, as plain data."""
+    """The schema as plain data."""
     models: list[type[BaseModel]] = [Settings, Level, When, *EFFECTS.values()]
     _, made = models_json_schema(
         [(model, "validation") for model in models], ref_template="#/$defs/{model}"
     )
     parts: Json = made["$defs"]
     for effect in EFFECTS.values():
-        _ease_effect(parts[effect.__name__])
+        _relax_effect(parts[effect.__name__])
     top = parts.pop("Settings")
     parts = {name: _with_variables(part) for name, part in parts.items()}
     parts["Mixdown"] = {"anyOf": [_long_mixdown(parts["Mixdown"]), _levels()]}
@@ -69,8 +69,8 @@ def schema() -> Json:
     }
 
 
-def _ease_effect(part: Json) -> None:
-    """What validators of the models allow beyond the types that they give."""
+def _relax_effect(part: Json) -> None:
+    """Add what the validators of an effect accept beyond its types."""
     fields = part["properties"]
     if "parameters" in fields:
         fields["parameters"] = {
@@ -82,15 +82,15 @@ def _ease_effect(part: Json) -> None:
 
 
 def _with_variables(part: Any) -> Any:
-    """The same, with a variable allowed in place of every single value that is no text."""
+    """The schema with a variable allowed in place of every scalar that is not text."""
     if isinstance(part, list):
         return [_with_variables(each) for each in part]
     if not isinstance(part, dict):
         return part
     if part.get("type") in _SCALARS or "enum" in part or "const" in part:
-        told = {key: part[key] for key in ("description", "default") if key in part}
-        return {"anyOf": [part, _VARIABLE], **told}
-    kept = {"default", "required"}  # values, no schemas
+        annotations = {key: part[key] for key in ("description", "default") if key in part}
+        return {"anyOf": [part, _VARIABLE], **annotations}
+    kept = {"default", "required"}  # values, not schemas
     return {k: v if k in kept else _with_variables(v) for k, v in part.items()}
 
 

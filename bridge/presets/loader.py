@@ -1,7 +1,4 @@
-"""Presets: a YAML file in, a frozen Preset out. Found by name or by path, read, checked.
-
-What a Preset is stands in `settings`.
-"""
+"""Loading of presets by name or path into validated `model.Preset` objects."""
 
 from __future__ import annotations
 
@@ -33,7 +30,7 @@ __all__ = [
 
 
 def folders() -> tuple[Path, ...]:
-    """Where names are looked up: the user's folder, then the shipped one (wheel or checkout)."""
+    """Folders of presets: the user's, then the shipped one (wheel or checkout)."""
     shipped = Path(__file__).parent / "shipped"
     if not shipped.is_dir():
         shipped = Path(__file__).parents[2] / "presets"
@@ -41,9 +38,9 @@ def folders() -> tuple[Path, ...]:
 
 
 def find(within: Sequence[Path] | None = None) -> dict[str, Path]:
-    """Every preset's name and file, by name. A user's preset hides a shipped one of its name.
+    """All preset names and their files; a user's preset hides a shipped one of the same name.
 
-    Hidden files are none: macOS writes `._karaoke.yaml` beside `karaoke.yaml` on some drives.
+    Hidden files are skipped: macOS writes `._karaoke.yaml` beside `karaoke.yaml` on some drives.
     """
     found: dict[str, Path] = {}
     for folder in folders() if within is None else within:
@@ -54,9 +51,9 @@ def find(within: Sequence[Path] | None = None) -> dict[str, Path]:
 
 
 def available(within: Sequence[Path] | None = None) -> list[Preset]:
-    """Every preset, by name. Raises PresetError for the first broken one.
+    """All presets, sorted by name. Raises PresetError for the first invalid one.
 
-    To list them all the same, `find` them and `load_file` one by one.
+    To skip invalid ones, use `find` and `load_file`.
     """
     return [load_file(path) for path in find(within).values()]
 
@@ -69,10 +66,14 @@ def load(
 ) -> Preset:
     """Load a preset by name, or by path if it ends in .yaml or .yml or contains a path separator.
 
-    within: folders to look names up in, first wins; by default `folders()`.
-    plugin_folders: where plugins may lie, beside the system's folders and the preset's own.
-    variables: values in place of the preset's own; see `language.compose`.
-    Raises PresetError, with `.problems` where lines of the file can be named.
+    Args:
+        name_or_path: name or path of the preset.
+        within: folders to search for names, first wins; by default `folders()`.
+        plugin_folders: further plugin folders, besides the system's and the preset's own.
+        variables: values that replace the preset's own; see `composition.compose`.
+
+    Raises:
+        PresetError: with `.problems`, one line for each problem of the file.
     """
     if isinstance(name_or_path, Path) or composition.is_file_reference(name_or_path):
         return load_file(Path(name_or_path), plugin_folders, variables)
@@ -93,26 +94,26 @@ def load_file(
 
 
 def load_beside(path: Path, plugin_folders: Sequence[Path] = ()) -> Preset:
-    """Load a preset that lies among bounces, where anybody may be able to write.
+    """Load a preset from a folder of bounces, where other people may be able to write.
 
-    It names presets, models and plugins that are installed, and no files. Raises like `load`.
+    It may name installed presets, models and plugins, but no files. Raises like `load`.
     """
     if path.is_symlink():
-        raise PresetError(f"{path}:1: a link is not followed here; copy the preset to its place")
+        raise PresetError(f"{path}:1: links are not followed here; copy the preset instead")
     composed = composition.compose(path, _named, files=False)
     return _validated(composed, PluginFolders(own=None, settings=tuple(plugin_folders)))
 
 
 def source_map(path: Path, variables: Mapping[str, object] | None = None) -> composition.Composed:
-    """Where everything in a preset file stands, that of its parents included.
+    """Composed data of a preset file with the origin of each part.
 
-    variables: as of `load`.
+    variables: as in `load`.
     """
     return composition.compose(path, _named, variables)
 
 
 def _named(name: str, child: Path) -> Path:
-    """The file of a parent. A preset may extend the one that its own name hides."""
+    """File of a parent. A preset may extend the one that it hides by its own name."""
     own = child.absolute()
     hidden = own.parent if own.stem == name else None
     folders_left = [folder for folder in folders() if folder.absolute() != hidden]
@@ -127,7 +128,7 @@ def _validated(composed: composition.Composed, folders: PluginFolders) -> Preset
         settings = Settings.model_validate(composed.data, context={"plugin_folders": folders})
     except ValidationError as error:
         raise PresetError(*_problems(error, composed)) from error
-    # Validated already, and `name` and `path` are no keys of the file.
+    # Already validated; `name` and `path` are not keys of the file.
     path = composed.path
     return Preset.model_construct(**dict(settings), name=path.stem, path=path)
 
@@ -143,7 +144,7 @@ _MODELS: Mapping[str, type[BaseModel]] = {
 
 
 def model_at(place: tuple[str, ...]) -> type[BaseModel] | None:
-    """The model of what stands at a place of the file; list indices are left out of places."""
+    """Model of the mapping at a location of the file; locations come without list indices."""
     if not place:
         return Settings
     if place[-1] in {"when", "not"}:
@@ -158,13 +159,13 @@ def model_at(place: tuple[str, ...]) -> type[BaseModel] | None:
 
 
 def _has_number(composed: composition.Composed) -> bool:
-    """Whether its schema is a number: then it may be one of a newer version."""
+    """Whether the schema is a number, which may be that of a newer version."""
     data = composed.data
     return isinstance(data, dict) and isinstance(data.get("schema"), int | float)
 
 
 def _problems(error: ValidationError, composed: composition.Composed) -> list[str]:
-    """All problems of a file in the order of its lines; of a foreign schema only that."""
+    """All problems of a file in the order of lines; for an unknown schema only that one."""
     found = [(detail["loc"], explain(detail, model_at, EFFECTS)) for detail in error.errors()]
     foreign = [text for place, text in found if place == ("schema",) and "missing" not in text]
     if foreign and _has_number(composed):

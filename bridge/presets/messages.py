@@ -1,4 +1,4 @@
-"""A validation error in words: what is wrong in the file, and what to write instead."""
+"""Error messages for validation errors: what is wrong in the file, and what to write instead."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
     from pydantic_core import ErrorDetails
 
-# Errors that are answered with what the place expects.
+# Errors about the kind of a value, and their messages.
 _MAPPING = "'{name}' must have keys with values; write `{name}: {{key: value}}`"
 _SHAPE_ERRORS = {
     "missing": "key '{name}' is missing; add a line `{name}: {value}`",
@@ -25,13 +25,13 @@ _SHAPE_ERRORS = {
     "`{{name: {{parameter: value}}}}`; mind the indentation",
 }
 
-# https://yaml.org/type/bool.html, without regard to letter case; in quotes, true is text as well.
+# https://yaml.org/type/bool.html, case-insensitive; in quotes, true is text as well.
 _YES_WORDS = frozenset({"y", "yes", "on", "true"})
 _NO_WORDS = frozenset({"n", "no", "off", "false", "none"})
 _NUMBER = re.compile(r"[-+]?\d+(\.\d*)?")
 _DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+")
 
-# Errors that are answered with what the field allows.
+# Errors whose message lists the permitted values.
 _VALUE_ERRORS = {
     "float_type",
     "finite_number",
@@ -48,10 +48,13 @@ def explain(
     model_at: Callable[[tuple[str, ...]], type[BaseModel] | None],
     effects: Iterable[str],
 ) -> str:
-    """One validation error in one line.
+    """Describe a validation error in one line.
 
-    model_at: the model at a place of the file; the place of an effect is ("chain", its name).
-    effects: the names that `chain` may hold.
+    Args:
+        error: error of pydantic.
+        model_at: returns the model at a location of the file; that of an effect is
+            ("chain", its name).
+        effects: names of the effects.
     """
     place = tuple(str(part) for part in error["loc"] if isinstance(part, str))
     kind = error["type"]
@@ -73,7 +76,7 @@ def explain(
 
 def _unknown_key(name: str, owner: tuple[str, ...], model: type[BaseModel] | None) -> str:
     keys = list(_fields(model)) if model else []
-    keys.sort(key=lambda key: key == "when")  # what every effect has comes last
+    keys.sort(key=lambda key: key == "when")  # common to all effects, so last
     keys += [] if owner else ["extends", "variables"]
     where = f" of '{owner[-1]}'" if owner else ""
     if name.isdecimal():
@@ -89,12 +92,12 @@ def _wrong_shape(kind: str, name: str, value: object, owner: type[BaseModel] | N
 
 
 def _field(model: type[BaseModel], name: str) -> dict[str, Any]:
-    """The JSON schema of one field."""
+    """JSON schema of one field."""
     return plain_field(_fields(model)[name])
 
 
 def _fields(model: type[BaseModel]) -> dict[str, Any]:
-    """The JSON schemas of all fields; a model that holds itself is described apart."""
+    """JSON schemas of all fields; those of a recursive model are in `$defs`."""
     schema = model.model_json_schema()
     schema = schema["$defs"][model.__name__] if "$ref" in schema else schema
     fields: dict[str, Any] = schema.get("properties", {})
@@ -119,7 +122,7 @@ def _bad_value(name: str, value: object, field: Mapping[str, Any]) -> str:
 
 
 def _hint(value: object, field: Mapping[str, Any], options: list[str]) -> str:
-    """What to write in place of a value of the wrong type, where that can be guessed; else ""."""
+    """Correction for a value of the wrong type; "" where none is obvious."""
     if field.get("type") == "boolean":
         return "write false" if _is_no(value) else "write true" if _is_yes(value) else ""
     if "minimum" in field:
@@ -133,7 +136,7 @@ def _hint(value: object, field: Mapping[str, Any], options: list[str]) -> str:
 
 
 def _is_no(value: object) -> bool:
-    """Whether a value is one of the words of YAML 1.1 for false, or false itself."""
+    """Whether a value is false or a word for false in YAML 1.1."""
     return value is False or (isinstance(value, str) and value.lower() in _NO_WORDS)
 
 
@@ -152,7 +155,7 @@ def _allowed(name: str, options: list[str], field: Mapping[str, Any]) -> str:
 
 
 def format_value(value: object) -> str:
-    """A value as its author wrote it, cut to a length that fits a line."""
+    """A value as written in the file, shortened to fit a line."""
     if isinstance(value, bool):
         return str(value).lower()
     if value is None:

@@ -1,4 +1,4 @@
-"""A mixdown: a bus that stems are mixed on, with gains and pans, a chain, and a file of its own."""
+"""Mixdowns: buses of stems with gains, pans and a chain, each written to a file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pydantic import (
 )
 
 from bridge.dsp.decibel import db_to_linear
-from bridge.effects.conditions import When  # noqa: TC001 pydantic reads it when it runs
+from bridge.effects.conditions import When  # noqa: TC001 pydantic evaluates the annotation
 from bridge.effects.registry import ChainItem, Effect, TrimSilence
 from bridge.effects.strict import STRICT, preset_error
 from bridge.presets.messages import format_value
@@ -23,21 +23,21 @@ from bridge.presets.messages import format_value
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-REST = "rest"  # in a mixdown: every source that it does not name
+REST = "rest"  # all sources without an entry of their own
 OFF = "off"
 
 MIN_GAIN_DB, MAX_GAIN_DB = -96.0, 24.0
 
-# Characters that Windows, macOS or Linux refuse in a file name, and control characters, line and
-# paragraph separators, changes of direction and lone surrogates, which break listings.
+# Characters that Windows, macOS or Linux refuse in file names, and control characters, line and
+# paragraph separators, bidirectional controls and lone surrogates, which break listings.
 _UNSAFE = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]')
 MAX_NAME = 64  # leaves room for the bounce's own name within the usual 255 bytes
 
 
 class Level(BaseModel):
-    """How loud a source is on a bus, and where it stands.
+    """Gain and pan of a source on a bus.
 
-    pan_percent: -100 (left) to 100 (right), as the effect `pan` has it.
+    pan_percent: -100 (left) to 100 (right), with the law of the effect `pan`.
     """
 
     model_config = STRICT
@@ -46,7 +46,7 @@ class Level(BaseModel):
 
 
 def _level(value: object) -> object:
-    """A gain in dB, `off`, or a mapping for gain and pan."""
+    """Parse a gain in dB, `off`, or a mapping with gain and pan."""
     if isinstance(value, dict | Level):
         return value
     if value == OFF:
@@ -64,7 +64,7 @@ SourceLevel = Annotated[Level | None, BeforeValidator(_level)]
 
 
 def check_no_trim(chain: tuple[Effect, ...]) -> tuple[Effect, ...]:
-    """For every chain but the one of all stems: all files of a job have one length."""
+    """Refuse trim_silence outside `chain`, as all files of a job have the same length."""
     if any(isinstance(effect, TrimSilence) for effect in chain):
         raise preset_error("'trim_silence' can only be the last effect of `chain`; move it there")
     return chain
@@ -74,7 +74,7 @@ Chain = Annotated[tuple[ChainItem, ...], AfterValidator(check_no_trim)]
 
 
 class Mixdown(BaseModel):
-    """One bus. base: its sum is made of the stems, or is the bounce itself with some changed."""
+    """One bus; `base` is the sum of stems, or the bounce with some stems changed."""
 
     model_config = STRICT
     mix: dict[str, SourceLevel]
@@ -90,22 +90,22 @@ class Mixdown(BaseModel):
 
     @property
     def is_empty(self) -> bool:
-        """True if nothing is heard on it; from the mixture, what is not named stays."""
+        """Whether the bus is silent; one from the mixture keeps the sources without an entry."""
         return self.base == "stems" and all(level is None for level in self.mix.values())
 
     def levels(self, sources: Sequence[str]) -> dict[str, Level]:
-        """The level of every source that is heard, in the order of the sources."""
+        """Levels of the audible sources, in the order of the sources."""
         rest = self.mix.get(REST)
         found = {source: self.mix.get(source, rest) for source in sources}
         return {source: level for source, level in found.items() if level is not None}
 
     def weights(self, sources: Sequence[str]) -> dict[str, float]:
-        """The same as linear gains; pans are not in them."""
+        """Linear gains of the audible sources, without pans."""
         levels = self.levels(sources)
         return {source: db_to_linear(level.gain_db) for source, level in levels.items()}
 
     def to_plain(self) -> dict[str, object]:
-        """As a file would say it, in plain data."""
+        """Plain data in the form of a preset file."""
         mix = {
             source: OFF if level is None else level.model_dump(exclude_unset=True)
             for source, level in self.mix.items()
@@ -114,7 +114,7 @@ class Mixdown(BaseModel):
         return {"mix": mix, **rest, "chain": chain_to_plain(self.chain)}
 
     def identity(self) -> object:
-        """All that changes the sound; of a plain mixdown what schema 1 knew: its gains in dB."""
+        """Everything that changes the sound; a plain mixdown is its gains in dB, as in schema 1."""
         plain = all(level is None or not level.pan_percent for level in self.mix.values())
         if plain and self.base == "stems" and not self.chain and self.when is None:
             return {s: None if level is None else level.gain_db for s, level in self.mix.items()}
@@ -123,13 +123,13 @@ class Mixdown(BaseModel):
 
 
 def long_form(value: Any) -> Any:
-    """A mixdown's long form; what is no mapping stays as it is."""
-    long = not isinstance(value, dict) or isinstance(value.get("mix"), dict)
-    return value if long else {"mix": value}
+    """Long form of a mixdown; a value that is not a mapping is returned unchanged."""
+    is_long = not isinstance(value, dict) or isinstance(value.get("mix"), dict)
+    return value if is_long else {"mix": value}
 
 
 def chain_to_plain(chain: Sequence[Effect]) -> list[dict[str, object]]:
-    """A chain as a file would say it. Only what was given: a default may be refused beside it."""
+    """Plain data of a chain, explicit values only: a default may be invalid next to them."""
     return [
         {effect.effect_name: effect.model_dump(by_alias=True, exclude_unset=True)}
         for effect in chain
@@ -137,7 +137,7 @@ def chain_to_plain(chain: Sequence[Effect]) -> list[dict[str, object]]:
 
 
 def chain_identity(chain: Sequence[Effect]) -> list[object]:
-    """What the hash of a chain is made of."""
+    """Everything in a chain that changes the sound, as plain data for a hash."""
     return [
         [effect.effect_name, effect.identity()]
         if effect.when is None
@@ -147,7 +147,7 @@ def chain_identity(chain: Sequence[Effect]) -> list[object]:
 
 
 def file_part(name: str) -> str:
-    """A mixdown's name becomes part of a file name on every system."""
+    """Validate the name of a mixdown, which becomes part of a file name."""
     if not is_file_part(name):
         raise preset_error(
             f"mixdown name '{name}' cannot be part of a file name; "
@@ -157,13 +157,13 @@ def file_part(name: str) -> str:
 
 
 def is_file_part(name: str) -> bool:
-    """Whether it can be part of one."""
+    """Whether a name can be part of a file name on every system."""
     plain = bool(name) and name == name.strip(" .") and not _UNSAFE.search(name)
     return plain and len(name) <= MAX_NAME
 
 
 def file_key(name: str) -> str:
-    """Equal for names that some file system takes for one: letter case, Unicode composition."""
+    """Key that is equal for names that a file system may treat as one (case, composition)."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFD", name).casefold())
 
 

@@ -1,7 +1,4 @@
-"""What a preset says: checked, frozen, and asked by everybody who works for it.
-
-`preset` makes these of files.
-"""
+"""Models of a preset: the validated content of a file, and what follows from it."""
 
 from __future__ import annotations
 
@@ -45,7 +42,7 @@ if TYPE_CHECKING:
 
     from bridge.presets.yaml_source import Location
 
-# The name of the file that holds the sum of all stems.
+# Name of the output that holds the sum of all stems.
 MASTER = "master"
 
 Part = TypeVar("Part", Effect, Mixdown)
@@ -72,9 +69,9 @@ def _stem_choice(value: object) -> Literal["all"] | tuple[str, ...]:
 
 
 class Separation(BaseModel):
-    """How the model is run; `separator.options` says what each does, and gives the defaults.
+    """Options of the separation; see `separator.options`.
 
-    Left out, everything is as the official program does it.
+    The defaults are those of the model's official program.
     """
 
     model_config = STRICT
@@ -89,7 +86,7 @@ class Separation(BaseModel):
 
 
 class Settings(BaseModel):
-    """The content of a preset file, parents and variables put in. docs/presets.md explains them."""
+    """Content of a preset file after composition; docs/presets.md explains the keys."""
 
     model_config = STRICT
     schema_version: Literal[1, 2] = Field(alias="schema")
@@ -97,22 +94,22 @@ class Settings(BaseModel):
     model: Annotated[str, Field(min_length=1)] | None = None
     residual: Literal["add-to-last", "stem", "off"] = "add-to-last"
     separation: Separation = Separation()
-    # False lets trim_silence shorten files, so that they no longer lie where the bounce does.
+    # False permits trim_silence, which ends alignment with the bounce.
     aligned: bool = True
     chain: tuple[ChainItem, ...] = ()
-    # After `chain`, on the stems that are named; `rest` is every other one.
+    # Applied after `chain` to single stems; `rest` is every other one.
     stem_chains: dict[str, Chain] = Field(default={})
-    # keep: files get longer, all alike, so that echoes and rooms can end.
+    # keep: all files get longer by the same length, so that echoes can end.
     tails: Literal["cut", "keep"] = "cut"
     headroom: Headroom = Headroom()
     normalise: Normalise | None = None
     limiter: Limiter | None = None
     mixdowns: dict[MixdownName, Mixdown] = Field(default={})
-    # A file of its own: the sum of all stems through this chain.
+    # Chain of a further output, the sum of all stems.
     master: Chain = ()
     stems: Annotated[Literal["all"] | tuple[str, ...], BeforeValidator(_stem_choice)] = "all"
     output: Output = Output()
-    # Session files beside the stems, which a DAW opens.
+    # Formats of DAW session files beside the stems.
     session: session_formats.Sessions = ()
     bounce: Leniency = Leniency()
 
@@ -151,49 +148,46 @@ class Settings(BaseModel):
 
 
 class Preset(Settings):
-    """A loaded preset.
-
-    name: the file's name without its ending. path: the file.
-    """
+    """A loaded preset; `name` is the name of the file without its suffix, `path` the file."""
 
     name: str
     path: Path
 
     @property
     def is_linear(self) -> bool:
-        """True if the published stems must null against gain x bounce: all there, unprocessed."""
+        """Whether the stems must null against gain x bounce: all published, none processed."""
         chains = (self.chain, *self.stem_chains.values())
         levelled = self.limiter is not None or not self.has_one_gain
         return self.is_sum and not any(chains) and not levelled
 
     @property
     def has_one_gain(self) -> bool:
-        """True if all files get the same gain, so that their balance stays."""
+        """Whether all files get the same gain, which keeps their balance."""
         own = self.normalise is not None and not self.normalise.linked
         return self.headroom.mode != "per_stem" and not own
 
     @property
     def is_sum(self) -> bool:
-        """True if the published stems are all of the bounce; effects may have changed them."""
+        """Whether the published stems are all parts of the bounce, before effects."""
         rest_is_difference = self.separation.two_stems and self.separation.other_method == "minus"
         return self.stems == "all" and (self.residual != "off" or bool(rest_is_difference))
 
     @property
     def trim(self) -> TrimSilence | None:
-        """How the files are to be shortened when they are written; None to keep them aligned."""
+        """Trimming of the files on writing; None to keep them aligned."""
         last = self.chain[-1] if self.chain else None
         return last if isinstance(last, TrimSilence) else None
 
     @property
     def content_hash(self) -> str:
-        """sha256 (hex) of all that changes the sound or the files: not name, path or summary."""
-        apart = {"chain", "stem_chains", "mixdowns", "master"}
+        """sha256 (hex) of everything that changes the sound or the files."""
+        separate = {"chain", "stem_chains", "mixdowns", "master"}
         content = self.model_dump(
-            mode="json", by_alias=True, exclude={"name", "path", "summary", *apart}
+            mode="json", by_alias=True, exclude={"name", "path", "summary", *separate}
         )
         content["chain"] = chain_identity(self.chain)
         content["mixdowns"] = {name: bus.identity() for name, bus in self.mixdowns.items()}
-        # What a preset does not speak of is not in its hash, so that older ones keep theirs.
+        # Later keys are left out at their defaults, so that hashes of older presets stay.
         if self.bounce == Leniency():
             del content["bounce"]
         elif not self.bounce.skip_silent:
@@ -226,13 +220,18 @@ class Preset(Settings):
         session: Sequence[str] = (),
         file_format: str | None = None,
     ) -> Preset:
-        """The same preset with other stems (none: its own), fields of `separation` and `bounce`.
+        """The preset with some settings replaced; empty arguments keep the preset's own.
 
-        session: formats of session files; none: the preset's own. file_format: of the files; None
-        for its own.
+        Args:
+            stems: stems to publish, without mixdowns.
+            separation: fields of `separation`; their ranges are checked by the separator.
+            bounce: fields of `bounce`.
+            session: formats of session files.
+            file_format: format of the files.
 
-        Ranges are checked where the separation is made. Raises PresetError for a session format
-        that is not known or cannot be written here, UsageError for a file format that cannot be.
+        Raises:
+            PresetError: a session format is unknown or cannot be written here.
+            UsageError: the file format is unknown or does not hold the preset's depth.
         """
         changes: dict[str, object] = {}
         if file_format is not None:
@@ -244,31 +243,31 @@ class Preset(Settings):
         if separation:
             changes["separation"] = self.separation.model_copy(update=dict(separation))
         if stems:
-            # The path is what a complaint about the stems begins with.
+            # Messages about the stems begin with the path.
             changes |= {"stems": stems, "mixdowns": {}, "master": (), "path": Path("--stems")}
         return self.model_copy(update=changes)
 
     @property
     def wanted(self) -> tuple[str, ...] | None:
-        """The stems that the outputs are made of; None if that can be all of the model's."""
+        """Sources that the outputs use; None if these may be all of the model's."""
         mixed = (item for bus in self.mixdowns.values() for item in bus.mix.items())
         named = [source for source, level in mixed if level is not None]
         from_bounce = (bus for bus in self.mixdowns.values() if bus.base == "mixture")
-        named += [source for bus in from_bounce for source in bus.mix]  # `off` takes it out
+        named += [source for bus in from_bounce for source in bus.mix]  # `off` subtracts the source
         if self.stems == "all" or REST in named or self.master:
             return None
         return tuple(dict.fromkeys([*self.stems, *named]))
 
     def at(self, facts: JobFacts) -> Preset:
-        """The same without the parts whose `when` does not hold.
+        """The preset without the parts whose `when` does not hold.
 
-        Of what cannot be known yet all is kept; when the facts are complete, no `when` is left.
+        Parts that depend on unknown facts are kept; with complete facts, no `when` is left.
         """
-        buses = {name: bus for name, bus in self.mixdowns.items() if _counts(bus.when, facts)}
+        buses = {name: bus for name, bus in self.mixdowns.items() if _may_apply(bus.when, facts)}
         changes: dict[str, object] = {
             "chain": _kept(self.chain, facts),
             "stem_chains": {n: _kept(chain, facts) for n, chain in self.stem_chains.items()},
-            "mixdowns": {name: _settled(bus, facts) for name, bus in buses.items()},
+            "mixdowns": {name: _resolved(bus, facts) for name, bus in buses.items()},
             "master": _kept(self.master, facts),
         }
         if self.limiter is not None:
@@ -276,11 +275,11 @@ class Preset(Settings):
         return self.model_copy(update=changes)
 
     def chain_of(self, stem: str) -> tuple[Effect, ...]:
-        """All that a stem runs through: the chain of every stem, then its own or that of rest."""
+        """Chain of a stem: that of all stems, then its own or that of `rest`."""
         return (*self.chain, *self.stem_chains.get(stem, self.stem_chains.get(REST, ())))
 
     def all_effects(self) -> Iterator[tuple[Location, Effect]]:
-        """Every effect of every chain, and where its name stands in the file."""
+        """Every effect of every chain, with its location in the file."""
         chains: list[tuple[Location, tuple[Effect, ...]]] = [(("chain",), self.chain)]
         chains += [(("stem_chains", name), each) for name, each in self.stem_chains.items()]
         chains += [(("mixdowns", name, "chain"), bus.chain) for name, bus in self.mixdowns.items()]
@@ -290,12 +289,12 @@ class Preset(Settings):
 
     @property
     def plugin_files(self) -> tuple[Path, ...]:
-        """The files of all plugins of the machine that it runs, each once."""
+        """Paths of all installed plugins that the preset uses, without duplicates."""
         hosted = (effect for _, effect in self.all_effects() if isinstance(effect, Plugin))
         return tuple(dict.fromkeys(Path(effect.plugin) for effect in hosted))
 
     def buses(self, sources: Sequence[str]) -> dict[str, Mixdown]:
-        """The mixdowns that these sources allow, and the master as one of them, last."""
+        """Mixdowns whose conditions hold for these sources, then the master."""
         made = dict(self.at(JobFacts(tuple(sources))).mixdowns)
         if self.master:
             if MASTER in made:
@@ -306,12 +305,12 @@ class Preset(Settings):
         return made
 
     def outputs(self, sources: Sequence[str]) -> dict[str, dict[str, float]]:
-        """What to publish: output name -> {source: linear gain, 0 left out}, stems first.
+        """Outputs to publish: name -> {source: linear gain}, without zero gains, stems first.
 
-        sources: the names that the separation delivers, in the model's order, with the residual's
-        name where `residual` is `stem`. Raises PresetError for a stem the model does not have
-        (naming the nearest), and for a mixdown that is empty or bears another output's name;
-        ModelError for a model whose stems cannot be files, as a checkpoint of anyone may say.
+        sources: names of the stems that the separation delivers, in the model's order, with the
+        residual's where `residual` is `stem`. Raises PresetError for a stem that the model does not
+        have, and for a mixdown that is empty or has the name of another output; ModelError for a
+        model whose stem names cannot be file names.
         """
         _check_sources(sources)
         buses = self.buses(sources)
@@ -345,12 +344,12 @@ class Preset(Settings):
                 )
 
 
-def _counts(when: When | None, facts: JobFacts) -> bool:
+def _may_apply(when: When | None, facts: JobFacts) -> bool:
     return when is None or when.holds(facts) is not False
 
 
-def _settled(part: Part, facts: JobFacts) -> Part:
-    """Without a condition that holds; a mixdown also with its chain's settled."""
+def _resolved(part: Part, facts: JobFacts) -> Part:
+    """Remove a condition that holds; in a mixdown, resolve its chain too."""
     changes: dict[str, object] = {}
     if part.when is not None and part.when.holds(facts):
         changes["when"] = None
@@ -360,11 +359,11 @@ def _settled(part: Part, facts: JobFacts) -> Part:
 
 
 def _kept(chain: tuple[Effect, ...], facts: JobFacts) -> tuple[Effect, ...]:
-    return tuple(_settled(effect, facts) for effect in chain if _counts(effect.when, facts))
+    return tuple(_resolved(effect, facts) for effect in chain if _may_apply(effect.when, facts))
 
 
 def _check_sources(sources: Sequence[str]) -> None:
-    """Stems become files beside each other, in the staging folder and where they are published."""
+    """Check that stem names can be file names in one folder."""
     for name in sources:
         if not is_file_part(name):
             raise ModelError(

@@ -1,4 +1,4 @@
-"""What a preset says about levels and depth of the files: checked, frozen, explained."""
+"""Models of the output settings: headroom, normalisation and file format."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from bridge.audio.probe import AudioInfo
     from bridge.dsp.meter import Levels
 
-# Names under which a format is asked for, and which are none of ours.
+# Other names of formats, for suggestions.
 _OTHER_NAMES = {
     **dict.fromkeys(("mp4", "aac", "alac", "m4b"), "m4a"),
     **dict.fromkeys(("wave", "bwf", "rf64"), "wav"),
@@ -41,12 +41,13 @@ _OTHER_NAMES = {
 
 
 class Headroom(BaseModel):
-    """Only ever an attenuation, so that no output exceeds the ceiling.
+    """Attenuation that keeps outputs at or under a ceiling.
 
-    mode: fit (one gain for all outputs, only where the file is fixed-point and would clip; floating
-    point has no ceiling), common (one gain, in every file), per_stem (each output by itself, in
-    every file), or none (levels stay; a fixed-point file clips above full scale).
-    ceiling_dbfs: highest peak of a frame, -60 to 0 dBFS.
+    Attributes:
+        mode: `fit` (one gain for all outputs, only where a fixed-point file would clip), `common`
+            (one gain for all outputs), `per_stem` (a gain for each output), or `none` (no gain;
+            fixed-point files clip above full scale).
+        ceiling_dbfs: highest peak of a frame, -60 to 0 dBFS.
     """
 
     model_config = STRICT
@@ -62,10 +63,12 @@ class Headroom(BaseModel):
 
 
 class Normalise(BaseModel):
-    """Brings outputs to a level, upwards or downwards; headroom comes after it.
+    """Normalisation of outputs to a level, before headroom.
 
-    lufs: integrated loudness (ITU-R BS.1770-4). dbtp: true peak. Exactly one of them.
-    linked: one gain for all outputs, so that the loudest has the level; else each for itself.
+    Attributes:
+        lufs: integrated loudness (ITU-R BS.1770-4); this or `dbtp`.
+        dbtp: true peak; this or `lufs`.
+        linked: one gain for all outputs, for the loudest one; else a gain for each.
     """
 
     model_config = STRICT
@@ -83,11 +86,11 @@ class Normalise(BaseModel):
 
     @property
     def target(self) -> float:
-        """In LUFS or dBTP."""
+        """Target level in LUFS or dBTP."""
         return self.lufs if self.lufs is not None else self.dbtp or 0.0
 
     def level(self, levels: Levels) -> float:
-        """The present one, in the same unit; -inf for silence."""
+        """Current level in the unit of the target; -inf for silence."""
         return levels.lufs if self.lufs is not None else levels.true_peak_dbtp
 
 
@@ -95,13 +98,15 @@ FORMATS = ("same", *TARGETS)
 
 
 class Output(BaseModel):
-    """How the outputs are written.
+    """File format of the outputs.
 
-    format: of the files; `same` is that of the bounce where it is AIFF, CAF, Wave64 or FLAC, else
-    WAV. subtype: the depth, that of the bounce (same) or a fixed one; what the format does
-    not hold becomes the nearest that it does. bitrate_kbps: of MP3, Opus and M4A. quality: of Ogg
-    Vorbis, 0 to 10. dither: for fixed-point files; `auto` is TPDF where depth is lost, see
-    `bridge.audio.dither`.
+    Attributes:
+        format: format of the files; `same` is that of the bounce if it is AIFF, CAF, Wave64 or
+            FLAC, else WAV.
+        subtype: sample format, `same` for that of the bounce; if not supported, the nearest.
+        bitrate_kbps: for MP3, Opus and M4A.
+        quality: for Ogg Vorbis, 0 to 10.
+        dither: for fixed-point files; `auto` is TPDF where depth is lost, see `audio.dither`.
     """
 
     model_config = STRICT
@@ -136,7 +141,7 @@ class Output(BaseModel):
         return self
 
     def _refuse(self, *names: str) -> None:
-        """What says nothing in this format, unless it has its default."""
+        """Refuse settings without effect in this format, unless they have their default."""
         for name in names:
             if getattr(self, name) != Output.model_fields[name].default:
                 raise preset_error(
@@ -144,33 +149,30 @@ class Output(BaseModel):
                 )
 
     def target(self, container: str) -> Target:
-        """The format of the files of a bounce. container: as `headers.sniff` names it."""
+        """Format of the files for a bounce; `container` as `headers.sniff` returns it."""
         return target_for(self.format, container)
 
     def depth(self, info: AudioInfo) -> tuple[str, str | None]:
-        """Their subtype, and a note where it is not what one would expect."""
+        """Sample format of the files, and a warning where it differs from the preset."""
         return self.target(info.container).depth(self.subtype, info)
 
     def refusal(self, info: AudioInfo, frames: int) -> str | None:
-        """Why stems of a bounce cannot have this format, and what to do; None if they can.
-
-        frames: of the stems.
-        """
+        """Why stems of this bounce and length cannot have the format; None if they can."""
         return refusal(self.target(info.container), info, frames, self.depth(info)[0])
 
     def missing(self) -> str | None:
-        """What this machine lacks for the format, and what to do; None when all is there."""
+        """What has to be installed for the format; None if nothing is missing."""
         return None if self.format == "same" else missing(TARGETS[self.format])
 
     @property
     def vorbis_quality(self) -> float:
-        """The quality in force; 8 is some 260 kbit/s in stereo."""
+        """Quality for Ogg Vorbis; the default of 8 is about 260 kbit/s in stereo."""
         return 8.0 if self.quality is None else self.quality
 
     def in_format(self, name: str) -> Output:
-        """The same in another format, without what says nothing there.
+        """The settings for another format, without those that have no effect there.
 
-        Raises UsageError for one that is not known, or does not hold the preset's depth.
+        Raises UsageError for an unknown format, or one that does not hold the preset's depth.
         """
         if name == self.format:
             return self

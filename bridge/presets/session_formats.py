@@ -1,4 +1,4 @@
-"""Which session files a preset asks for: formats that are known, and what they need here."""
+"""Session formats of a preset: validation, and availability on this machine."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ Sessions = Annotated[
 
 
 def parse_formats(names: Sequence[str]) -> tuple[str, ...]:
-    """Formats that the command line names. Raises PresetError."""
+    """Validate formats from the command line. Raises PresetError."""
     for name in names:
         if name not in FORMATS:
             raise PresetError(f"--session: {_unknown(name)}")
@@ -51,14 +51,14 @@ def parse_formats(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def check_available(names: Sequence[str], place: object) -> None:
-    """Raises PresetError when one of them cannot be written here; `place` begins its line."""
+    """Raise PresetError for formats that cannot be written here; `place` starts the message."""
     problems = [f"{place}: {text}" for _, text in unavailable(names)]
     if problems:
         raise PresetError(*problems)
 
 
 def unavailable(names: Sequence[str]) -> Iterator[tuple[int, str]]:
-    """Which of them cannot be written on this machine, and what to install."""
+    """Formats that cannot be written on this machine: (index, what to install)."""
     for index, name in enumerate(names):
         reason = FORMATS[name].missing()
         if reason:

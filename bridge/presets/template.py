@@ -1,4 +1,4 @@
-"""A new preset: a file that works at once, and says in comments what else it could say."""
+"""Template of a new preset, with further keys in comments."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ schema: 2
 _STANDALONE = """\
 summary: {summary}      # one line for `stembridge presets list`
 
-# A `#` before a key leaves it out. All keys are in the documentation, under "Preset keys".
+# Remove the `#` before a key to use it. All keys are in the documentation, under "Preset keys".
 
 # model: spleeter:4stems        # what separates; `stembridge models list`
 
@@ -57,8 +57,8 @@ headroom:
 """
 
 _CHILD = """\
-# All that this file does not say is as in `{parent}`; `stembridge presets show {parent}` prints it.
-# Mappings are merged key by key, all else replaces what is there, and null takes a key away.
+# All other keys are those of `{parent}`; `stembridge presets show {parent}` prints them.
+# Mappings are merged key by key, other values replace the parent's, and null removes a key.
 extends: {parent}
 summary: {summary}
 
@@ -68,10 +68,16 @@ summary: {summary}
 
 
 def write(name: str, parent: str | None, folder: Path) -> Path:
-    """Writes a new preset of that name into a folder; returns its path.
+    """Write a new preset into a folder and return its path.
 
-    parent: the name of the preset that it extends. Raises PresetError when there is one of that
-    name in the folder, or the parent cannot be used; OutputError when the disk refuses.
+    Args:
+        name: name of the preset.
+        parent: name of the preset to extend, or None.
+        folder: created if missing.
+
+    Raises:
+        PresetError: the name is invalid or taken, or the parent cannot be loaded.
+        OutputError: the file cannot be written.
     """
     if not is_file_part(name) or name.startswith("-") or name.endswith((".yaml", ".yml")):
         raise PresetError(f"'{name}' cannot be a preset's name; use letters, digits and dashes")
@@ -93,5 +99,5 @@ def write(name: str, parent: str | None, folder: Path) -> Path:
 
 
 def _quoted(text: str) -> str:
-    """Text that may hold anything, as YAML has it."""
+    """Text as a quoted YAML string."""
     return "'" + text.replace("'", "''") + "'"

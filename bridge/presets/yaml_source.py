@@ -1,4 +1,4 @@
-"""A preset file as plain data, with the line of every key and item; see `plain_yaml`."""
+"""Preset files as plain data with the line of every key and item; see `plain_yaml`."""
 
 from __future__ import annotations
 
@@ -15,15 +15,17 @@ if TYPE_CHECKING:
 
 __all__ = ["MAX_BYTES", "Document", "Location", "parse", "read"]
 
-MAX_BYTES = 2**20  # a preset has a few dozen lines; more is the wrong file
+MAX_BYTES = 2**20  # a preset has a few dozen lines
 
 
 @dataclass(frozen=True)
 class Document:
-    """A file's data, and where each part of it stands.
+    """Data of a file with line numbers.
 
-    data: dicts (keys are text), tuples, str, int, float, bool, None.
-    lines: from location (keys and list indices from the top) to line, counted from 1.
+    Attributes:
+        path: the file.
+        data: dicts (keys are text), tuples, str, int, float, bool, None.
+        lines: location (keys and list indices from the top) -> line, counted from 1.
     """
 
     path: Path
@@ -31,19 +33,19 @@ class Document:
     lines: Mapping[Location, int]
 
     def line(self, location: Location) -> int:
-        """The line of a location, or of the nearest thing around it that stands in the file."""
+        """Line of a location, or of its nearest parent in the file."""
         for end in range(len(location), -1, -1):
             if location[:end] in self.lines:
                 return self.lines[location[:end]]
         return 1
 
     def problem(self, location: Location, message: str) -> str:
-        """`file:line: message`."""
+        """Message in the form `file:line: message`."""
         return f"{self.path}:{self.line(location)}: {_visible(message)}"
 
 
 def read(path: Path) -> Document:
-    """Read a file. Raises PresetError (PresetError where a line can be named)."""
+    """Read a file. Raises PresetError, with a line where possible."""
     if path.is_dir():
         raise PresetError(f"{path}: is a folder; name the preset's file")
     if not path.is_file():
@@ -80,5 +82,5 @@ def _located(path: Path, error: YamlProblems) -> PresetError:
 
 
 def _visible(message: str) -> str:
-    """One line that shows what it quotes: a key may hold line ends and changes of direction."""
+    """Escape unprintable characters: a key may hold line ends and bidirectional controls."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in message)

@@ -236,7 +236,7 @@ def test_a_chain_is_verified_once_for_a_rate_and_a_width(
         return audio
 
     monkeypatch.setattr(alignment, "apply_chain", run)
-    alignment._verify.cache_clear()
+    alignment._check_delays.cache_clear()
     chain = [Gain(gain_db=-1.23)]
 
     def fresh() -> int:
@@ -256,4 +256,4 @@ def test_a_chain_is_verified_once_for_a_rate_and_a_width(
     for content in (b"one", b"two"):
         state.write_bytes(content)
         assert fresh() == once
-    alignment._verify.cache_clear()
+    alignment._check_delays.cache_clear()

@@ -387,7 +387,7 @@ def test_a_link_beside_bounces_is_not_followed(tmp_path: Path) -> None:
     target = write(tmp_path, "secret", "schema: 1\nsummary: s\n")
     link = tmp_path / "stembridge.yaml"
     link.symlink_to(target)
-    with pytest.raises(PresetError, match="a link is not followed"):
+    with pytest.raises(PresetError, match="links are not followed"):
         presets.load_beside(link)
 
 

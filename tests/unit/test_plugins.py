@@ -251,5 +251,5 @@ def test_a_fingerprint_is_that_of_the_code(tmp_path: Path) -> None:
     file = tmp_path / "B.vst3"  # as on Windows
     file.write_bytes(b"one")
     assert discovery.fingerprint(file) == hashlib.sha256(b"one").hexdigest()
-    with pytest.raises(PresetError, match=r"cannot be read .*; check what the preset names"):
+    with pytest.raises(PresetError, match=r"cannot be read .*; check the path in the preset"):
         discovery.fingerprint(tmp_path / "gone.vst3")

@@ -44,13 +44,13 @@ PROBLEMS: dict[str, list[str]] = {
         "4: no preset is named 'karaok'; did you mean 'karaoke'?",
     ],
     "extends_no_file": [
-        f"2: there is no file 'nowhere.yaml'; it is looked for at {BAD / 'nowhere.yaml'}",
+        f"2: there is no file 'nowhere.yaml'; expected at {BAD / 'nowhere.yaml'}",
     ],
     "extends_no_schema": [
         "1: key 'schema' is missing; add a line `schema: 2`",
     ],
     "extends_self": [
-        ("3: 'extends' leads round in a circle, by extends_self.yaml; remove it in one file"),
+        ("3: 'extends' is circular, by extends_self.yaml; remove it in one file"),
     ],
     "schema_1_extends": [
         "3: 'extends' needs a newer schema; write `schema: 2`",
@@ -59,7 +59,7 @@ PROBLEMS: dict[str, list[str]] = {
     ],
     "variable_part": [
         "2: a variable must be the whole value; write `key: ${name}`",
-        "5: variable 'a-b' must be a word of letters, digits and _; rename it",
+        "5: variable 'a-b' may only have letters, digits and _; rename it",
         "6: variable 'y' must be text, a number, true or false; write one value",
     ],
     "variable_unknown": [

@@ -243,9 +243,9 @@ def test_a_highpass_above_half_the_rate_is_refused_before_any_work() -> None:
 @pytest.mark.parametrize(
     ("blocks", "message"),
     [
-        ([noise(2, 100)], "100 frames came to the effects where 200 are due"),
-        ([noise(2, 100)] * 3, "more than the announced 200 frames"),
-        ([noise(1, 200)], r"a block of shape \(1, 200\) came where 2 channels are due"),
+        ([noise(2, 100)], "effects got 100 frames instead of 200"),
+        ([noise(2, 100)] * 3, "effects got more than 200 frames"),
+        ([noise(1, 200)], r"effects got a block of shape \(1, 200\) instead of 2 channels"),
     ],
 )
 @pytest.mark.parametrize("effects", [[], [Limiter()]])

@@ -35,7 +35,7 @@ def test_centred_is_what_the_effect_gives(
     path.unlink(missing_ok=True)
     dry = stage(path, channels, cut(audio, [at]))
     passes = ChainRunner(tmp_path, 44_100, channels, 70_001, Stopwatch(lambda *_: None))
-    wet = passes.through("x", dry, (DcRemoval(),), keep=False)
+    wet = passes.render_chain("x", dry, (DcRemoval(),), keep=False)
     wanted = run(audio, [DcRemoval()], [at])
     np.testing.assert_array_equal(read(wet), wanted)
     assert [file.name for file in tmp_path.iterdir()] == [path.name]  # and no second file
@@ -53,7 +53,7 @@ def test_what_comes_after_a_removal_gets_its_pass(tmp_path: Path) -> None:
     dry = stage(tmp_path / "dry", 2, [audio])
     passes = ChainRunner(tmp_path, 44_100, 2, 9000, Stopwatch(lambda *_: None))
     chain = (DcRemoval(highpass_hz=20.0), DcRemoval())
-    wet = passes.through("x", dry, chain, keep=True)
+    wet = passes.render_chain("x", dry, chain, keep=True)
     np.testing.assert_array_equal(read(wet), run(audio, chain))
     assert sorted(file.name for file in tmp_path.iterdir()) == ["dry", "x.part0"]
 
@@ -62,6 +62,6 @@ def test_the_bounce_gets_its_tail_of_silence_after_the_removal(tmp_path: Path) -
     audio = noise(1, 5000) + np.float32(0.25)
     dry = stage(tmp_path / "dry", 1, [audio])
     passes = ChainRunner(tmp_path, 44_100, 1, 6000, Stopwatch(lambda *_: None))
-    found = read(passes.through("x", dry, (DcRemoval(),), keep=False))
+    found = read(passes.render_chain("x", dry, (DcRemoval(),), keep=False))
     np.testing.assert_array_equal(found[:, :5000], run(audio, [DcRemoval()]))
     np.testing.assert_array_equal(found[:, 5000:], np.zeros((1, 1000)))

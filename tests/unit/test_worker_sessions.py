@@ -168,7 +168,7 @@ def test_while_one_takes_long_the_worker_says_that_it_lives(
         (folder / "x").write_bytes(b"")
         return folder / "x", ()
 
-    monkeypatch.setattr(session_files, "_BEAT_S", 0.01)
+    monkeypatch.setattr(session_files, "_HEARTBEAT_S", 0.01)
     monkeypatch.setattr(session_files, "write_what_fits", slow)
     made(tmp_path, "[csv]", heard)
     assert {*heard} == {("session", 0.0)}
