@@ -36,7 +36,7 @@ class Effect(BaseModel):
 
     model_config = STRICT
     effect_name: ClassVar[str]
-    about: ClassVar[str]
+    description: ClassVar[str]
     when: When | None = None
 
     @property
@@ -82,7 +82,7 @@ class Parameter:
     maximum: float | None
     span: str
     default: str
-    about: str
+    description: str
 
 
 def unit(name: str) -> str:
@@ -119,7 +119,7 @@ def _row(effect: str, name: str, field: dict[str, Any], *, required: bool) -> Pa
         maximum=field.get("maximum"),
         span=_span(name, field),
         default="required" if required else _format_default(default),
-        about=field["description"],
+        description=field["description"],
     )
 
 

@@ -50,12 +50,12 @@ class Gate(_Downward):
     """A noise gate."""
 
     effect_name = "gate"
-    about = "silences what is below the threshold, each channel on its own"
+    description = "silences sound below the threshold, each channel on its own"
     threshold_db: float = Field(
-        default=-50.0, ge=-100, le=0, description="level under which it closes"
+        default=-50.0, ge=-100, le=0, description="level below which it closes"
     )
     ratio: float = Field(
-        default=10.0, ge=4, le=100, description="fall at the output for 1 dB at the input"
+        default=10.0, ge=4, le=100, description="decrease of the output in dB for 1 dB at the input"
     )
     attack_ms: float = Field(default=1.0, ge=0.1, le=200, description="time to open")
     release_ms: float = Field(default=100.0, ge=5, le=2000, description="time to close")
@@ -65,31 +65,31 @@ class Expander(_Downward):
     """A downward expander, keyed by the stem itself, which lowers bleed."""
 
     effect_name = "expander"
-    about = "makes soft sound softer: less bleed of other instruments; each channel on its own"
+    description = "lowers soft sound such as bleed of other instruments, each channel on its own"
     threshold_db: float = Field(
-        default=-40.0, ge=-100, le=0, description="level under which it acts"
+        default=-40.0, ge=-100, le=0, description="level below which it acts"
     )
     ratio: float = Field(
-        default=2.0, ge=1, le=10, description="fall at the output for 1 dB at the input"
+        default=2.0, ge=1, le=10, description="decrease of the output in dB for 1 dB at the input"
     )
-    attack_ms: float = Field(default=5.0, ge=0.1, le=200, description="time to let sound through")
-    release_ms: float = Field(default=150.0, ge=5, le=2000, description="time to lower it again")
+    attack_ms: float = Field(default=5.0, ge=0.1, le=200, description="time to open")
+    release_ms: float = Field(default=150.0, ge=5, le=2000, description="time to close")
 
 
 class Compressor(Effect):
     """A feed-forward compressor that measures each channel on its own."""
 
     effect_name = "compressor"
-    about = "evens out the level, each channel on its own"
+    description = "lowers loud sound, each channel on its own"
     threshold_db: float = Field(
-        default=-18.0, ge=-60, le=0, description="level where it starts to act"
+        default=-18.0, ge=-60, le=0, description="level above which it acts"
     )
     ratio: float = Field(
-        default=2.0, ge=1, le=20, description="level rise at the input for 1 dB at the output"
+        default=2.0, ge=1, le=20, description="increase of the input in dB for 1 dB at the output"
     )
-    attack_ms: float = Field(default=10.0, ge=0.1, le=200, description="time to act on a rise")
-    release_ms: float = Field(default=100.0, ge=5, le=2000, description="time to let go")
-    makeup_db: float = Field(default=0.0, ge=0, le=24, description="gain after it")
+    attack_ms: float = Field(default=10.0, ge=0.1, le=200, description="time to lower the gain")
+    release_ms: float = Field(default=100.0, ge=5, le=2000, description="time to restore the gain")
+    makeup_db: float = Field(default=0.0, ge=0, le=24, description="make-up gain")
 
     def nodes(self, spec: ProcessSpec) -> Sequence[Node]:
         """The pedalboard compressor, and a make-up gain if there is one."""
@@ -113,18 +113,20 @@ class DeEsser(Effect):
     """
 
     effect_name = "de_esser"
-    about = "softens sharp s sounds: compresses the highs alone; while it rests nothing changes"
+    description = (
+        "softens sibilants by compressing the high band; audio below the threshold is unchanged"
+    )
     crossover_hz: float = Field(
-        default=5500.0, ge=1000, le=16_000, description="above this it listens and acts"
+        default=5500.0, ge=1000, le=16_000, description="lower end of the high band"
     )
     threshold_db: float = Field(
-        default=-30.0, ge=-80, le=0, description="level of the highs where it starts to act"
+        default=-30.0, ge=-80, le=0, description="level of the high band above which it acts"
     )
     ratio: float = Field(
-        default=4.0, ge=1, le=20, description="level rise at the input for 1 dB at the output"
+        default=4.0, ge=1, le=20, description="increase of the input in dB for 1 dB at the output"
     )
-    attack_ms: float = Field(default=1.0, ge=0.1, le=50, description="time to act on a rise")
-    release_ms: float = Field(default=60.0, ge=5, le=500, description="time to let go")
+    attack_ms: float = Field(default=1.0, ge=0.1, le=50, description="time to lower the gain")
+    release_ms: float = Field(default=60.0, ge=5, le=500, description="time to restore the gain")
 
     def problem(self, spec: ProcessSpec) -> str | None:
         """The crossover is at or above half the rate."""
@@ -200,16 +202,16 @@ class Limiter(Effect):
     """
 
     effect_name = "limiter"
-    about = (
-        "holds peaks at the ceiling, all channels by the same gain; leaves softer sound untouched"
+    description = (
+        "limits peaks to the ceiling, all channels by the same gain; softer sound is unchanged"
     )
     ceiling_dbtp: float = Field(default=-1.0, ge=-24, le=0, description="highest peak")
-    release_ms: float = Field(default=100.0, ge=1, le=1000, description="time to let go")
+    release_ms: float = Field(default=100.0, ge=1, le=1000, description="time to restore the gain")
     lookahead_ms: float = Field(
-        default=5.0, ge=0.5, le=20, description="how early it begins; compensated"
+        default=5.0, ge=0.5, le=20, description="look-ahead; its delay is compensated"
     )
     true_peak: bool = Field(
-        default=True, description="also between the frames; false looks at the frames alone"
+        default=True, description="limit true peaks (ITU-R BS.1770); false limits sample peaks only"
     )
 
     @model_validator(mode="before")

@@ -62,17 +62,17 @@ class Plugin(Effect):
     ending: ClassVar[str]
     plugin: str = Field(
         min_length=1,
-        description="which one",
+        description="the plugin",
         json_schema_extra={"span": "name or path"},
     )
     plugin_name: str | None = Field(
         default=None,
-        description="which of several in one file",
+        description="which plugin of a file with several",
         json_schema_extra={"span": "name"},
     )
     parameters: Parameters = Field(
         default=(),
-        description="its parameters; `presets check` knows them",
+        description="its parameters; `presets check` verifies them",
         json_schema_extra={"span": "name: value"},
     )
     state: str | None = Field(
@@ -82,7 +82,7 @@ class Plugin(Effect):
     )
     latency: Literal["measured", "reported"] = Field(
         default="measured",
-        description="what it does not report itself is measured and taken out, or is meant to be",
+        description="whether latency that it does not report is measured and removed",
     )
     timeout_s: float = Field(default=30.0, ge=1, le=600, description="longest time to load")
 
@@ -132,7 +132,7 @@ class Vst3(Plugin):
     """A VST3 plugin."""
 
     effect_name = "vst3"
-    about = "a VST3 plugin of yours, see below"
+    description = "an installed VST3 plugin, see below"
     ending = discovery.VST3
 
 
@@ -140,7 +140,7 @@ class AudioUnit(Plugin):
     """An Audio Unit, on macOS."""
 
     effect_name = "audio_unit"
-    about = "an Audio Unit of yours, on macOS; the same as for `vst3`"
+    description = "an installed Audio Unit, on macOS; parameters as for `vst3`"
     ending = discovery.AUDIO_UNIT
 
 
@@ -148,9 +148,9 @@ class Builtin(Effect):
     """An effect of pedalboard by its class name."""
 
     effect_name = "pedalboard"
-    about = "any other effect of pedalboard, such as Chorus, Phaser, LadderFilter, Bitcrush"
+    description = "any other effect of pedalboard, such as Chorus, Phaser, LadderFilter, Bitcrush"
     effect: str = Field(
-        min_length=1, description="its class", json_schema_extra={"span": "class name"}
+        min_length=1, description="class of the effect", json_schema_extra={"span": "class name"}
     )
     parameters: Parameters = Field(
         default=(),

@@ -24,9 +24,9 @@ class Saturation(Effect):
     """tanh saturation divided by the drive: soft sound keeps its level."""
 
     effect_name = "saturation"
-    about = "rounds peaks with tanh, which adds odd harmonics; soft sound keeps its level"
+    description = "tanh saturation, which adds odd harmonics; soft sound keeps its level"
     drive_db: float = Field(
-        default=6.0, ge=0, le=40, description="a full-scale peak goes this far into the curve"
+        default=6.0, ge=0, le=40, description="drive of a full-scale peak into the curve"
     )
 
     def nodes(self, spec: ProcessSpec) -> Sequence[Node]:
@@ -40,13 +40,13 @@ class Delay(Effect):
     """An echo, mixed with the dry sound."""
 
     effect_name = "delay"
-    about = "echoes"
-    time_ms: float = Field(default=350.0, ge=1, le=5000, description="from one to the next")
+    description = "echoes"
+    time_ms: float = Field(default=350.0, ge=1, le=5000, description="time between echoes")
     feedback_percent: float = Field(
-        default=25.0, ge=0, le=95, description="level of each echo, of the one before it"
+        default=25.0, ge=0, le=95, description="level of each echo relative to the one before"
     )
     mix_percent: float = Field(
-        default=25.0, ge=0, le=100, description="echo; the rest is the sound itself"
+        default=25.0, ge=0, le=100, description="share of the echoes; the rest is the dry sound"
     )
 
     @property
@@ -69,13 +69,17 @@ class Reverb(Effect):
     """A reverb, mixed with the dry sound; channels are processed in pairs."""
 
     effect_name = "reverb"
-    about = "a room"
+    description = "reverb"
     room_percent: float = Field(default=50.0, ge=0, le=100, description="size of the room")
-    damping_percent: float = Field(default=50.0, ge=0, le=100, description="loss of highs in it")
-    width_percent: float = Field(default=100.0, ge=0, le=100, description="stereo width of it")
-    wet_db: float = Field(default=-15.0, ge=-60, le=0, description="level of the room")
+    damping_percent: float = Field(
+        default=50.0, ge=0, le=100, description="damping of high frequencies"
+    )
+    width_percent: float = Field(
+        default=100.0, ge=0, le=100, description="stereo width of the reverb"
+    )
+    wet_db: float = Field(default=-15.0, ge=-60, le=0, description="level of the reverb")
     dry_db: float = Field(
-        default=0.0, ge=-60, le=0, description="level of the sound itself; -60 mutes it"
+        default=0.0, ge=-60, le=0, description="level of the dry sound; -60 mutes it"
     )
 
     @property
@@ -124,9 +128,9 @@ class Fade(Effect):
     """Fades in and out with the shape of half a cosine."""
 
     effect_name = "fade"
-    about = "fades in at the start and out at the end, as half a cosine"
-    in_s: float = Field(default=0.0, ge=0, le=60, description="length at the start")
-    out_s: float = Field(default=0.0, ge=0, le=60, description="length at the end")
+    description = "fade-in and fade-out with the shape of half a cosine"
+    in_s: float = Field(default=0.0, ge=0, le=60, description="length of the fade-in")
+    out_s: float = Field(default=0.0, ge=0, le=60, description="length of the fade-out")
 
     @property
     def intended_delay(self) -> bool:
@@ -175,15 +179,15 @@ class TrimSilence(Effect):
     """
 
     effect_name = "trim_silence"
-    about = (
-        "takes silence away at both ends of each file, which ends alignment: only with "
-        "`aligned: false`, and last"
+    description = (
+        "trims silence at both ends of each file, which ends alignment; needs `aligned: false` "
+        "and must be the last effect"
     )
     threshold_dbfs: float = Field(
-        default=-60.0, ge=-100, le=-20, description="peaks up to here are silence"
+        default=-60.0, ge=-100, le=-20, description="highest peak that counts as silence"
     )
     pad_ms: float = Field(
-        default=50.0, ge=0, le=5000, description="what stays before and after the sound"
+        default=50.0, ge=0, le=5000, description="padding before and after the sound"
     )
 
     @property

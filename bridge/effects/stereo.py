@@ -47,7 +47,7 @@ class Gain(Effect):
     """A constant gain."""
 
     effect_name = "gain"
-    about = "louder or softer"
+    description = "constant gain"
     gain_db: float = Field(default=0.0, ge=-60, le=24, description="gain")
 
     def nodes(self, spec: ProcessSpec) -> Sequence[Node]:
@@ -65,10 +65,7 @@ class Pan(Effect):
     """
 
     effect_name = "pan"
-    about = (
-        "moves a stereo stem; equal power (-3 dB half-way for what moves), nothing is lost at "
-        "the ends"
-    )
+    description = "pans a stereo stem with equal power; the far channel is folded into the near one"
     position_percent: float = Field(
         default=0.0, ge=-100, le=100, description="-100 is left, 100 is right"
     )
@@ -90,9 +87,12 @@ class Width(Effect):
     """Level of the side signal (half the difference); the mid signal (half the sum) stays."""
 
     effect_name = "width"
-    about = "narrower or wider (mid/side); mono stays mono"
+    description = "stereo width (mid/side); mono stays mono"
     width_percent: float = Field(
-        default=100.0, ge=0, le=200, description="level of the side: 0 is mono, 100 as it was"
+        default=100.0,
+        ge=0,
+        le=200,
+        description="level of the side signal: 0 is mono, 100 is unchanged",
     )
 
     def problem(self, spec: ProcessSpec) -> str | None:
@@ -114,8 +114,8 @@ class Invert(Effect):
     """Inverts the polarity."""
 
     effect_name = "invert"
-    about = "turns the polarity"
-    channel: Literal["all", "left", "right"] = Field(default="all", description="which channel")
+    description = "inverts the polarity"
+    channel: Literal["all", "left", "right"] = Field(default="all", description="channel to invert")
 
     def problem(self, spec: ProcessSpec) -> str | None:
         """A single side needs a stereo bounce."""

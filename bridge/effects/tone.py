@@ -44,11 +44,14 @@ class DcRemoval(Effect):
     """
 
     effect_name = "dc_removal"
-    about = (
-        "takes each channel's constant offset away, measured over the whole file; shifts no phase"
+    description = (
+        "removes each channel's constant offset, measured over the whole file; no phase shift"
     )
     highpass_hz: float | None = Field(
-        default=None, ge=1, le=60, description="a high-pass after it, for an offset that wanders"
+        default=None,
+        ge=1,
+        le=60,
+        description="cutoff of an additional high-pass, for an offset that wanders",
     )
 
     def nodes(self, spec: ProcessSpec) -> Sequence[Node]:
@@ -60,11 +63,11 @@ class Highpass(Effect):
     """Cascaded first-order high-passes, one for each 6 dB per octave; no ringing."""
 
     effect_name = "highpass"
-    about = "takes the lows away; does not ring"
+    description = "removes low frequencies; does not ring"
     cutoff_hz: float = Field(
-        default=80.0, ge=1, le=20_000, description="frequency that is 3 dB down"
+        default=80.0, ge=1, le=20_000, description="cutoff frequency, 3 dB down"
     )
-    slope_db_per_octave: Slope = Field(default=6, description="how steep")
+    slope_db_per_octave: Slope = Field(default=6, description="slope")
 
     def problem(self, spec: ProcessSpec) -> str | None:
         """The cutoff is at or above half the rate."""
@@ -85,11 +88,11 @@ class Lowpass(Effect):
     """Cascaded first-order low-passes, one for each 6 dB per octave; no ringing."""
 
     effect_name = "lowpass"
-    about = "takes the highs away; does not ring"
+    description = "removes high frequencies; does not ring"
     cutoff_hz: float = Field(
-        default=16_000.0, ge=10, le=20_000, description="frequency that is 3 dB down"
+        default=16_000.0, ge=10, le=20_000, description="cutoff frequency, 3 dB down"
     )
-    slope_db_per_octave: Slope = Field(default=6, description="how steep")
+    slope_db_per_octave: Slope = Field(default=6, description="slope")
 
     def nodes(self, spec: ProcessSpec) -> Sequence[Node]:
         """One filter per order; none at or above half the rate, where it would fold back."""
@@ -102,14 +105,16 @@ class Lowpass(Effect):
         return [pedalboard.LowpassFilter(cutoff_hz) for _ in range(order)]
 
 
-_GAIN = Field(default=0.0, ge=-24, le=24, description="louder or softer by this much")
-_Q = Field(default=0.7071, ge=0.1, le=20, description="how narrow; 0.7071 does not overshoot")
+_GAIN = Field(default=0.0, ge=-24, le=24, description="gain")
+_Q = Field(default=0.7071, ge=0.1, le=20, description="quality factor; 0.7071 does not overshoot")
 
 
 class _GainFilter(Effect):
     """Base of the second-order filters with a gain: peak and shelves."""
 
-    frequency_hz: float = Field(default=1000.0, ge=20, le=20_000, description="where")
+    frequency_hz: float = Field(
+        default=1000.0, ge=20, le=20_000, description="centre or corner frequency"
+    )
     gain_db: float = _GAIN
     q: float = _Q
 
@@ -124,9 +129,9 @@ class Peak(_GainFilter):
     """A parametric bell."""
 
     effect_name = "peak"
-    about = "a bell: lifts or lowers around a frequency"
-    frequency_hz: float = Field(default=1000.0, ge=20, le=20_000, description="the bell's middle")
-    q: float = Field(default=1.0, ge=0.1, le=20, description="how narrow")
+    description = "bell filter: boosts or cuts around a frequency"
+    frequency_hz: float = Field(default=1000.0, ge=20, le=20_000, description="centre frequency")
+    q: float = Field(default=1.0, ge=0.1, le=20, description="quality factor; higher is narrower")
 
     def nodes(self, spec: ProcessSpec) -> Sequence[Node]:
         """The pedalboard plugin."""
@@ -139,8 +144,10 @@ class LowShelf(_GainFilter):
     """A shelf below a frequency."""
 
     effect_name = "low_shelf"
-    about = "lifts or lowers all below a frequency"
-    frequency_hz: float = Field(default=120.0, ge=20, le=20_000, description="half the gain here")
+    description = "boosts or cuts everything below a frequency"
+    frequency_hz: float = Field(
+        default=120.0, ge=20, le=20_000, description="frequency of half the gain"
+    )
 
     def nodes(self, spec: ProcessSpec) -> Sequence[Node]:
         """The pedalboard plugin."""
@@ -153,8 +160,10 @@ class HighShelf(_GainFilter):
     """A shelf above a frequency."""
 
     effect_name = "high_shelf"
-    about = "lifts or lowers all above a frequency"
-    frequency_hz: float = Field(default=8000.0, ge=20, le=20_000, description="half the gain here")
+    description = "boosts or cuts everything above a frequency"
+    frequency_hz: float = Field(
+        default=8000.0, ge=20, le=20_000, description="frequency of half the gain"
+    )
 
     def nodes(self, spec: ProcessSpec) -> Sequence[Node]:
         """The pedalboard plugin."""

@@ -8,7 +8,7 @@ from docs.generate.markdown import table
 
 def overview() -> str:
     """A table of all effects."""
-    rows = ((f"[`{name}`](#{name})", each.about) for name, each in EFFECTS.items())
+    rows = ((f"[`{name}`](#{name})", each.description) for name, each in EFFECTS.items())
     return table(("effect", "what it does"), rows)
 
 
@@ -19,11 +19,11 @@ def reference() -> str:
 
 def _section(name: str) -> str:
     effect = EFFECTS[name]
-    text = f"### {name}\n\n{effect.about[0].upper()}{effect.about[1:]}.\n"
+    text = f"### {name}\n\n{effect.description[0].upper()}{effect.description[1:]}.\n"
     if effect is AudioUnit:
         return f"{text}\nParameters: as of [`vst3`](#vst3).\n"
     found = parameters(effect)
     if not found:
         return f"{text}\nNo parameters.\n"
-    rows = ((f"`{each.name}`", each.span, each.default, each.about) for each in found)
+    rows = ((f"`{each.name}`", each.span, each.default, each.description) for each in found)
     return f"{text}\n{table(('parameter', 'range', 'default', 'what it does'), rows)}"

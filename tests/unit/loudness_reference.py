@@ -13,7 +13,7 @@ from tests.support import require
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from bridge.effects.base import Audio
+    from bridge.dsp.processor import Audio
 METER_LU = 0.1  # what a meter may be off (EBU Tech 3341 section 2.9), and ffmpeg's digits
 
 
