@@ -1,6 +1,6 @@
-"""From a watched folder to settled bounces.
+"""Intake: finds finished bounces in a watched folder.
 
-watcher.py hears what the system reports (hints; mounts.py knows where it cannot), scan.py walks the
-folder (the truth), settle.py decides whether a bounce is finished, intake.py joins them in one
-thread, claim.py says which bytes a bounce is, names.py says where its stems go.
+watcher.py receives file system events (hints), mounts.py detects network drives without them,
+scan.py walks the folder (the truth), settle.py decides whether a bounce is finished, intake.py
+joins them in one thread, not_read.py describes files that are not read.
 """

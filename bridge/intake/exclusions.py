@@ -1,8 +1,7 @@
-"""Names of files and folders that are never bounces: what systems, NAS and sync programs make.
+"""Names of files and folders of systems, NAS and sync programs, which are never bounces.
 
-One table for every way in: the walk, the file events, a batch and whatever else takes in whole
-folders. It holds below the folder that the user names, never for that folder itself. Exact system
-names only: a folder that a user calls "Trash" is an ordinary one.
+One table for scans, file events and batches. It applies below the folder that the user names, not
+to that folder itself. Only exact system names: a folder named "Trash" is an ordinary one.
 """
 
 from __future__ import annotations
@@ -18,11 +17,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Exclusion:
-    """One row.
+    """One excluded name.
 
-    pattern: a name, in which `*` stands for any run of characters. makes: the system or program
-    behind it. source: where that is documented. any_case: whether letter case makes no difference;
-    where a user could have a folder of such a name, only the system's own spelling counts.
+    Attributes:
+        pattern: the name; `*` matches any run of characters.
+        makes: system or program that makes it.
+        source: where that is documented.
+        any_case: whether letter case is ignored; False for a name that a user might choose.
     """
 
     pattern: str
@@ -36,8 +37,8 @@ _WINDOWS_RECYCLE_BIN = "Microsoft, KB 136517, How the Recycle Bin stores files"
 _APPLESHARE = "GitHub gitignore, Global/macOS, folders made on remote AFP shares"
 
 EXCLUSIONS = (
-    # Hidden on Unix, and so every name below that begins with a dot. They are listed all the same:
-    # this is where somebody looks a name up.
+    # Hidden on Unix, which covers every name below that begins with a dot; those are listed for
+    # reference.
     Exclusion(".*", "hidden files and folders", "POSIX shells, ls(1)"),
     # Recycle bins.
     Exclusion("#recycle", "Synology DSM, TerraMaster TOS", "Synology, Create a Shared Folder"),
@@ -104,25 +105,25 @@ def _expression(rows: tuple[Exclusion, ...], *, any_case: bool) -> re.Pattern[st
 _ANY_CASE = _expression(EXCLUSIONS, any_case=True)
 _EXACT = _expression(EXCLUSIONS, any_case=False)
 
-# Cloud drives show files that are not on this machine; reading one would fetch it, or wait for a
-# network that is not there. Windows: OFFLINE, RECALL_ON_OPEN, RECALL_ON_DATA_ACCESS (Microsoft,
+# Cloud drives list files without local content; reading one would download it, or wait for a
+# missing network. Windows: OFFLINE, RECALL_ON_OPEN, RECALL_ON_DATA_ACCESS (Microsoft,
 # File Attribute Constants). macOS: SF_DATALESS (sys/stat.h; in Python's stat from 3.13 on).
 _REMOTE_ATTRIBUTES = 0x1000 | 0x40000 | 0x400000
 _DATALESS_FLAG = 0x40000000
 
 
 def is_excluded(name: str) -> bool:
-    """Whether a file or folder of this name is left alone."""
+    """Whether a file or folder of this name is excluded."""
     return _ANY_CASE.fullmatch(name) is not None or _EXACT.fullmatch(name) is not None
 
 
 def lies_in_excluded(path: PurePath) -> bool:
-    """Whether a path, relative to the folder that the user named, has a name that is left alone."""
+    """Whether a path, relative to the folder that the user named, has an excluded part."""
     return any(is_excluded(part) for part in path.parts)
 
 
 def is_online_only(status: os.stat_result) -> bool:
-    """Whether a file's content lies in the cloud alone (OneDrive, iCloud Drive, Dropbox)."""
+    """Whether a file has no local content (OneDrive, iCloud Drive, Dropbox)."""
     attributes = getattr(status, "st_file_attributes", 0)
     flags = getattr(status, "st_flags", 0)
     return bool(attributes & _REMOTE_ATTRIBUTES or flags & _DATALESS_FLAG)

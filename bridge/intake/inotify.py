@@ -1,6 +1,6 @@
-"""Linux's limit of inotify watches, one for each folder and shared by all programs of a user.
+"""Check of Linux's limit of inotify watches, one for each folder, shared by a user's programs.
 
-watchdog says nothing when a sub-folder gets no watch: its bounces would be found late, by walks.
+watchdog does not report a sub-folder without a watch; its bounces would be found late, by scans.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ _EXHAUSTED = "inotify watch limit reached"
 
 
 def check_watches(folder: Path) -> None:
-    """Raises OSError (ENOSPC) when the system would not grant one more watch.
+    """Raise OSError (ENOSPC) if the system does not grant one more watch.
 
-    A watch on `folder` is asked for and given back. Where that cannot be tried, all is well.
+    Adds a watch on `folder` and removes it. Does nothing where that is not possible.
     """
     if sys.platform != "linux":
         return
     libc = ctypes.CDLL(None, use_errno=True)
     descriptor = libc.inotify_init1(os.O_CLOEXEC)
-    if descriptor < 0:  # no instance left: that is another limit, and not for the watches we have
+    if descriptor < 0:  # no instance left, which is another limit
         return
     try:
         watch = libc.inotify_add_watch(descriptor, os.fsencode(folder), _IN_DELETE_SELF)

@@ -1,7 +1,7 @@
-"""Is a folder on a drive whose changes may come from elsewhere, unseen by this system's events?
+"""Detection of network drives, whose file events are incomplete.
 
-A network drive reports what this machine does to it, and nothing that another one does: events
-would arrive for some bounces and never for others.
+A network drive reports changes by this machine only: events would arrive for some bounces and never
+for others.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-# As the kernel, or the FUSE program behind "fuse.", calls them; also those between a virtual
-# machine or container and its host.
+# Types as named by the kernel, or by the FUSE program after "fuse."; includes those between a
+# virtual machine or container and its host.
 NETWORK_TYPES = frozenset(
     {
         *("nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "afpfs", "ncpfs", "coda", "webdav"),
@@ -27,22 +27,22 @@ NETWORK_TYPES = frozenset(
         *("vboxsf", "vmhgfs", "vmhgfs-fuse", "prl_fs", "virtiofs", "grpcfuse"),
     }
 )
-# What `mount` prints on macOS: "//me@nas/audio on /Volumes/audio (smbfs, nodev, ...)".
+# A line of `mount` on macOS: "//me@nas/audio on /Volumes/audio (smbfs, nodev, ...)".
 _MOUNT_LINE = re.compile(r"^.* on (?P<place>/.*) \((?P<type>[^,)]+)[^()]*\)$")
-_MOUNT_TIMEOUT_S = 5.0  # it prints what the kernel remembers and asks no server
+_MOUNT_TIMEOUT_S = 5.0  # it reads the kernel's table, no server
 _DRIVE_REMOTE = 4  # Windows, GetDriveTypeW
 
 
 @dataclass(frozen=True)
 class Mount:
-    """A file system at its place."""
+    """A mounted file system: mount point and type."""
 
     place: PurePosixPath
     type: str
 
 
 def network_type(folder: Path) -> str | None:
-    """The type of the network file system that holds `folder`; None for local or unknown ones."""
+    """Type of the network file system of `folder`; None for a local or unknown one."""
     try:
         if os.name == "nt":
             return _windows(folder)
@@ -56,7 +56,7 @@ def network_type(folder: Path) -> str | None:
 
 
 def network_type_in(table: Iterable[Mount], folder: PurePosixPath) -> str | None:
-    """The same by a table of mounts, the later ones on top; `folder` has no links in it."""
+    """`network_type` by a table of mounts, in mount order; `folder` is free of links."""
     holds = [m for m in table if m.place == folder or m.place in folder.parents]
     if not holds:
         return None
@@ -67,7 +67,7 @@ def network_type_in(table: Iterable[Mount], folder: PurePosixPath) -> str | None
 
 
 def parse_mountinfo(data: bytes) -> list[Mount]:
-    """The mounts in Linux's /proc/self/mountinfo (proc(5)); lines of another form are left out."""
+    """Parse Linux's /proc/self/mountinfo (proc(5)); malformed lines are skipped."""
     mounts = []
     for line in data.splitlines():
         before, _, after = line.partition(b" - ")
@@ -78,13 +78,13 @@ def parse_mountinfo(data: bytes) -> list[Mount]:
 
 
 def parse_mount(text: str) -> list[Mount]:
-    """The mounts as macOS's `mount` prints them."""
+    """Parse the output of macOS's `mount`."""
     found = (_MOUNT_LINE.match(line) for line in text.splitlines())
     return [Mount(PurePosixPath(match["place"]), match["type"]) for match in found if match]
 
 
 def _unescaped(field: bytes) -> str:
-    """proc(5): space, tab, newline and backslash stand as three octal digits."""
+    """Decode the octal escapes of space, tab, newline and backslash (proc(5))."""
     return os.fsdecode(re.sub(rb"\\([0-7]{3})", lambda match: bytes([int(match[1], 8)]), field))
 
 

@@ -1,7 +1,7 @@
-"""Files in a folder that are not read, and what they are: nobody should wait for their stems.
+"""Descriptions of files that are not read, so that users do not wait for their stems.
 
-What can be a bounce is decided in `scan`. Here are names for the rest: formats of sound, notes and
-projects that somebody may have put there for their stems, and sound whose name does not say so.
+`scan` decides by name which files can be bounces. This module names the formats of the rest (audio,
+MIDI, projects), and detects audio under a name without an audio suffix.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
     from bridge.intake.scan import FoundFile, Scan
 
-#: Names in one line; the rest are counted.
+#: Names listed in one line; further files are counted.
 MAX_LISTED = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """A kind of file. name: what it is. advice: what to do instead, as the end of a sentence."""
+    """A file format: its name, and advice for the user as the end of a sentence."""
 
     name: str
     advice: str
@@ -36,24 +36,24 @@ class Format:
 
 @dataclass(frozen=True, slots=True)
 class NotRead:
-    """A file that is not read. format: None for what nobody takes for sound, such as a text."""
+    """A file that is not read. format: None if it cannot be meant as a bounce, such as a text."""
 
     path: Path
     format: Format | None = None
 
 
-_NOTES = Format("MIDI", "notes, no sound: render it in the DAW")
-_DRM = Format("copy-protected", "no other program can open it: export the sound as WAV")
+_NOTES = Format("MIDI", "notes without audio: render it in the DAW")
+_DRM = Format("copy-protected", "other programs cannot open it: export it as WAV")
 _OTHER_SOUND = "export it as WAV, AIFF or FLAC"
 _PROJECT = "render the mix in the DAW"
 _EXCHANGE = "open it in the DAW and render the mix"
 _UNPACK = "unpack it first"
-_VIDEO = "export its sound as WAV"
-_SAMPLER = "sounds for an instrument: render them in the DAW"
+_VIDEO = "export its audio as WAV"
+_SAMPLER = "samples for an instrument: render them in the DAW"
 _ONLINE = Format("online only", "make it available on this device")
 _AU = Format("AU", "`stembridge split` reads it; in folders use WAV, AIFF or FLAC")
 
-# By suffix. What `scan` takes for a bounce never gets here, whatever this says.
+# By suffix. Suffixes that `scan` accepts as bounces never get here.
 FORMATS: dict[str, Format] = {
     **dict.fromkeys((".mid", ".midi", ".kar", ".smf"), _NOTES),
     **dict.fromkeys((".m4p", ".aax", ".aaxc", ".aa"), _DRM),
@@ -128,7 +128,7 @@ FORMATS: dict[str, Format] = {
     ),
 }
 
-# They belong to a sound file, or to a folder, and are worth no word: presets, peaks and analyses
+# Companions of other files, not reported: presets, peaks and analyses
 # (Live, REAPER, Audition, Sound Forge, WaveLab, Pro Tools, Ardour, Premiere), cue sheets, sums.
 _COMPANIONS = frozenset(
     {
@@ -138,8 +138,8 @@ _COMPANIONS = frozenset(
     }
 )
 
-# Known to be no sound, so that nobody has to look inside.
-_NO_SOUND = frozenset(
+# Known to hold no audio, so that the content need not be examined.
+_NO_AUDIO = frozenset(
     {
         *(".txt", ".md", ".pdf", ".rtf", ".doc", ".docx", ".odt", ".xls", ".xlsx", ".csv", ".tsv"),
         *(".json", ".xml", ".html", ".htm", ".ini", ".cfg", ".log", ".nfo", ".url", ".lnk"),
@@ -149,40 +149,40 @@ _NO_SOUND = frozenset(
     }
 )
 
-_TELLING = _COMPANIONS | _NO_SOUND | FORMATS.keys()
+_KNOWN_SUFFIXES = _COMPANIONS | _NO_AUDIO | FORMATS.keys()
 
-# A file without a telling suffix that changed later than this may be a render under a name for the
-# time being.
-_UNCHANGED_S = 10.0
+# A file with an unknown suffix that changed within this time may be a render under a temporary
+# name.
+_SETTLE_S = 10.0
 
 
 def describe(path: Path) -> NotRead | None:
-    """A file that is not read; None for one that only belongs to others.
+    """Describe a file that is not read; None for a companion of other files.
 
-    A file whose suffix says nothing is opened, in case it holds sound. Never raises.
+    A file with an unknown suffix is opened to detect audio. Never raises.
     """
     suffix = path.suffix.lower()
     if suffix in _COMPANIONS:
         return None
     if suffix in FORMATS:
         return NotRead(path, FORMATS[suffix])
-    return NotRead(path, None if suffix in _NO_SOUND else _by_content(path))
+    return NotRead(path, None if suffix in _NO_AUDIO else _by_content(path))
 
 
 def of_scan(found: Scan) -> tuple[NotRead, ...]:
-    """All files of a walk that are not read, by path."""
+    """All files of a scan that are not read, sorted by path."""
     described = [describe(other.path) for other in found.others]
     online = [NotRead(one.path, _ONLINE) for one in found.online_only]
     return tuple(sorted([*filter(None, described), *online], key=lambda one: one.path))
 
 
 def listing(files: Sequence[NotRead], folder: Path) -> str:
-    """How many, and the names on one line; those first that somebody may have meant as bounces."""
+    """Number and names of files in one line, those with a known format first."""
     ordered = sorted(files, key=lambda one: (one.format is None, one.path))
     names = [
-        f"{_shown(one.path, folder)} ({one.format.name})"
+        f"{_relative(one.path, folder)} ({one.format.name})"
         if one.format
-        else _shown(one.path, folder)
+        else _relative(one.path, folder)
         for one in ordered[:MAX_LISTED]
     ]
     if len(ordered) > MAX_LISTED:
@@ -191,23 +191,23 @@ def listing(files: Sequence[NotRead], folder: Path) -> str:
 
 
 def sentence(file: NotRead, folder: Path) -> str:
-    """One file, what it is and what to do instead."""
-    shown = _shown(file.path, folder)
+    """Name, format and advice for one file."""
+    shown = _relative(file.path, folder)
     return f"{shown} ({file.format.name}): {file.format.advice}" if file.format else shown
 
 
 def facts(file: NotRead, folder: Path) -> dict[str, str]:
-    """The same for a log: file, and where it is known, format."""
+    """Event facts of one file: "file", and "format" if it is known."""
     named = {"format": file.format.name} if file.format else {}
-    return {"file": _shown(file.path, folder), **named}
+    return {"file": _relative(file.path, folder), **named}
 
 
 class NotReadReporter:
-    """Reports each file that is not read once, as long as a service runs.
+    """Reports each file that is not read once.
 
     Args:
-        report: gets those that were not reported before, never an empty list.
-        clock: wall clock seconds, as in modification times.
+        report: called with files that were not reported before, never with an empty list.
+        clock: wall clock in seconds, as modification times.
     """
 
     def __init__(
@@ -217,38 +217,38 @@ class NotReadReporter:
     ) -> None:
         self._report, self._clock = report, clock
         self._reported: set[Path] = set()
-        # Looked into, and no sound found: by size and modification time.
-        self._looked_into: dict[Path, tuple[int, int]] = {}
+        # Size and modification time of files in which no audio was found.
+        self._without_audio: dict[Path, tuple[int, int]] = {}
 
     def walked(self, found: Scan) -> None:
-        """Reports what is new in a walk."""
+        """Report the new files of a scan."""
         described = [self._described(other) for other in found.others]
         self._take([*described, *(NotRead(one.path, _ONLINE) for one in found.online_only)])
 
     def seen(self, other: FoundFile) -> None:
-        """Reports a file that an event named, if it is new and its suffix says what it is.
+        """Report a file from an event, if it is new and its suffix is known.
 
-        What it holds is for a walk to find out: it may be a render that gets its name at the end.
+        Others are left to the next scan, as a render may get its final name at the end.
         """
-        if other.path.suffix.lower() in _TELLING:
+        if other.path.suffix.lower() in _KNOWN_SUFFIXES:
             self._take([self._described(other)])
 
     def _described(self, other: FoundFile) -> NotRead | None:
         if other.path in self._reported:
             return None
-        if other.path.suffix.lower() in _TELLING:
+        if other.path.suffix.lower() in _KNOWN_SUFFIXES:
             return describe(other.path)
         state = (other.size, other.mtime_ns)
-        is_fresh = abs(self._clock() - other.mtime_ns / 1e9) < _UNCHANGED_S
-        if is_fresh or self._looked_into.get(other.path) == state:
+        is_fresh = abs(self._clock() - other.mtime_ns / 1e9) < _SETTLE_S
+        if is_fresh or self._without_audio.get(other.path) == state:
             return None
-        self._looked_into[other.path] = state
+        self._without_audio[other.path] = state
         return describe(other.path)
 
     def _take(self, files: Iterable[NotRead | None]) -> None:
         fresh = [one for one in files if one is not None and one.path not in self._reported]
         self._reported.update(
-            one.path for one in fresh if one.format or one.path not in self._looked_into
+            one.path for one in fresh if one.format or one.path not in self._without_audio
         )
         if fresh:
             self._report(fresh)
@@ -259,11 +259,11 @@ def _by_content(path: Path) -> Format | None:
         with reading(path) as file:
             kind = sniff(file)
     except UnsupportedBounce as error:
-        return Format("sound by its content", str(error))
+        return Format("audio by its content", str(error))
     except (StembridgeError, OSError):
         return None
     if kind.container == "MP3" and not kind.start:
-        return None  # without a tag it is too short a sign: text in UTF-16 can begin like that
+        return None  # a frame sync alone proves little: text in UTF-16 can start like it
     suffix = f".{kind.container.lower()}"
     if suffix not in AUDIO_SUFFIXES:
         suffix = ".wav" if kind.container in CONTAINERS.values() else ""
@@ -271,5 +271,5 @@ def _by_content(path: Path) -> Format | None:
     return Format(f"{kind.container} by its content", advice)
 
 
-def _shown(path: Path, folder: Path) -> str:
+def _relative(path: Path, folder: Path) -> str:
     return os.path.relpath(path, folder)

@@ -1,8 +1,8 @@
-"""What lies in the watched folder: the truth, whatever events were lost.
+"""Scan of a watched folder for bounces, independent of file system events.
 
-A bounce is a regular file with an audio suffix. Links, output folders and any folder that carries
-a manifest of ours are left out, wherever the user copied them; so is what bears a name of
-`exclusions`: hidden, temporary, in a recycle bin.
+A bounce is a regular file with an audio suffix. Links, output folders, folders with a Stembridge
+manifest (also copies of them) and names in `exclusions` (hidden, temporary, recycle bins) are
+skipped.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ AUDIO_SUFFIXES = frozenset(
         *(".aif", ".aiff", ".aifc", ".caf"),
         *(".flac", ".wv", ".ogg", ".oga", ".opus", ".spx", ".mp3", ".mp2", ".mpga"),
         *(".m4a", ".m4b", ".aac", ".adts", ".ac3", ".eac3", ".ec3", ".wma", ".amr", ".awb", ".mka"),
-        # Videos, for their sound.
+        # Videos, for their audio.
         *(".mp4", ".m4v", ".mov", ".qt", ".3gp", ".3g2", ".mkv", ".webm", ".wmv", ".asf", ".ogv"),
         *(".mts", ".m2ts", ".m2t"),
     }
 )
 
-#: No session is nested as deep; a loop made with bind mounts is.
+#: Deeper than any session is nested; reached by a loop of bind mounts.
 MAX_DEPTH = 32
 
 # `generator` is among the manifest's first keys.
@@ -45,7 +45,7 @@ _OURS = re.compile(rb'"generator"\s*:\s*"stembridge\b', re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class FoundFile:
-    """A file as the walk found it: size in bytes, modification time in ns."""
+    """A file found by a scan: path, size in bytes, modification time in ns."""
 
     path: Path
     size: int
@@ -54,7 +54,7 @@ class FoundFile:
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """A folder that the walk could not look into, and why."""
+    """A folder that could not be read, and the reason."""
 
     path: Path
     reason: str
@@ -62,14 +62,16 @@ class Unreadable:
 
 @dataclass(frozen=True)
 class Scan:
-    """One walk over the watched folder.
+    """Result of one scan.
 
-    missing: the watched folder itself is not there (an unplugged drive), which says nothing of its
-    files.
-    root: device and inode of the watched folder, None when missing.
-    others: files that cannot be bounces by their names, without excluded ones; see `not_read`.
-    online_only: bounces by their names whose content is not on this machine. links: how many links,
-    which are not followed.
+    Attributes:
+        files: bounces, sorted by path.
+        unreadable: folders that could not be read.
+        missing: the watched folder does not exist (an unplugged drive); its files may.
+        root: device and inode of the watched folder; None if missing.
+        others: files that cannot be bounces by name, without excluded ones; see `not_read`.
+        online_only: bounces whose content is only in a cloud.
+        links: number of links, which are not followed.
     """
 
     files: tuple[FoundFile, ...] = ()
@@ -87,15 +89,15 @@ def is_bounce_name(name: str) -> bool:
 
 
 def looks_published(path: Path) -> bool:
-    """Whether the name is the one that we give to stems: `<folder>/<folder> - <stem>.wav`.
+    """Whether the name has the form of published stems: `<folder>/<folder> - <stem>.wav`.
 
-    Such a file may be a stem set that is being copied and whose manifest has not arrived yet.
+    Such a file may belong to a stem set that is being copied, its manifest last.
     """
     return path.name.startswith(f"{path.parent.name} - ")
 
 
 def is_output_folder(folder: Path) -> bool:
-    """Whether `folder` holds a manifest that we wrote, so that its audio is our own output."""
+    """Whether `folder` holds a manifest of Stembridge, so that its audio is output."""
     try:
         descriptor = open_regular(folder / _MANIFEST)
     except (OSError, errors.NotAudio):
@@ -109,7 +111,7 @@ def is_output_folder(folder: Path) -> bool:
 
 @dataclass
 class FolderScanner:
-    """A watched folder and the folders in it that are not to be entered."""
+    """Scans a watched folder, except the output folders in it."""
 
     folder: Path
     output_dirs: tuple[Path, ...] = ()
@@ -118,7 +120,7 @@ class FolderScanner:
     _root: tuple[int, int] | None = field(default=None, init=False)
 
     def scan(self) -> Scan:
-        """Walks the whole watched folder. Never raises: what cannot be read is reported."""
+        """Scan the whole watched folder. Never raises: unreadable folders are in the result."""
         try:
             self._learn_outputs()
         except OSError as error:
@@ -126,7 +128,7 @@ class FolderScanner:
         return self._walk(self.folder, depth=0)
 
     def scan_below(self, folder: Path) -> Scan:
-        """Walks one folder inside the watched one, if it would be entered at all."""
+        """Scan one folder inside the watched one, if a full scan would enter it."""
         if not self._reaches(folder):
             return Scan()
         return self._walk(folder, depth=len(folder.relative_to(self.folder).parts))
@@ -140,7 +142,7 @@ class FolderScanner:
         return is_bounce_name(path.name) and self._reaches(path.parent)
 
     def _reaches(self, folder: Path) -> bool:
-        """Whether the walk would enter `folder` and everything above it."""
+        """Whether a scan would enter `folder` and everything above it."""
         above = [step for step in (folder, *folder.parents) if self.folder in step.parents]
         if (not above and folder != self.folder) or len(above) > self.max_depth:
             return False
@@ -160,7 +162,7 @@ class FolderScanner:
         )
 
     def _learn_outputs(self) -> None:
-        """Known by inode too: one folder can be spelled in several ways (links, letter case)."""
+        """Read the inodes of the output folders, whose paths may be spelled in several ways."""
         root = self.folder.stat()
         self._root = (root.st_dev, root.st_ino)
         found = set()
@@ -170,11 +172,11 @@ class FolderScanner:
             except OSError:
                 continue
             found.add((status.st_dev, status.st_ino))
-        # Stems may go right beside the bounces; then only the manifests tell them apart.
+        # Stems may go directly into the watched folder; then only manifests mark output.
         self._output_ids = frozenset(found - {self._root})
 
     def other(self, path: Path) -> FoundFile | None:
-        """A file at `path` that a scan would list among the others, if there is one."""
+        """The file at `path` if a scan would list it in `others`."""
         if is_excluded(path.name) or is_bounce_name(path.name):
             return None
         try:
@@ -215,7 +217,7 @@ class FolderScanner:
 
 @dataclass
 class _Findings:
-    """What a walk has found so far."""
+    """Files found so far in a scan."""
 
     files: list[FoundFile] = field(default_factory=list)
     others: list[FoundFile] = field(default_factory=list)
@@ -224,7 +226,7 @@ class _Findings:
     links: int = 0
 
     def add(self, path: Path, status: os.stat_result) -> None:
-        """Anything but a folder that is entered, by a name that is not excluded."""
+        """Add an entry that is not excluded and not a folder to enter."""
         self.links += stat.S_ISLNK(status.st_mode)
         if not stat.S_ISREG(status.st_mode):
             return
@@ -236,7 +238,7 @@ class _Findings:
             self.online_only.append(found)
 
     def scan(self, root: tuple[int, int] | None) -> Scan:
-        """All of it, sorted by path."""
+        """The result, sorted by path."""
         files, others, online = (
             tuple(sorted(found, key=lambda one: one.path))
             for found in (self.files, self.others, self.online_only)
@@ -245,15 +247,15 @@ class _Findings:
 
 
 def scan(folder: Path, *, output_dirs: Iterable[Path] = ()) -> Scan:
-    """The bounces in `folder` and below, sorted by path, without those in `output_dirs`.
+    """Find the bounces in `folder` and below, except in `output_dirs`.
 
-    Never raises: a missing folder and unreadable sub-folders are reported in the result.
+    Never raises: a missing folder and unreadable sub-folders are in the result.
     """
     return FolderScanner(folder, tuple(output_dirs)).scan()
 
 
 def _entries(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
-    """Names and statuses of what lies in a folder and does not vanish; links are seen as links."""
+    """Name and status of each entry of a folder; links are not followed."""
     with os.scandir(folder) as listing:
         for entry in listing:
             with contextlib.suppress(FileNotFoundError):
@@ -261,7 +263,7 @@ def _entries(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
 
 
 def _is_here(status: os.stat_result) -> bool:
-    """Whether it is a regular file with its content on this machine."""
+    """Whether it is a regular file that is not online only."""
     return stat.S_ISREG(status.st_mode) and not is_online_only(status)
 
 

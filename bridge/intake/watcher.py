@@ -1,7 +1,7 @@
-"""What the system says about a folder: hints, never the truth.
+"""File system events of a folder, as hints.
 
 Events get lost (queue overflow, network drives, watch limits), so a hint only says where to look
-next.
+next; scans find the truth.
 """
 
 from __future__ import annotations
@@ -30,9 +30,8 @@ if TYPE_CHECKING:
 
     from watchdog.observers.api import BaseObserver
 
-# watchdog holds a rename back for 0.5 s, and everything behind it too, until the second half of the
-# rename arrives. The kernel queues both halves together; this leaves room for a read that falls
-# between them.
+# watchdog delays a rename, and all later events, by 0.5 s until its second half arrives. The kernel
+# queues both halves together; this is enough for a read that falls between them.
 _RENAME_PAIRING_S = 0.02
 
 _EVENTS: list[type[events.FileSystemEvent]] = [
@@ -46,13 +45,13 @@ _EVENTS: list[type[events.FileSystemEvent]] = [
 ]
 _ON_LINUX: bool = sys.platform == "linux"
 if not _ON_LINUX:
-    # Nothing else tells of a render over an existing file there. On Linux the close does, and a
+    # The only event of a render over an existing file there. On Linux there is a close event, and a
     # growing render would send thousands of these.
     _EVENTS.append(events.FileModifiedEvent)
 
 
 class HintKind(Enum):
-    """What a hint is about."""
+    """Kind of a hint."""
 
     CLOSED = "closed"  # a writer closed the file
     MOVED_IN = "moved in"  # the file got this name by a rename
@@ -73,54 +72,54 @@ class Notifier(Protocol):
     """A source of hints."""
 
     def start(self) -> None:
-        """Begins to listen. Raises OSError or RuntimeError when the system refuses."""
+        """Start. Raises OSError or RuntimeError when the system refuses."""
 
     def stop(self) -> None:
-        """Ends listening; may be called more than once."""
+        """Stop; may be called more than once."""
 
     def alive(self) -> bool:
-        """False when no further hint will come although nobody asked it to stop."""
+        """Whether further hints can come; False after a failure."""
 
     def take(self, timeout_s: float) -> list[Hint]:
         """All hints so far, oldest first; waits up to `timeout_s` for the first one."""
 
 
 class PollingNotifier:
-    """No hints: the walks find everything."""
+    """Notifier without hints: scans find everything."""
 
     def __init__(self) -> None:
         self._stopped = threading.Event()
 
     def start(self) -> None:
-        """Nothing to start."""
+        """Start."""
         self._stopped.clear()
 
     def stop(self) -> None:
-        """Lets a waiting `take` return."""
+        """Stop, and let a waiting `take` return."""
         self._stopped.set()
 
     def alive(self) -> bool:
-        """Always: there is nothing that could fail."""
+        """Always true."""
         return True
 
     def take(self, timeout_s: float) -> list[Hint]:
-        """Waits."""
+        """Wait, and return no hints."""
         self._stopped.wait(timeout_s)
         return []
 
 
 class NativeNotifier:
-    """Hints from the system's own events, by watchdog."""
+    """Notifier with hints from system events, by watchdog."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._hints: queue.SimpleQueue[Hint] = queue.SimpleQueue()
         self._observer: BaseObserver | None = None
         self._has_new_folder = threading.Event()
-        self._trouble = _Trouble(lambda: self._hints.put(Hint(HintKind.OVERFLOW, folder)))
+        self._warnings = _WarningHandler(lambda: self._hints.put(Hint(HintKind.OVERFLOW, folder)))
 
     def start(self) -> None:
-        """Begins to listen, recursively. Raises OSError (watch limits, say) or RuntimeError."""
+        """Start, with all sub-folders. Raises OSError (as at watch limits) or RuntimeError."""
         observer = _new_observer()
         try:
             handler = _Handler(self._hints, self._has_new_folder)
@@ -130,19 +129,19 @@ class NativeNotifier:
         except (OSError, RuntimeError):
             observer.stop()
             raise
-        _TROUBLE_LOG.addHandler(self._trouble)
+        _WATCHDOG_LOG.addHandler(self._warnings)
         self._observer = observer
 
     def stop(self) -> None:
-        """Ends listening and waits for watchdog's threads."""
-        _TROUBLE_LOG.removeHandler(self._trouble)
+        """Stop, and wait for watchdog's threads."""
+        _WATCHDOG_LOG.removeHandler(self._warnings)
         observer, self._observer = self._observer, None
         if observer is not None:
             observer.stop()
             observer.join()
 
     def alive(self) -> bool:
-        """Whether every thread that carries events still runs, and every folder has its watch."""
+        """Whether every thread of watchdog runs and every folder has its watch."""
         observer = self._observer
         if observer is None:
             return False
@@ -169,10 +168,15 @@ class NativeNotifier:
 
 
 class Watcher:
-    """Hints about one folder from the system, or none (polling) where the system cannot give them.
+    """Hints about one folder from system events, with polling as the fallback.
 
-    warn gets one line, once, when events cannot be had. network: the type of the network file
-    system that holds a folder; there only some changes are reported, so none are relied on.
+    Args:
+        folder: the watched folder.
+        polling: use no events.
+        warn: called once with a line for the user, when events are not available.
+        native: makes the notifier for a folder.
+        network: type of the network file system of a folder, if any; events of one are incomplete
+            and not used.
     """
 
     def __init__(
@@ -194,11 +198,11 @@ class Watcher:
 
     @property
     def polling(self) -> bool:
-        """Whether only walks find files at present."""
+        """Whether there are no events at present."""
         return isinstance(self._notifier, PollingNotifier)
 
     def start(self) -> None:
-        """Begins to listen, or falls back to polling."""
+        """Start, or fall back to polling."""
         self._notifier = PollingNotifier()
         if not self._wants_native:
             return
@@ -214,34 +218,34 @@ class Watcher:
                 self._notifier = notifier
 
     def stop(self) -> None:
-        """Ends listening."""
+        """Stop."""
         self._notifier.stop()
 
     def restart(self) -> None:
-        """Listens anew: the watched folder is another one under the same name."""
+        """Restart, for another folder under the same name."""
         self.stop()
         self.start()
 
     def take(self, timeout_s: float) -> list[Hint]:
-        """All hints so far; OVERFLOW comes last when the notifier has died and polling begins."""
+        """All hints so far; ends with OVERFLOW when events failed and polling begins."""
         hints = self._notifier.take(timeout_s)
         if self._notifier.alive():
             return hints
         self._notifier.stop()
         self._notifier = PollingNotifier()
-        self._warn_once("the system stopped sending them; see `stembridge doctor` for its limits")
+        self._warn_once("the system stopped sending them; `stembridge doctor` shows its limits")
         return [*hints, Hint(HintKind.OVERFLOW, self._folder)]
 
     def _warn_once(self, reason: str) -> None:
         if not self._warned:
             self._warned = True
             self._warn(
-                f"no file events for {self._folder} ({reason}); it is walked at intervals instead"
+                f"no file events for {self._folder} ({reason}); it is scanned at intervals instead"
             )
 
 
 def hints_of(event: events.FileSystemEvent) -> list[Hint]:
-    """What one event of watchdog means here; an empty list when it means nothing."""
+    """Convert a watchdog event to hints; empty for an irrelevant one."""
     source = os.fsdecode(event.src_path)
     if isinstance(event, (events.FileMovedEvent, events.DirMovedEvent)):
         moved = HintKind.CHANGED if event.is_directory else HintKind.MOVED_IN
@@ -272,13 +276,13 @@ class _Handler(events.FileSystemEventHandler):
             self._hints.put(hint)
 
 
-# An overflowing queue reaches no event handler: watchdog 7 repairs its watches and says so in its
-# log, which is the only sign that hints were lost. Any other trouble there deserves a walk as well.
-# watchdog 6 is silent: there the next regular walk finds what was lost.
-_TROUBLE_LOG = logging.getLogger("watchdog.observers")
+# A queue overflow reaches no event handler: watchdog 7 repairs its watches and logs that, which is
+# the only sign of lost hints. Any other warning there triggers a scan as well. watchdog 6 logs
+# nothing; the next regular scan finds what was lost.
+_WATCHDOG_LOG = logging.getLogger("watchdog.observers")
 
 
-class _Trouble(logging.Handler):
+class _WarningHandler(logging.Handler):
     def __init__(self, report: Callable[[], None]) -> None:
         super().__init__(level=logging.WARNING)
         self._report = report
@@ -292,15 +296,15 @@ def _new_observer() -> BaseObserver:
         return Observer()
     from watchdog.observers.inotify import InotifyObserver
 
-    # It warns when a folder is reported and found at the same moment, which does no harm.
+    # It warns when a folder is reported and found at the same moment, which is harmless.
     warnings.filterwarnings("ignore", "Callback with id", RuntimeWarning)
     _shorten_rename_pairing()
-    # "Full" events tell a file that was moved in from one that was just created.
+    # "Full" events distinguish a file that was moved in from one that was created.
     return InotifyObserver(generate_full_events=True)
 
 
 def _shorten_rename_pairing() -> None:
-    # The pause is an attribute of a class, which is another one in watchdog 6 (for Python 3.10).
+    # The delay is a class attribute; watchdog 6 (for Python 3.10) has another class.
     for module, name in (
         ("inotify_move_event_grouper", "InotifyMoveEventGrouper"),
         ("inotify_buffer", "InotifyBuffer"),

@@ -1,6 +1,6 @@
-"""Which files are open for writing: a DAW that pauses in mid-render has its bounce open all along.
+"""Detection of files that are open for writing, such as the bounce of a paused render.
 
-Asked of Linux, of the processes that this user may look into. Elsewhere nothing is known.
+Linux only, for processes of this user; elsewhere no file counts as open.
 """
 
 from __future__ import annotations
@@ -17,37 +17,37 @@ if TYPE_CHECKING:
     FileKey = tuple[int, int]  # device, inode
 
 _PROC = Path("/proc")
-# One look at all processes takes some ten milliseconds and serves all files of a walk.
-LASTS_S = 0.2
+# Reading all processes takes about 10 ms; the result serves all files of a scan.
+CACHE_S = 0.2
 
 
 class OpenFiles:
-    """Knows whether some process has a file open for writing. clock: seconds, monotonic."""
+    """Files that processes have open for writing. clock: monotonic, in seconds."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._looked_s: float | None = None
-        self._held: frozenset[FileKey] = frozenset()
+        self._read_s: float | None = None
+        self._open: frozenset[FileKey] = frozenset()
 
-    def hold(self, path: Path) -> bool:
-        """Whether it is, as far as one can see; what is seen is up to LASTS_S old. Never raises."""
+    def is_written(self, path: Path) -> bool:
+        """Whether a file is open for writing, as of at most CACHE_S ago. Never raises."""
         now_s = self._clock()
-        if self._looked_s is None or not 0 <= now_s - self._looked_s < LASTS_S:
-            self._looked_s, self._held = now_s, frozenset(_open_for_writing())
+        if self._read_s is None or not 0 <= now_s - self._read_s < CACHE_S:
+            self._read_s, self._open = now_s, frozenset(_open_for_writing())
         try:
             status = path.lstat()
         except OSError:
             return False
-        return (status.st_dev, status.st_ino) in self._held
+        return (status.st_dev, status.st_ino) in self._open
 
 
 def _open_for_writing() -> Iterator[FileKey]:
-    """Regular files and others; processes come and go meanwhile."""
+    """Device and inode of every file that a process has open for writing."""
     if not (_PROC / "self" / "fdinfo").is_dir():
         return  # not Linux
     for process in _PROC.iterdir():
         if process.name.isdigit():
-            with suppress(OSError):  # it has ended, or is another user's
+            with suppress(OSError):  # it has ended, or is of another user
                 yield from _of_process(process)
 
 

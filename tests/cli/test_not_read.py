@@ -38,7 +38,7 @@ def test_a_batch_names_them_at_its_end_and_before(inside: Inside, desk: Desk, ex
         assert result.err.splitlines()[-1] == LINE
         assert result.err.count("not read") == 1
     page = (desk.home / "s.html").read_text(encoding="utf-8")
-    assert "<li>song.mid (MIDI): notes, no sound: render it in the DAW</li>" in page
+    assert "<li>song.mid (MIDI): notes without audio: render it in the DAW</li>" in page
     assert "song.mid" not in (desk.home / "s.csv").read_text(encoding="utf-8")
 
 
@@ -49,7 +49,7 @@ def test_a_folder_without_sound_says_what_is_there_instead(inside: Inside, desk:
     result = inside("batch", "MIDI", "-m", desk.model)
     assert result.code == 0
     assert f"no sound files in {folder}\n" in result.err
-    assert "not read: song.mid (MIDI): notes, no sound: render it in the DAW\n" in result.err
+    assert "not read: song.mid (MIDI): notes without audio: render it in the DAW\n" in result.err
 
 
 def test_the_service_names_what_could_be_meant(inside: Inside, desk: Desk, export: Path) -> None:

@@ -53,7 +53,11 @@ WRONG: dict[str, tuple[str, int, str]] = {
     "split zip": ("split stems.zip", 1, "stems.zip: not read: archive; unpack it first"),
     "split project": ("split song.rpp", 1, "not read: REAPER project; render the mix in the DAW"),
     "split packed project": ("split set.als", 1, "not read: Ableton Live project; render the mix"),
-    "split midi": ("split song.mid", 1, "not read: MIDI; notes, no sound: render it in the DAW"),
+    "split midi": (
+        "split song.mid",
+        1,
+        "not read: MIDI; notes without audio: render it in the DAW",
+    ),
     "preview dir": ("preview dir", 2, "dir: a folder; name its files"),
     "preview nowhere": ("preview mxi.wav", 2, "mxi.wav: there is no such file; did you mean"),
     "preview midi": ("preview song.mid", 1, "song.mid: not read: MIDI; notes, no sound"),

@@ -125,11 +125,11 @@ def test_writers_of_other_processes_are_seen(tmp_path: Path) -> None:
     )
     assert other.stdout is not None
     other.stdout.readline()
-    assert OpenFiles().hold(path)
-    assert not OpenFiles().hold(read)
+    assert OpenFiles().is_written(path)
+    assert not OpenFiles().is_written(read)
     other.kill()
     other.wait()
-    assert not OpenFiles().hold(path)
+    assert not OpenFiles().is_written(path)
 
 
 class Forgetful(NativeNotifier):

@@ -304,7 +304,7 @@ def test_another_programs_database_is_left_alone(tmp_path: Path) -> None:
     db.commit()
     db.close()
     before = path.read_bytes()
-    with pytest.raises(errors.LedgerError, match="other program's database"):
+    with pytest.raises(errors.LedgerError, match="the database of another program"):
         Ledger(path)
     assert path.read_bytes() == before
 

@@ -111,7 +111,7 @@ def test_a_listing_names_first_what_may_have_been_meant(tmp_path: Path) -> None:
     )
     assert text.endswith(", and 3 more")
     assert listing(found[:1], tmp_path) == "1 file: a.txt"
-    assert sentence(found[1], tmp_path) == "b.mid (MIDI): notes, no sound: render it in the DAW"
+    assert sentence(found[1], tmp_path) == "b.mid (MIDI): notes without audio: render it in the DAW"
     assert [facts(one, tmp_path) for one in found[:2]] == [
         {"file": "a.txt"},
         {"file": "b.mid", "format": "MIDI"},
