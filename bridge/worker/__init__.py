@@ -1,9 +1,7 @@
-"""The process that does the work, and the two ends of the line to it.
+"""Worker process for decoding, separation, effects and encoding, and both ends of its pipe.
 
-    service ─► client.py ─► child.py ═ pipe ═ serve.py ─► pipeline.py ─► staged.py
-                     messages.py, order.py: what goes through the pipe
+    service ─► client.py ─► child.py ═ pipe (protocol.py) ═ serve.py ─► render/pipeline.py
 
-Decoding, separation, effects and encoding happen in a child process: what crashes there (a plug-in,
-a decoder), is killed for its memory, or hangs, costs one job and not the service. The parent's side
-imports neither torch nor pedalboard.
+A crash (of a plugin or decoder), a kill for lack of memory, or a hang of the process costs one job
+and not the service. The parent imports neither torch nor pedalboard.
 """

@@ -1,4 +1,4 @@
-"""The child process as its parent holds it: start, send, receive, end, and how it ended."""
+"""Child process of the worker, seen from its parent: start, send, receive, end, exit report."""
 
 from __future__ import annotations
 
@@ -18,28 +18,27 @@ if TYPE_CHECKING:
 
     from bridge.worker.protocol import Message
 
-# A manifest has a few kilobytes, a traceback at most 20; a line beyond this is no message.
+# A manifest takes a few kB, a traceback at most 20 kB; a longer line is no message.
 LINE_BYTES = 1 << 20
-# Of the child's standard error: a crash report of faulthandler has some 5 kB for 20 threads.
+# Kept of the standard error: a report of faulthandler takes about 5 kB for 20 threads.
 TAIL_BYTES = 1 << 14
-# What an orderly end may take: removing half a download, ending the program that fetched it.
+# Time for an orderly end: removing a partial download, ending the program that fetches it.
 GRACE_S = 2.0
-# What it takes at most to give its memory back. `Popen.wait` looks again after 1, 2, 4, ... 50 ms,
-# up to as much too late; its line closes at once.
+# Time to free its memory. `Popen.wait` polls after 1, 2, 4, ... 50 ms and so returns late; the pipe
+# closes at once.
 CLOSING_S = 0.1
-# A killed process is gone at once, unless it waits for a dead disk; nobody can wait for that.
+# A killed process ends at once, unless it waits for a dead disk.
 REAP_S = 1.0
 
-# The child sees the modules that we see. `-m` would put the working folder first, and a file named
-# like a module there would be run; `-P` against that came with Python 3.11.
+# The child gets the parent's module path. `-m` would put the working folder first, so that a file
+# named like a module there would be run; `-P` prevents that from Python 3.11 on.
 _BOOT = "import sys; sys.path[:] = {path!a}; from bridge.worker.serve import main; main()"
 
-# For glibc's malloc. As it is, each large array is memory that the kernel has to clear, taken and
-# given back many times a segment: that is a tenth of the processor time. One heap for all threads
-# keeps what is free at its end, up to half a gigabyte, for as long as there is work (see
-# `serve.next_order`). Only the few largest arrays are mapped apart, weights' files among them: they
-# would leave gaps that nothing else fits, a little more with every minute of music. Other systems
-# ignore these names.
+# Settings of glibc's malloc. By default each large array is mapped, cleared by the kernel and
+# unmapped many times a segment, which takes a tenth of the processor time. One heap for all threads
+# keeps up to 512 MB of free memory at its end while there are jobs (see `serve.next_request`). Only
+# the largest arrays, weights among them, are mapped separately: in the heap they would leave gaps
+# that grow with the length of the bounce. Other systems ignore these variables.
 MALLOC = {
     "MALLOC_ARENA_MAX": "1",
     "MALLOC_MMAP_THRESHOLD_": str(16 << 20),
@@ -48,23 +47,23 @@ MALLOC = {
 
 
 class ChildExited(Exception):
-    """The child is gone, or closed its end of the line."""
+    """The child has ended, or closed its end of the pipe."""
 
 
 class Child:
-    """One worker process. `messages()` are read by one thread, that of the caller.
+    """One worker process, used by one thread.
 
-    It ends by itself when this object goes, because its standard input is closed then.
+    The process ends when this object is deleted, because its standard input closes then.
     """
 
     def __init__(self) -> None:
         self._process = subprocess.Popen(
             [
                 sys.executable,
-                *("-X", "faulthandler"),  # a crash leaves the Python stack in the log
-                *("-X", f"utf8={sys.flags.utf8_mode}"),  # names must mean the same bytes to both
+                *("-X", "faulthandler"),  # a crash prints the Python stack
+                *("-X", f"utf8={sys.flags.utf8_mode}"),  # file names must be encoded alike
                 *("-c", _BOOT.format(path=[str(path) for path in sys.path])),
-                "stembridge worker",  # what a list of processes shows
+                "stembridge worker",  # shown in process lists
             ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -88,16 +87,16 @@ class Child:
 
     @property
     def pid(self) -> int:
-        """Its process number."""
+        """Process number."""
         return self._process.pid
 
     @property
     def is_alive(self) -> bool:
-        """Whether it still runs."""
+        """Whether the process runs."""
         return self._process.poll() is None
 
     def send(self, message: Message) -> None:
-        """Raises Ended when nobody listens any more."""
+        """Send a message. Raises ChildExited when the child no longer reads."""
         pipe = _pipe(self._process.stdin)
         try:
             pipe.write(encode(message))
@@ -106,7 +105,7 @@ class Child:
             raise ChildExited from error
 
     def receive(self, timeout_s: float) -> Message | None:
-        """The next message; None when none came in time. Raises Ended, and Garbage for nonsense."""
+        """The next message; None after `timeout_s`. Raises ChildExited or InvalidMessage."""
         try:
             got = self._messages.get(timeout=timeout_s)
         except queue.Empty:
@@ -116,16 +115,18 @@ class Child:
         return got
 
     def end(self, grace_s: float = GRACE_S) -> None:
-        """Lets it go in order, and kills it when that takes longer. Never raises."""
-        with contextlib.suppress(OSError):  # bytes may be left that nobody takes
-            _pipe(self._process.stdin).close()  # it takes that as its end
-        self._readers[0].join(min(grace_s, CLOSING_S))  # no longer: others may hold the line
+        """Let the process end in order; kill it after `grace_s`. Never raises."""
+        with contextlib.suppress(OSError):  # unsent bytes may be left
+            _pipe(self._process.stdin).close()  # the child ends at that
+        self._readers[0].join(
+            min(grace_s, CLOSING_S)
+        )  # no longer: its own children may hold the pipe
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(grace_s)
         self.kill()
 
     def kill(self) -> None:
-        """Ends it at once. Never raises."""
+        """End the process at once. Never raises."""
         if self.is_alive:
             self._process.kill()
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -134,9 +135,9 @@ class Child:
             _pipe(self._process.stdin).close()
 
     def exit_report(self) -> tuple[int | None, str]:
-        """Exit code (negative: minus the signal) and the end of its standard error.
+        """Exit code (negative: minus the signal) and the end of the standard error.
 
-        For a child that closed the line; one that does not end then is killed (code None).
+        For a child that closed its pipe; one that does not end by itself is killed (code None).
         """
         try:
             code: int | None = self._process.wait(GRACE_S)
@@ -144,17 +145,17 @@ class Child:
             code = None
         self.kill()
         for reader in self._readers:
-            reader.join(REAP_S)  # a program that it started may still hold the pipe
+            reader.join(REAP_S)  # its own children may still hold the pipe
         return code, self._tail.text
 
 
-def environment(ours: Mapping[str, str]) -> dict[str, str]:
-    """The child's environment: ours, which may say otherwise of `MALLOC`."""
-    return {**MALLOC, **ours}
+def environment(parent: Mapping[str, str]) -> dict[str, str]:
+    """Environment of the child: `MALLOC`, overridden by the parent's."""
+    return {**MALLOC, **parent}
 
 
 def describe_exit(code: int | None, diagnosis: str, plugins: Sequence[str] = ()) -> str:
-    """Describe an unexpected exit and its remedy; the text continues "the worker ".
+    """Describe an unexpected exit and its remedy; the text follows "the worker ".
 
     Args:
         code: exit code from `Child.exit_report`.
@@ -162,7 +163,7 @@ def describe_exit(code: int | None, diagnosis: str, plugins: Sequence[str] = ())
         plugins: names of the audio plugins that the job used.
     """
     if code is None:
-        return "closed its line and did not end; please report it"
+        return "closed its pipe but did not end; please report it"
     if code < 0:
         name = _signal_name(-code)
         if name == "SIGKILL":
@@ -175,14 +176,14 @@ def describe_exit(code: int | None, diagnosis: str, plugins: Sequence[str] = ())
             f"crashed with {name}: {suspect}, an effect or a decoder may be at fault; try the "
             "preset stems, or render the bounce again"
         )
-    shown = hex(code) if code > 255 else str(code)  # Windows has its crashes as large numbers
+    shown = hex(code) if code > 255 else str(code)  # Windows reports crashes as large numbers
     lines = diagnosis.strip().splitlines()
     last = f": {lines[-1]}" if lines else ""
-    return f"ended with code {shown}{last}; `stembridge doctor` says whether all is installed"
+    return f"ended with code {shown}{last}; `stembridge doctor` checks the installation"
 
 
 class _Tail:
-    """The last TAIL_BYTES of a stream."""
+    """Last `TAIL_BYTES` of a stream."""
 
     def __init__(self) -> None:
         self._data = b""
@@ -198,7 +199,7 @@ class _Tail:
 def _read_lines(
     pipe: IO[bytes], messages: queue.SimpleQueue[Message | InvalidMessage | ChildExited]
 ) -> None:
-    """Until the pipe ends. Takes nothing that would keep the child alive."""
+    """Queue the messages of a pipe until it ends; holds no reference to the Child."""
     try:
         with pipe, contextlib.suppress(OSError, ValueError):
             while line := pipe.readline(LINE_BYTES):
@@ -207,7 +208,7 @@ def _read_lines(
                 except InvalidMessage as error:
                     messages.put(error)
     finally:
-        messages.put(ChildExited())  # also when this thread dies: nobody else would end the waiting
+        messages.put(ChildExited())  # also if this thread fails, so that `receive` returns
 
 
 def _read_tail(pipe: IO[bytes], tail: _Tail) -> None:
@@ -217,7 +218,7 @@ def _read_tail(pipe: IO[bytes], tail: _Tail) -> None:
 
 
 def _pipe(stream: IO[bytes] | None) -> IO[bytes]:
-    assert stream is not None  # all three were asked for
+    assert stream is not None  # all three are pipes
     return stream
 
 

@@ -1,4 +1,4 @@
-"""The worker as the service uses it: ask for work, hear how it goes, get a result or one error."""
+"""Client of the worker process: sends requests and returns the result or raises the error."""
 
 from __future__ import annotations
 
@@ -34,21 +34,21 @@ if TYPE_CHECKING:
     Answer: TypeAlias = Loaded | Done | Failed | Defect
     Listener = Callable[[str, float], None]
 
-# How late the end of the service may be noticed while the worker is silent.
+# How late a stop of the service may be noticed while the worker sends nothing.
 TICK_S = 0.1
-# A tick that took longer than this is a computer that slept or a process that was held, not a
-# worker that is silent.
+# The most that one tick counts as silence: a longer one means a suspended computer or process.
 LONGEST_TICK_S = 1.0
 
 
 class Worker:
-    """A process that does the work. It is started when it is needed, and again when it was lost.
+    """The worker process, started on demand and again after it was lost.
 
-    One job at a time; the caller owns the thread. Use it as a context manager, or `stop` it.
+    It runs one job at a time, in the caller's thread. Use it as a context manager, or `stop` it.
 
-    fetching: hears of weights on their way (bytes done, bytes in all, label).
-    announce: gets the licence of weights that are fetched for the first time.
-    child: a process that runs already; this object ends it.
+    Args:
+        fetching: called with (bytes done, bytes in total, label) while weights are downloaded.
+        announce: called with the licence of weights that are fetched for the first time.
+        child: a process that runs already; this object ends it.
     """
 
     def __init__(
@@ -61,8 +61,8 @@ class Worker:
         self._announce = announce
         self._child = child
         self._loaded: tuple[ModelRequest, tuple[str, ...]] | None = None
-        self.hop_s = 0.0  # of the model that was loaded last; see `Separator.hop_s`
-        self.non_fatal_errors: list[NonFatalError] = []  # of the job that was done last
+        self.hop_s = 0.0  # of the loaded model; see `Separator.hop_s`
+        self.non_fatal_errors: list[NonFatalError] = []  # of the last job
 
     def __enter__(self) -> Worker:
         self.start()
@@ -73,18 +73,18 @@ class Worker:
 
     @property
     def pid(self) -> int | None:
-        """The number of the running process; None while there is none."""
+        """Number of the running process; None without one."""
         return None if self._child is None else self._child.pid
 
     def start(self) -> None:
-        """Starts the process, which imports torch at once; does not wait. One that runs is kept."""
+        """Start the process unless it runs; it imports torch while this returns at once."""
         if self._child is not None and not self._child.is_alive:
-            self._drop()  # lost while it had nothing to do: costs no job
+            self._drop()  # lost while idle, which costs no job
         if self._child is None:
             self._child = Child()
 
     def stop(self) -> None:
-        """Ends the process; a later call starts another."""
+        """End the process; a later call starts another."""
         self._drop()
 
     def _drop(self) -> None:
@@ -99,31 +99,33 @@ class Worker:
         stall_s: float,
         waiting: Callable[[], None] = lambda: None,
     ) -> tuple[str, ...]:
-        """Has a model ready; returns the names of its outputs.
+        """Load a model, and return the names of its outputs.
 
         Args:
-            model: what is loaded already is kept.
-            stall_s: the worker is lost when nothing is heard of it for so long.
-            waiting: is called several times a second; what it raises ends the worker in order, so
-                that no half of a download is left, and is passed on.
+            model: the model; one that is loaded already is kept.
+            stall_s: seconds without a message after which the worker counts as hung.
+            waiting: called several times a second; an exception of it ends the worker in order,
+                so that no partial download is left, and is passed on.
 
         Raises:
-            UsageError: no such model or option. ModelUnavailable: no weights. ModelError: they are
-            unusable. WorkerLost: the process crashed, was killed or hung.
+            UsageError: the model or an option is unknown.
+            ModelUnavailable: the weights cannot be fetched.
+            ModelError: the weights are unusable.
+            WorkerLost: the process crashed, was killed or hung.
         """
         self.start()
         if self._loaded is not None and self._loaded[0] == model:
             return self._loaded[1]
         self._loaded = None
 
-        def hear(message: Message | None) -> None:
+        def on_message(message: Message | None) -> None:
             waiting()
             if isinstance(message, Fetching) and self._fetching is not None:
                 self._fetching(message.done_bytes, message.total_bytes, message.label)
             elif isinstance(message, Announced) and self._announce is not None:
                 self._announce(message.text)
 
-        answer = self._ask(Load(model.to_json()), hear, stall_s, give_up=Child.end)
+        answer = self._ask(Load(model.to_json()), on_message, stall_s, give_up=Child.end)
         if not isinstance(answer, Loaded):
             self._defect(f"{type(answer).__name__} in place of a model", "")
         self._loaded = (model, tuple(answer.outputs))
@@ -139,24 +141,25 @@ class Worker:
         *,
         stall_s: float,
     ) -> Manifest:
-        """Makes the files of one bounce; see `bridge.render.pipeline.render_bounce`.
+        """Make the files of one bounce; see `bridge.render.pipeline.render_bounce`.
 
         Args:
-            model: loaded first where it is not.
-            order: what to make.
-            folder: empty. After an error it may hold anything, and nobody writes there any more.
-            listener: hears (stage, share done), and the last one again several times a second; what
-                it raises kills the worker and is passed on.
-            stall_s: as of `load`.
+            model: the model; loaded first if it is not.
+            order: the bounce, its preset and file names.
+            folder: empty folder; after an error its content is undefined.
+            listener: called with (stage, share done), several times a second; an exception of it
+                kills the worker and is passed on.
+            stall_s: as for `load`.
 
         Raises:
-            StembridgeError: as the pipeline; InternalError for what nobody foresaw; WorkerLost when
-            the process crashed, was killed or hung.
+            InternalError: an unexpected exception in the worker.
+            WorkerLost: the process crashed, was killed or hung.
+            StembridgeError: as the pipeline.
         """
         last, begun = Stage("survey", 0.0), False
         self.non_fatal_errors = []
 
-        def hear(message: Message | None) -> None:
+        def on_message(message: Message | None) -> None:
             nonlocal last, begun
             begun = begun or message is not None
             if isinstance(message, Stage):
@@ -166,10 +169,10 @@ class Worker:
             listener(last.name, last.share)
 
         def ask() -> Answer:
-            self.load(model, stall_s=stall_s, waiting=lambda: hear(None))
+            self.load(model, stall_s=stall_s, waiting=lambda: on_message(None))
             request = Process(order.to_json(), str(folder))
             plugins = [file.name for file in order.preset.plugin_files]
-            return self._ask(request, hear, stall_s, give_up=Child.kill, plugins=plugins)
+            return self._ask(request, on_message, stall_s, give_up=Child.kill, plugins=plugins)
 
         was_loaded = self._loaded is not None
         try:
@@ -177,7 +180,7 @@ class Worker:
         except WorkerLost:
             if begun or not was_loaded:
                 raise
-            answer = ask()  # it died between two jobs, and nobody had noticed
+            answer = ask()  # it had died unnoticed between two jobs
         if not isinstance(answer, Done):
             self._defect(f"{type(answer).__name__} in place of stems", "")
         return Manifest.from_json(answer.manifest)
@@ -185,17 +188,17 @@ class Worker:
     def _ask(
         self,
         request: Load | Process,
-        hear: Callable[[Message | None], None],
+        on_message: Callable[[Message | None], None],
         stall_s: float,
         *,
         give_up: Callable[[Child], None],
         plugins: Sequence[str] = (),
     ) -> Answer:
-        """The answer, if it is none of the errors. The worker stays only after what it expects."""
+        """Send a request and return the answer; ends the worker after an unexpected error."""
         child = self._child
         assert child is not None  # started by the caller
         try:
-            answer = _converse(child, request, hear, stall_s, plugins)
+            answer = _converse(child, request, on_message, stall_s, plugins)
         except BaseException:
             self._child = self._loaded = None
             give_up(child)
@@ -207,7 +210,7 @@ class Worker:
         return answer
 
     def _defect(self, text: str, traceback: str) -> NoReturn:
-        """What is in the memory of that process is not to be trusted any more."""
+        """End the worker, whose state is undefined, and raise InternalError."""
         print(traceback, file=sys.stderr, flush=True)
         self._drop()
         raise InternalError(f"internal error: {text}; please report it")
@@ -216,13 +219,21 @@ class Worker:
 def _converse(
     child: Child,
     request: Load | Process,
-    hear: Callable[[Message | None], None],
+    on_message: Callable[[Message | None], None],
     stall_s: float,
     plugins: Sequence[str],
 ) -> Answer:
-    """Sends a request and listens until it is answered. Raises WorkerLost.
+    """Send a request and receive messages until its answer.
 
-    plugins: names of those that the work needs, for whom it may concern.
+    Args:
+        child: the process.
+        request: the request.
+        on_message: called with each message, and with None at each tick without one.
+        stall_s: seconds without a message after which the worker counts as hung.
+        plugins: names of the plugins of the job, for the error message.
+
+    Raises:
+        WorkerLost: the process ended, hung or sent an invalid message.
     """
     doing, silence = "loading the model", Silence(time.monotonic())
     if isinstance(request, Process):
@@ -232,18 +243,20 @@ def _converse(
         while silence.lasts_s < stall_s:
             message = child.receive(TICK_S)
             silence.tick(time.monotonic(), message)
-            hear(message)
+            on_message(message)
             if isinstance(message, Loaded | Done | Failed | Defect):
                 return message
             if isinstance(message, Stage):
                 doing = message.name
     except InvalidMessage as error:
-        raise WorkerLost(f"the worker spoke nonsense ({error}); please report it") from error
+        raise WorkerLost(
+            f"the worker sent an invalid message ({error}); please report it"
+        ) from error
     except ChildExited:
-        hear(None)  # who ends us may have ended the worker too: then it is no loss
+        on_message(None)  # raises if the service is stopping, which may have ended the worker too
         raise _lost(*child.exit_report(), doing, plugins) from None
     raise WorkerLost(
-        f"the worker gave no sign of life for {stall_s:g} s (at: {doing}) and was ended; raise "
+        f"the worker made no progress for {stall_s:g} s (at: {doing}) and was ended; raise "
         "`stall_s` in the settings if this computer is that slow"
     )
 
@@ -255,9 +268,9 @@ def _lost(code: int | None, diagnosis: str, doing: str, plugins: Sequence[str]) 
 
 
 class Silence:
-    """How long nothing was heard, as far as we were awake to hear it.
+    """Duration without a message, time of suspension excluded.
 
-    now_s: of a clock that never goes back.
+    now_s: monotonic time.
     """
 
     def __init__(self, now_s: float) -> None:
@@ -266,7 +279,7 @@ class Silence:
         self._excused = False
 
     def tick(self, now_s: float, message: Message | None) -> None:
-        """After each look for a message, whether one came or not."""
+        """Count the time since the last tick; `message` is the one received, if any."""
         if message is not None:
             self.lasts_s = 0.0
             self._excused = isinstance(message, Fetching) and message.waits

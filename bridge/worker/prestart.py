@@ -1,7 +1,7 @@
-"""A worker that starts while the rest of the program is still being imported.
+"""Early start of the worker, in parallel with the imports of the command line.
 
-Its first second is the import of torch, and a second core is idle meanwhile. Commands that surely
-separate begin with it, before their own options are read; a mistake in these ends it again.
+The worker takes a second to import torch while another core is idle. Commands that always separate
+start it before their options are parsed; an invalid option ends it again.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ _started: list[Child] = []
 
 
 def start(arguments: Sequence[str]) -> None:
-    """Starts one if the command line (without the program's name) is going to need it."""
+    """Start a worker if the command line (without the program's name) will need one."""
     if COMMANDS.intersection(arguments[:1]) and not _HELP.intersection(arguments):
         _started.append(Child())
 
 
 def take() -> Child | None:
-    """The process that was started and not taken yet; whoever takes it ends it."""
+    """Return the process started early, if not taken yet; the caller must end it."""
     return _started.pop() if _started else None

@@ -1,4 +1,4 @@
-"""What service and worker tell each other: one JSON object a line, ASCII only."""
+"""Messages between service and worker: one JSON object a line, in ASCII."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from bridge.errors import StembridgeError, with_code
 
 @dataclass(frozen=True)
 class Load:
-    """To the worker: have this model ready (`ModelOrder` as data)."""
+    """Request to load a model (`ModelOrder` as JSON data)."""
 
     order: dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Process:
-    """To the worker: make the files of one bounce in a folder (`Order` as data)."""
+    """Request to make the files of one bounce in a folder (`Order` as JSON data)."""
 
     order: dict[str, Any]
     folder: str
@@ -27,7 +27,7 @@ class Process:
 
 @dataclass(frozen=True)
 class Fetching:
-    """Weights are on their way."""
+    """Progress of a download of weights."""
 
     done_bytes: int
     total_bytes: int | None
@@ -35,23 +35,23 @@ class Fetching:
 
     @property
     def waits(self) -> bool:
-        """Whether it waits for another program, however long.
+        """Whether the download waits for another program, with a time limit of its own.
 
-        That fetches the same, or fetches for us (pip, npm), and has limits of its own.
+        That program downloads the same weights, or is a package manager (pip, npm).
         """
         return self.done_bytes == 0
 
 
 @dataclass(frozen=True)
 class Announced:
-    """The licence of weights that are new here."""
+    """Licence of weights that are fetched for the first time."""
 
     text: str
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage of the running job is done to this share (0..1)."""
+    """Progress of the running job: `share` (0..1) of stage `name` is done."""
 
     name: str
     share: float
@@ -59,7 +59,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Loaded:
-    """The model is ready; the names of its outputs, in its order, and `Separator.hop_s`."""
+    """Answer to Load: names of the model's outputs, in order, and `Separator.hop_s`."""
 
     outputs: list[str]
     hop_s: float
@@ -67,14 +67,14 @@ class Loaded:
 
 @dataclass(frozen=True)
 class Done:
-    """The job's files are complete; `Manifest` as data."""
+    """Answer to Process: the files are complete (`Manifest` as JSON data)."""
 
     manifest: dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Failed:
-    """What was asked for cannot be had, for a reason that has a class in the tree of errors."""
+    """The request failed with a known error code."""
 
     code: str
     words: list[str]
@@ -86,13 +86,13 @@ class Failed:
 
     @property
     def error(self) -> StembridgeError:
-        """The error again, of the same class."""
+        """The error, of its original class."""
         return with_code(self.code)(*self.words)
 
 
 @dataclass(frozen=True)
 class Defect:
-    """An exception that nobody foresaw: in a line, and with all its lines."""
+    """The request failed with an unexpected exception."""
 
     text: str
     traceback: str
@@ -100,7 +100,7 @@ class Defect:
 
 @dataclass(frozen=True)
 class NonFatalError:
-    """A defect that costs a part of the job and not the job; for the log."""
+    """An exception that costs part of the job, such as one session file; for the log."""
 
     text: str
     traceback: str
@@ -127,17 +127,17 @@ KINDS: dict[str, type[Message]] = {
 
 
 class InvalidMessage(ValueError):
-    """A line that is no message."""
+    """Line that is not a valid message."""
 
 
 def encode(message: Message) -> bytes:
-    """One line. Text of any kind survives: what is not ASCII is escaped, lone surrogates too."""
+    """Encode a message as one line; non-ASCII text, lone surrogates included, is escaped."""
     data = {"kind": type(message).__name__.lower(), **asdict(message)}
     return json.dumps(data, ensure_ascii=True, default=_plain).encode("ascii") + b"\n"
 
 
 def decode(line: bytes) -> Message:
-    """The message of a line. Raises Garbage."""
+    """Decode the message in a line. Raises InvalidMessage."""
     try:
         data = json.loads(line)
         kind = KINDS[data.pop("kind")]
@@ -149,7 +149,7 @@ def decode(line: bytes) -> Message:
 
 
 def _plain(value: object) -> str:
-    """A path inside plain data; nothing else may be there that JSON does not know."""
+    """Convert a path to text. Raises TypeError for other types."""
     if isinstance(value, Path):
         return str(value)
-    raise TypeError(f"{type(value).__name__} does not travel")
+    raise TypeError(f"{type(value).__name__} is not JSON serialisable")

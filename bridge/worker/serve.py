@@ -1,7 +1,7 @@
-"""The child's side of the line: takes orders from standard input, until that closes.
+"""Main program of the worker process: serves requests from standard input until that closes.
 
-What a terminal or a service manager sends to the whole group of processes is for the parent: it
-decides what becomes of the job, and closes the line or kills us. When it dies, the line closes too.
+Signals that a terminal or service manager sends to the process group are left to the parent, which
+closes the pipe or kills this process. When the parent dies, the pipe closes as well.
 """
 
 from __future__ import annotations
@@ -44,54 +44,56 @@ from separator.errors import SeparatorError
 if TYPE_CHECKING:
     from separator.separator import Separator
 
-# Imports make 170,000 objects that stay; looking for garbage among them costs a tenth more.
+# Imports create 170,000 lasting objects; the default threshold makes importing a tenth slower.
 GARBAGE_OBJECTS = 50_000
-# A service that has more to do asks for it within milliseconds; the end of a command comes as soon.
+# A service with another job sends it within milliseconds, and a command ends as soon.
 IDLE_S = 1.0
-# Of a traceback in a message.
+# Longest traceback in a message.
 TRACEBACK_CHARACTERS = 20_000
-# The kernel adds this many thousandths of the memory to our size when it looks for whom to kill, so
-# that it takes the worker and not the service (proc(5), oom_score_adj).
+# The kernel adds this many thousandths of the memory to the size of this process when memory runs
+# out, so that it kills the worker and not the service (proc(5), oom_score_adj).
 OOM_SCORE = 500
 
 
 def main() -> NoReturn:
-    """The whole life of the process; ends it."""
+    """Run the process, and end it."""
     over = threading.Event()
-    standard_streams.guard()  # what a library prints must not fail the job
-    _settle_in(over)
-    line = ParentConnection()
-    logging.getLogger("bridge").addHandler(ParentLogHandler(line))
-    orders: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
-    threading.Thread(target=_take_orders, args=(line.orders, orders, over), daemon=True).start()
+    standard_streams.guard()  # output of a library must not fail the job
+    _configure_process(over)
+    connection = ParentConnection()
+    logging.getLogger("bridge").addHandler(ParentLogHandler(connection))
+    requests: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
+    threading.Thread(
+        target=_read_requests, args=(connection.requests, requests, over), daemon=True
+    ).start()
     threading.Thread(target=warm_up, daemon=True).start()
     code = 0
     try:
         import_all(FIRST)
-        serve_requests(line, orders)
+        serve_requests(connection, requests)
     except SystemExit:
         code = 1
     with contextlib.suppress(OSError):
         sys.stderr.flush()
-    os._exit(code)  # nothing is open, and taking torch down in order takes a while
+    os._exit(code)  # nothing is open, and an orderly exit of torch is slow
 
 
 class ParentConnection:
-    """Both directions, on descriptors of their own.
+    """Pipe to the parent, on duplicates of standard input and output.
 
-    Whatever a library prints goes to standard error, and what it reads is empty.
+    Libraries then print to standard error and read from the null device.
     """
 
     def __init__(self) -> None:
-        self.orders: IO[bytes] = os.fdopen(os.dup(0), "rb")
+        self.requests: IO[bytes] = os.fdopen(os.dup(0), "rb")
         self._answers = os.dup(1)
         self._lock = threading.Lock()
-        with open(os.devnull, "rb") as nothing:  # noqa: PTH123 a device, not a path of ours
+        with open(os.devnull, "rb") as nothing:  # noqa: PTH123 a device
             os.dup2(nothing.fileno(), 0)
         os.dup2(2, 1)
 
     def send(self, message: Message) -> None:
-        """Ends this process when nobody listens any more."""
+        """Send a message; exits when the parent no longer reads."""
         data = memoryview(encode(message))
         try:
             with self._lock:
@@ -102,57 +104,59 @@ class ParentConnection:
 
 
 class ParentLogHandler(logging.Handler):
-    """Sends records with an exception to the parent, whose log keeps them."""
+    """Log handler that sends records to the parent for its log."""
 
-    def __init__(self, line: ParentConnection) -> None:
+    def __init__(self, connection: ParentConnection) -> None:
         super().__init__(level=logging.ERROR)
-        self._line = line
+        self._connection = connection
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Send one record."""
+        """Send a record."""
         lines = "".join(traceback.format_exception(*record.exc_info)) if record.exc_info else ""
-        self._line.send(NonFatalError(record.getMessage(), lines[-TRACEBACK_CHARACTERS:]))
+        self._connection.send(NonFatalError(record.getMessage(), lines[-TRACEBACK_CHARACTERS:]))
 
 
-def serve_requests(line: ParentConnection, orders: queue.SimpleQueue[Message | None]) -> None:
-    """Does what is asked for, one thing after another; every request has one answer."""
+def serve_requests(
+    connection: ParentConnection, requests: queue.SimpleQueue[Message | None]
+) -> None:
+    """Handle requests in order; each gets exactly one answer."""
     loaded: Separator | None = None
-    while (request := next_request(orders)) is not None:
+    while (request := next_request(requests)) is not None:
         try:
             if isinstance(request, Load):
-                loaded = None  # two models at once may not fit into the memory
-                loaded = _load(request, line)
-                line.send(Loaded(list(loaded.outputs), loaded.hop_s))
+                loaded = None  # two models may not fit into memory
+                loaded = _load(request, connection)
+                connection.send(Loaded(list(loaded.outputs), loaded.hop_s))
             elif isinstance(request, Process) and loaded is not None:
-                line.send(_process(request, loaded, line))
+                connection.send(_process(request, loaded, connection))
             else:
-                raise RuntimeError(f"a {type(request).__name__} out of turn")
+                raise RuntimeError(f"unexpected request {type(request).__name__}")
         except StembridgeError as error:
-            line.send(Failed.of(error))
+            connection.send(Failed.of(error))
         except SeparatorError as error:
-            line.send(Failed.of(from_separation(error)))
-        except Exception as error:  # noqa: BLE001 the parent says what it means for the job
+            connection.send(Failed.of(from_separation(error)))
+        except Exception as error:  # noqa: BLE001 the parent decides about the job
             text = traceback.format_exc()[-TRACEBACK_CHARACTERS:]
-            line.send(Defect(f"{type(error).__name__}: {error}", text))
+            connection.send(Defect(f"{type(error).__name__}: {error}", text))
 
 
-def next_request(orders: queue.SimpleQueue[Message | None]) -> Message | None:
-    """Waits for it; when none comes at once, memory that is free goes back to the system."""
+def next_request(requests: queue.SimpleQueue[Message | None]) -> Message | None:
+    """Wait for the next request; after `IDLE_S` without one, release free memory."""
     with contextlib.suppress(queue.Empty):
-        return orders.get(timeout=IDLE_S)
-    give_back_memory()
-    return orders.get()
+        return requests.get(timeout=IDLE_S)
+    release_memory()
+    return requests.get()
 
 
-def give_back_memory() -> None:
-    """What malloc has kept for later, where it can be told to: glibc."""
+def release_memory() -> None:
+    """Return free memory of malloc to the system; glibc only."""
     import ctypes
 
     with contextlib.suppress(AttributeError, OSError, TypeError):  # TypeError: Windows
         ctypes.CDLL(None).malloc_trim(0)
 
 
-def _load(request: Load, line: ParentConnection) -> Separator:
+def _load(request: Load, connection: ParentConnection) -> Separator:
     import separator
     from bridge.render.model_request import ModelRequest
     from separator.weights.store import Store
@@ -164,27 +168,27 @@ def _load(request: Load, line: ParentConnection) -> Separator:
         order.precision,
         **order.options,
         store=Store(order.cache_dir),
-        progress=lambda done, total, label: line.send(Fetching(done, total, label)),
-        announce=lambda text: line.send(Announced(text)),
+        progress=lambda done, total, label: connection.send(Fetching(done, total, label)),
+        announce=lambda text: connection.send(Announced(text)),
     )
 
 
-def _process(request: Process, loaded: Separator, line: ParentConnection) -> Done:
+def _process(request: Process, loaded: Separator, connection: ParentConnection) -> Done:
     from bridge.render.pipeline import render_bounce
     from bridge.render.request import RenderRequest
     from bridge.render.stopwatch import Stopwatch
 
-    watch = Stopwatch(lambda name, share: line.send(Stage(name, share)))
+    watch = Stopwatch(lambda name, share: connection.send(Stage(name, share)))
     order = RenderRequest.from_json(request.order)
     return Done(render_bounce(order, loaded, Path(request.folder), watch).to_json())
 
 
-def _settle_in(over: threading.Event) -> None:
-    """Priorities of the process, and signals: all but our own are the parent's business."""
+def _configure_process(over: threading.Event) -> None:
+    """Set signal handlers, garbage collection and the priority for the OOM killer."""
 
     def end(*_: object) -> None:
         if over.is_set():
-            sys.exit(1)  # on the way out, what is half done is cleared away
+            sys.exit(1)  # context managers remove partial files
 
     for name in ("SIGINT", "SIGHUP"):
         if hasattr(signal, name):
@@ -196,17 +200,17 @@ def _settle_in(over: threading.Event) -> None:
         place.write_text(str(max(OOM_SCORE, int(place.read_text()))), encoding="ascii")
 
 
-def _take_orders(
-    pipe: IO[bytes], orders: queue.SimpleQueue[Message | None], over: threading.Event
+def _read_requests(
+    pipe: IO[bytes], requests: queue.SimpleQueue[Message | None], over: threading.Event
 ) -> None:
-    """Until the line closes: the parent has ended, or wants us to end."""
-    with contextlib.suppress(Exception):  # whatever ends this thread ends the process
+    """Queue requests until the pipe closes, then end the process."""
+    with contextlib.suppress(Exception):  # any error here ends the process
         for text in pipe:
-            orders.put(decode(text))
+            requests.put(decode(text))
     over.set()
-    orders.put(None)  # ends us at once if we have nothing to do
+    requests.put(None)  # ends an idle process at once
     if hasattr(signal, "pthread_kill"):
-        # A real signal, because it also wakes the main thread from a wait for another program.
+        # A real signal also interrupts a wait of the main thread for another program.
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
     else:
         _thread.interrupt_main(signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""What the worker imports before its first order is there, and what it leaves out."""
+"""Imports of the worker before its first request, and modules whose import it defers."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-# With its Python kernels for tensors without data, torch also imports its tables of decompositions:
-# together a quarter of its import. They serve its compiler and its exporter; nothing here does.
+# Kernels for meta tensors and tables of decompositions: a quarter of the import of torch. Only its
+# compiler and exporter use them.
 UNUSED = "torch._meta_registrations"
 SLOW = ("torch", "bridge.render.pipeline")
-# What the first order needs besides; it reads the weights while torch is still being imported.
+# Needed by the first request, which reads the weights while torch is being imported.
 FIRST = ("bridge.render.model_request", "separator.weights.store", "separator.loading")
 
 
 def warm_up() -> None:
-    """Imports what takes long. What is missing is told by the order for which it is needed."""
+    """Import the slow modules. A missing module raises when a request needs it."""
     preload()
     defer_import(UNUSED)
     with without_source_lines():
@@ -33,38 +33,38 @@ def warm_up() -> None:
 
 
 def import_all(names: Sequence[str]) -> None:
-    """As far as they can be imported."""
+    """Import modules in order, up to the first that fails."""
     with contextlib.suppress(ImportError, OSError):
         for name in names:
             importlib.import_module(name)
 
 
 def preload() -> None:
-    """Has the system load torch's libraries, where they are as on Linux.
+    """Load torch's shared libraries on Linux, without holding the GIL.
 
-    That takes a seventh of a second, in which an import would keep all other threads from Python.
+    That takes 0.14 s, during which a plain import would block all other threads.
     """
     with contextlib.suppress(ImportError, OSError, AttributeError, TypeError):
         found = importlib.util.find_spec("torch")
         for folder in (found.submodule_search_locations or ()) if found else ():
             library = Path(folder, "lib", "libtorch_python.so")
             if library.exists():
-                load = ctypes.CDLL(None).dlopen  # `ctypes.CDLL(library)` would keep them as well
+                load = ctypes.CDLL(None).dlopen  # `ctypes.CDLL(library)` holds the GIL
                 load.argtypes, load.restype = (ctypes.c_char_p, ctypes.c_int), ctypes.c_void_p
                 load(os.fsencode(library), os.RTLD_LAZY)
 
 
 @contextlib.contextmanager
 def without_source_lines() -> Iterator[None]:
-    """What Python tells of a frame has its file and line number, and not the line itself.
+    """Context in which `inspect.getframeinfo` omits source lines.
 
-    torch notes for each operator of its own where that is registered; for the line, all modules
-    are searched: 30 ms.
+    torch records where each of its operators is registered, and looking up the source lines in all
+    modules takes 30 ms.
     """
     known = inspect.getframeinfo
 
     def place(frame: FrameType | TracebackType, context: int = 1) -> inspect.Traceback:
-        del context  # lines around it
+        del context
         return known(frame, context=0)
 
     inspect.getframeinfo = place
@@ -75,18 +75,18 @@ def without_source_lines() -> Iterator[None]:
 
 
 def defer_import(name: str) -> None:
-    """Puts a module in the place of `name` that imports the real one when it is first looked into.
+    """Defer the import of a module until an attribute of it is used.
 
-    For a module that is imported for its effects: these come then, too. `importlib.util.LazyLoader`
-    would load it at once, because the import of a submodule looks into it.
+    Side effects of the import are deferred as well. `importlib.util.LazyLoader` would import it at
+    once, because the import of a submodule accesses its attributes.
     """
     if name not in sys.modules:
-        sys.modules[name] = _Postponed(name)
+        sys.modules[name] = _DeferredModule(name)
 
 
-class _Postponed(ModuleType):
+class _DeferredModule(ModuleType):
     def __getattr__(self, attribute: str) -> Any:
-        if attribute.startswith("__"):  # the import system asks, and can do without
+        if attribute.startswith("__"):  # the import system probes these
             raise AttributeError(attribute)
         if sys.modules.get(self.__name__) is self:
             del sys.modules[self.__name__]

@@ -142,7 +142,7 @@ def test_a_hang_is_found_and_ended(studio: Studio, own: Worker) -> None:
     made = converter(studio, own)
     made.load()
     hang = AtStage(own, "separate", psutil.Process.suspend)
-    with pytest.raises(WorkerLost, match=r"no sign of life for 3 s \(at: separate\).*stall_s"):
+    with pytest.raises(WorkerLost, match=r"no progress for 3 s \(at: separate\).*stall_s"):
         convert(converter(studio, own, stall_s=3.0), bounce, hang)
     assert hang.child is not None
     assert gone(hang.child)
@@ -197,7 +197,7 @@ def test_nonsense_on_the_line_is_a_lost_worker(studio: Studio, own: Worker) -> N
     made = converter(studio, own)
     made.load()
     pipes = line_of(own)
-    with pytest.raises(WorkerLost, match=r"spoke nonsense .*progress: 12 %"):
+    with pytest.raises(WorkerLost, match=r"invalid message .*progress: 12 %"):
         convert(made, bounce, AtStage(own, "separate", talk))
     assert convert(made, render(studio.root / "next.wav"), silent).exists()
 

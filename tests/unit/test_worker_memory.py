@@ -22,7 +22,7 @@ ORDER = Loaded([], 0.0)  # any message
 def given_back(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
     done = threading.Event()
     monkeypatch.setattr(serve, "IDLE_S", 0.01)
-    monkeypatch.setattr(serve, "give_back_memory", done.set)
+    monkeypatch.setattr(serve, "release_memory", done.set)
     return done
 
 
@@ -51,14 +51,14 @@ def test_memory_goes_back_while_no_order_comes(given_back: threading.Event) -> N
 PROGRAM = """
 import sys; sys.path[:] = {path!a}
 import numpy as np, psutil
-from bridge.worker.serve import give_back_memory
+from bridge.worker.serve import release_memory
 def size(): return psutil.Process().memory_info().rss >> 20
 sizes = [size()]
 arrays = [np.ones(1 << 17) for _ in range(400)]
 sizes.append(size())
 del arrays
 sizes.append(size())
-give_back_memory()
+release_memory()
 sizes.append(size())
 print(*sizes)
 """
