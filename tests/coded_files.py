@@ -23,6 +23,19 @@ if TYPE_CHECKING:
 
     Wave = NDArray[np.float32]
 
+# ffmpeg's names, by the number of channels.
+LAYOUTS = {
+    1: "mono",
+    2: "stereo",
+    3: "3.0",
+    4: "4.0",
+    5: "5.0(side)",
+    6: "5.1",
+    7: "6.1",
+    8: "7.1",
+    12: "7.1.4",
+    16: "hexadecagonal",
+}
 WINDOWS = 8  # places at which a decoded sound is compared with the one that was encoded
 
 
@@ -65,7 +78,7 @@ def encoded(
     import av
     from av.audio.frame import AudioFrame
 
-    layout = {1: "mono", 2: "stereo", 6: "5.1"}[len(wave)]
+    layout = LAYOUTS[len(wave)]
     with av.open(str(path), "w", format=container, options=muxing or {}) as file:
         stream: Any = file.add_stream(codec, rate=rate_hz, options=options or {})
         stream.layout = layout
@@ -73,8 +86,8 @@ def encoded(
             stream.format = sample_format
         stream.codec_context.thread_count = 1
         for first in range(0, wave.shape[1], 4096):
-            block = np.ascontiguousarray(wave[:, first : first + 4096])
-            frame = AudioFrame.from_ndarray(block, format="fltp", layout=layout)
+            block = wave[:, first : first + 4096].T.reshape(1, -1)
+            frame = AudioFrame.from_ndarray(block, format="flt", layout=layout)
             frame.sample_rate = rate_hz
             frame.pts = first
             for packet in stream.encode(frame):

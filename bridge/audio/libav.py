@@ -40,6 +40,8 @@ _DTYPES: dict[str, type[np.generic]] = {
     "dbl": np.float64,
 }
 
+_MOST_PLANES = 8  # AV_NUM_DATA_POINTERS
+
 
 @dataclass(frozen=True)
 class Form:
@@ -150,7 +152,7 @@ def _sound_of(run: Run, before_frames: int) -> Iterator[tuple[Form, Block]]:
     end = _End()
     known: dict[tuple[int, str], Form] = {}
     try:
-        for frame in run.decode():
+        for frame in _readable(run.decode()):
             form = _form(frame, known)
             scale = max(form.rate_hz // run.rate_hz, 1)
             block = _values(frame)
@@ -163,7 +165,7 @@ def _sound_of(run: Run, before_frames: int) -> Iterator[tuple[Form, Block]]:
             sound = end.kept_back(sound, run.tail_frames * scale)
             given += sound.shape[1]
             yield form, sound
-    except _libav_error() as error:
+    except failure() as error:
         raise BounceError(
             f"damaged after frame {before_frames + given:,} ({word(error)}); "
             "export it again from the DAW"
@@ -242,6 +244,28 @@ def decode(context: AudioCodecContext, packet: Packet[Any] | None) -> Iterator[A
             raise
 
 
+def _readable(frames: Iterator[AudioFrame]) -> Iterator[AudioFrame]:
+    """The same, with planes that can be read.
+
+    PyAV counts the planes of a frame up to a null pointer, which is certain to follow for up to 8
+    channels only. More are interleaved by ffmpeg's libraries, value for value.
+    """
+    import av
+
+    packers: dict[tuple[str, int, str], Any] = {}
+    for frame in frames:
+        if not frame.format.is_planar or frame.layout.nb_channels <= _MOST_PLANES:
+            yield frame
+            continue
+        name = frame.format.name
+        key = name, frame.sample_rate, frame.layout.name
+        if key not in packers:
+            packers[key] = av.AudioResampler(format=name.removesuffix("p"))
+        yield from packers[key].resample(frame)
+    for packer in packers.values():
+        yield from packer.resample(None)
+
+
 def _form(frame: AudioFrame, known: dict[tuple[int, str], Form]) -> Form:
     """Of a frame; known: those of the frames before it."""
     key = frame.sample_rate, frame.layout.name
@@ -255,7 +279,8 @@ def _values(frame: AudioFrame) -> Block:
     dtype = _DTYPES[frame.format.name.removesuffix("p")]
     channels, frames = frame.layout.nb_channels, frame.samples
     if frame.format.is_planar:
-        rows = [np.frombuffer(memoryview(plane), dtype, frames) for plane in frame.planes]
+        planes = frame.planes[:channels]
+        rows = [np.frombuffer(memoryview(plane), dtype, frames) for plane in planes]
         data = np.stack(rows) if len(rows) > 1 else rows[0][np.newaxis]
     else:
         values = np.frombuffer(memoryview(frame.planes[0]), dtype, frames * channels)
@@ -269,7 +294,8 @@ def _values(frame: AudioFrame) -> Block:
     return data.astype(np.float32)
 
 
-def _libav_error() -> type[Exception]:
+def failure() -> type[Exception]:
+    """What ffmpeg's libraries raise."""
     import av
 
     return av.FFmpegError

@@ -287,7 +287,7 @@ def _probe_coded(file: BinaryIO, kind: Kind, leniency: Leniency) -> AudioInfo:
         rate_hz=source.rate_hz,
         channels=source.channels,
         subtype=source.subtype,
-        channel_mask=source.channel_mask,
+        channel_mask=source.channel_mask or walk.channel_mask,
         extensible=False,
         time_reference=None,
         open_end=open_end,

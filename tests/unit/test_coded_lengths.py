@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import subprocess
 import sys
+from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bridge.audio.leniency import Leniency
-from bridge.audio.streams import asf, mpeg, ogg_codecs
+from bridge.audio.libav import CodedSource
+from bridge.audio.streams import adts, asf, mpeg, ogg_codecs
 from bridge.errors import TruncatedBounce, UnsupportedBounce
 from tests.coded_files import Outcome, assert_whole, encoded, outcome, sweep
 from tests.hypothesis_profiles import examples
@@ -336,6 +338,40 @@ def test_several_payloads_and_those_of_small_objects() -> None:
     small = b"\x02\1" + bytes(4) + b"\x01\x05" + b"\x06\0" + b"\x02ab" + b"\x02cd"
     packet = b"\x01\x5d" + bytes(6) + b"\x82" + one + small
     assert [*asf._of_packet(asf._Fields(packet))] == [(1, 2), (2, 2), (2, 2)]
+
+
+# Rates
+
+
+def test_a_decoder_that_doubles_the_rate_doubles_every_length(tmp_path: Path) -> None:
+    """As AAC does with spectral band replication; here the container states half the rate."""
+    path = tmp_path / "a.aac"
+    encoded(path, wave(), RATE_HZ, "aac", "adts")
+    with path.open("rb") as opened:
+        walk = adts.walk(opened, 0, path.stat().st_size)
+        (run,) = walk.runs
+        assert run.coded_frames
+        halves = replace(
+            run,
+            rate_hz=RATE_HZ // 2,
+            coded_frames=run.coded_frames // 2,
+            skip_frames=512,
+            frames=10_000,
+            lead_frames=50,
+        )
+        source = CodedSource(replace(walk, runs=(halves,)))
+        sound = source.read(100_000)
+    assert (source.rate_hz, source.claimed_frames, sound.shape[1]) == (RATE_HZ, 20_100, 20_100)
+    assert not sound[:, :100].any()
+    assert_whole(Outcome(sound=sound[:, 100:]), wave()[:, :20_000])
+
+
+def test_the_decoder_of_xhe_aac_is_not_run(tmp_path: Path) -> None:
+    """It may state a layout of the channels that PyAV frees twice."""
+    data = file(tmp_path / "a.m4a", "aac", "ipod")
+    at = data.index(b"\x05\x80\x80\x80", data.index(b"esds")) + 5
+    data[at : at + 2] = ((31 << 11) | (42 - 32) << 5).to_bytes(2, "big")
+    assert "xHE-AAC" in str(kept(tmp_path / "a.m4a", data).refusal)
 
 
 # What it costs

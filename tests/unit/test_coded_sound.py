@@ -180,3 +180,30 @@ def test_lossless_sound_comes_bit_for_bit(
         assert (found.info.container, found.info.subtype) == (coding.read_as, coding.subtype)
         assert np.array_equal(found.sound, wave)
         assert not found.warnings
+
+
+@pytest.mark.parametrize(
+    "coding",
+    [
+        Coding("pcm_s16le", "mov", "MP4", "PCM_16", channels=(3, 4, 5, 7, 8, 16)),
+        Coding("pcm_s16le", "matroska", "MATROSKA", "PCM_16", channels=(3, 4, 7, 8, 12, 16)),
+        Coding(
+            "wavpack", "wv", "WAVPACK", "PCM_16", sample_format="s16p", channels=(3, 7, 8, 12, 16)
+        ),
+        Coding("flac", "ogg", "OGG", "PCM_16", sample_format="s16", channels=(3, 4, 5, 7, 8)),
+        Coding("flac", "matroska", "MATROSKA", "PCM_16", sample_format="s16", channels=(3, 7, 8)),
+        Coding("alac", "ipod", "MP4", "ALAC_16", sample_format="s16p", channels=(3,)),
+    ],
+    ids=str,
+)
+def test_many_channels_stay_in_their_order(tmp_path: Path, coding: Coding) -> None:
+    for channels in coding.channels:
+        values = np.random.default_rng(channels).uniform(-1, 1, (channels, 9_000))
+        wave = (np.rint(values * 32_767) / 32_768).astype(np.float32)
+        path = coding.file(tmp_path / f"{channels}", wave, 48_000)
+        found = outcome(path)
+        assert found.refusal is None, found.refusal
+        assert np.array_equal(found.sound, wave)
+        assert found.info
+        mask = found.info.channel_mask
+        assert mask is None or mask.bit_count() == channels

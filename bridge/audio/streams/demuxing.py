@@ -43,6 +43,8 @@ _DECODERS: dict[str, tuple[str, Mapping[str, str]]] = {
     "vorbis": ("vorbis", {}),
 }
 
+_ESCAPED, _USAC = 31, 42  # audio object types of an AAC (ISO/IEC 14496-3 section 1.6.2)
+
 
 @dataclass(frozen=True)
 class Packets:
@@ -107,7 +109,7 @@ def _stream(number: int, found: AudioStream) -> Stream:
         codec=context.name,
         format=context.format.name if context.format else "",
         rate_hz=context.sample_rate,
-        channels=context.channels,
+        channels=_channels(context),
         extradata=context.extradata or b"",
         label=_label(number, context.name, found.metadata),
     )
@@ -145,6 +147,7 @@ def decoded(
     import av
     from av.stream import Discard
 
+    _check_layouts(stream)
     size_bytes = count = 0
     with opened(file, container, all_packets=True) as found:
         chosen = next(one for one in found.streams.audio if one.index == stream.index)
@@ -173,9 +176,31 @@ def _own_decoder(stream: Stream) -> AudioCodecContext | None:
 def _set(context: AudioCodecContext) -> AudioCodecContext:
     from av.codec.context import Flags2
 
+    _channels(context)
     context.thread_count = 1
     context.flags2 |= int(Flags2.skip_manual)
     return context
+
+
+def _channels(context: AudioCodecContext) -> int:
+    """How many; and the container's layout of them is forgotten.
+
+    PyAV frees a layout of another order than ffmpeg's own with each object that shows it, and the
+    library frees it once more. Decoders that know a layout of their own still state it.
+    """
+    count = context.channels
+    if count:
+        context.layout = f"{count} channels"
+    return count
+
+
+def _check_layouts(stream: Stream) -> None:
+    """Raise UnsupportedBounce for the one decoder that may state a layout of another order."""
+    if stream.codec == "aac" and len(stream.extradata) > 1:
+        packed = int.from_bytes(stream.extradata[:2], "big")
+        kind = packed >> 11
+        if kind == _ESCAPED and 32 + (packed >> 5 & 63) == _USAC:
+            raise UnsupportedBounce("xHE-AAC, which is not read; export WAV, AIFF or FLAC")
 
 
 @contextmanager

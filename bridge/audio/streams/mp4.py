@@ -7,6 +7,8 @@ from fractions import Fraction
 from functools import partial
 from typing import TYPE_CHECKING
 
+from bridge.audio.flac import CHANNEL_MASKS
+from bridge.audio.layouts import of_layout
 from bridge.audio.streams import demuxing, mp4_boxes
 from bridge.audio.streams.buffer import Buffer
 from bridge.audio.streams.demuxing import Packets
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import BinaryIO
 
+    from bridge.audio.streams.demuxing import Stream
     from bridge.audio.streams.mp4_boxes import Edit, Movie, Track
 
 _PROTECTED = {b"enca", b"drms"}
@@ -70,8 +73,19 @@ def walk(file: BinaryIO, start: int, end: int) -> Walk:
         subtype=stream.subtype,
         cut=cut,
         claimed_frames=run.sound_frames if cut else None,
+        channel_mask=_channel_mask(track, stream),
         warnings=(*demuxing.others(stream, found), *behind(unread)),
     )
+
+
+def _channel_mask(track: Track, stream: Stream) -> int | None:
+    """By the container, or by what the channels of a FLAC mean."""
+    if stream.channels <= 2:
+        return None
+    if stream.codec == "flac":
+        return CHANNEL_MASKS.get(stream.channels)
+    mask = of_layout(track.speakers)
+    return mask if mask and mask.bit_count() == stream.channels else None
 
 
 @dataclass(frozen=True)

@@ -54,6 +54,7 @@ class Track:
 
     samples, size_bytes: of all samples; size_bytes is None where the table does not tell. end: of
     the last of them in the file. kind: soun, vide, ... coding: of the first description.
+    speakers: its channel layout, as Core Audio writes it.
     """
 
     id: int = 0
@@ -61,6 +62,7 @@ class Track:
     kind: bytes = b""
     timescale: int = 0
     coding: bytes = b""
+    speakers: bytes = b""
     durations: list[tuple[int, int]] = field(default_factory=list)
     samples: int = 0
     size_bytes: int | None = 0
@@ -161,7 +163,9 @@ class _Sizes:
 def _sample_table(buffer: Buffer, table: Box, track: Track) -> None:
     found = {box.type: box for box in boxes(buffer, table.start, min(table.end, buffer.end))}
     if b"stsd" in found:
-        track.coding = _body(buffer, found[b"stsd"])[12:16]
+        description = _body(buffer, found[b"stsd"])
+        track.coding = description[12:16]
+        track.speakers = _speakers(description)
     if b"stts" in found:
         pairs = _numbers(_body(buffer, found[b"stts"])[8:], ">u4", 2)
         track.durations = [(int(count), int(each)) for count, each in pairs]
@@ -173,6 +177,13 @@ def _sample_table(buffer: Buffer, table: Box, track: Track) -> None:
     track.size_bytes = int(sizes.up_to(np.array([sizes.count]))[0])
     if b"stsc" in found and sizes.count:
         track.end = _last_byte(buffer, found, sizes)
+
+
+def _speakers(description: bytes) -> bytes:
+    """The contents of the `chan` box in a sample description."""
+    at = description.find(b"chan")
+    size = _u32(description, at - 4)
+    return description[at + 8 : at - 4 + size] if at >= 4 and 12 < size <= len(description) else b""
 
 
 def _sizes(buffer: Buffer, found: dict[bytes, Box]) -> _Sizes:

@@ -55,6 +55,8 @@ class Walk:
     subtype: the codec, by soundfile's name where it has one.
     cut: why sound is missing at the end; claimed_frames: how much there should be then, where the
     file states it.
+    channel_mask: WAVEFORMATEXTENSIBLE's speaker bits by the container, for a decoder that states
+    none.
     count: the length by the container, where the runs have none that is exact.
     warnings: what of the file is not in the runs.
     """
@@ -63,6 +65,7 @@ class Walk:
     subtype: str
     cut: TruncatedBounce | None = None
     claimed_frames: int | None = None
+    channel_mask: int | None = None
     count: Count | None = None
     warnings: tuple[str, ...] = ()
 

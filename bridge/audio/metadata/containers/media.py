@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from bridge.audio import libav
 from bridge.audio.metadata import cues, tags
 from bridge.audio.metadata.model import Mark, Metadata, Picture
 from bridge.audio.metadata.wav_chunks import translated
@@ -36,7 +37,7 @@ def of_media(container: str, file: BinaryIO, history: str) -> Metadata:
     try:
         with opened(file, container) as found:
             return translated(_metadata(found), history)
-    except UnsupportedBounce:
+    except (UnsupportedBounce, libav.failure()):
         return Metadata(not_carried=("tags (damaged)",))
 
 
@@ -61,7 +62,8 @@ def _pairs(metadata: Mapping[str, str]) -> Iterator[tuple[str, str]]:
 
 
 def _chapters(found: InputContainer) -> tuple[Mark, ...]:
-    rate_hz = found.streams.audio[0].codec_context.sample_rate if found.streams.audio else 0
+    contexts: list[Any] = [stream.codec_context for stream in found.streams.audio]
+    rate_hz = next((context.sample_rate for context in contexts if context is not None), 0)
     chapters: list[Any] = list(found.chapters())
     return cues.in_order(
         Mark(
@@ -82,7 +84,8 @@ def _pictures(found: InputContainer) -> tuple[tuple[Picture, ...], tuple[str, ..
     for stream in found.streams.video:
         if not stream.disposition & Disposition.attached_pic:
             continue
-        mime = _MIMES.get(stream.codec_context.name)
+        context: Any = stream.codec_context
+        mime = _MIMES.get(context.name) if context is not None else None
         packet = next((one for one in found.demux(stream) if one.size), None)
         if mime and packet:
             pictures.append(Picture.of_stranger(mime, bytes(packet), 3, ""))
