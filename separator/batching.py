@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import torch
 
-from separator.parallel import ordered
+from separator.parallel import ordered_map
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -28,7 +28,7 @@ class Task(Protocol):
         """Tasks of equal kinds fit into one batch."""
 
 
-class OnDevice(Protocol):
+class MovableModel(Protocol):
     """A model that moves to a device, as `torch.nn.Module` does."""
 
     def to(self, device: torch.device) -> object:
@@ -36,7 +36,7 @@ class OnDevice(Protocol):
 
 
 AnyTask = TypeVar("AnyTask", bound=Task)
-Made = TypeVar("Made")
+Result = TypeVar("Result")
 
 
 @dataclass
@@ -49,7 +49,7 @@ class Placement:
     notes: what the user should know of that, a line each.
     """
 
-    model: OnDevice
+    model: MovableModel
     device: torch.device
     concurrent_segments: int = 1
     batch: int = 1
@@ -61,15 +61,15 @@ class Placement:
             self.batch = FIRST_BATCH
 
     def run(
-        self, compute: Callable[[Sequence[AnyTask]], Sequence[Made]], tasks: Iterable[AnyTask]
-    ) -> Iterator[Made]:
+        self, compute: Callable[[Sequence[AnyTask]], Sequence[Result]], tasks: Iterable[AnyTask]
+    ) -> Iterator[Result]:
         """compute(batch of tasks of one kind) -> one result each; results in the tasks' order."""
         coming = iter(tasks)
         if self.device.type != "cpu" or self.batch > 1:
             for batch in self._batches(coming):
                 yield from self._fitted(compute, batch)
         # All, or what is left once a GPU has given up.
-        yield from ordered(
+        yield from ordered_map(
             lambda task: compute([task])[0], coming, self.concurrent_segments, self.workers
         )
 
@@ -87,8 +87,8 @@ class Placement:
             yield batch
 
     def _fitted(
-        self, compute: Callable[[Sequence[AnyTask]], Sequence[Made]], tasks: Sequence[AnyTask]
-    ) -> Iterator[Made]:
+        self, compute: Callable[[Sequence[AnyTask]], Sequence[Result]], tasks: Sequence[AnyTask]
+    ) -> Iterator[Result]:
         """The tasks in batches as large as fit."""
         first = 0
         while first < len(tasks):

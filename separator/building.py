@@ -1,6 +1,6 @@
-"""From a checkpoint to a network: its arguments put together, built, and filled with its weights.
+"""Networks from checkpoints: arguments resolved, modules built, weights loaded.
 
-Every problem of the file is one BadCheckpoint that names the file and the first thing wrong.
+Every fault of a file is one BadCheckpoint with the first problem found.
 """
 
 from __future__ import annotations
@@ -26,24 +26,27 @@ if TYPE_CHECKING:
     from separator.models.base import WaveformModel
     from separator.weights.checkpoint import Array, Checkpoint
 
-COUNTER = "num_batches_tracked"  # of batch normalisation: counts in training, unused after it
+COUNTER = "num_batches_tracked"  # of batch normalisation; used in training only
 
 
-def described(
+def resolve_arguments(
     checkpoint: Checkpoint, architecture: str | None, arguments: Mapping[str, Any] | None
 ) -> Checkpoint:
-    """The checkpoint with what the file says of itself and what the caller says, by keyword.
+    """The checkpoint with its architecture set and all arguments by keyword.
 
-    The caller's arguments win over the file's; positional ones get their names.
+    Args:
+        checkpoint: as read from a file.
+        architecture: the caller's, or None to use the file's.
+        arguments: the caller's, overriding those in the file.
 
     Raises:
-        InputError: neither says the architecture, or they differ.
-        BadCheckpoint: more positional arguments than there are parameters.
+        InputError: the architecture is missing, or differs from the file's.
+        BadCheckpoint: more positional arguments than parameters.
     """
     name = architecture or checkpoint.architecture
     if name is None:
         raise InputError(
-            "the file does not say what it is: give its architecture, one of "
+            "the file does not record its architecture: give it, one of "
             f"{', '.join(architectures.NAMES)}, and the official constructor's arguments"
         )
     if checkpoint.architecture not in {None, name}:
@@ -55,45 +58,45 @@ def described(
     for key, value in checkpoint.arguments.items():
         if key in order:
             keywords[key] = value
-        else:  # the official program leaves out what its newer version no longer has, and says so
-            warnings.warn(f"{name} has no argument {key[:64]!r}: left out", stacklevel=2)
+        else:  # as the official program does for arguments of older versions
+            warnings.warn(f"{name} has no argument {key[:64]!r}: ignored", stacklevel=2)
     return replace(
         checkpoint, architecture=name, arguments={**keywords, **(arguments or {})}, positional=()
     )
 
 
-def network(checkpoint: Checkpoint) -> WaveformModel:
-    """The network of a described checkpoint, with its weights.
+def build_network(checkpoint: Checkpoint) -> WaveformModel:
+    """The network of a checkpoint with resolved arguments, filled with its weights.
 
     Raises:
-        InputError: arguments that are not possible or not built.
+        InputError: the arguments are not possible or not supported.
         BadCheckpoint: the weights do not fit the arguments.
     """
     assert checkpoint.architecture is not None
     architecture = architectures.demucs_family(checkpoint.architecture)
     model = _unfilled(architecture, checkpoint.arguments)
     if checkpoint.packed:
-        fill(model, _tensors(_unpacked(checkpoint, model)))
+        load_state(model, _tensors(_unpacked(checkpoint, model)))
     elif checkpoint.renamed:
-        fill(model, _tensors(checkpoint.state))
+        load_state(model, _tensors(checkpoint.state))
     else:
-        fill(model, architecture.from_official_state(_tensors(checkpoint.state)))
+        load_state(model, architecture.from_official_state(_tensors(checkpoint.state)))
     return model
 
 
-def unpacked(checkpoint: Checkpoint) -> Checkpoint:
-    """A described checkpoint whose weights are packed, with its weights by our names instead."""
+def unpack_weights(checkpoint: Checkpoint) -> Checkpoint:
+    """The checkpoint (arguments resolved, weights packed) with unpacked weights by our names."""
     assert checkpoint.architecture is not None
     architecture = architectures.demucs_family(checkpoint.architecture)
     model = _unfilled(architecture, checkpoint.arguments)
     return replace(checkpoint, state=_unpacked(checkpoint, model), renamed=True, packed=None)
 
 
-def fill(model: nn.Module, state: Mapping[str, Tensor]) -> None:
-    """Sets every parameter and buffer of a network from a state dict by our names.
+def load_state(model: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Set every parameter and buffer of a network from a state dict by our names.
 
     Raises:
-        BadCheckpoint: a tensor is missing, not expected, or of another shape; names the first.
+        BadCheckpoint: a tensor is missing, unexpected, or of another shape; names the first.
     """
     expected = {
         key: value for key, value in model.state_dict().items() if not key.endswith(COUNTER)
@@ -117,7 +120,7 @@ def _unfilled(architecture: Architecture, arguments: Mapping[str, Any]) -> Wavef
     config = architecture.config.from_official(arguments)
     try:
         return architecture.model(config)
-    except (MemoryError, RuntimeError) as error:  # torch says so when it cannot allocate
+    except (MemoryError, RuntimeError) as error:  # RuntimeError: torch could not allocate
         reason = str(error).splitlines()[0] if str(error) else "no memory"
         raise InputError(f"no network can be built from these arguments ({reason})") from None
 
@@ -138,7 +141,7 @@ def _unpacked(checkpoint: Checkpoint, model: WaveformModel) -> dict[str, Array]:
 
 
 def _tensors(state: Mapping[str, Array]) -> dict[str, Tensor]:
-    """As tensors; copies only what torch cannot take as it lies in the file."""
+    """Tensors that share memory with the arrays, where alignment and writability allow."""
     return {
         name: torch.from_numpy(np.require(array, None, ["A", "W"])) for name, array in state.items()
     }

@@ -23,7 +23,7 @@ def _same(frames: int) -> int:
 
 
 @dataclass(frozen=True)
-class Cut:
+class SegmentSpan:
     """One segment of a stream: what the model gets, and which part of its output counts.
 
     start_frame: of the output in the stream; what lies before frame 0 or past the end is silence.
@@ -87,10 +87,10 @@ class SegmentPlan:
             return 0
         return -(-(total_frames + self.lead_frames) // self.hop_frames)
 
-    def cut(self, index: int, total_frames: int | None = None) -> Cut:
+    def cut(self, index: int, total_frames: int | None = None) -> SegmentSpan:
         """Segment `index` of a stream that is longer (None) or has `total_frames`."""
         del total_frames  # silence fills up the last one
-        return Cut(self.start(index), self.length_frames, 0, self.length_frames)
+        return SegmentSpan(self.start(index), self.length_frames, 0, self.length_frames)
 
 
 @dataclass(frozen=True)
@@ -120,14 +120,14 @@ class TransitionPlan(SegmentPlan):
         weights: FloatArray = (triangle / triangle.max()) ** np.float32(self.power)
         return weights
 
-    def cut(self, index: int, total_frames: int | None = None) -> Cut:
+    def cut(self, index: int, total_frames: int | None = None) -> SegmentSpan:
         """See `SegmentPlan.cut`."""
         start = self.start(index)
         frames = self.length_frames
         if total_frames is not None:
             frames = min(frames, total_frames - start)
         wanted = self.valid_frames(frames)
-        return Cut(start, frames, (wanted - frames) // 2, wanted)
+        return SegmentSpan(start, frames, (wanted - frames) // 2, wanted)
 
 
 class Segmenter:
@@ -143,7 +143,7 @@ class Segmenter:
         self._next = 0
         self._seen_frames = 0
 
-    def push(self, block: FloatArray) -> Iterator[tuple[Cut, FloatArray]]:
+    def push(self, block: FloatArray) -> Iterator[tuple[SegmentSpan, FloatArray]]:
         """The segments whose input is there now: (cut, input (..., cut.input_frames))."""
         self._seen_frames += block.shape[-1]
         if self._buffer is None:
@@ -157,7 +157,7 @@ class Segmenter:
                 return
             yield self._take(cut)
 
-    def finish(self) -> Iterator[tuple[Cut, FloatArray]]:
+    def finish(self) -> Iterator[tuple[SegmentSpan, FloatArray]]:
         """The remaining segments, with silence after the end."""
         if self._buffer is None:
             return
@@ -169,7 +169,7 @@ class Segmenter:
                 self._buffer = np.concatenate([self._buffer, silence], axis=-1)
             yield self._take(cut)
 
-    def _take(self, cut: Cut) -> tuple[Cut, FloatArray]:
+    def _take(self, cut: SegmentSpan) -> tuple[SegmentSpan, FloatArray]:
         assert self._buffer is not None
         first = cut.first_frame - self._first
         segment = self._buffer[..., first : first + cut.input_frames]
@@ -190,7 +190,7 @@ class OverlapAdd:
         self._weight: FloatArray | None = None  # of the tail's frames
         self._skip_frames = plan.lead_frames  # still to be dropped: they lie before frame 0
 
-    def push(self, cut: Cut, output: FloatArray) -> FloatArray:
+    def push(self, cut: SegmentSpan, output: FloatArray) -> FloatArray:
         """Adds one output (..., cut.frames); returns the finished frames (..., n)."""
         if self._window is None:
             total = np.array(output, dtype=np.float32)
@@ -209,7 +209,7 @@ class OverlapAdd:
             return None
         return self._past_lead(tail if self._weight is None else tail / self._weight)
 
-    def _weighted(self, done: FloatArray, cut: Cut) -> FloatArray:
+    def _weighted(self, done: FloatArray, cut: SegmentSpan) -> FloatArray:
         """The mean instead of the sum, where the plan has weights."""
         if self._window is None:
             return done

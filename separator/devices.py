@@ -1,4 +1,4 @@
-"""Which device a model runs on."""
+"""Selection of the torch device."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from separator.errors import InputError
 
 
 def choose_device(device: str) -> torch.device:
-    """ "auto" is the first of cuda, mps and cpu that this machine has.
+    """The torch device for a name; "auto" is the first available of cuda, mps and cpu.
 
     Raises:
-        InputError: torch does not know the device, or the machine does not have it.
+        InputError: torch does not know the device, or it is not available on this machine.
     """
     if device == "auto":
         if torch.cuda.is_available():

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from separator.chunking import Cut
-    from separator.strategy import Lane, Routine
+    from separator.chunking import SegmentSpan
+    from separator.strategy import Lane, Strategy
 
     FloatArray = NDArray[np.float32]
 
@@ -34,35 +34,48 @@ LEAST_BLOCK_FRAMES = 4096  # smaller blocks are gathered: each costs a call into
 
 @dataclass(frozen=True)
 class Engine:
-    """A routine at work.
+    """Runs a strategy over a stream of blocks.
 
-    model_rate_hz: at which its networks run. stems: how many they put out.
+    model_rate_hz: sample rate of the networks. stems: number of their outputs.
     """
 
-    routine: Routine
+    strategy: Strategy
     model_rate_hz: int
     stems: int
 
-    def survey(self, blocks: Iterable[FloatArray], rate_hz: int) -> Any:
-        """First pass: the statistics of the whole recording; None if it is empty."""
-        front: _Front | None = None
-        survey: Any = None
+    def measure(self, blocks: Iterable[FloatArray], rate_hz: int) -> Any:
+        """Statistics of the whole recording, by a first pass; None if it is empty."""
+        intake: _InputStage | None = None
+        first_pass: Any = None
         for block in regroup(iter(blocks), LEAST_BLOCK_FRAMES):
-            if front is None:
-                front = _Front(self.model_rate_hz, rate_hz, len(block))
-                survey = self.routine.survey(front.pairs.pairs)
-            survey.push(front.push(block))
-        if front is None:
+            if intake is None:
+                intake = _InputStage(self.model_rate_hz, rate_hz, len(block))
+                first_pass = self.strategy.first_pass(intake.pairs.pairs)
+            first_pass.push(intake.push(block))
+        if intake is None:
             return None
-        survey.push(front.finish())
-        return survey.result()
+        first_pass.push(intake.finish())
+        return first_pass.result()
 
     def stream(
         self, blocks: Iterable[FloatArray], rate_hz: int, statistics: Any
     ) -> Iterator[tuple[FloatArray, FloatArray]]:
-        """Blocks of (mixture (channels, n), stems (stems, channels, n)), n in all as went in."""
-        run = _Run(self, rate_hz, statistics)
-        for cut, lane, output in self.routine.placement.run(run.compute, run.tasks(blocks)):
+        """Separate a recording block by block.
+
+        Args:
+            blocks: (channels, frames) float32 each.
+            rate_hz: sample rate of the blocks.
+            statistics: result of `measure`, or None for a strategy with one pass.
+
+        Yields:
+            Mixture (channels, n) and stems (stems, channels, n); the n add up to the frames of
+            the input.
+
+        Raises:
+            InputError: a block has another number of channels than the first.
+        """
+        run = _StreamState(self, rate_hz, statistics)
+        for cut, lane, output in self.strategy.placement.run(run.compute, run.tasks(blocks)):
             lane.add(cut, output)
             yield from run.ready()
         yield from run.finish()
@@ -70,53 +83,53 @@ class Engine:
 
 @dataclass(frozen=True)
 class _Task:
-    """One segment on its way through one network."""
+    """One segment to compute with one network."""
 
     lane: _LaneState
-    cut: Cut
+    cut: SegmentSpan
     mixture: FloatArray
 
     @property
     def kind(self) -> object:
-        """What a batch has in common."""
+        """Key that the tasks of a batch share."""
         return self.lane, self.cut.frames, self.mixture.shape
 
 
-class _Run:
+class _StreamState:
     """The state of one stream."""
 
     def __init__(self, engine: Engine, rate_hz: int, statistics: Any) -> None:
         self._engine = engine
         self._rate_hz = rate_hz
         self._statistics = statistics
-        self._lanes = [_LaneState(lane) for lane in engine.routine.lanes]
-        self._back: _Back | None = None
+        self._lanes = [_LaneState(lane) for lane in engine.strategy.lanes]
+        self._output: _OutputStage | None = None
 
     def tasks(self, blocks: Iterable[FloatArray]) -> Iterator[_Task]:
-        """Everything that has to be computed, lane by lane as the mixture arrives."""
-        front: _Front | None = None
+        """Segments to compute, lane by lane as the mixture arrives."""
+        intake: _InputStage | None = None
         for block in regroup(iter(blocks), LEAST_BLOCK_FRAMES):
-            if front is None:
-                front = _Front(self._engine.model_rate_hz, self._rate_hz, len(block))
-                self._back = _Back(self._engine, self._rate_hz, front.pairs)
-            assert self._back is not None
-            mixture = front.push(block)
-            self._back.expect(block)
+            if intake is None:
+                intake = _InputStage(self._engine.model_rate_hz, self._rate_hz, len(block))
+                self._output = _OutputStage(self._engine, self._rate_hz, intake.pairs)
+            assert self._output is not None
+            mixture = intake.push(block)
+            self._output.expect(block)
             yield from self._cut(mixture)
-        if front is not None:
-            yield from self._cut(front.finish())
+        if intake is not None:
+            yield from self._cut(intake.finish())
             for lane in self._lanes:
                 for cut, segment in lane.segmenter.finish():
                     yield _Task(lane, cut, segment)
 
     def _cut(self, mixture: FloatArray) -> Iterator[_Task]:
-        mixture = self._engine.routine.before(mixture, self._statistics)
+        mixture = self._engine.strategy.prepare(mixture, self._statistics)
         for lane in self._lanes:
             for cut, segment in lane.segmenter.push(mixture):
                 yield _Task(lane, cut, segment)
 
-    def compute(self, tasks: Sequence[_Task]) -> list[tuple[Cut, _LaneState, FloatArray]]:
-        """A batch of segments; the only part that other threads do."""
+    def compute(self, tasks: Sequence[_Task]) -> list[tuple[SegmentSpan, _LaneState, FloatArray]]:
+        """Outputs of a batch of segments; the only method that runs in worker threads."""
         lane, frames = tasks[0].lane, tasks[0].cut.frames
         mixture = (
             np.concatenate([task.mixture for task in tasks]) if tasks[1:] else tasks[0].mixture
@@ -128,27 +141,27 @@ class _Run:
         ]
 
     def ready(self) -> Iterator[tuple[FloatArray, FloatArray]]:
-        """What all lanes have finished."""
-        assert self._back is not None
+        """Frames that all lanes have finished."""
+        assert self._output is not None
         frames = min(lane.done.held_frames for lane in self._lanes)
         if frames:
             mean = self._lanes[0].take(frames)
             for lane in self._lanes[1:]:
                 mean = mean + lane.take(frames)
-            yield from self._back.push(self._engine.routine.after(mean, self._statistics))
+            yield from self._output.push(self._engine.strategy.restore(mean, self._statistics))
 
     def finish(self) -> Iterator[tuple[FloatArray, FloatArray]]:
-        """The rest."""
-        if self._back is None:
+        """Remaining frames after the last segment."""
+        if self._output is None:
             return
         for lane in self._lanes:
             lane.end()
         yield from self.ready()
-        yield from self._back.finish()
+        yield from self._output.finish()
 
 
 class _LaneState:
-    """A lane's segments on their way in and out."""
+    """Input segmenter and output queue of one lane."""
 
     def __init__(self, lane: Lane) -> None:
         self.lane = lane
@@ -156,24 +169,24 @@ class _LaneState:
         self.done = Queue()  # (pairs, stems, 2, n) each
         self._overlap_add = OverlapAdd(lane.plan)
 
-    def add(self, cut: Cut, output: FloatArray) -> None:
-        """Takes the network's output of one segment."""
+    def add(self, cut: SegmentSpan, output: FloatArray) -> None:
+        """Add the network's output of one segment."""
         self.done.push(self._overlap_add.push(cut, output))
 
     def end(self) -> None:
-        """No more segments will come."""
+        """Flush the overlap after the last segment."""
         tail = self._overlap_add.finish()
         if tail is not None:
             self.done.push(tail)
 
     def take(self, frames: int) -> FloatArray:
-        """The lane's part of the weighted mean."""
+        """The lane's weighted contribution to the mean."""
         block = self.done.take(frames)
         return block if self.lane.share is None else block * self.lane.share
 
 
-class _Front:
-    """From blocks of the mixture to stereo pairs (pairs, 2, n) at the model's rate."""
+class _InputStage:
+    """Converts blocks of the mixture to stereo pairs (pairs, 2, n) at the model's rate."""
 
     def __init__(self, model_rate_hz: int, rate_hz: int, channels: int) -> None:
         self.pairs = StereoPairs(channels)
@@ -190,8 +203,8 @@ class _Front:
         return self.pairs.split(self._resampler.finish())
 
 
-class _Back:
-    """From stems of the pairs at the model's rate to blocks of stems beside their mixture."""
+class _OutputStage:
+    """Converts stems of the pairs at the model's rate to blocks at the mixture's rate."""
 
     def __init__(self, engine: Engine, rate_hz: int, pairs: StereoPairs) -> None:
         self._pairs = pairs
@@ -200,16 +213,16 @@ class _Back:
         self._mixture = Queue()
 
     def expect(self, mixture: FloatArray) -> None:
-        """Keeps a block (channels, frames) of the mixture until its stems are there."""
+        """Hold a block (channels, frames) of the mixture until its stems are ready."""
         self._mixture.push(mixture)
 
     def push(self, stems: FloatArray) -> Iterator[tuple[FloatArray, FloatArray]]:
-        """Takes (pairs, stems, 2, frames)."""
+        """Blocks that become complete with stems (pairs, stems, 2, frames)."""
         rows = self._stems * self._pairs.channels
         yield from self._emit(self._resampler.push(self._pairs.join(stems).reshape(rows, -1)))
 
     def finish(self) -> Iterator[tuple[FloatArray, FloatArray]]:
-        """The rest, to the last frame of the mixture."""
+        """Remaining blocks, up to the last frame of the mixture."""
         yield from self._emit(self._resampler.finish())
         missing = self._mixture.held_frames
         if missing:  # two roundings of the rate conversion, or less than a frame at its rate

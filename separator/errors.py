@@ -4,17 +4,17 @@ SeparatorError
 ├── InputError              the array, the rate or an option cannot be used as given
 └── WeightsError
     ├── UnknownModel        no model of that name in the catalog, and no file of that name
-    ├── WeightsUnavailable  not in the cache and no source could deliver it
-    ├── WrongChecksum       a file is not the one the catalog names
+    ├── WeightsUnavailable  not cached, and every source failed
+    ├── WrongChecksum       a file's sha256 is not the catalog's
     └── BadCheckpoint       a file cannot be read as a checkpoint, or does not fit its model
-        └── UnsafePickle    a pickle asks for something other than tensors and plain values
+        └── UnsafePickle    a pickle contains more than tensors and plain values
 
-Each message says in one line what is wrong and what to do.
+Each message is one line: the problem, and what to do about it.
 """
 
 
 class SeparatorError(Exception):
-    """Base of every error raised on purpose in this package."""
+    """Base class of this package's errors."""
 
 
 class InputError(SeparatorError, ValueError):
@@ -22,7 +22,7 @@ class InputError(SeparatorError, ValueError):
 
 
 class WeightsError(SeparatorError):
-    """The weights of a model cannot be had or cannot be used."""
+    """The weights of a model are not available or not usable."""
 
 
 class UnknownModel(WeightsError):
@@ -30,11 +30,11 @@ class UnknownModel(WeightsError):
 
 
 class WeightsUnavailable(WeightsError):
-    """The weights are not in the cache and no source could deliver them."""
+    """The weights are not cached, and every source failed."""
 
 
 class WrongChecksum(WeightsError):
-    """A file's sha256 is not the one that the catalog names."""
+    """A file's sha256 is not the one in the catalog."""
 
 
 class BadCheckpoint(WeightsError):
@@ -42,4 +42,4 @@ class BadCheckpoint(WeightsError):
 
 
 class UnsafePickle(BadCheckpoint):
-    """A pickle asks for something other than tensors, arrays and plain values."""
+    """A pickle contains something other than tensors, arrays and plain values."""

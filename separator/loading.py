@@ -1,7 +1,7 @@
-"""From a name or a path to a ready `Separator`: the only place that joins weights and models.
+"""Loading of a `Separator` by name or path: the only module that joins weights and models.
 
-torch takes a second or two to import; catalogued weights are read meanwhile, in numpy. So nothing
-here imports torch before it is needed.
+Importing torch takes a second or two; catalogued weights are read with numpy in the meantime. So
+torch is imported here only inside functions.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from separator.strategy import Model
     from separator.weights.checkpoint import Array
     from separator.weights.download import Progress
-    from separator.weights.entries import Member, ModelEntry
+    from separator.weights.entries import MemberEntry, ModelEntry
     from separator.weights.store import Announce
 
 
@@ -76,9 +76,9 @@ def load(
             )
             for member in members
         ]
-    from separator.parallel import one_thread
+    from separator.parallel import single_threaded
 
-    with one_thread():  # there are only weights to copy
+    with single_threaded():  # the work is memory copies only
         model = _catalogued(entry, members, checkpoints, wiener=wiener)
         snr_db = entry.bfloat16_snr_db
         return _ready(model, name, device, precision, options, measured_snr_db=snr_db)
@@ -104,16 +104,16 @@ def load_checkpoint(
     elif not path.exists():
         raise UnknownModel(f"{path}: no such file")
     source = formats.spleeter_source(path)
-    from separator.parallel import one_thread
+    from separator.parallel import single_threaded
 
-    with one_thread():
+    with single_threaded():
         if source is None and architecture != architectures.SPLEETER:
             model = _demucs(path, architecture, arguments, wiener=wiener)
         elif source is not None and architecture in {None, architectures.SPLEETER}:
             model = _spleeter(path, source, arguments, wiener=wiener)
         else:
             raise InputError(
-                f"{path} is no checkpoint of {architecture}: leave the architecture out"
+                f"{path} is no checkpoint of {architecture}: leave out the architecture"
             )
         return _ready(model, name, device, precision, options)
 
@@ -137,7 +137,7 @@ def _ready(
 
 
 def _import_torch() -> None:
-    """Ahead of its use. Nothing of what it makes can be thrown away, so nothing is looked for."""
+    """Import torch ahead of its use, without garbage collection: its objects all stay."""
     collecting = gc.isenabled()
     gc.disable()
     try:
@@ -160,8 +160,8 @@ def _classical(name: str) -> Model:
 # Models of the catalog
 
 
-def _needed(entry: ModelEntry, options: Options) -> list[Member]:
-    """The members that have a part in the stems that the options ask for."""
+def _needed(entry: ModelEntry, options: Options) -> list[MemberEntry]:
+    """Members with a non-zero weight in any stem that the options need."""
     from separator.outputs import Outputs
 
     needed = Outputs(entry.stems, options).needed
@@ -170,33 +170,34 @@ def _needed(entry: ModelEntry, options: Options) -> list[Member]:
     ]
 
 
-def _read_member(entry: ModelEntry, member: Member, folder: Path) -> Checkpoint:
-    """A member's checkpoint from its verified folder, with nothing packed in it."""
+def _read_member(entry: ModelEntry, member: MemberEntry, folder: Path) -> Checkpoint:
+    """A member's checkpoint from its verified folder, with unpacked weights."""
     if entry.family == architectures.SPLEETER:
         state = formats.read_spleeter(folder, entry.stems)
         arrays = {name: tensor.numpy() for name, tensor in state.items()}
         return Checkpoint(architectures.SPLEETER, state=arrays, renamed=True)
     checkpoint = formats.read(folder)
     if checkpoint.packed is None:
-        # Copied while torch is still being imported: it takes no array as it lies in most files.
+        # torch needs aligned, writable arrays; copy while its import is still running.
         own = {name: np.require(a, None, ["C", "A", "W"]) for name, a in checkpoint.state.items()}
         return replace(checkpoint, state=own)
     from separator import building
 
-    return building.unpacked(building.described(checkpoint, member.architecture, member.arguments))
+    return building.unpack_weights(
+        building.resolve_arguments(checkpoint, member.architecture, member.arguments)
+    )
 
 
 def _catalogued(
     entry: ModelEntry,
-    members: Sequence[Member],
+    members: Sequence[MemberEntry],
     checkpoints: Sequence[Checkpoint],
     *,
     wiener: bool,
 ) -> Model:
-    """The model of a catalog's entry from the checkpoints of those of its members, in order."""
+    """The model of a catalog entry, from the checkpoints of `members`, in the same order."""
     from separator import building
-    from separator.models.bag import Bag
-    from separator.models.bag import Member as BagMember
+    from separator.models.bag import Bag, BagMember
 
     if entry.family == architectures.SPLEETER:
         config = {**entry.config, "instrument_list": entry.stems}
@@ -204,11 +205,13 @@ def _catalogued(
     _check_no_wiener(entry.name, wiener=wiener)
     with _naming(entry.name):
         networks = [
-            building.network(building.described(checkpoint, member.architecture, member.arguments))
+            building.build_network(
+                building.resolve_arguments(checkpoint, member.architecture, member.arguments)
+            )
             for checkpoint, member in zip(checkpoints, members, strict=True)
         ]
     for network in networks:
-        if not network.fixed_segment:  # the release runs them on others than they say themselves
+        if not network.fixed_segment:  # the release uses other segments than its files record
             network.segment_s = entry.segment_s
     if len(entry.members) == 1:
         return networks[0]
@@ -235,11 +238,11 @@ def _demucs(
     _check_no_wiener(str(path), wiener=wiener)
     checkpoint = formats.read(path)
     with _naming(str(path)):
-        told = building.described(checkpoint, architecture, arguments)
+        told = building.resolve_arguments(checkpoint, architecture, arguments)
         try:
-            return building.network(told)
+            return building.build_network(told)
         except InputError as error:
-            if checkpoint.architecture and arguments is None:  # the caller said none of it
+            if checkpoint.architecture and arguments is None:  # all arguments are the file's
                 raise BadCheckpoint(str(error)) from None
             raise
 
@@ -254,7 +257,7 @@ def _spleeter(
     stems = config.get("instrument_list") if config is not None else None
     if config is None or not isinstance(stems, (list, tuple)):
         raise InputError(
-            f"{path}: a checkpoint of Spleeter does not say what it is: give the official "
+            f"{path}: a Spleeter checkpoint does not record its stems: give the official "
             "configuration as its arguments, with its instrument_list, or the path of the .json"
         )
     state = formats.read_spleeter(source, tuple(map(str, stems)))
@@ -268,11 +271,11 @@ def _filled_spleeter(
 ) -> Model:
     import torch
 
-    from separator.building import fill
+    from separator.building import load_state
     from separator.models.spleeter import Spleeter, SpleeterConfig
 
     model = Spleeter(SpleeterConfig.from_official(config), wiener=wiener)
-    fill(model, {name: torch.from_numpy(array) for name, array in state.items()})
+    load_state(model, {name: torch.from_numpy(array) for name, array in state.items()})
     model.unets.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return model
 
@@ -286,18 +289,18 @@ def _read_configuration(path: Path) -> tuple[dict[str, Any], Path]:
     except (OSError, ValueError, RecursionError) as error:
         raise BadCheckpoint(f"{path}: not a readable JSON configuration ({error})") from None
     if not isinstance(settings, dict) or "model_dir" not in settings:
-        raise BadCheckpoint(f"{path}: a Spleeter configuration names its 'model_dir'")
+        raise BadCheckpoint(f"{path}: a Spleeter configuration needs the key 'model_dir'")
     return settings, path.parent / str(settings["model_dir"])
 
 
 def _check_no_wiener(name: str, *, wiener: bool) -> None:
     if wiener:
-        raise InputError(f"the Wiener filter is an option of Spleeter; {name} has none")
+        raise InputError(f"the Wiener filter works with Spleeter only, not with {name}")
 
 
 @contextmanager
 def _naming(where: str) -> Iterator[None]:
-    """Puts the file's or the model's name before an error that does not have it."""
+    """Prefix an error with the file's or model's name, unless its message has it."""
     try:
         yield
     except (BadCheckpoint, InputError) as error:

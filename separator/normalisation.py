@@ -1,4 +1,4 @@
-"""Mean and spread of a whole recording, by which a network's input is normalised."""
+"""Normalisation of a network's input by the mean and standard deviation of the recording."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ EPSILON = 1e-8  # silence stays silence (demucs/api.py)
 
 
 @dataclass(frozen=True)
-class Level:
-    """Of the mono mix of each stereo pair; both (pairs, 1, 1) float32."""
+class NormalisationStatistics:
+    """Mean and standard deviation of each stereo pair's mono mix; (pairs, 1, 1) float32."""
 
     mean: FloatArray
-    spread: FloatArray
+    std: FloatArray
 
     def normalised(self, mixture: FloatArray) -> FloatArray:
-        """(pairs, 2, frames) -> the same with mean 0 and standard deviation 1."""
-        return (mixture - self.mean) / self.spread
+        """The mixture (pairs, 2, frames) with mean 0 and standard deviation 1."""
+        return (mixture - self.mean) / self.std
 
     def restored(self, stems: FloatArray) -> FloatArray:
-        """(pairs, stems, 2, frames), as the network gave them, at the mixture's level."""
-        restored = stems * self.spread[:, None]
+        """Network outputs (pairs, stems, 2, frames), scaled back to the mixture's level."""
+        restored = stems * self.std[:, None]
         restored += self.mean[:, None]
         return restored
 
 
-class LevelMeter:
-    """Sums over the recording, in float64."""
+class NormalisationMeter:
+    """Running mean and standard deviation of a recording, in float64."""
 
     def __init__(self, pairs: int) -> None:
         self._sum = np.zeros(pairs)
@@ -42,17 +42,19 @@ class LevelMeter:
         self._frames = 0
 
     def push(self, mixture: FloatArray) -> None:
-        """Takes in (pairs, 2, frames)."""
+        """Add a block (pairs, 2, frames)."""
         mono = mixture.mean(axis=1, dtype=np.float64)
         self._sum += mono.sum(axis=-1)
         self._squares += np.square(mono).sum(axis=-1)
         self._frames += mono.shape[-1]
 
-    def result(self) -> Level:
-        """Mean and standard deviation (of a sample: n - 1) of all that was pushed."""
+    def result(self) -> NormalisationStatistics:
+        """Mean and sample standard deviation (n - 1) of all blocks so far."""
         frames = max(self._frames, 1)
         mean = self._sum / frames
         variance = (self._squares - frames * mean**2) / max(frames - 1, 1)
-        spread = np.sqrt(np.maximum(variance, 0.0)) + EPSILON
+        std = np.sqrt(np.maximum(variance, 0.0)) + EPSILON
         as_column = (slice(None), None, None)
-        return Level(mean[as_column].astype(np.float32), spread[as_column].astype(np.float32))
+        return NormalisationStatistics(
+            mean[as_column].astype(np.float32), std[as_column].astype(np.float32)
+        )

@@ -1,4 +1,4 @@
-"""How to separate: the options of the field's programs, checked once."""
+"""Separation options, named as in the official programs, and their ranges."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ MAX_SHIFT_S = 0.5  # the official program draws its shifts from half a second (d
 MAX_SHIFTS = 100
 MAX_OVERLAP = 0.99
 DEFAULT_OVERLAP = 0.25
-GOLDEN_RATIO = (math.sqrt(5) - 1) / 2  # whose multiples never meet, modulo 1
+GOLDEN_RATIO = (math.sqrt(5) - 1) / 2  # irrational: its multiples modulo 1 never coincide
 
 
 @dataclass(frozen=True)
 class Options:
-    """What to compute, and how finely. The defaults give the official result.
+    """Outputs and quality of a separation. The defaults give the official result.
 
-    residual: where that goes which no stem holds: an output of its own ("stem", named
-        "residual"), into the stem for everything else ("add-to-last": `other` where there is one,
-        or the last), or nowhere ("off").
-    stems: only these outputs; None for all. What they do not need is not computed.
-    two_stems: this stem and one of everything else, named "no_<stem>".
-    other_method: everything else is the mixture minus the stem ("minus": they add up to the
-        mixture, and one stem is all that is computed) or the sum of the other stems ("add").
+    residual: destination of the residual (mixture minus all stems): an output of its own ("stem",
+        named "residual"), added to `other` or else to the last stem ("add-to-last"), or dropped
+        ("off").
+    stems: names of the outputs; None for all. Only the sources that they need are computed.
+    two_stems: a stem; the outputs are this stem and its complement, named "no_<stem>".
+    other_method: the complement is the mixture minus the stem ("minus": the two add up to the
+        mixture, and only one stem is computed) or the sum of the other stems ("add").
     segment_s: length of the segments in seconds; None for the model's own.
-    overlap: of neighbouring segments, 0 to 0.99 of their length; None for a quarter.
-    transition_power: of the cross-fade between them; 1 is linear.
-    shifts: average over this many runs, each shifted in time by another part of half a second;
-        0 for a single run without a shift. Costs as many times the time.
-    seed: moves the shifts together; the same seed gives the same stems.
+    overlap: overlap of neighbouring segments, 0 to 0.99 of their length; None for 0.25.
+    transition_power: exponent of the cross-fade between segments; 1 is linear.
+    shifts: number of runs to average, at different time shifts within half a second; 0 for a
+        single run without a shift. The time grows in proportion.
+    seed: moves all shifts together; the same seed gives the same stems.
 
     Raises:
         InputError: a value out of range.
@@ -64,14 +64,14 @@ class Options:
         _number("transition_power", self.transition_power, 1.0, 100.0)
         _number("shifts", self.shifts, 0, MAX_SHIFTS)
         if self.stems is not None and not self.stems:
-            raise InputError("stems: name one at least")
+            raise InputError("stems is empty: name at least one")
         if self.stems is not None and self.two_stems is not None:
-            raise InputError("stems and two_stems say different things: give one of them")
+            raise InputError("stems and two_stems exclude each other: give only one of them")
 
     def shift_frames(self, rate_hz: int) -> tuple[int, ...]:
-        """Silence before the mixture in each run: equally spaced over half a second.
+        """Frames of silence before the mixture in each run, equally spaced over half a second.
 
-        (0,) without shifts. The seed moves all of them by the same part of their distance.
+        (0,) without shifts. The seed moves all shifts by the same fraction of their spacing.
         """
         if not self.shifts:
             return (0,)
@@ -81,7 +81,7 @@ class Options:
 
 
 def from_keywords(given: Mapping[str, Any]) -> Options:
-    """Options by name, or InputError with the choices."""
+    """Options from keyword arguments. Raises InputError for an unknown name."""
     names = [field.name for field in fields(Options)]
     for name in given:
         if name not in names:

@@ -20,18 +20,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from concurrent.futures import Future
 
-    Given = TypeVar("Given")
-    Made = TypeVar("Made")
+    Item = TypeVar("Item")
+    Result = TypeVar("Result")
 
 _counts = threading.Lock()
 
 
-def ordered(
-    function: Callable[[Given], Made],
-    items: Iterable[Given],
+def ordered_map(
+    function: Callable[[Item], Result],
+    items: Iterable[Item],
     side_by_side: int,
     workers: int | None = None,
-) -> Iterator[Made]:
+) -> Iterator[Result]:
     """function(item) of every item, in their order; `workers` at once, one more is held.
 
     side_by_side: how many items share torch's threads evenly; a last item that would leave the
@@ -46,7 +46,7 @@ def ordered(
         return
     workers = min(workers or side_by_side, cores)
     pool = _pool(workers, cores // side_by_side, cores)
-    pending: deque[Future[Made]] = deque()
+    pending: deque[Future[Result]] = deque()
     try:
         for place, (item, last) in enumerate(_with_end(items)):
             if last and place % side_by_side == 0:
@@ -63,7 +63,7 @@ def ordered(
 
 
 @contextmanager
-def one_thread() -> Iterator[None]:
+def single_threaded() -> Iterator[None]:
     """torch's operations on the calling thread alone.
 
     Helpers would stay, and with more of them than cores OpenMP lets all sleep between operations,
@@ -76,7 +76,7 @@ def one_thread() -> Iterator[None]:
         set_threads(before)
 
 
-def _on_all(function: Callable[[Given], Made], item: Given, cores: int) -> Made:
+def _on_all(function: Callable[[Item], Result], item: Item, cores: int) -> Result:
     """function(item) in a thread of the pool, which else has its share: others would need more
     memory, as torch keeps some for every thread that it has run in."""
     share = set_threads(cores)
@@ -114,23 +114,23 @@ def set_threads(count: int) -> int:
     return before
 
 
-def _in_new_thread(call: Callable[[], Made]) -> Made:
+def _in_new_thread(call: Callable[[], Result]) -> Result:
     """The result of `call` in a thread that has not asked torch for its count yet."""
-    made: list[Made] = []
+    made: list[Result] = []
     thread = threading.Thread(target=lambda: made.append(call()), name="torch threads")
     thread.start()
     thread.join()
     return made[0]
 
 
-def _results(pending: deque[Future[Made]]) -> Iterator[Made]:
+def _results(pending: deque[Future[Result]]) -> Iterator[Result]:
     while pending:
         yield pending.popleft().result()
 
 
-def _with_end(items: Iterable[Given]) -> Iterator[tuple[Given, bool]]:
+def _with_end(items: Iterable[Item]) -> Iterator[tuple[Item, bool]]:
     """Every item, and whether it is the last one."""
-    held: deque[Given] = deque()
+    held: deque[Item] = deque()
     for item in items:
         if held:
             yield held.popleft(), False

@@ -1,4 +1,4 @@
-"""In which number format a model multiplies: float32, or bfloat16 where that is nearly as good."""
+"""Number format of a model's multiplications: float32, or bfloat16 if the loss is negligible."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 PRECISIONS = ("auto", "float32", "bfloat16")
 
-LEAST_SNR_DB = 33.0  # of what "auto" may choose, against float32 on music, in every stem
+LEAST_SNR_DB = 33.0  # "auto" needs this against float32, on music, in every stem
 
 
 def check_precision(precision: str) -> None:
-    """InputError for anything but one of `PRECISIONS`."""
+    """Raise InputError unless `precision` is one of `PRECISIONS`."""
     if precision not in PRECISIONS:
         raise InputError(f"precision is one of {', '.join(PRECISIONS)}, not {precision!r}")
 
@@ -25,41 +25,45 @@ def check_precision(precision: str) -> None:
 def set_precision(
     model: Model, precision: str, device: torch.device, measured_snr_db: float | None
 ) -> str:
-    """Casts the model's weights, once, where it has to; returns "float32" or "bfloat16".
-
-    "auto" takes bfloat16 only on a CPU that multiplies it itself (AVX512-BF16, AMX), and only for
-    weights whose loss was measured and is next to nothing.
+    """Cast the model's weights to the chosen number format.
 
     Args:
-        measured_snr_db: of the model's worst stem in bfloat16 against float32; None if nobody has
-            measured it. For the catalog's models it stands there as `bfloat16_snr_db`.
+        model: the network, already filled with its weights.
+        precision: one of `PRECISIONS`. "auto" chooses bfloat16 only on a CPU with instructions for
+            it (AVX512-BF16, AMX), and only for weights with a measured, negligible loss.
+        device: where the model will run.
+        measured_snr_db: SNR of the worst stem in bfloat16 against float32; None if not measured.
+            The catalog has it as `bfloat16_snr_db`.
+
+    Returns:
+        "float32" or "bfloat16".
 
     Raises:
-        InputError: bfloat16 for a model that is not made for it.
+        InputError: the model does not support bfloat16.
     """
     if precision == "auto":
         precision = automatic_precision(device, measured_snr_db)
     if precision == "bfloat16":
         if not model.takes_bfloat16:
             raise InputError(
-                "this model computes in float32 only: leave precision out, or take HTDemucs or "
-                "Spleeter"
+                "this model computes in float32 only: leave out the precision, or choose HTDemucs "
+                "or Spleeter"
             )
         model.to_bfloat16()
     return precision
 
 
 def automatic_precision(device: torch.device, measured_snr_db: float | None) -> str:
-    """What "auto" stands for on a device; measured_snr_db as in `set_precision`."""
+    """The precision that "auto" chooses on a device; measured_snr_db: see `set_precision`."""
     harmless = measured_snr_db is not None and measured_snr_db >= LEAST_SNR_DB
     wanted = harmless and device.type == "cpu" and _cpu_multiplies_bfloat16()
     return "bfloat16" if wanted else "float32"
 
 
 def _cpu_multiplies_bfloat16() -> bool:
-    """Whether the CPU has instructions for it; without them it would be slower than float32.
+    """Whether the CPU has bfloat16 instructions; without them it is slower than float32.
 
-    torch's own look at the processor: it has no public name yet, and an older torch lacks it.
+    torch's detection has no public name yet, and older versions lack it.
     """
     import torch
 

@@ -1,4 +1,4 @@
-"""A ready model: `separate` an array, or `stream` blocks."""
+"""The separator: `separate` a whole array, or `stream` blocks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from separator.engine import Engine
 from separator.errors import InputError
 from separator.options import Options
 from separator.outputs import Outputs
-from separator.strategy import routine
+from separator.strategy import make_strategy
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -30,22 +30,27 @@ ARRAY_BLOCK_FRAMES = 1 << 16  # `separate` streams an array in blocks of this ma
 
 @dataclass(frozen=True)
 class Separator:
-    """A model, ready for mixtures of any rate from 8 to 192 kHz and any number of channels.
+    """A loaded model, for mixtures from 8 to 192 kHz with any number of channels.
 
-    Stems come back at the rate, with the channels and the frames of the mixture. Mono is
+    Stems have the rate, channels and frames of the mixture. The models are stereo: mono is
     separated as two equal channels and averaged; more than two channels are separated in pairs,
-    in file order (an odd last one as mono), because the models are stereo.
+    in file order, an odd last one as mono.
 
-    What no stem holds (above the model's band or rate; what its masks leave out) is the residual,
-    mixture minus stems: an output of its own ("stem", named "residual"), added to `other`, or
-    where there is none to the last stem ("add-to-last"), or left out ("off": the official
-    program's result). With the first two, all outputs of a frame add up to the mixture, to float32
-    rounding.
+    The residual is the mixture minus all stems: content above the model's band or rate, or left
+    out by its masks. It is an output of its own ("stem", named "residual"), added to `other` or
+    else to the last stem ("add-to-last"), or dropped ("off", the official programs' result). With
+    the first two, all outputs of a frame add up to the mixture, to float32 rounding.
 
-    precision: what it multiplies in, "float32" or "bfloat16"; audio is float32 either way.
+    Attributes:
+        model: the network or bag.
+        name: the catalog's name, or the checkpoint's path.
+        device: where the model was placed; see `notes` for a fallback.
+        options: the separation options.
+        precision: number format of the multiplications, "float32" or "bfloat16"; audio is always
+            float32.
 
     Raises:
-        InputError: options that this model does not have; when it is made, not when it runs.
+        InputError: the model does not support an option. Raised by the constructor.
     """
 
     model: Model
@@ -59,33 +64,33 @@ class Separator:
 
     @property
     def sources(self) -> tuple[str, ...]:
-        """The model's stems, in its order."""
+        """Names of the model's stems, in its order."""
         return self.model.sources
 
     @property
     def outputs(self) -> tuple[str, ...]:
-        """The keys of every block: by default the sources, and "residual" where it is a stem."""
+        """Names of the outputs: by default the sources, and "residual" if it is a stem."""
         return self._outputs.names
 
     @property
     def rate_hz(self) -> int:
-        """The rate that the model works at; other rates are converted there and back."""
+        """Sample rate of the model; other rates are converted to it and back."""
         return self.model.rate_hz
 
     @property
     def hop_s(self) -> float:
-        """From the start of one segment to that of the next, in seconds; of a bag, its first's."""
-        return self._engine.routine.lanes[0].plan.hop_frames / self.rate_hz
+        """Seconds from one segment's start to the next's; for a bag, of its first member."""
+        return self._engine.strategy.lanes[0].plan.hop_frames / self.rate_hz
 
     @property
     def two_passes(self) -> bool:
         """Whether `stream` reads its blocks twice: first for statistics of the whole recording."""
-        return self._engine.routine.two_passes
+        return self._engine.strategy.two_passes
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What the user should know of how it ran so far, a line each: a GPU that was too small."""
-        return tuple(self._engine.routine.placement.notes)
+        """Notices about the run so far, one line each, such as a GPU with too little memory."""
+        return tuple(self._engine.strategy.placement.notes)
 
     @cached_property
     def _outputs(self) -> Outputs:
@@ -94,15 +99,15 @@ class Separator:
     @cached_property
     def _engine(self) -> Engine:
         needed = self._outputs.needed
-        work = routine(self.model, self.options, needed, self.device)
-        return Engine(work, self.rate_hz, len(needed))
+        strategy = make_strategy(self.model, self.options, needed, self.device)
+        return Engine(strategy, self.rate_hz, len(needed))
 
     def separate(self, mixture: FloatArray, rate_hz: int) -> dict[str, FloatArray]:
         """Stems of a whole mixture.
 
         Args:
             mixture: (channels, frames), floating point, full scale at 1.0, finite.
-            rate_hz: of the mixture, 8,000 to 192,000.
+            rate_hz: sample rate of the mixture, 8,000 to 192,000.
 
         Returns:
             output name -> (channels, frames) float32.
@@ -121,13 +126,13 @@ class Separator:
         return {name: np.concatenate([b[name] for b in done], axis=1) for name in self.outputs}
 
     def stream(self, blocks: Iterable[FloatArray], rate_hz: int) -> Iterator[dict[str, FloatArray]]:
-        """Stems of a mixture that arrives in blocks; bounded memory.
+        """Stems of a mixture that arrives in blocks, in bounded memory.
 
         Args:
             blocks: (channels, frames) each, of any sizes, floating point, full scale at 1.0. With
-                `two_passes` they are read twice: give something that can be iterated again, such
-                as a list or a file reader.
-            rate_hz: of the mixture, 8,000 to 192,000.
+                `two_passes` they are iterated twice, so pass a list or a file reader, not a
+                generator.
+            rate_hz: sample rate of the mixture, 8,000 to 192,000.
 
         Yields:
             output name -> (channels, n) float32, n alike for all names of one block. The n of
@@ -144,13 +149,13 @@ class Separator:
                     "this model reads the mixture twice: give it blocks that can be iterated "
                     "again (a list, a file reader), not a generator"
                 )
-            statistics = self._engine.survey(_audio(blocks), rate_hz)
+            statistics = self._engine.measure(_audio(blocks), rate_hz)
         for mixture, stems in self._engine.stream(_audio(blocks), rate_hz, statistics):
             yield self._outputs.named(mixture, stems)
 
 
 def _audio(blocks: Iterable[FloatArray]) -> Iterator[FloatArray]:
-    """The blocks, checked; empty ones left out."""
+    """Validated blocks, without empty ones."""
     checked = (_checked(block) for block in blocks)
     return (block for block in checked if block.shape[1])
 

@@ -1,8 +1,7 @@
-"""From a model and its options to what the streaming engine has to do.
+"""Segmentation, normalisation and weighting of a model for the streaming engine.
 
-A lane is one network over one way of cutting the stream into segments. Most models have one;
-a bag has one for each member, and shifts multiply them. The stems are the weighted mean over the
-lanes.
+A lane is one network over one segmentation of the stream. Most models have one lane; a bag has
+one per member, and shifts multiply them. The stems are the weighted mean over the lanes.
 """
 
 from __future__ import annotations
@@ -16,12 +15,12 @@ import torch
 from separator.batching import Placement
 from separator.chunking import Segmenter, TransitionPlan
 from separator.errors import InputError
-from separator.models.bag import Bag, Member
+from separator.models.bag import Bag, BagMember
 from separator.models.base import SegmentModel, WaveformModel
-from separator.normalisation import LevelMeter
+from separator.normalisation import NormalisationMeter
 from separator.options import DEFAULT_OVERLAP
 
-ROUNDING = 1e-6  # a third of a second has no exact float, a frame more or less matters
+ROUNDING = 1e-6  # segments such as 1/3 s have no exact float; int() must not lose a frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,21 +35,21 @@ if TYPE_CHECKING:
     FloatArray = NDArray[np.float32]
     Model: TypeAlias = SegmentModel | WaveformModel | Bag
 
-    class Survey(Protocol):
-        """The first of two passes over a recording."""
+    class FirstPass(Protocol):
+        """First of two passes over a recording, which gathers its statistics."""
 
         def push(self, mixture: FloatArray) -> None:
-            """Takes in (pairs, 2, frames) at the model's rate."""
+            """Add (pairs, 2, frames) at the model's rate."""
 
         def result(self) -> Any:
-            """What the second pass needs to know of the whole."""
+            """Statistics of the whole recording, for the second pass."""
 
-    class Routine(Protocol):
-        """What the engine asks for; made by `routine`."""
+    class Strategy(Protocol):
+        """How one model runs over a stream; made by `make_strategy`."""
 
         @property
         def lanes(self) -> tuple[Lane, ...]:
-            """At least one."""
+            """Networks and their segmentations; at least one."""
 
         @property
         def two_passes(self) -> bool:
@@ -58,25 +57,25 @@ if TYPE_CHECKING:
 
         @property
         def placement(self) -> Placement:
-            """Where the networks run."""
+            """Device and batch size of the networks."""
 
-        def survey(self, pairs: int) -> Survey:
-            """The first pass over a recording of that many stereo pairs."""
+        def first_pass(self, pairs: int) -> FirstPass:
+            """A first pass over a recording of `pairs` stereo pairs."""
 
-        def before(self, mixture: FloatArray, statistics: Any) -> FloatArray:
-            """(pairs, 2, frames) of the mixture as the networks want it."""
+        def prepare(self, mixture: FloatArray, statistics: Any) -> FloatArray:
+            """The mixture (pairs, 2, frames), normalised for the networks."""
 
-        def after(self, stems: FloatArray, statistics: Any) -> FloatArray:
-            """(pairs, stems, 2, frames), as the networks gave them, at the mixture's level."""
+        def restore(self, stems: FloatArray, statistics: Any) -> FloatArray:
+            """Network outputs (pairs, stems, 2, frames), scaled back to the mixture's level."""
 
 
 @dataclass(frozen=True)
 class Lane:
-    """A network, its segments, and its share in the mean.
+    """A network, its segmentation, and its weight in the mean.
 
-    run: (input (batch, 2, n) float32, statistics, frames) -> (batch, stems, 2, frames): the part
-        of the output that counts. A batch is the pairs of one segment or of several.
-    share: (stems, 1, 1) float32, or None where this lane is all there is.
+    run: (input (batch, 2, n) float32, statistics, frames) -> (batch, stems, 2, frames), the valid
+        part of the output. A batch holds the pairs of one or several segments.
+    share: weights (stems, 1, 1) float32, or None for a single lane.
     """
 
     plan: SegmentPlan
@@ -84,21 +83,27 @@ class Lane:
     share: FloatArray | None = None
 
 
-def routine(
+def make_strategy(
     model: Model, options: Options, needed: tuple[int, ...], device: torch.device
-) -> Routine:
-    """needed: places of the stems to compute among the model's sources, in its order.
+) -> Strategy:
+    """The strategy for a model.
+
+    Args:
+        model: the network or bag, in evaluation mode on `device`.
+        options: the user's separation options.
+        needed: indices of the stems to compute, among the model's sources and in their order.
+        device: where the model runs first.
 
     Raises:
-        InputError: an option that this model does not have.
+        InputError: the model does not support an option, or lacks a member for a needed stem.
     """
     if isinstance(model, SegmentModel):
-        return _Segments(model, options, needed, device)
-    return _Transitions(model, options, needed, device)
+        return _FixedSegments(model, options, needed, device)
+    return _CrossFadedSegments(model, options, needed, device)
 
 
-class _Segments:
-    """A model that says itself which segments it works on."""
+class _FixedSegments:
+    """A model with its own, fixed segmentation."""
 
     def __init__(
         self,
@@ -115,31 +120,31 @@ class _Segments:
         self._model = model
         place = Placement(model, device, model.concurrent_segments)
         if model.needs_statistics:
-            place.batch = 1  # they are those of the pairs of one segment
+            place.batch = 1  # the statistics hold the pairs of a single segment
         self.placement = place
 
         def run(mixture: FloatArray, statistics: Any, frames: int) -> FloatArray:
-            del frames  # all of it counts
+            del frames  # the whole output is valid
             with torch.inference_mode():
                 stems = model.segment(torch.from_numpy(mixture).to(place.device), statistics)
-                return _chosen(stems, needed)
+                return _selected_stems(stems, needed)
 
         self.lanes = (Lane(model.plan, run),)
         self.two_passes = model.needs_statistics
 
-    def survey(self, pairs: int) -> Survey:
-        return _SegmentSurvey(self._model, pairs, self.placement.device)
+    def first_pass(self, pairs: int) -> FirstPass:
+        return _SegmentFirstPass(self._model, pairs, self.placement.device)
 
-    def before(self, mixture: FloatArray, statistics: Any) -> FloatArray:
-        del statistics  # the model itself asks for them
+    def prepare(self, mixture: FloatArray, statistics: Any) -> FloatArray:
+        del statistics  # used inside the model
         return mixture
 
-    def after(self, stems: FloatArray, statistics: Any) -> FloatArray:
+    def restore(self, stems: FloatArray, statistics: Any) -> FloatArray:
         del statistics
         return stems
 
 
-class _SegmentSurvey:
+class _SegmentFirstPass:
     def __init__(self, model: SegmentModel, pairs: int, device: torch.device) -> None:
         self._model = model
         self._device = device
@@ -160,8 +165,8 @@ class _SegmentSurvey:
         self._model.observe(torch.from_numpy(segment).to(self._device), self._statistics)
 
 
-class _Transitions:
-    """Networks on overlapping segments of the normalised mixture, cross-faded."""
+class _CrossFadedSegments:
+    """Networks on overlapping, cross-faded segments of the normalised mixture."""
 
     two_passes = True
 
@@ -175,7 +180,7 @@ class _Transitions:
         if isinstance(model, Bag):
             members = model.members
         else:
-            members = (Member(model, (1.0,) * len(model.sources)),)
+            members = (BagMember(model, (1.0,) * len(model.sources)),)
         weights = np.array([[m.weights[i] for i in needed] for m in members], np.float32)
         total = weights.sum(axis=0)
         if not total.all():
@@ -195,14 +200,14 @@ class _Transitions:
             for shift in shifts
         )
 
-    def survey(self, pairs: int) -> Survey:
-        return LevelMeter(pairs)
+    def first_pass(self, pairs: int) -> FirstPass:
+        return NormalisationMeter(pairs)
 
-    def before(self, mixture: FloatArray, statistics: Any) -> FloatArray:
+    def prepare(self, mixture: FloatArray, statistics: Any) -> FloatArray:
         normalised: FloatArray = statistics.normalised(mixture)
         return normalised
 
-    def after(self, stems: FloatArray, statistics: Any) -> FloatArray:
+    def restore(self, stems: FloatArray, statistics: Any) -> FloatArray:
         restored: FloatArray = statistics.restored(stems)
         return restored
 
@@ -226,17 +231,17 @@ def _runner(
     model: WaveformModel, needed: tuple[int, ...], place: Placement
 ) -> Callable[[FloatArray, Any, int], FloatArray]:
     def run(mixture: FloatArray, statistics: Any, frames: int) -> FloatArray:
-        del statistics  # the mixture is normalised by them already
+        del statistics  # the mixture is already normalised
         with torch.inference_mode():
             stems = model(torch.from_numpy(mixture).to(place.device))
-            # The middle: some networks put out less than they take in.
+            # The middle: some networks have shorter outputs than inputs.
             first = (stems.shape[-1] - frames) // 2
-            return _chosen(stems[..., first : first + frames], needed)
+            return _selected_stems(stems[..., first : first + frames], needed)
 
     return run
 
 
-def _chosen(stems: Tensor, needed: tuple[int, ...]) -> FloatArray:
+def _selected_stems(stems: Tensor, needed: tuple[int, ...]) -> FloatArray:
     if len(needed) < stems.shape[1]:
         stems = stems[:, list(needed)]
     return stems.cpu().numpy()

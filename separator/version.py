@@ -13,7 +13,7 @@ from separator.weights import catalog
 from separator.weights.archives import sha256_of
 
 # Raised when the architecture code changes what comes out for the same weights.
-ARCHITECTURE = 1
+ARCHITECTURE_VERSION = 1
 
 
 def model_version(name_or_path: str | Path) -> str:
@@ -25,7 +25,7 @@ def model_version(name_or_path: str | Path) -> str:
     Raises:
         UnknownModel: no such name and no such file.
     """
-    facts: dict[str, Any] = {"architecture": ARCHITECTURE}
+    facts: dict[str, Any] = {"architecture": ARCHITECTURE_VERSION}
     if is_path(name_or_path):
         facts["files"] = [_sha256(file) for file in _files(Path(name_or_path))]
     elif str(name_or_path) in CLASSICAL:

@@ -12,7 +12,7 @@ from bridge.cli import options
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from separator.weights.entries import Member, ModelEntry, Source
+    from separator.weights.entries import BundleSource, MemberEntry, ModelEntry
     from separator.weights.store import Store
 
 app = typer.Typer(help="What separates, its weights and their licence.", no_args_is_help=True)
@@ -115,7 +115,7 @@ def info(name: Name) -> None:
 
 
 def _about(
-    store: Store, entry: ModelEntry, member: Member, number: int
+    store: Store, entry: ModelEntry, member: MemberEntry, number: int
 ) -> Iterable[tuple[str, str]]:
     from separator.weights import catalog
 
@@ -129,7 +129,7 @@ def _about(
         yield "source", f"{source.archive.address}, {_sum(source)}"
 
 
-def _sum(source: Source) -> str:
+def _sum(source: BundleSource) -> str:
     stated = source.archive.sha256
     if stated is None:
         return "sha256 as the server states it"

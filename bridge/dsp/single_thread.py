@@ -20,10 +20,10 @@ def matmul(left: Array, right: Array, plus: Array | None = None) -> Array:
     """left @ right, plus `plus` where given; float32 arrays of two axes."""
     import torch
 
-    from separator.parallel import one_thread
+    from separator.parallel import single_threaded
 
     one, other = _tensor(left), _tensor(right)
-    with one_thread():
+    with single_threaded():
         made = one @ other if plus is None else torch.addmm(_tensor(plus), one, other)
     result: Array = made.numpy()
     return result
@@ -31,9 +31,9 @@ def matmul(left: Array, right: Array, plus: Array | None = None) -> Array:
 
 def row_max(values: Array) -> Array:
     """Maximum of each row, (rows,) float32; numpy is slow with many short rows."""
-    from separator.parallel import one_thread
+    from separator.parallel import single_threaded
 
-    with one_thread():
+    with single_threaded():
         result: Array = _tensor(values).amax(dim=1).numpy()
     return result
 

@@ -92,7 +92,7 @@ def render_bounce(
         OutputError: a file cannot be written.
         PromiseBroken: a file is not as specified; nothing must be published.
     """
-    from separator.parallel import one_thread
+    from separator.parallel import single_threaded
 
     with watch.stage("survey") as report:
         leniency = request.preset.bounce
@@ -113,7 +113,7 @@ def render_bounce(
         request, preset, separator, info, decoder, found, outputs, buses, tail, folder, watch
     )
     stock = job.separate()
-    with one_thread():  # once for all blocks: changing the count costs 0.2 ms
+    with single_threaded():  # once for all blocks: changing the count costs 0.2 ms
         job.render(stock)
         levels = job.levels(stock)
         gains = job.gains_db(levels)

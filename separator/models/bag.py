@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Member:
+class BagMember:
     """A model and its weight in each stem, in the order of the model's sources."""
 
     model: WaveformModel
@@ -34,7 +34,7 @@ class Bag(nn.Module):
     mean of those that are there, and a stem that no member holds is an error of `forward`.
     """
 
-    def __init__(self, members: Sequence[Member]) -> None:
+    def __init__(self, members: Sequence[BagMember]) -> None:
         super().__init__()
         first = members[0].model
         self.sources = first.sources
@@ -50,10 +50,10 @@ class Bag(nn.Module):
                 raise BadCheckpoint("a member of a bag needs one weight for each stem")
 
     @property
-    def members(self) -> tuple[Member, ...]:
+    def members(self) -> tuple[BagMember, ...]:
         """Models and weights, in order."""
         pairs = zip(self.models, self.weights, strict=True)
-        return tuple(Member(model, weights) for model, weights in pairs)  # type: ignore[arg-type]
+        return tuple(BagMember(model, weights) for model, weights in pairs)  # type: ignore[arg-type]
 
     @property
     def takes_bfloat16(self) -> bool:

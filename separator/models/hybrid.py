@@ -32,7 +32,7 @@ from separator.models.unet import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from separator.models.hybrid_config import Level
+    from separator.models.hybrid_config import LevelShape
 
 EPSILON = 1e-5  # added to the deviations that the inputs are divided by
 PHASE_EPSILON = 1e-8  # added to a magnitude for the "soft" phase
@@ -217,13 +217,13 @@ def _normalised(x: Tensor) -> tuple[Tensor, _Level]:
     return (x - mean).div_(deviation + EPSILON), _Level(mean, deviation)
 
 
-def _spectrum_encoder(config: HybridConfig, level: Level) -> nn.Module:
+def _spectrum_encoder(config: HybridConfig, level: LevelShape) -> nn.Module:
     if level.banded:
         return BandEncoder(level.spectrum, level.spectrum_inputs, config.band_ratios)
     return EncoderLayer(level.spectrum, level.spectrum_inputs)
 
 
-def _spectrum_decoder(config: HybridConfig, level: Level, *, last: bool) -> nn.Module:
+def _spectrum_decoder(config: HybridConfig, level: LevelShape, *, last: bool) -> nn.Module:
     if level.banded:
         return BandDecoder(level.spectrum, level.spectrum_outputs, config.band_ratios, last=last)
     return DecoderLayer(level.spectrum, level.spectrum_outputs, last=last)

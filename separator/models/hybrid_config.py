@@ -180,7 +180,7 @@ def _ratios(given: Arguments, arguments: Mapping[str, Any]) -> tuple[float, ...]
 
 
 @dataclass(frozen=True)
-class Level:
+class LevelShape:
     """One level of both U-Nets: inputs of the encoder layers, outputs of the decoder layers.
 
     bins: of the spectrogram branch's input. wave: None where there is no waveform branch (any
@@ -198,7 +198,7 @@ class Level:
     banded: bool
 
 
-def levels(config: HybridConfig) -> list[Level]:
+def levels(config: HybridConfig) -> list[LevelShape]:
     """The shapes of all layers, from the outermost.
 
     Raises:
@@ -209,14 +209,14 @@ def levels(config: HybridConfig) -> list[Level]:
     outputs, wave_outputs = (width * len(config.sources) for width in (inputs, wave_inputs))
     hidden, wave_hidden = config.hidden, config.hidden_time or config.hidden
     bins = config.window_frames // 2
-    found: list[Level] = []
+    found: list[LevelShape] = []
     for index in range(config.depth):
         meets = 1 < bins <= config.kernel_size
         if meets:
             hidden = wave_hidden = max(hidden, wave_hidden)
         spectrum = _spectrum_layer(config, index, bins, hidden)
         waves = config.waveform_branch and bins > 1
-        level = Level(
+        level = LevelShape(
             bins=bins,
             spectrum=spectrum,
             spectrum_inputs=inputs,
@@ -271,7 +271,7 @@ def _spectrum_layer(config: HybridConfig, index: int, bins: int, channels: int) 
     return replace(layer, along_frequency=True)
 
 
-def _check(config: HybridConfig, level: Level) -> None:
+def _check(config: HybridConfig, level: LevelShape) -> None:
     """One level by itself."""
     check_layer(level.spectrum, level.spectrum_outputs)
     if level.wave is not None:
@@ -307,7 +307,7 @@ def check_layer(shape: LayerShape, outputs: int) -> None:
             )
 
 
-def _check_meeting(config: HybridConfig, found: list[Level]) -> None:
+def _check_meeting(config: HybridConfig, found: list[LevelShape]) -> None:
     count = sum(level.wave is not None for level in found)
     hop = (config.kernel_size // 2) ** count
     if hop != config.window_frames // 4:

@@ -15,16 +15,16 @@ import zlib
 from typing import TYPE_CHECKING, BinaryIO
 
 from separator.errors import BadCheckpoint, WrongChecksum
-from separator.weights.entries import UrlFile, agrees
+from separator.weights.entries import UrlFile, checksum_matches
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
     from typing import Protocol
 
-    from separator.weights.entries import PackedFile, Source
+    from separator.weights.entries import BundleSource, PackedFile
 
-    class Readable(Protocol):
+    class ReadableStream(Protocol):
         """Enough of a file."""
 
         def read(self, size: int, /) -> bytes: ...
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 BLOCK_BYTES = 1 << 20
 MAX_MEMBER_BYTES = 4 << 30  # the largest weights have 2.6 GB
-DAMAGED = (
+DAMAGED_ERRORS = (
     tarfile.TarError,
     zipfile.BadZipFile,
     gzip.BadGzipFile,
@@ -43,7 +43,7 @@ DAMAGED = (
 )
 
 
-def sha256_of(stream: Readable) -> str:
+def sha256_of(stream: ReadableStream) -> str:
     """In hex, of all that is left to read."""
     digest = hashlib.sha256()
     while block := stream.read(BLOCK_BYTES):
@@ -51,14 +51,16 @@ def sha256_of(stream: Readable) -> str:
     return digest.hexdigest()
 
 
-def take(source: Source, archive: BinaryIO, into: Path) -> dict[str, str]:
+def extract_source(source: BundleSource, archive: BinaryIO, into: Path) -> dict[str, str]:
     """Writes the source's files, which are in the archive or are it; see `extract`."""
     if not isinstance(source.archive, UrlFile):
         return extract(archive, source.files, into)
     (file,) = source.files
     archive.seek(0)
     digest = _copy(archive, into / file.name, MAX_MEMBER_BYTES)
-    if not agrees(file.sha256, digest):  # it was verified before; nothing may change in between
+    if not checksum_matches(
+        file.sha256, digest
+    ):  # it was verified before; nothing may change in between
         raise WrongChecksum(f"{file.name} is not the one in the catalog")
     return {file.name: digest}
 
@@ -87,12 +89,12 @@ def extract(
             if file.name in sums:
                 raise BadCheckpoint(f"the archive has {file.path} twice")
             sums[file.name] = _copy(stream, into / file.name, max_member_bytes)
-    except DAMAGED as error:
+    except DAMAGED_ERRORS as error:
         raise BadCheckpoint(f"the archive is damaged ({error})") from None
     for file in files:
         if file.name not in sums:
             raise BadCheckpoint(f"the archive lacks {file.path}")
-        if not agrees(file.sha256, sums[file.name]):
+        if not checksum_matches(file.sha256, sums[file.name]):
             raise WrongChecksum(f"{file.path} in the archive is not the one in the catalog")
     return sums
 
@@ -100,7 +102,7 @@ def extract(
 class _Bounded:
     """A stream that refuses to unpack without end."""
 
-    def __init__(self, stream: Readable, budget_bytes: int) -> None:
+    def __init__(self, stream: ReadableStream, budget_bytes: int) -> None:
         self._stream = stream
         self._budget_bytes = budget_bytes
 
@@ -112,7 +114,7 @@ class _Bounded:
         return block
 
 
-def _unpacked(archive: BinaryIO, budget_bytes: int) -> Iterator[tuple[str, Readable]]:
+def _unpacked(archive: BinaryIO, budget_bytes: int) -> Iterator[tuple[str, ReadableStream]]:
     """Regular files with the names that the archive gives them."""
     archive.seek(0)
     if zipfile.is_zipfile(archive):
@@ -138,7 +140,7 @@ def _match(path: str, files: Sequence[PackedFile]) -> PackedFile | None:
     return None
 
 
-def _copy(stream: Readable, target: Path, max_bytes: int) -> str:
+def _copy(stream: ReadableStream, target: Path, max_bytes: int) -> str:
     digest = hashlib.sha256()
     size = 0
     with target.open("xb") as file:

@@ -13,20 +13,20 @@ from separator.weights.entries import (
     RATE_HZ,
     Archive,
     Bundle,
+    BundleSource,
     Catalog,
     Licence,
-    Member,
+    MemberEntry,
     ModelEntry,
     NpmArchive,
     PackedFile,
-    Source,
     Statement,
     UrlArchive,
     UrlFile,
     WheelArchive,
-    nothing,
+    empty_mapping,
 )
-from separator.weights.fields import Fields
+from separator.weights.fields import CheckedTable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,7 +57,7 @@ def parse(text: str) -> Catalog:
         tree = yaml.load(text, Loader=_LOADER)
     except yaml.YAMLError as error:
         raise WeightsError(f"catalog: not valid YAML ({' '.join(str(error).split())})") from None
-    top = Fields(tree, "catalog")
+    top = CheckedTable(tree, "catalog")
     if top.whole("version") != VERSION:
         raise WeightsError(f"catalog: version {VERSION} is needed; update stembridge")
     licences = {key: _licence(fields) for key, fields in top.table("licences").items()}
@@ -81,7 +81,7 @@ def parse(text: str) -> Catalog:
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
-def _licence(fields: Fields) -> Licence:
+def _licence(fields: CheckedTable) -> Licence:
     also = []
     for inner in fields.list_of_tables("also") if fields.has("also") else ():
         also.append(Statement(inner.text("says"), inner.text("source")))
@@ -91,7 +91,7 @@ def _licence(fields: Fields) -> Licence:
     return Licence(name, holder, source, tuple(also))
 
 
-def _archive(key: str, fields: Fields) -> Archive:
+def _archive(key: str, fields: CheckedTable) -> Archive:
     kind = fields.choice("kind", ARCHIVES)
     sha256, size_bytes = fields.sha256("sha256"), fields.optional_whole("size_bytes")
     archive: Archive
@@ -104,7 +104,7 @@ def _archive(key: str, fields: Fields) -> Archive:
     return archive
 
 
-def _https(fields: Fields, key: str) -> str:
+def _https(fields: CheckedTable, key: str) -> str:
     url = fields.text(key)
     parts = urlsplit(url)
     if parts.scheme != "https" or not parts.hostname or url.endswith("/"):
@@ -115,7 +115,7 @@ def _https(fields: Fields, key: str) -> str:
 def _bundle(
     key: str,
     folder: str,
-    fields: Fields,
+    fields: CheckedTable,
     licences: Mapping[str, Licence],
     archives: Mapping[str, Archive],
 ) -> Bundle:
@@ -129,25 +129,25 @@ def _bundle(
     return Bundle(key, folder, licence, sources, about_bytes)
 
 
-def _source(fields: Fields, archives: Mapping[str, Archive]) -> Source:
+def _source(fields: CheckedTable, archives: Mapping[str, Archive]) -> BundleSource:
     """Either `archive` and the `files` of it, or a `file` at an address."""
     form = fields.choice("format", FORMATS)
     if fields.has("file"):
         url = _https(fields, "file")
         sha256 = fields.optional_sha256()
         file = UrlFile(url, sha256, fields.optional_whole("size_bytes"), url)
-        source = Source(file, form, (PackedFile(url.rsplit("/", 1)[-1], sha256),))
+        source = BundleSource(file, form, (PackedFile(url.rsplit("/", 1)[-1], sha256),))
     else:
         archive = archives[fields.choice("archive", tuple(archives))]
         files = tuple(_packed(file) for file in fields.list_of_tables("files"))
         if not files or len({file.name for file in files}) != len(files):
             fields.fail("files", "has one or more files, each with a name of its own")
-        source = Source(archive, form, files)
+        source = BundleSource(archive, form, files)
     fields.done()
     return source
 
 
-def _packed(fields: Fields) -> PackedFile:
+def _packed(fields: CheckedTable) -> PackedFile:
     file = PackedFile(fields.text("path"), fields.optional_sha256())
     if file.path.startswith("/") or ".." in file.path.split("/") or not file.name:
         fields.fail("path", "is a relative path to a file")
@@ -155,7 +155,7 @@ def _packed(fields: Fields) -> PackedFile:
     return file
 
 
-def _model(fields: Fields, weights: Mapping[str, Bundle]) -> ModelEntry:
+def _model(fields: CheckedTable, weights: Mapping[str, Bundle]) -> ModelEntry:
     stems = fields.texts("stems")
     if len(set(stems)) != len(stems) or not stems:
         fields.fail("stems", "has one or more names, each once")
@@ -188,16 +188,18 @@ def _model(fields: Fields, weights: Mapping[str, Bundle]) -> ModelEntry:
     return entry
 
 
-def _member(fields: Fields, stems: tuple[str, ...], weights: Mapping[str, Bundle]) -> Member:
+def _member(
+    fields: CheckedTable, stems: tuple[str, ...], weights: Mapping[str, Bundle]
+) -> MemberEntry:
     all_ones = (1.0,) * len(stems)
     counts = fields.numbers("stem_weights") if fields.has("stem_weights") else all_ones
     if len(counts) != len(stems):
         fields.fail("stem_weights", f"has {len(stems)} numbers, one for each stem")
-    member = Member(
+    member = MemberEntry(
         weights_id=fields.choice("weights", tuple(weights)),
         architecture=fields.choice("architecture", ARCHITECTURES),
         stem_weights=counts,
-        arguments=fields.frozen("arguments") if fields.has("arguments") else nothing(),
+        arguments=fields.frozen("arguments") if fields.has("arguments") else empty_mapping(),
     )
     fields.done()
     return member
@@ -207,7 +209,7 @@ def _segment_s(config: Mapping[str, Any]) -> float:
     return float(config["T"] * config["frame_step"] / config["sample_rate"])
 
 
-def _spleeter_config(fields: Fields) -> dict[str, Any]:
+def _spleeter_config(fields: CheckedTable) -> dict[str, Any]:
     """The keys of Spleeter's own configs/*.json that say how the model is built."""
     numbers = ("sample_rate", "frame_length", "frame_step", "T", "F", "n_channels")
     config: dict[str, Any] = {key: fields.whole(key) for key in numbers}

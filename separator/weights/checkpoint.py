@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from separator.weights.diffq import Packed
+    from separator.weights.diffq import PackedWeights
 
     Array = NDArray[Any]
 
@@ -44,7 +44,7 @@ class Checkpoint:
     positional: tuple[Any, ...] = ()
     state: Mapping[str, Array] = field(default_factory=dict)
     renamed: bool = False
-    packed: Packed | None = None
+    packed: PackedWeights | None = None
 
 
 def plain_arguments(value: object) -> Any:

@@ -40,7 +40,7 @@ LARGEST_WEIGHT = 1e6
 
 
 @dataclass(frozen=True)
-class Levels:
+class QuantisedParameter:
     """One parameter. levels: (groups, weights in a group), whole numbers; bits: (groups,)."""
 
     levels: Array
@@ -61,8 +61,8 @@ class Levels:
 
 
 @dataclass(frozen=True)
-class Words:
-    """One parameter as the released bags have it: `Levels`, in words.
+class BitPackedParameter:
+    """One parameter as the released bags have it: `QuantisedParameter`, in words.
 
     by_bits: the levels of all groups with 1, 2, ... bits, or None where there are none.
     bits: of each group, less `least_bits`. Both: (lines, bits, words in a line) int64.
@@ -90,7 +90,7 @@ class Words:
                 bits[mine] = -count  # done
         if (bits > 0).any():
             raise BadCheckpoint("a packed parameter lacks levels")
-        return Levels(levels, -bits, self.low, self.high).weights(size)
+        return QuantisedParameter(levels, -bits, self.low, self.high).weights(size)
 
 
 def _unpacked(words: Array, count: int) -> Array:
@@ -112,10 +112,10 @@ def _unpacked(words: Array, count: int) -> Array:
 
 
 @dataclass(frozen=True)
-class Packed:
+class PackedWeights:
     """All parameters of a model: the `large` ones in levels, the `small` as they are, in order."""
 
-    large: tuple[Levels | Words, ...]
+    large: tuple[QuantisedParameter | BitPackedParameter, ...]
     small: tuple[Array, ...]
 
     def unpack(self, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Array]:
@@ -139,14 +139,18 @@ class Packed:
         for name, shape in shapes.items():
             size = math.prod(shape)
             item = next(large if size > limit else small, None)
-            values = item.weights(size) if isinstance(item, Levels | Words) else item
+            values = (
+                item.weights(size)
+                if isinstance(item, QuantisedParameter | BitPackedParameter)
+                else item
+            )
             if values is None or values.size != size:
                 raise BadCheckpoint(f"its packed weights do not fit {name} {shape}")
             state[name] = values.reshape(shape)
         return state
 
 
-def from_saved(state: object) -> Packed | None:
+def from_saved(state: object) -> PackedWeights | None:
     """The packed weights in a saved state; None if the state is an ordinary one.
 
     Raises:
@@ -157,17 +161,17 @@ def from_saved(state: object) -> Packed | None:
     return _packed(state) if isinstance(state, dict) and "quantized" in state else None
 
 
-def _packed(state: dict[object, object]) -> Packed:
+def _packed(state: dict[object, object]) -> PackedWeights:
     meta = _Meta.read(state["meta"]) if "meta" in state else None
     if state.get("float16"):
         raise BadCheckpoint("it keeps small weights in half precision, which no release does")
-    return Packed(
+    return PackedWeights(
         tuple(_parameter(item, meta) for item in _list(state["quantized"])),
         tuple(_array(item) for item in _list(state.get("others"))),
     )
 
 
-def from_compressed(data: object) -> Packed:
+def from_compressed(data: object) -> PackedWeights:
     """The packed weights of version 2: a file of torch, deflated, as bytes in another."""
     if not isinstance(data, bytes):
         raise BadCheckpoint("its compressed state is no bytes")
@@ -185,7 +189,7 @@ def from_compressed(data: object) -> Packed:
     return _packed(state)
 
 
-def from_structure(structure: object, tensors: Mapping[str, Array]) -> Packed:
+def from_structure(structure: object, tensors: Mapping[str, Array]) -> PackedWeights:
     """The packed weights of a safetensors file of the hub.
 
     structure: the nested state as JSON; each node is a plain value or a table with one of
@@ -247,14 +251,16 @@ class _Meta:
         )
 
 
-def _parameter(item: object, meta: _Meta | None) -> Levels | Words:
+def _parameter(item: object, meta: _Meta | None) -> QuantisedParameter | BitPackedParameter:
     """From (levels, (low, high), bits of each group)."""
     levels, scale, bits = _list(item, 3)
     low, high = (_number(value, -LARGEST_WEIGHT, LARGEST_WEIGHT) for value in _list(scale, 2))
     if meta is None or not meta.packed:
-        return Levels(_array(levels), _array(bits).reshape(-1), low, high)
+        return QuantisedParameter(_array(levels), _array(bits).reshape(-1), low, high)
     by_bits = [None if words is None else _array(words) for words in _list(levels, PACKED_WIDTHS)]
-    return Words(tuple(by_bits), _array(bits), meta.group, int(meta.least_bits), low, high)
+    return BitPackedParameter(
+        tuple(by_bits), _array(bits), meta.group, int(meta.least_bits), low, high
+    )
 
 
 def _number(value: object, low: float, high: float) -> float:

@@ -28,7 +28,7 @@ CONNECT_S = 10.0  # also the longest silence in mid-download
 BLOCK_BYTES = 1 << 18
 MAX_BYTES = 4 << 30  # of a file whose size the catalog does not know; the largest has 2.6 GB
 MAX_DROPS = 20  # in one call; a later call goes on from there
-LINKED = "X-Linked-ETag"  # how the Hugging Face hub states the sha256 of a large file
+LINKED_ETAG = "X-Linked-ETag"  # how the Hugging Face hub states the sha256 of a large file
 SHA256 = re.compile(r'"?([0-9a-f]{64})"?')
 CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 
@@ -113,19 +113,19 @@ class Download:
             opener = urllib.request.build_opener(redirects)
             with opener.open(request, timeout=self.timeout_s) as response:
                 start, total = self._accept(response, have)
-                self._keep(response, response.headers.get(LINKED) or redirects.linked)
+                self._keep(response, response.headers.get(LINKED_ETAG) or redirects.linked)
                 self._receive(response, start, total, progress, label)
         except urllib.error.HTTPError as error:
             error.close()
             if error.code != 416 or not have:
-                raise SourceFailed(f"HTTP {error.code} {reason(error.reason)}") from None
+                raise SourceFailed(f"HTTP {error.code} {one_line_reason(error.reason)}") from None
             if error.headers.get("Content-Range") != f"bytes */{have}":  # else it is complete
                 self.discard()
                 raise SourceFailed("the file has changed there; try again") from None
         except urllib.error.URLError as error:
-            raise Unreachable(reason(error.reason)) from None
+            raise Unreachable(one_line_reason(error.reason)) from None
         except (TimeoutError, ConnectionError, HTTPException) as error:
-            raise SourceFailed(reason(error)) from None
+            raise SourceFailed(one_line_reason(error)) from None
 
     def _accept(self, response: HTTPResponse, have: int) -> tuple[int, int | None]:
         """Where this answer starts and how long the whole is; stops a wrong file at once."""
@@ -161,7 +161,7 @@ class Download:
                 try:
                     block = response.read1(BLOCK_BYTES)
                 except (OSError, HTTPException) as error:
-                    raise _DropError(reason(error)) from None
+                    raise _DropError(one_line_reason(error)) from None
                 if not block:
                     break
                 done += len(block)
@@ -198,11 +198,11 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         headers: HTTPMessage,
         newurl: str,
     ) -> urllib.request.Request | None:
-        self.linked = self.linked or headers.get(LINKED)
+        self.linked = self.linked or headers.get(LINKED_ETAG)
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
-def reason(error: object) -> str:
+def one_line_reason(error: object) -> str:
     """A short reason from an exception or a text, on one line."""
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return " ".join(str(text).split())[:160]

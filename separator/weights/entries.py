@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 RATE_HZ = 44_100  # of every published model of both families
 SPEEDS = ((10, "fast"), (25, "medium"), (50, "slow"))  # GFLOP for a second of audio, below
 SLOWEST = "very slow"
-MANY = 8  # of this many names on, an error does not list them all
+MAX_LISTED_NAMES = 8  # of this many names on, an error does not list them all
 
 
-def nothing() -> Mapping[str, Any]:
+def empty_mapping() -> Mapping[str, Any]:
     """An empty table that stays empty."""
     return MappingProxyType({})
 
 
-def agrees(stated: str | None, digest: str) -> bool:
+def checksum_matches(stated: str | None, digest: str) -> bool:
     """Whether a sha256 is the stated one, of which only the first digits may be known."""
     return stated is None or digest.startswith(stated)
 
@@ -77,7 +77,7 @@ class UrlArchive:
 
     @property
     def label(self) -> str:
-        return label_of(self.url)
+        return url_label(self.url)
 
     @property
     def address(self) -> str:
@@ -99,7 +99,7 @@ class UrlFile:
 
     @property
     def label(self) -> str:
-        return label_of(self.url)
+        return url_label(self.url)
 
     @property
     def address(self) -> str:
@@ -147,12 +147,12 @@ class NpmArchive:
 Archive = UrlArchive | UrlFile | WheelArchive | NpmArchive
 
 
-def label_of(url: str) -> str:
+def url_label(url: str) -> str:
     """The file's name and where it is."""
     return f"{url.rsplit('/', 1)[-1]} from {urlsplit(url).hostname}"
 
 
-def host_of(archive: Archive) -> str | None:
+def archive_host(archive: Archive) -> str | None:
     """The server that an archive is on; a package is where the user's settings say."""
     return urlsplit(archive.url).hostname if isinstance(archive, UrlArchive | UrlFile) else None
 
@@ -171,7 +171,7 @@ class PackedFile:
 
 
 @dataclass(frozen=True)
-class Source:
+class BundleSource:
     """One way to get a bundle: these files of this archive, in this format."""
 
     archive: Archive
@@ -189,12 +189,12 @@ class Bundle:
     id: str
     folder: str
     licence: Licence
-    sources: tuple[Source, ...]
+    sources: tuple[BundleSource, ...]
     about_bytes: int = 0
 
 
 @dataclass(frozen=True)
-class Member:
+class MemberEntry:
     """One network of a model.
 
     weights_id: of its bundle. stem_weights: how much it counts for each stem of the model, in the
@@ -205,7 +205,7 @@ class Member:
     weights_id: str
     architecture: str
     stem_weights: tuple[float, ...]
-    arguments: Mapping[str, Any] = field(default_factory=nothing)
+    arguments: Mapping[str, Any] = field(default_factory=empty_mapping)
 
 
 @dataclass(frozen=True)
@@ -224,13 +224,13 @@ class ModelEntry:
     name: str
     family: str
     stems: tuple[str, ...]
-    members: tuple[Member, ...]
+    members: tuple[MemberEntry, ...]
     segment_s: float
     licence: Licence
     note: str
     gflop_per_s: float
     size_bytes: int
-    config: Mapping[str, Any] = field(default_factory=nothing)
+    config: Mapping[str, Any] = field(default_factory=empty_mapping)
     rate_hz: int = RATE_HZ
     bfloat16_snr_db: float | None = None
 
@@ -299,6 +299,6 @@ def _hint(name: str, names: list[str]) -> str:
         return f"did you mean {' or '.join(map(repr, close))}?"
     if "." in name:
         return "a checkpoint is a file that ends in .th, .safetensors or .json"
-    if len(names) > MANY:
+    if len(names) > MAX_LISTED_NAMES:
         return "`stembridge models list` shows all"
     return f"choose one of {', '.join(names)}"

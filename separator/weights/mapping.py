@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def mapped(path: Path) -> memoryview:
+def memory_map(path: Path) -> memoryview:
     """All bytes of a file; they live as long as anything refers to them.
 
     Writable, because torch wants its arrays so; what is written stays in memory.

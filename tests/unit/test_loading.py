@@ -15,7 +15,7 @@ import separator
 from separator.errors import InputError, UnknownModel
 from separator.models.bag import Bag
 from separator.version import model_version
-from separator.weights.entries import Member
+from separator.weights.entries import MemberEntry
 from separator.weights.store import Store
 from tests.support import GOLDEN
 from tests.unit.weight_archives import of_files
@@ -37,7 +37,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     with Server(content) as server:
         digest = hashlib.sha256(content).hexdigest()
         plain = of_files(server, dict.fromkeys(EXPERTS, digest))
-        members = tuple(Member(name, "demucs-v1", row) for name, row in EXPERTS.items())
+        members = tuple(MemberEntry(name, "demucs-v1", row) for name, row in EXPERTS.items())
         entry = replace(
             plain.models[0], family="demucs", stems=SOURCES, members=members, segment_s=3.0
         )

@@ -12,7 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from separator.parallel import one_thread, ordered, set_threads
+from separator.parallel import ordered_map, set_threads, single_threaded
 from tests.hypothesis_profiles import examples
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def _four_cores() -> Iterator[None]:
 
 
 def threads_of_each(items: int, side_by_side: int, workers: int | None = None) -> list[int]:
-    return list(ordered(lambda _: torch.get_num_threads(), range(items), side_by_side, workers))
+    return list(ordered_map(lambda _: torch.get_num_threads(), range(items), side_by_side, workers))
 
 
 @settings(max_examples=examples(40))
@@ -38,7 +38,7 @@ def threads_of_each(items: int, side_by_side: int, workers: int | None = None) -
 def test_results_come_in_the_order_of_the_items(
     items: int, side_by_side: int, workers: int | None
 ) -> None:
-    made = ordered(lambda n: n * n, range(items), side_by_side, workers)
+    made = ordered_map(lambda n: n * n, range(items), side_by_side, workers)
     assert list(made) == [n * n for n in range(items)]
 
 
@@ -62,7 +62,7 @@ def test_no_more_run_at_once_than_there_are_workers() -> None:
         with lock:
             running -= 1
 
-    list(ordered(work, range(30), 2))
+    list(ordered_map(work, range(30), 2))
     assert most == 2
 
 
@@ -82,13 +82,13 @@ def test_subnormal_numbers_are_zero_there_and_what_they_are_elsewhere() -> None:
 
     if not torch.set_flush_denormal(False):
         pytest.skip("this processor cannot leave them out")
-    assert list(ordered(halved, range(5), 2)) == [0.0] * 5
+    assert list(ordered_map(halved, range(5), 2)) == [0.0] * 5
     assert halved(0) == LEAST_NORMAL / 2
 
 
 def test_few_items_are_taken_ahead() -> None:
     items = itertools.count()
-    results = ordered(lambda n: n, items, 2)
+    results = ordered_map(lambda n: n, items, 2)
     assert [next(results) for _ in range(10)] == list(range(10))
     assert next(items) <= 10 + 2 + 2  # in work, waiting, and one to see whether there is another
     results.close()
@@ -101,7 +101,7 @@ def test_an_error_comes_where_its_result_would(broken: int) -> None:
             raise RuntimeError("segment")
         return n
 
-    results = ordered(work, range(5), 2)
+    results = ordered_map(work, range(5), 2)
     assert [next(results) for _ in range(broken)] == list(range(broken))
     with pytest.raises(RuntimeError, match="segment"):
         next(results)
@@ -118,9 +118,9 @@ def of_a_new_thread() -> int:
 
 
 def test_one_thread_is_of_the_calling_thread_and_for_a_while() -> None:
-    with one_thread():
+    with single_threaded():
         assert (torch.get_num_threads(), of_a_new_thread()) == (1, 4)
-        with one_thread():
+        with single_threaded():
             assert torch.get_num_threads() == 1
         assert torch.get_num_threads() == 1
     assert (torch.get_num_threads(), of_a_new_thread()) == (4, 4)
@@ -132,7 +132,7 @@ def test_overlapping_uses_leave_every_count_as_it_was() -> None:
     after: dict[str, int] = {}
 
     def first() -> None:
-        with one_thread():
+        with single_threaded():
             first_in.set()
             assert second_in.wait(10)
         after["first"] = torch.get_num_threads()
@@ -140,7 +140,7 @@ def test_overlapping_uses_leave_every_count_as_it_was() -> None:
 
     def second() -> None:
         assert first_in.wait(10)
-        with one_thread():
+        with single_threaded():
             second_in.set()
             assert first_out.wait(10)
         after["second"] = torch.get_num_threads()
@@ -159,7 +159,7 @@ def test_many_threads_side_by_side_leave_every_count_as_it_was() -> None:
 
     def work() -> None:
         for _ in range(20):
-            with one_thread():
+            with single_threaded():
                 inside.append(torch.get_num_threads())
             inside.append(torch.get_num_threads() - 3)
 
@@ -176,7 +176,7 @@ def test_a_thread_s_own_count_stays_its_own() -> None:
     assert set_threads(3) == 4
     try:
         assert (torch.get_num_threads(), of_a_new_thread()) == (3, 4)
-        with one_thread():
+        with single_threaded():
             assert of_a_new_thread() == 4
         assert torch.get_num_threads() == 3
     finally:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from separator.errors import BadCheckpoint, InputError
-from separator.models.bag import Bag, Member
+from separator.models.bag import Bag, BagMember
 from separator.models.base import WaveformModel
 from separator.options import Options
 from separator.separator import Separator
@@ -128,7 +128,7 @@ def test_a_network_that_puts_out_less_than_it_takes_in() -> None:
 def test_a_bag_is_the_weighted_mean_of_its_members() -> None:
     first, second = Net(1), Net(2, segment_s=0.2, step=1)
     weights = np.array([[1.0, 0.0, 0.5], [0.0, 3.0, 0.25]])
-    bag = Bag([Member(first, tuple(weights[0])), Member(second, tuple(weights[1]))])
+    bag = Bag([BagMember(first, tuple(weights[0])), BagMember(second, tuple(weights[1]))])
     members = np.stack([whole(net, music(), OFF) for net in (first, second)])
     share = (weights / weights.sum(axis=0))[..., None, None]
     stems = streamed(bag, music(), OFF)
@@ -147,7 +147,7 @@ def test_a_bag_is_the_weighted_mean_of_its_members() -> None:
 def test_only_the_members_that_a_stem_needs_run() -> None:
     nets = [Net(seed) for seed in range(3)]
     bag = Bag(
-        [Member(net, tuple(map(float, row))) for net, row in zip(nets, np.eye(3), strict=True)]
+        [BagMember(net, tuple(map(float, row))) for net, row in zip(nets, np.eye(3), strict=True)]
     )
     stems = streamed(bag, music(), Options(residual="off", stems=("vocals",)))
     assert list(stems) == ["vocals"]
@@ -158,7 +158,7 @@ def test_only_the_members_that_a_stem_needs_run() -> None:
 def test_two_stems_by_subtraction_need_one_and_add_up() -> None:
     nets = [Net(seed) for seed in range(3)]
     bag = Bag(
-        [Member(net, tuple(map(float, row))) for net, row in zip(nets, np.eye(3), strict=True)]
+        [BagMember(net, tuple(map(float, row))) for net, row in zip(nets, np.eye(3), strict=True)]
     )
     stems = streamed(bag, music(), Options(two_stems="bass"))
     assert list(stems) == ["bass", "no_bass"]
@@ -229,9 +229,9 @@ def test_bags_of_strangers_are_refused() -> None:
     other = Net(2)
     other.sources = ("drums", "bass", "piano")
     with pytest.raises(BadCheckpoint, match="same stems"):
-        Bag([Member(Net(1), (1.0,) * 3), Member(other, (1.0,) * 3)])
+        Bag([BagMember(Net(1), (1.0,) * 3), BagMember(other, (1.0,) * 3)])
     with pytest.raises(BadCheckpoint, match="one weight for each stem"):
-        Bag([Member(Net(1), (1.0,) * 2)])
-    specialist = Bag([Member(Net(1), (1.0, 0.0, 0.0))])
+        Bag([BagMember(Net(1), (1.0,) * 2)])
+    specialist = Bag([BagMember(Net(1), (1.0, 0.0, 0.0))])
     with pytest.raises(InputError, match="that make 'bass' were not loaded"):
         streamed(specialist, music(), OFF)

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, BinaryIO
 import pytest
 
 from separator.errors import BadCheckpoint, WrongChecksum
-from separator.weights.archives import extract, take
-from separator.weights.entries import PackedFile, Source, UrlFile
+from separator.weights.archives import extract, extract_source
+from separator.weights.entries import BundleSource, PackedFile, UrlFile
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -116,16 +116,16 @@ def test_a_plain_file_is_taken_as_it_is(tmp_path: Path) -> None:
     digest = hashlib.sha256(content).hexdigest()
     for sum_ in (digest, digest[:8], None):
         file = UrlFile("id", sum_, None, "https://host/a-12345678.th")
-        source = Source(file, "th", (PackedFile("a-12345678.th", sum_),))
+        source = BundleSource(file, "th", (PackedFile("a-12345678.th", sum_),))
         stream = io.BytesIO(content)
         stream.seek(7)  # wherever who verified it left it
         into = tmp_path / f"into {sum_}"
         into.mkdir()
-        assert take(source, stream, into) == {"a-12345678.th": digest}
+        assert extract_source(source, stream, into) == {"a-12345678.th": digest}
         assert [path.read_bytes() for path in into.iterdir()] == [content]
-    wrong = Source(file, "th", (PackedFile("b.th", "0" * 64),))
+    wrong = BundleSource(file, "th", (PackedFile("b.th", "0" * 64),))
     with pytest.raises(WrongChecksum, match=r"b\.th"):
-        take(wrong, io.BytesIO(content), tmp_path)
+        extract_source(wrong, io.BytesIO(content), tmp_path)
 
 
 @pytest.mark.parametrize("make", [tar_gz, zipped])

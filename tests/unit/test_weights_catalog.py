@@ -20,8 +20,8 @@ from separator.weights.entries import (
     UrlArchive,
     UrlFile,
     WheelArchive,
-    agrees,
-    host_of,
+    archive_host,
+    checksum_matches,
 )
 from tests.support import GOLDEN
 
@@ -153,7 +153,7 @@ def test_sources_of_htdemucs() -> None:
     """The hub, the official file, then the mirror; each with its whole sum."""
     (bundle,) = catalog.load().bundles_of(catalog.find("htdemucs"))
     hub, official, mirror = bundle.sources
-    assert host_of(hub.archive) == "huggingface.co"
+    assert archive_host(hub.archive) == "huggingface.co"
     assert (hub.format, hub.files[0].name) == ("safetensors", "955717e8.safetensors")
     assert (official.format, official.files[0].name) == ("th", "955717e8-8726e21a.th")
     assert isinstance(mirror.archive, NpmArchive)
@@ -162,7 +162,7 @@ def test_sources_of_htdemucs() -> None:
     assert (mirror.format, mirror.files[0].name) == ("onnx", "htdemucs.onnx")
     sums = [source.files[0].sha256 for source in bundle.sources]
     assert all(found is not None and len(found) == 64 for found in sums)
-    assert host_of(mirror.archive) is None
+    assert archive_host(mirror.archive) is None
 
 
 def test_hub_files_without_a_revision_are_never_the_only_source() -> None:
@@ -170,7 +170,7 @@ def test_hub_files_without_a_revision_are_never_the_only_source() -> None:
     for bundle in catalog.load().bundles():
         unstated = [source for source in bundle.sources if source.archive.sha256 is None]
         assert len(unstated) < len(bundle.sources)
-        assert all(host_of(source.archive) == "huggingface.co" for source in unstated)
+        assert all(archive_host(source.archive) == "huggingface.co" for source in unstated)
         assert bundle.sources[0].archive.sha256 is not None
 
 
@@ -271,7 +271,9 @@ def test_a_licence_in_one_line() -> None:
 def test_no_package_registry_is_named() -> None:
     """Packages come from wherever the user's pip and npm look."""
     hosts = {
-        host_of(source.archive) for bundle in catalog.load().bundles() for source in bundle.sources
+        archive_host(source.archive)
+        for bundle in catalog.load().bundles()
+        for source in bundle.sources
     }
     assert hosts == {None, "github.com", "huggingface.co", "dl.fbaipublicfiles.com"}
 
@@ -304,7 +306,7 @@ def test_an_unknown_name_gets_a_suggestion() -> None:
     [("ab" * 32, True), ("abababab", True), (None, True), ("ab" * 31 + "ac", False), ("b", False)],
 )
 def test_agreement_of_sums(stated: str | None, *, agree: bool) -> None:
-    assert agrees(stated, "ab" * 32) == agree
+    assert checksum_matches(stated, "ab" * 32) == agree
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,13 @@ from separator import architectures
 from separator.errors import BadCheckpoint
 from separator.official_order import LAYERS, official_order
 from separator.weights import formats, official
-from separator.weights.diffq import Levels, Packed, Words, from_saved, from_structure
+from separator.weights.diffq import (
+    BitPackedParameter,
+    PackedWeights,
+    QuantisedParameter,
+    from_saved,
+    from_structure,
+)
 from separator.weights.pickles import ClassName
 from tests.hypothesis_profiles import examples
 from tests.support import GOLDEN, require
@@ -99,8 +105,8 @@ def test_packed_words_are_the_levels(data: st.DataObject) -> None:
         words(levels[bits == count].reshape(-1), count) if (bits == count).any() else None
         for count in range(1, 15)
     )
-    packed = Words(by_bits, words(bits - 2, 4), group, 2, low=-0.5, high=1.5)
-    plain = Levels(levels.astype(np.int16), bits, low=-0.5, high=1.5)
+    packed = BitPackedParameter(by_bits, words(bits - 2, 4), group, 2, low=-0.5, high=1.5)
+    plain = QuantisedParameter(levels.astype(np.int16), bits, low=-0.5, high=1.5)
     made = packed.weights(levels.size)
     np.testing.assert_array_equal(made, plain.weights(levels.size))
     np.testing.assert_allclose(made, -0.5 + 2 * levels / (limits - 1), atol=1e-6)
@@ -283,4 +289,4 @@ def test_damaged_bytes_never_escape_the_error_tree(
         packed = formats.read(tmp_path / "a.th").packed
     except BadCheckpoint:
         return
-    assert isinstance(packed, Packed)  # the change lies where nothing is read
+    assert isinstance(packed, PackedWeights)  # the change lies where nothing is read

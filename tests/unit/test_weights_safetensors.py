@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from separator.errors import BadCheckpoint
 from separator.weights import formats
-from separator.weights.mapping import mapped
+from separator.weights.mapping import memory_map
 from separator.weights.safetensors import read_safetensors
 from tests.hypothesis_profiles import examples
 
@@ -47,7 +47,7 @@ def test_all_types(tmp_path: Path) -> None:
         content = expected[name].tobytes()
         directory[name] = entry([2, 3], len(data), len(data) + len(content), name)
         data += content
-    metadata, arrays = read_safetensors(mapped(written(tmp_path / "a", directory, data)))
+    metadata, arrays = read_safetensors(memory_map(written(tmp_path / "a", directory, data)))
     assert metadata == {}
     for name, array in expected.items():
         np.testing.assert_array_equal(arrays[name], array)
@@ -57,7 +57,7 @@ def test_all_types(tmp_path: Path) -> None:
 def test_bfloat16_becomes_float32(tmp_path: Path) -> None:
     upper = (np.array([1.5, -2.0], "<f4").view("<u4") >> 16).astype("<u2")
     directory = {"a": entry([2], 0, 4, "BF16")}
-    _, arrays = read_safetensors(mapped(written(tmp_path / "a", directory, upper.tobytes())))
+    _, arrays = read_safetensors(memory_map(written(tmp_path / "a", directory, upper.tobytes())))
     np.testing.assert_array_equal(arrays["a"], np.array([1.5, -2.0], "f4"))
 
 

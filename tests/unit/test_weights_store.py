@@ -16,9 +16,9 @@ import pytest
 from separator.errors import UnknownModel, WeightsUnavailable, WrongChecksum
 from separator.weights.entries import (
     Bundle,
+    BundleSource,
     Catalog,
     PackedFile,
-    Source,
 )
 from separator.weights.store import Store, default_cache
 from tests.support import require
@@ -419,7 +419,7 @@ def test_an_archive_that_the_catalog_describes_wrongly(
     del no_pip
     right = catalog(server.url)
     tar, whl = right.weights["tiny"].sources
-    wrong = Source(tar.archive, tar.format, (*tar.files, PackedFile("absent")))
+    wrong = BundleSource(tar.archive, tar.format, (*tar.files, PackedFile("absent")))
     bundle = Bundle("tiny", "weights/tiny", LICENCE, (wrong, whl))
     subject = Store(cache, catalog=Catalog(right.models, {"tiny": bundle}, right.assets))
     with pytest.raises(WeightsUnavailable, match="the archive lacks absent"):

