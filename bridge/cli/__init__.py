@@ -28,12 +28,12 @@ from bridge.cli import (
     watch,
 )
 
-GARBAGE_OBJECTS = 50_000  # between two looks for garbage in cycles, of which we make few
+GARBAGE_OBJECTS = 50_000  # allocations between two garbage collections
 
 app = typer.Typer(
     name="stembridge",
-    help="Stems of your bounce, back in the DAW at the same place, length, rate and depth.",
-    epilog="Exit codes: 0 all done, 1 something failed, 2 the command was not understood.",
+    help="Separate bounces into stems that line up in the DAW: same position, length, rate, depth.",
+    epilog="Exit codes: 0 success, 1 something failed, 2 wrong usage, 130 interrupted.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -71,17 +71,17 @@ def _options(
 
 
 def main() -> None:
-    """Run the command and end the program; an error raised on purpose is one line and a code."""
+    """Run the command and exit; known errors are one line on standard error and an exit code."""
     from bridge.system import standard_streams
 
-    # Imports make 170,000 objects that stay; looking for garbage among them costs a tenth more.
+    # Imports make 170,000 lasting objects; the default thresholds cost a tenth of the start.
     gc.set_threshold(GARBAGE_OBJECTS, 50, 50)
-    atexit.register(gc.freeze)  # at the end the system takes all back, cycles or not
+    atexit.register(gc.freeze)  # no collection at exit: the system frees all memory
     sys.exit(standard_streams.finish(_run()))
 
 
 def _run() -> int:
-    """The exit code of the command."""
+    """Run the command; returns its exit code."""
     from bridge.cli.arguments import expanded
     from bridge.cli.show import note, plain
     from bridge.errors import StembridgeError, UsageError, from_separation
@@ -89,16 +89,19 @@ def _run() -> int:
 
     try:
         app(expanded(sys.argv[1:]), prog_name="stembridge")
-    except SystemExit as ended:  # typer ends so, whether all went well or not
+    except SystemExit as ended:  # typer exits with it in all cases
         return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
     except (StembridgeError, SeparatorError) as raised:
         error = raised if isinstance(raised, StembridgeError) else from_separation(raised)
         note(plain(f"stembridge: {error}"))
         return UsageError.exit_code if isinstance(error, UsageError) else 1
-    except PermissionError as refused:  # of a file or folder that the user or a setting names
+    except PermissionError as refused:  # a path from the command line or the settings
         place = refused.filename or "a file"
         note(
-            plain(f"stembridge: cannot use {place} ({refused.strerror}): allow it or name another")
+            plain(
+                f"stembridge: cannot use {place} ({refused.strerror}): "
+                "change its permissions or name another"
+            )
         )
         return 1
     except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""Wildcards in arguments, on Windows, whose shells leave them to programs."""
+"""Wildcard expansion of arguments on Windows, whose shells leave it to programs."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ if TYPE_CHECKING:
 
 
 def expanded(arguments: Iterable[str], *, by_us: bool = os.name == "nt") -> list[str]:
-    """The arguments, with `*`, `?` and a `~` at the start worked out.
+    """Expand `*`, `?` and a leading `~` in arguments.
 
-    Brackets and dollar signs are left as they are, unlike in click's own expansion: Windows allows
-    them in names, and `split "[test].wav"` would take `t.wav`.
+    Brackets and dollar signs are literal, unlike in click's own expansion: Windows allows them in
+    names, and `split "[test].wav"` would match `t.wav`.
 
     Args:
-        arguments: as they were typed.
-        by_us: whether no shell has expanded them.
+        arguments: the command line as typed.
+        by_us: whether the shell has not expanded them.
     """
     if not by_us:
         return list(arguments)

@@ -1,4 +1,4 @@
-"""`stembridge batch`: a whole folder of exports, once."""
+"""`stembridge batch`: convert a whole folder of exports, once."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from bridge.batch.progress import Line
     from bridge.batch.run import Batch
 
-# Of a table on the terminal; a file from --summary holds any number.
+# Bounces in the table of levels on the terminal; a file from --summary holds any number.
 _MOST_SHOWN = 100
 
 
 @options.sharing
 def batch(
     folder: Annotated[
-        Path, typer.Argument(metavar="FOLDER", help="What the DAW exported, with its sub-folders.")
+        Path, typer.Argument(metavar="FOLDER", help="The DAW's export folder, with sub-folders.")
     ],
     out: options.Out = None,
     asked: options.Asked = options.NOTHING,
@@ -35,8 +35,8 @@ def batch(
         typer.Option(
             "--map",
             metavar="PATTERN=PRESET",
-            help="Another preset for files, or folders, of such a name or path, as in "
-            "'Drums*=drums.yaml'; the first that matches wins. May be given several times.",
+            help="Preset for files or folders with a matching name or path, as in "
+            "'Drums*=drums.yaml'; the first match wins. Repeatable.",
             show_default=False,
         ),
     ] = None,
@@ -48,19 +48,19 @@ def batch(
             min=1,
             max=64,
             metavar="N",
-            help="Bounces at a time. One keeps all cores busy; each more takes the memory of one "
-            "more model, and helps where files are many and short.",
+            help="Bounces at a time. One uses all cores; each more needs the memory of another "
+            "model, and helps with many short files.",
         ),
     ] = 1,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would be done, and write nothing.")
+        bool, typer.Option("--dry-run", help="Show the plan and write nothing.")
     ] = False,
     session: Annotated[
         str | None,
         typer.Option(
             "--session",
             metavar="A,B,...",
-            help="One session file of it all: reaper, dawproject, ardour, aaf, m3u8, csv.",
+            help="One session file with all stems: reaper, dawproject, ardour, aaf, m3u8, csv.",
             show_default=False,
         ),
     ] = None,
@@ -69,15 +69,15 @@ def batch(
         typer.Option(
             "--summary",
             metavar="FILE",
-            help="Results and levels as .csv or .html. May be given several times.",
+            help="Write results and levels to a .csv or .html file. Repeatable.",
             show_default=False,
         ),
     ] = None,
 ) -> None:
-    """Make stems of all sound files in FOLDER and below, then say what became of each.
+    """Convert all sound files in FOLDER and its sub-folders, then report each result.
 
-    They lie in FOLDER/Stems (or DIR), in the same sub-folders. What is done already is left as it
-    is, so the same command goes on where it was interrupted, and takes up what was exported since.
+    Stems go to FOLDER/Stems (or DIR), in the same sub-folders. Finished bounces are skipped, so the
+    same command resumes after an interruption and adds new exports.
     """
     from bridge.batch.rules import parse
     from bridge.batch.run import Batch
@@ -125,27 +125,32 @@ def _exit(*, stopped: bool, is_good: bool, found: Sequence[Outcome]) -> None:
 
 
 def _absolute(path: Path) -> Path:
-    """Without `..`: the ledger knows a folder by its name, wherever the command is typed."""
+    """The absolute path without `..`: the ledger identifies a folder by it."""
     return Path(os.path.abspath(path))  # noqa: PTH100 `resolve` would follow links
 
 
 def _remark(work: Batch, plan: Plan) -> bool:
-    """Says what the user may not expect; whether all folders could be looked into."""
+    """Print notices about the folder; returns whether all its sub-folders could be read."""
     from bridge.cli.show import note, plain
 
     if not plan.items:
         note(plain(f"no sound files in {work.folder}"))
     if plan.links:
-        note(f"left alone: {plan.links} link(s), which are not followed")
+        note(f"ignored: {plan.links} link(s), which are not followed")
     for text in work.rules.idle(item.source for item in plan.items):
         note(plain(f"--map: {text}"))
     for place in plan.unreadable:
-        note(plain(f"cannot look into {place.path} ({place.reason}): allow it, then do it again"))
+        note(
+            plain(
+                f"cannot read {place.path} ({place.reason}): "
+                "change its permissions, then run this again"
+            )
+        )
     return not plan.unreadable
 
 
 def _note_not_read(work: Batch, plan: Plan) -> None:
-    """Names the files that are not read: nobody should look for their stems."""
+    """Print the files in formats that are not read."""
     from bridge.cli.show import note, plain
     from bridge.intake.not_read import listing, sentence
 
@@ -172,12 +177,13 @@ def _foretell(work: Batch, plan: Plan, jobs: int) -> None:
         for item, length_s in lengths_s.items()
     ]
     remaining_s = work.pace(plan.to_do).remaining_s(left, jobs)
-    told = f"{len(plan.to_do)} to do, {len(plan.items) - len(plan.to_do)} not to be touched"
+    text = f"{len(plan.to_do)} to do, {len(plan.items) - len(plan.to_do)} unchanged"
     if plan.to_do:
-        audio = f"{spoken(sum(lengths_s.values()))} of sound"
-        guess = "how long is not known: nothing was done with that here yet"
-        told += f": {audio}, " + (guess if remaining_s is None else f"about {spoken(remaining_s)}")
-    result(plain(f"{told} → {work.out_dir}"))
+        audio = f"{spoken(sum(lengths_s.values()))} of audio"
+        unknown = "time unknown before the first run with these models and presets"
+        estimate = unknown if remaining_s is None else f"about {spoken(remaining_s)}"
+        text += f": {audio}, {estimate}"
+    result(plain(f"{text} → {work.out_dir}"))
 
 
 def _row(item: Item, length_s: float) -> tuple[str, ...]:
@@ -193,10 +199,11 @@ def _row(item: Item, length_s: float) -> tuple[str, ...]:
 def _work(
     work: Batch, plan: Plan, asked: options.Asked, jobs: int
 ) -> tuple[Mapping[Path, Line], bool, str | None]:
-    """Does what is to do.
+    """Convert the planned bounces.
 
-    Returns what was told of each bounce, whether it was interrupted, and which thread died if one
-    did.
+    Returns:
+        The last progress of each bounce, whether the run was interrupted, and the error of a
+        thread that died, or None.
     """
     from bridge.batch.progress import Progress
     from bridge.batch.run import helpers
@@ -209,8 +216,8 @@ def _work(
 
     hands = min(jobs, len(plan.to_do))
     if hands > 1:
-        # Threads that spin while they wait take the cores from the other workers: three workers on
-        # two busy cores needed a quarter of the processor time once theirs slept instead.
+        # OpenMP's spinning threads take the cores from other workers: three workers on two busy
+        # cores needed a quarter of the processor time with sleeping threads.
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     with (
         deferred() as stop,
@@ -252,14 +259,16 @@ def _tell(found: Sequence[Outcome], *, has_worked: bool) -> None:
         if one.end is End.FAILED:
             result(plain(f"failed: {one.source}: {one.reason}"))
     if any(one.end is End.FAILED for one in found):
-        result("render it anew, or mend the cause and `stembridge retry`; then do this again")
+        result(
+            "render them again, or fix the cause and run `stembridge retry`; then run this again"
+        )
     for reason, number in Counter(one.reason for one in found if one.end is End.LEFT).items():
-        result(plain(f"left: {number} ({reason}); the same command goes on"))
+        result(plain(f"left: {number} ({reason}); run the same command again"))
     result(counted(found) if has_worked else f"nothing to do: {counted(found)}")
 
 
 def _levels(outcome: Outcome) -> Iterator[tuple[str, ...]]:
-    """A line for each stem, the bounce's name in the first."""
+    """Table rows of a bounce, one per stem; only the first has the bounce's name."""
     from bridge.cli.show import plain
 
     if outcome.manifest is None:
@@ -292,7 +301,7 @@ def _summarise(work: Batch, plan: Plan, found: Sequence[Outcome], files: Sequenc
 
 
 def _sessions(work: Batch, found: Sequence[Outcome], formats: Sequence[str]) -> bool:
-    """Writes and tells them; whether all could be written."""
+    """Write the session files and report each; returns whether all were written."""
     from bridge.batch.sessions import write_sessions
     from bridge.cli.show import plain, result
     from bridge.service.event_log import EventLog
@@ -301,7 +310,7 @@ def _sessions(work: Batch, found: Sequence[Outcome], formats: Sequence[str]) -> 
     for one in written:
         result(plain(f"session: {one.path}" + (f" ({one.why})" if one.why else "")))
         for text in one.left_out:
-            result(plain(f"session: {one.path.name} is without {text}"))
+            result(plain(f"session: {one.path.name} lacks {text}"))
         if one.traceback:
             log = EventLog(work.converter.settings.log_dir, work.folder)
             log.event("defect", f"{one.path}: {one.why}", traceback=one.traceback)

@@ -1,4 +1,4 @@
-"""What a batch shows while it runs: a live table on a terminal, a line for each event elsewhere."""
+"""Progress display of a batch: a live table on a terminal, one line per event elsewhere."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from bridge.ledger.states import Job
     from bridge.publish.manifest import Manifest
 
-_LOOKS = {
+_STYLES = {
     Stand.RUNNING: "bold",
     Stand.DONE: "green",
     Stand.SAME: "dim",
@@ -29,8 +29,8 @@ _LOOKS = {
     Stand.LEFT: "yellow",
     Stand.WAITING: "dim",
 }
-_LOOKS_PER_S = 4  # often enough for a bar to move, seldom enough to cost nothing
-# Of a terminal: head and rule of the table, the lines below it, and what was printed before.
+_REFRESHES_PER_S = 4  # smooth enough for a bar, at negligible cost
+# Lines of the terminal that are not rows: the table's head and rule, the text above and below.
 _OTHER_LINES = 7
 _BAR_CELLS = 20
 
@@ -51,8 +51,8 @@ class Board:
             self._live = Live(
                 console=self._console,
                 get_renderable=self._table,
-                refresh_per_second=_LOOKS_PER_S,
-                transient=True,  # the summary says it all
+                refresh_per_second=_REFRESHES_PER_S,
+                transient=True,  # replaced by the summary
             )
             self._live.start()
         return self
@@ -75,7 +75,7 @@ class Board:
             self._say("start", str(job.source_path))
 
     def progress(self, job: Job, stage: str, share: float) -> None:
-        """Seen in the table."""
+        """Ignored: the table reads the `Progress`."""
 
     def done(self, job: Job, manifest: Manifest) -> None:
         """See `bridge.service.events.EventListener`."""
@@ -98,7 +98,7 @@ class Board:
         self._say("note", f"{job.source_path}: {reason}")
 
     def _end(self, kind: str, text: str) -> None:
-        """With how far it is, where no table says so."""
+        """Print the end of a job, with the overall progress where there is no table."""
         self._say(kind, text if self._live else f"{text} ({overview(self._progress)})")
 
     def _say(self, kind: str, text: str) -> None:
@@ -122,7 +122,7 @@ class Board:
         made.add_column("done", no_wrap=True, min_width=_BAR_CELLS + 5)
         for line in visible(self._progress.lines, room):
             cells = (plain(line.source), line.stand.value, line.stage, _bar(line))
-            made.add_row(*(Text(cell, style=_LOOKS[line.stand]) for cell in cells))
+            made.add_row(*(Text(cell, style=_STYLES[line.stand]) for cell in cells))
         below = [Text(overview(self._progress), style="bold")]
         if self._progress.paused is not None:
             below.append(Text(f"PAUSED: {plain(self._progress.paused)}", style="red"))
@@ -130,7 +130,7 @@ class Board:
 
 
 def visible(lines: Sequence[Line], room: int) -> Sequence[Line]:
-    """As many lines as there is room for, around those that are worked on. Pure."""
+    """At most `room` lines, around the running ones. Pure."""
     running = [index for index, line in enumerate(lines) if line.stand is Stand.RUNNING]
     waiting = (index for index, line in enumerate(lines) if not line.has_ended)
     middle = running[0] if running else next(waiting, len(lines))
@@ -139,19 +139,19 @@ def visible(lines: Sequence[Line], room: int) -> Sequence[Line]:
 
 
 def overview(progress: Progress) -> str:
-    """How far it is, on one line."""
+    """Overall progress on one line."""
     lines = progress.lines
     ended = sum(line.has_ended for line in lines)
     failed = sum(line.stand is Stand.FAILED for line in lines)
-    told = f"{ended} of {len(lines)}" + (f", {failed} failed" if failed else "")
+    text = f"{ended} of {len(lines)}" + (f", {failed} failed" if failed else "")
     remaining_s = progress.remaining_s()
     if remaining_s:
-        told += f", about {spoken(remaining_s)} left"
-    return told
+        text += f", about {spoken(remaining_s)} left"
+    return text
 
 
 def _bar(line: Line) -> str:
-    """Of what runs. Plain characters: every font has them."""
+    """Progress bar of a running job, in characters of every font."""
     if line.stand is not Stand.RUNNING:
         return ""
     full = round(line.share * _BAR_CELLS)

@@ -1,4 +1,4 @@
-"""`stembridge demo`: the whole way once, on real music, with every promise checked."""
+"""`stembridge demo`: one conversion of real music, with every promise checked."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ def demo(
         typer.Option("--folder", metavar="DIR", help="Scratch folder. [default: a temporary one]"),
     ] = None,
 ) -> None:
-    """Bounce real music into a scratch folder, watch it come back as stems, check every promise.
+    """Bounce real music into a watched scratch folder and check the stems that appear.
 
-    Fetches the default weights (once). Exits with 1 if a promise fails.
+    Downloads the default weights once. Exits with 1 if a check fails.
     """
     import tempfile
 
@@ -38,6 +38,6 @@ def demo(
         (("ok" if p.kept else "!!", p.text, p.measured) for p in outcome.promises),
     )
     where = plain(str(scratch))
-    result(f"The bounce and its stems are in {where}: listen to them, delete it when done.")
+    result(f"The bounce and its stems are in {where}; delete the folder when done.")
     if not all(promise.kept for promise in outcome.promises):
         raise typer.Exit(1)

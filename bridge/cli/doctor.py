@@ -1,4 +1,4 @@
-"""`stembridge doctor`: what works on this machine, and which limit could bite."""
+"""`stembridge doctor`: check of this machine and of the settings in force."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ def doctor(
         Path | None,
         typer.Argument(
             metavar="[FOLDER]",
-            help="Look at this watched folder and its drive too.",
-            readable=False,  # that it cannot be read is a finding
+            help="Check this watched folder and its drive too.",
+            readable=False,  # an unreadable folder is a finding, not a usage error
         ),
     ] = None,
 ) -> None:
     """Check this machine: torch, device, weights, presets, plugins, limits, disk, settings.
 
-    At each line: ok, -- for what could cause trouble, !! for what has to be mended.
+    Each line begins with ok, -- (could cause trouble) or !! (must be fixed).
     """
     from bridge.cli.show import plain, result, table
     from bridge.config import resolve
@@ -31,7 +31,7 @@ def doctor(
     findings = examine(resolved.settings, folder)
     rows = ((found.mark, found.name, plain(found.text)) for found in findings)
     table("This machine", ("", "check", "found"), rows)
-    file = f"{resolved.file}{'' if resolved.file.exists() else ', which is not there'}"
+    file = f"{resolved.file}{'' if resolved.file.exists() else ', which does not exist'}"
     table(
         f"Settings in force (file: {file})",
         ("setting", "value", "from", "what it is"),
@@ -42,6 +42,6 @@ def doctor(
     )
     wrong, doubtful = (sum(found.mark == mark for found in findings) for mark in ("!!", "--"))
     if wrong:
-        result(f"{wrong} to mend (!!), {doubtful} to look at (--)")
+        result(f"{wrong} to fix (!!), {doubtful} to check (--)")
         raise typer.Exit(1)
-    result(f"ready to work; {doubtful} to look at (--)" if doubtful else "ready to work")
+    result(f"ready to work; {doubtful} to check (--)" if doubtful else "ready to work")

@@ -1,4 +1,4 @@
-"""`stembridge evaluate`: how well models separate music whose true stems are known."""
+"""`stembridge evaluate`: score models on music with known stems."""
 
 from __future__ import annotations
 
@@ -33,16 +33,21 @@ def evaluate(
             "--model",
             "-m",
             metavar="NAME",
-            help="A model to score; may be given again. [default: the model in the settings]",
+            help="A model to score; repeatable. [default: the model in the settings]",
             show_default=False,
         ),
     ] = None,
     baseline: Annotated[
         list[str] | None,
-        typer.Option("--baseline", metavar="NAME", help="hpss or centre: the floor, no weights."),
+        typer.Option(
+            "--baseline",
+            metavar="NAME",
+            help="hpss or centre, methods without weights: the lower bound. Repeatable.",
+        ),
     ] = None,
     oracle: Annotated[
-        bool, typer.Option("--oracle", help="Ideal ratio masks from the true stems: the ceiling.")
+        bool,
+        typer.Option("--oracle", help="Ideal ratio masks from the true stems: the upper bound."),
     ] = False,
     json: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write all scores as JSON.")
@@ -51,7 +56,7 @@ def evaluate(
         Path | None, typer.Option("--csv", metavar="FILE", help="Write all scores as CSV.")
     ] = None,
 ) -> None:
-    """Score models on music whose true stems are known: SDR, SI-SDR and BSS Eval 4, in dB."""
+    """Score models on music with known stems: SDR, SI-SDR and BSS Eval 4, in dB."""
     from bridge.cli.show import note, plain
     from bridge.evaluate import run, tables
     from bridge.evaluate.references import find_tracks
@@ -99,7 +104,7 @@ def _show(done: Evaluation) -> None:
 
 
 def _lines(scores: Iterable[tuple[str, str, Scores]]) -> Iterator[tuple[str, ...]]:
-    """A line for each system, and its stems below it."""
+    """Table rows: one per system, followed by one per stem."""
     from dataclasses import astuple
 
     last = None

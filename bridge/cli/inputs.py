@@ -1,4 +1,4 @@
-"""Files and folders that a command names: what is wrong with them, before any work begins."""
+"""Checks of the files and folders on the command line, before any work begins."""
 
 from __future__ import annotations
 
@@ -13,43 +13,43 @@ from bridge.errors import NotAudio, OutputError, StembridgeError, UnsupportedBou
 if TYPE_CHECKING:
     from pathlib import Path
 
-# Below this, names that differ in more than a slip or two would be suggested.
-_LIKENESS = 0.8
-_MOST_NAMES = 1000  # of a folder that is looked through for one like the name
+# Similarity for a suggestion (difflib ratio): names with one or two typing errors.
+_SIMILARITY = 0.8
+_MOST_NAMES = 1000  # files of a folder that are compared for a suggestion
 
 
 def check_sound_file(file: Path) -> None:
-    """Raises UsageError for a name that is no file, with what was probably meant."""
+    """Raise UsageError unless the file exists; the message suggests a similar name."""
     try:
         status = file.stat()
     except (FileNotFoundError, NotADirectoryError):
         if file.is_symlink():
-            raise UsageError(f"a link to {file.readlink()}, which is not there") from None
+            raise UsageError(f"a link to {file.readlink()}, which does not exist") from None
         near = _near(file)
         raise UsageError(f"there is no such file; {near or 'check the path'}") from None
     except OSError as error:
-        text = f"cannot be looked at ({error.strerror}); check the path and its permissions"
+        text = f"cannot be read ({error.strerror}); check the path and its permissions"
         raise UsageError(text) from None
     if stat.S_ISDIR(status.st_mode):
-        text = f"a folder; name its files, or take all of them with `stembridge batch '{file}'`"
+        text = f"a folder; name its files, or convert all with `stembridge batch '{file}'`"
         raise UsageError(text)
 
 
 def check_out(out: Path | None) -> None:
-    """Raises UsageError where the folder for the stems cannot be one."""
+    """Raise UsageError if the output folder exists as, or lies below, a file."""
     if out is None:
         return
     place = out.absolute()
-    # Unlike Path.exists, this takes a place that cannot be looked at for none.
+    # Unlike Path.exists, lexists is False instead of raising for an unreadable folder.
     nearest = next(path for path in (place, *place.parents) if os.path.lexists(path))
     if not os.path.isdir(nearest):  # noqa: PTH112
         raise UsageError(f"--out {out}: {nearest} is not a folder; name another")
 
 
 def reason(file: Path, error: StembridgeError) -> str:
-    """What is wrong with a file, for a command that works on it once.
+    """Error text for a file, for commands that process it once.
 
-    A format that is known by its suffix is named: it says more than the first bytes do.
+    Names the format by its suffix where that is known: it is more specific than the first bytes.
     """
     from bridge.intake.not_read import FORMATS
     from bridge.intake.scan import is_bounce_name
@@ -70,5 +70,5 @@ def _near(file: Path) -> str | None:
     except OSError:
         return None
     folded = {name.casefold(): name for name in names}
-    found = get_close_matches(file.name.casefold(), folded, n=1, cutoff=_LIKENESS)
+    found = get_close_matches(file.name.casefold(), folded, n=1, cutoff=_SIMILARITY)
     return f"did you mean '{folded[found[0]]}'?" if found else None

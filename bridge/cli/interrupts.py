@@ -1,7 +1,7 @@
-"""Ctrl-C and a plain kill, looked at several times a second.
+"""Deferred handling of SIGINT, SIGTERM and SIGHUP.
 
-As exceptions they could strike anywhere: between two writes to the ledger, or in the midst of
-ending the worker. So they only set an event, and whoever waits for the worker looks at it.
+As exceptions they could interrupt any statement, such as one between two writes to the ledger. So
+the handlers only set an event, which the loops that wait for the worker poll.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ INTERRUPTED = 130  # exit code, 128 + SIGINT, as shells expect
 
 @contextmanager
 def deferred() -> Iterator[threading.Event]:
-    """Within it, SIGINT and SIGTERM set the event and do nothing else.
+    """Within the context, SIGINT and SIGTERM set the yielded event and do nothing else.
 
-    Nobody but the signal may set the event: its lock is not reentrant.
+    Only the handler may set the event: its lock is not reentrant.
     """
     stop = threading.Event()
 
@@ -40,9 +40,9 @@ def deferred() -> Iterator[threading.Event]:
 
 @contextmanager
 def hangups(reload: threading.Event, stop: threading.Event) -> Iterator[None]:
-    """Within it, SIGHUP asks for the settings to be read again, where the system has it.
+    """Within the context, SIGHUP (where it exists) sets `reload`, to read the settings again.
 
-    When it comes because the terminal was closed, it means the end, as it does for any program.
+    When the terminal was closed, it sets `stop` instead.
     """
     if not hasattr(signal, "SIGHUP"):
         yield

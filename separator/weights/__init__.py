@@ -1,1 +1,1 @@
-"""Where weights come from: the catalog, the cache, and the only readers of checkpoints."""
+"""Model weights: the catalog, the cache with its downloads, and the readers of checkpoints."""

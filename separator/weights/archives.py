@@ -1,7 +1,7 @@
-"""Taking known files out of a .tar.gz or a zip, and nothing else.
+"""Extraction of catalogued files from a .tar.gz or a zip.
 
-The names in an archive are only compared, never used as paths: what comes out is written under
-the catalog's names.
+Names in an archive are only compared, never used as paths: files are written under the catalog's
+names.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from separator.weights.entries import BundleSource, PackedFile
 
     class ReadableStream(Protocol):
-        """Enough of a file."""
+        """A binary stream that can be read in blocks."""
 
         def read(self, size: int, /) -> bytes: ...
 
@@ -44,7 +44,7 @@ DAMAGED_ERRORS = (
 
 
 def sha256_of(stream: ReadableStream) -> str:
-    """In hex, of all that is left to read."""
+    """SHA-256 of the rest of a stream, in hex."""
     digest = hashlib.sha256()
     while block := stream.read(BLOCK_BYTES):
         digest.update(block)
@@ -52,7 +52,7 @@ def sha256_of(stream: ReadableStream) -> str:
 
 
 def extract_source(source: BundleSource, archive: BinaryIO, into: Path) -> dict[str, str]:
-    """Writes the source's files, which are in the archive or are it; see `extract`."""
+    """Write the source's files, from an archive or a plain file; see `extract`."""
     if not isinstance(source.archive, UrlFile):
         return extract(archive, source.files, into)
     (file,) = source.files
@@ -72,13 +72,22 @@ def extract(
     *,
     max_member_bytes: int = MAX_MEMBER_BYTES,
 ) -> dict[str, str]:
-    """Writes the files into the folder, flushed to the disk; returns their sha256 by name.
+    """Write files of an archive into a folder and flush them to the disk.
 
-    A file matches on its whole path, or on its end where the archive puts a folder before it.
+    A file matches by its whole path, or by the end of it where the archive has a top folder.
+
+    Args:
+        archive: a .tar.gz or a zip, seekable.
+        files: the catalogued files to extract.
+        into: an existing folder; files of these names must not exist.
+        max_member_bytes: size limit of one file.
+
+    Returns:
+        file name -> sha256 in hex.
 
     Raises:
-        BadCheckpoint: damaged, a file missing or there twice, or larger than the limit.
-        WrongChecksum: a file is not the one in the catalog.
+        BadCheckpoint: the archive is damaged, or a file is missing, duplicated or too large.
+        WrongChecksum: a file's sha256 is not the catalog's.
     """
     sums: dict[str, str] = {}
     try:
@@ -100,7 +109,7 @@ def extract(
 
 
 class _Bounded:
-    """A stream that refuses to unpack without end."""
+    """A stream with a size limit, against decompression bombs."""
 
     def __init__(self, stream: ReadableStream, budget_bytes: int) -> None:
         self._stream = stream
@@ -110,12 +119,12 @@ class _Bounded:
         block = self._stream.read(size)
         self._budget_bytes -= len(block)
         if self._budget_bytes < 0:
-            raise BadCheckpoint("the archive unpacks to more than a model can be")
+            raise BadCheckpoint("the archive unpacks to more bytes than its files may have")
         return block
 
 
 def _unpacked(archive: BinaryIO, budget_bytes: int) -> Iterator[tuple[str, ReadableStream]]:
-    """Regular files with the names that the archive gives them."""
+    """Regular files of the archive: (name in the archive, content)."""
     archive.seek(0)
     if zipfile.is_zipfile(archive):
         with zipfile.ZipFile(archive) as zipped:

@@ -1,7 +1,7 @@
 """The catalog: every named model, its weights, where they come from and their licence.
 
-The data is catalog.yaml beside this module, checked and typed by `catalog_file`; what it is made
-of is in `entries`.
+The data is catalog.yaml in this folder, parsed and checked by `catalog_file` into the classes of
+`entries`.
 """
 
 from __future__ import annotations

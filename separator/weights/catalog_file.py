@@ -1,4 +1,4 @@
-"""catalog.yaml to a `Catalog`: every key is known, every value has its type, every name exists."""
+"""Parser of catalog.yaml; checks keys, types and references."""
 
 from __future__ import annotations
 
@@ -48,10 +48,10 @@ MB = 1_000_000
 
 
 def parse(text: str) -> Catalog:
-    """A catalog from its YAML.
+    """Parse the catalog's YAML.
 
     Raises:
-        WeightsError: it is not valid; the message names the entry and what it lacks.
+        WeightsError: it is not valid; the message names the entry and its fault.
     """
     try:
         tree = yaml.load(text, Loader=_LOADER)
@@ -130,7 +130,7 @@ def _bundle(
 
 
 def _source(fields: CheckedTable, archives: Mapping[str, Archive]) -> BundleSource:
-    """Either `archive` and the `files` of it, or a `file` at an address."""
+    """A source with either `archive` and its `files`, or the address of a single `file`."""
     form = fields.choice("format", FORMATS)
     if fields.has("file"):
         url = _https(fields, "file")
@@ -210,7 +210,7 @@ def _segment_s(config: Mapping[str, Any]) -> float:
 
 
 def _spleeter_config(fields: CheckedTable) -> dict[str, Any]:
-    """The keys of Spleeter's own configs/*.json that say how the model is built."""
+    """The keys of Spleeter's own configs/*.json that define the model."""
     numbers = ("sample_rate", "frame_length", "frame_step", "T", "F", "n_channels")
     config: dict[str, Any] = {key: fields.whole(key) for key in numbers}
     config["separation_exponent"] = fields.whole("separation_exponent")

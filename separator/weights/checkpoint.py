@@ -1,4 +1,4 @@
-"""What every reader of a checkpoint returns, whatever the format."""
+"""The common result of all checkpoint readers."""
 
 from __future__ import annotations
 
@@ -19,24 +19,23 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
-MAX_ARGUMENTS = 10_000  # values in all; releases have a few dozen
+MAX_ARGUMENTS = 10_000  # values in total; releases have a few dozen
 MAX_DEPTH = 8
 PLAIN = (str, bool, int, float, Fraction, type(None))
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A model as its file describes it.
+    """The content of a checkpoint file.
 
-    architecture: one of `separator.architectures.NAMES`, or None where the file does not say.
-    arguments: keywords of the official constructor, as far as the file has them: None, texts,
-        numbers, fractions, lists and dicts, nothing else.
-    positional: arguments without a keyword, in the official order.
-    state: arrays by name, in the order of the file; bounded by its size, as they may be views of
-        it. Floating-point ones are finite.
-    renamed: whether the names are those of our modules already, not the official ones.
-    packed: weights in fewer bits, which need the model's shapes to be unpacked; then `state` is
-        empty.
+    architecture: one of `separator.architectures.NAMES`, or None if the file does not record it.
+    arguments: keywords of the official constructor found in the file; only None, strings,
+        numbers, fractions, lists and dicts.
+    positional: positional arguments, in the official order.
+    state: arrays by name, in file order; they may be views of the file, so its size bounds them.
+        Floating-point arrays are finite.
+    renamed: whether the names are those of our modules instead of the official ones.
+    packed: quantised weights, which need the model's shapes for unpacking; `state` is then empty.
     """
 
     architecture: str | None
@@ -48,17 +47,17 @@ class Checkpoint:
 
 
 def plain_arguments(value: object) -> Any:
-    """A copy of arguments from a file, if they are plain values all the way down.
+    """A deep copy of arguments from a file, checked to be plain values.
 
     Raises:
-        BadCheckpoint: something else among them, or too many, or too deep.
+        BadCheckpoint: another type among them, too many values, or too deep a nesting.
     """
     left = [MAX_ARGUMENTS]
 
     def copy(item: object, depth: int) -> Any:
         left[0] -= 1
         if left[0] < 0 or depth > MAX_DEPTH:
-            raise BadCheckpoint("its arguments are too many or too deep")
+            raise BadCheckpoint("it has too many or too deeply nested arguments")
         if isinstance(item, PLAIN):
             return item
         if isinstance(item, (list, tuple)):
@@ -71,9 +70,7 @@ def plain_arguments(value: object) -> Any:
 
 
 def check_finite(state: Mapping[str, Array]) -> None:
-    """Raises BadCheckpoint, naming the first, if any array holds NaN or infinity."""
+    """Raise BadCheckpoint with the name of the first array that has NaN or infinity."""
     for name, array in state.items():
         if array.dtype.kind == "f" and not np.isfinite(array).all():
-            raise BadCheckpoint(
-                f"{name[:64]} holds values that are not finite; fetch the weights again"
-            )
+            raise BadCheckpoint(f"{name[:64]} has NaN or infinite values; fetch the weights again")

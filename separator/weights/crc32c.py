@@ -18,8 +18,8 @@ Words = npt.NDArray[np.uint32]
 POLYNOMIAL = 0x82F63B78  # 0x1EDC6F41, bits reflected
 START = 0xFFFFFFFF
 BITS = np.left_shift(np.uint32(1), np.arange(32, dtype=np.uint32))
-BLOCK_WORDS = 1 << 15  # of the second-level cache: three times as fast as the whole at once
-MASK_DELTA = 0xA282EAD8  # of the stored form in table files: rotated, then shifted by this
+BLOCK_WORDS = 1 << 15  # fits the L2 cache: three times as fast as the whole array at once
+MASK_DELTA = 0xA282EAD8  # table files store the checksum rotated, plus this
 
 
 def crc32c(data: bytes | memoryview) -> int:
@@ -34,7 +34,7 @@ def crc32c(data: bytes | memoryview) -> int:
 
 
 def masked(checksum: int) -> int:
-    """The form in which table files store a checksum, so that it is not a checksum of itself."""
+    """LevelDB's masked form of a checksum, for data that contains its own checksum."""
     rotated = (checksum >> 15 | checksum << 17) & 0xFFFFFFFF
     return (rotated + MASK_DELTA) & 0xFFFFFFFF
 

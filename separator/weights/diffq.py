@@ -1,10 +1,10 @@
-"""Weights in a few bits each, as DiffQ packs them (Défossez, Adi, Synnaeve, arXiv 2104.09987).
+"""Weights quantised by DiffQ (Défossez, Adi, Synnaeve, arXiv 2104.09987, section 3.1).
 
-Parameters above a size are cut into groups; each group has a number of bits of its own (1 to 15),
-its weights are levels between the parameter's least and greatest value (section 3.1 there). Small
-parameters are kept as they are. All stand in lists without names, in the order of the model's
-parameters, so unpacking needs their shapes. Releases: `mdx_q`, `mdx_extra_q` (bits packed into
-64-bit words) and version 2's `demucs_quantized` (unpacked levels, the whole deflated).
+Parameters above a size are divided into groups, each with its own number of bits (1 to 15); the
+weights are quantisation levels between the parameter's minimum and maximum. Small parameters stay
+unquantised. All are in lists without names, in the order of the model's parameters, so unpacking
+needs their shapes. Releases: `mdx_q`, `mdx_extra_q` (bits packed into 64-bit words) and version 2's
+`demucs_quantized` (one array of levels per parameter, the whole file deflated).
 """
 
 from __future__ import annotations
@@ -31,17 +31,20 @@ if TYPE_CHECKING:
 CLASSES = ("diffq.diffq.DiffQuantizer",)
 LEAST_BITS, MOST_BITS = 1, 15
 WORD_BITS = 64
-PACKED_WIDTHS = 14  # the packed form has a list of levels for each of 1 to 14 bits
+PACKED_WIDTHS = 14  # the packed form has one list of levels for each width from 1 to 14 bits
 MAX_DEPTH = 16
 MAX_INFLATED_BYTES = 2 << 30
-MAX_INFLATION = 1032  # what deflate can reach
+MAX_INFLATION = 1032  # highest compression ratio of deflate
 DEFAULT_LEAST_BITS = 2.0
 LARGEST_WEIGHT = 1e6
 
 
 @dataclass(frozen=True)
 class QuantisedParameter:
-    """One parameter. levels: (groups, weights in a group), whole numbers; bits: (groups,)."""
+    """One quantised parameter.
+
+    levels: (groups, weights per group), integers. bits: (groups,). low, high: range of the weights.
+    """
 
     levels: Array
     bits: Array
@@ -49,7 +52,7 @@ class QuantisedParameter:
     high: float
 
     def weights(self, _size: int) -> Array:
-        """(groups, weights in a group) float32, from low to high."""
+        """Dequantised weights (groups, weights per group) float32, from low to high."""
         if self.levels.ndim != 2 or self.bits.shape != self.levels.shape[:1]:
             raise BadCheckpoint("the levels of a packed parameter do not fit its bits")
         if not ((self.bits >= LEAST_BITS) & (self.bits <= MOST_BITS)).all():
@@ -62,10 +65,13 @@ class QuantisedParameter:
 
 @dataclass(frozen=True)
 class BitPackedParameter:
-    """One parameter as the released bags have it: `QuantisedParameter`, in words.
+    """A quantised parameter with its bits packed into words, as in the released bags.
 
-    by_bits: the levels of all groups with 1, 2, ... bits, or None where there are none.
-    bits: of each group, less `least_bits`. Both: (lines, bits, words in a line) int64.
+    by_bits: levels of all groups with 1, 2, ... bits, or None for no group.
+    bits: number of bits of each group, minus `least_bits`. Both: (lines, bits, words per line)
+        int64.
+    group: weights per group.
+    low, high: range of the weights.
     """
 
     by_bits: tuple[Array | None, ...]
@@ -76,9 +82,9 @@ class BitPackedParameter:
     high: float
 
     def weights(self, size: int) -> Array:
-        """(groups, weights in a group) float32, `size` in all, from low to high."""
+        """Dequantised weights (groups, weights per group) float32, `size` in total."""
         if size % self.group:
-            raise BadCheckpoint("a packed parameter is no whole number of groups")
+            raise BadCheckpoint("a packed parameter is not a whole number of groups")
         groups = size // self.group
         bits = _unpacked(self.bits, groups) + self.least_bits
         levels = np.zeros((groups, self.group), np.int16)
@@ -113,19 +119,19 @@ def _unpacked(words: Array, count: int) -> Array:
 
 @dataclass(frozen=True)
 class PackedWeights:
-    """All parameters of a model: the `large` ones in levels, the `small` as they are, in order."""
+    """All parameters of a model in order: `large` ones quantised, `small` ones as arrays."""
 
     large: tuple[QuantisedParameter | BitPackedParameter, ...]
     small: tuple[Array, ...]
 
     def unpack(self, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Array]:
-        """The parameters by name.
+        """The parameters by name, dequantised.
 
-        shapes: of all parameters of the model (no buffers), in the official order. Which are the
-            large ones follows from their number, as everything above some size is.
+        shapes: name -> shape of all parameters of the model (no buffers), in the official order.
+            The large ones are the biggest, as many as were quantised.
 
         Raises:
-            BadCheckpoint: they are not this model's.
+            BadCheckpoint: the parameters do not fit the shapes.
         """
         if len(self.large) + len(self.small) != len(shapes):
             raise BadCheckpoint(
@@ -154,7 +160,7 @@ def from_saved(state: object) -> PackedWeights | None:
     """The packed weights in a saved state; None if the state is an ordinary one.
 
     Raises:
-        BadCheckpoint: packed in a way that no release uses, or damaged.
+        BadCheckpoint: damaged, or packed in a way that no release uses.
     """
     if isinstance(state, dict) and state.keys() == {"compressed"}:
         return from_compressed(state["compressed"])
@@ -172,9 +178,9 @@ def _packed(state: dict[object, object]) -> PackedWeights:
 
 
 def from_compressed(data: object) -> PackedWeights:
-    """The packed weights of version 2: a file of torch, deflated, as bytes in another."""
+    """The packed weights of version 2: a deflated torch file as bytes inside another."""
     if not isinstance(data, bytes):
-        raise BadCheckpoint("its compressed state is no bytes")
+        raise BadCheckpoint("its compressed state does not consist of bytes")
     limit = min(MAX_INFLATED_BYTES, MAX_INFLATION * len(data))
     inflate = zlib.decompressobj()
     try:
@@ -203,7 +209,7 @@ def from_structure(structure: object, tensors: Mapping[str, Array]) -> PackedWei
 
 def _built(node: object, tensors: Mapping[str, Array], depth: int) -> object:
     if depth > MAX_DEPTH:
-        raise BadCheckpoint("its structure is too deep")
+        raise BadCheckpoint("its structure is nested too deeply")
     if not isinstance(node, dict):
         return node
     if len(node) != 1:
@@ -223,13 +229,13 @@ def _built(node: object, tensors: Mapping[str, Array], depth: int) -> object:
 def _pairs(value: object, tensors: Mapping[str, Array], depth: int) -> Iterator[tuple[str, object]]:
     for pair in _list(value):
         if not isinstance(pair, list) or len(pair) != 2 or not isinstance(pair[0], str):
-            raise BadCheckpoint("its structure has a table that is none")
+            raise BadCheckpoint("its structure has a malformed table")
         yield pair[0], _built(pair[1], tensors, depth + 1)
 
 
 @dataclass(frozen=True)
 class _Meta:
-    """How the weights were packed."""
+    """Settings of the quantiser."""
 
     group: int
     least_bits: float
@@ -239,7 +245,7 @@ class _Meta:
     def read(cls, meta: object) -> _Meta:
         settings = meta.get("init_kwargs") if isinstance(meta, dict) else None
         if not isinstance(meta, dict) or not isinstance(settings, dict):
-            raise BadCheckpoint("it does not say how its weights are packed")
+            raise BadCheckpoint("the settings of its packed weights are missing")
         if str(meta.get("klass")) not in CLASSES or meta.get("torch_pack"):
             raise BadCheckpoint("its weights are packed in a way that no release uses")
         if settings.get("exclude") or settings.get("float16"):
@@ -271,12 +277,12 @@ def _number(value: object, low: float, high: float) -> float:
 
 def _list(value: object, length: int | None = None) -> list[object]:
     if not isinstance(value, (list, tuple)) or length not in {None, len(value)}:
-        raise BadCheckpoint("its packed weights are not in the lists that they should be")
+        raise BadCheckpoint("its packed weights are not in the expected lists")
     return list(value)
 
 
 def _array(value: object) -> Array:
     found = value.value if isinstance(value, TensorStub) else value
     if not isinstance(found, np.ndarray):
-        raise BadCheckpoint("its packed weights are no tensors")
+        raise BadCheckpoint("its packed weights are not tensors")
     return found

@@ -1,7 +1,7 @@
-"""A download over HTTP that goes on where it stopped, also in a later run (RFC 9110, 13.1.5, 14).
+"""Resumable HTTP download, also across runs (RFC 9110, sections 13.1.5 and 14).
 
-The partial file keeps the server's validator (ETag or date) beside it; the server then sends the
-rest only if the file there is still the same one, else the whole.
+The server's validator (ETag or date) is kept beside the partial file, so that the server sends
+the rest only if its file is unchanged, and the whole file otherwise.
 """
 
 from __future__ import annotations
@@ -24,32 +24,33 @@ if TYPE_CHECKING:
 
     Progress = Callable[[int, int | None, str], None]
 
-CONNECT_S = 10.0  # also the longest silence in mid-download
+CONNECT_S = 10.0  # timeout of the connection and of each read
 BLOCK_BYTES = 1 << 18
-MAX_BYTES = 4 << 30  # of a file whose size the catalog does not know; the largest has 2.6 GB
-MAX_DROPS = 20  # in one call; a later call goes on from there
-LINKED_ETAG = "X-Linked-ETag"  # how the Hugging Face hub states the sha256 of a large file
+MAX_BYTES = 4 << 30  # limit for files without a catalogued size; the largest has 2.6 GB
+MAX_DROPS = 20  # lost connections in one call; a later call resumes
+LINKED_ETAG = "X-Linked-ETag"  # the Hugging Face hub's header with a large file's sha256
 SHA256 = re.compile(r'"?([0-9a-f]{64})"?')
 CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 
 
 class SourceFailed(WeightsUnavailable):
-    """One source could not deliver; the message is its reason alone."""
+    """One source failed; the message is the bare reason."""
 
 
 class Unreachable(SourceFailed):
-    """There was no connection: whatever else is at that host needs no try."""
+    """No connection to the host; other files there need no attempt."""
 
 
 class _DropError(Exception):
-    """The connection ended early."""
+    """The connection was lost during the transfer."""
 
 
 @dataclass(frozen=True)
 class Download:
-    """What to fetch and where to.
+    """One file to fetch.
 
-    part: the partial file, complete when `run` returns; size_bytes: what it must be, if known.
+    url: its address. part: the partial file, complete when `run` returns. size_bytes: its expected
+    size, if known. timeout_s: of the connection and of each read.
     """
 
     url: str
@@ -58,10 +59,10 @@ class Download:
     timeout_s: float = CONNECT_S
 
     def run(self, progress: Progress | None, label: str) -> None:
-        """Fetches, goes on after drops that left something, verifies the size alone.
+        """Fetch the file, resuming after lost connections; checks the size, not the content.
 
         Raises:
-            SourceFailed: no connection, an HTTP error, another size than the catalog's.
+            SourceFailed: no connection, an HTTP error, or another size than expected.
         """
         for _ in range(MAX_DROPS):
             before = self._have()
@@ -74,15 +75,15 @@ class Download:
                     raise SourceFailed(f"the connection dropped ({drop})") from None
             else:
                 return
-        raise SourceFailed("the connection dropped again and again")
+        raise SourceFailed(f"the connection dropped {MAX_DROPS} times")
 
     def discard(self) -> None:
-        """Forgets what was fetched."""
+        """Delete the partial file and its validator."""
         self.part.unlink(missing_ok=True)
         self._validator_file.unlink(missing_ok=True)
 
     def stated_sha256(self) -> str | None:
-        """What the server said the file's sha256 is, if it did; after `run`."""
+        """The file's sha256 from the server's headers, or None; valid after `run`."""
         found = SHA256.fullmatch(self._saved().get("sha256", ""))
         return found[1] if found else None
 
@@ -94,7 +95,7 @@ class Download:
         return self.part.stat().st_size if self.part.exists() else 0
 
     def _saved(self) -> dict[str, str]:
-        """What was kept beside the partial file about the answer that it came from."""
+        """Headers of the response that the partial file came from; empty for another address."""
         try:
             saved = json.loads(self._validator_file.read_text(encoding="utf-8"))
         except (OSError, ValueError):
@@ -121,14 +122,14 @@ class Download:
                 raise SourceFailed(f"HTTP {error.code} {one_line_reason(error.reason)}") from None
             if error.headers.get("Content-Range") != f"bytes */{have}":  # else it is complete
                 self.discard()
-                raise SourceFailed("the file has changed there; try again") from None
+                raise SourceFailed("the file has changed on the server; try again") from None
         except urllib.error.URLError as error:
             raise Unreachable(one_line_reason(error.reason)) from None
         except (TimeoutError, ConnectionError, HTTPException) as error:
             raise SourceFailed(one_line_reason(error)) from None
 
     def _accept(self, response: HTTPResponse, have: int) -> tuple[int, int | None]:
-        """Where this answer starts and how long the whole is; stops a wrong file at once."""
+        """Start of this response in the file, and the file's total size or None."""
         length = response.headers.get("Content-Length", "")
         total = int(length) if length.isdecimal() else None
         start = 0
@@ -136,12 +137,12 @@ class Download:
             found = CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
             if not found or int(found[1]) != have:
                 self.discard()
-                raise SourceFailed("the server sent another part than asked for; try again")
+                raise SourceFailed("the server sent another range than requested; try again")
             start, total = have, int(found[3])
         if self.size_bytes is not None and total not in {None, self.size_bytes}:
-            raise SourceFailed(f"it has {total} bytes there, not {self.size_bytes}")
+            raise SourceFailed(f"it has {total} bytes on the server, not {self.size_bytes}")
         if (total or 0) > MAX_BYTES:
-            raise SourceFailed(f"it has {total} bytes there, more than any model")
+            raise SourceFailed(f"it has {total} bytes on the server, more than any model")
         return start, total
 
     def _receive(
@@ -166,15 +167,15 @@ class Download:
                     break
                 done += len(block)
                 if done > limit:
-                    raise SourceFailed("it sends more than it should")
+                    raise SourceFailed("the server sends more bytes than announced")
                 file.write(block)
         whole = total or self.size_bytes
         if whole is not None and done < whole:
-            raise _DropError(f"{done} of {whole} bytes came")
+            raise _DropError(f"{done} of {whole} bytes received")
 
     def _keep(self, response: HTTPResponse, linked: str | None) -> None:
         tag = response.headers.get("ETag")
-        if not tag or tag.startswith("W/"):  # weak tags may not be used for ranges
+        if not tag or tag.startswith("W/"):  # weak tags are not allowed for ranges
             tag = response.headers.get("Last-Modified")
         facts = {"url": self.url, "validator": tag, "sha256": linked}
         known = {key: value for key, value in facts.items() if value is not None}
@@ -182,9 +183,9 @@ class Download:
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):
-    """Follows as usual and keeps the sha256 that the first answer states.
+    """Redirect handler that keeps the sha256 from the first response.
 
-    The hub answers with the address of a storage server, which knows nothing of the sum.
+    The hub redirects to a storage server, which does not send the sum.
     """
 
     linked: str | None = None
@@ -203,6 +204,6 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
 
 
 def one_line_reason(error: object) -> str:
-    """A short reason from an exception or a text, on one line."""
+    """One short line of text from an exception or a message."""
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return " ".join(str(text).split())[:160]

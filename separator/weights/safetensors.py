@@ -1,8 +1,8 @@
 """Reader and writer of safetensors files: a JSON directory, then the tensors' bytes.
 
-The layout is in the README of huggingface/safetensors: 8 bytes of length, the directory (names to
-type, shape and place; `__metadata__` maps texts to texts), the data. The hub's Demucs models keep
-class and arguments in the metadata, as JSON in texts.
+The layout is in the README of huggingface/safetensors: 8 bytes of length, the directory (name ->
+type, shape and offsets; `__metadata__` maps strings to strings), the data. The hub's Demucs models
+keep class and arguments in the metadata, as strings of JSON.
 """
 
 from __future__ import annotations
@@ -38,19 +38,19 @@ KINDS = {
     "U8": StorageKind("|u1"),
 }
 NAMES = {kind.dtype: name for name, kind in KINDS.items() if not kind.bfloat16}
-ALIGNED_BYTES = 64  # where the first tensor begins, for whoever maps the file
+ALIGNED_BYTES = 64  # alignment of the first tensor, for memory-mapped use
 
 
 def is_safetensors(data: memoryview) -> bool:
-    """Whether the file begins as one that this module reads."""
+    """Whether the file begins like a safetensors file."""
     return bytes(data[LENGTH_BYTES : LENGTH_BYTES + 1]) == b"{"
 
 
 def read_safetensors(data: memoryview) -> tuple[dict[str, Any], dict[str, Array]]:
-    """The metadata (those of `JSON_FIELDS` parsed) and the tensors, as views of `data`.
+    """The metadata (with `JSON_FIELDS` parsed) and the tensors, as views of `data`.
 
     Raises:
-        BadCheckpoint: damaged, truncated, or of an unknown type.
+        BadCheckpoint: damaged, truncated, or with an unknown tensor type.
     """
     size = int.from_bytes(data[:LENGTH_BYTES], "little")
     start = LENGTH_BYTES + size
@@ -58,12 +58,12 @@ def read_safetensors(data: memoryview) -> tuple[dict[str, Any], dict[str, Array]
         raise BadCheckpoint("its directory claims more bytes than the file has")
     directory = parsed(bytes(data[LENGTH_BYTES:start]))
     if not isinstance(directory, dict):
-        raise BadCheckpoint("its directory is no table")
+        raise BadCheckpoint("its directory is not a JSON object")
     metadata = directory.pop(METADATA, {})
     if not isinstance(metadata, dict) or not all(
         isinstance(value, str) for value in metadata.values()
     ):
-        raise BadCheckpoint("its metadata are no texts")
+        raise BadCheckpoint("its metadata are not strings")
     arrays: dict[str, Array] = {}
     left_bytes = len(data) - start
     for name, entry in directory.items():
@@ -82,7 +82,7 @@ def read_safetensors(data: memoryview) -> tuple[dict[str, Any], dict[str, Array]
 def write_safetensors(
     stream: BinaryIO, metadata: Mapping[str, str], arrays: Mapping[str, Array]
 ) -> None:
-    """Writes what `read_safetensors` reads: arrays of the types of `KINDS` but bfloat16."""
+    """Write a file for `read_safetensors`: arrays with the types of `KINDS`, except bfloat16."""
     directory: dict[str, Any] = {METADATA: dict(metadata)}
     end = 0
     for name, array in arrays.items():
@@ -104,7 +104,7 @@ def parsed(text: bytes) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
-        raise BadCheckpoint("its directory or metadata are no JSON; fetch the file again") from None
+        raise BadCheckpoint("its directory or metadata are not JSON; fetch it again") from None
 
 
 def _place(
@@ -112,7 +112,7 @@ def _place(
 ) -> tuple[StorageKind, tuple[int, ...], memoryview]:
     where = f"{name[:64]!r}"
     if not isinstance(entry, dict) or str(entry.get("dtype")) not in KINDS:
-        raise BadCheckpoint(f"{where} is of no known type")
+        raise BadCheckpoint(f"{where} has an unknown type")
     kind = KINDS[str(entry["dtype"])]
     shape = checked_shape(_list(entry.get("shape")))
     place = _list(entry.get("data_offsets"))
@@ -126,5 +126,5 @@ def _place(
 
 def _list(value: object) -> list[object]:
     if not isinstance(value, list):
-        raise BadCheckpoint("a tensor has no shape or no place")
+        raise BadCheckpoint("a tensor has no shape or no offsets")
     return value

@@ -1,4 +1,4 @@
-"""Getting an archive: each kind of source by its own means, one interface for the store."""
+"""Fetching of archives from their sources: HTTP, pip or npm."""
 
 from __future__ import annotations
 
@@ -24,12 +24,16 @@ if TYPE_CHECKING:
 
 @contextmanager
 def fetch_archive(archive: Archive, folder: Path, progress: Progress | None) -> Iterator[BinaryIO]:
-    """The archive, open and verified by its sha256; deleted afterwards.
+    """Fetch an archive and verify its sha256; yields it open, and deletes it afterwards.
 
-    folder: on the cache's file system; an unfinished download stays there for the next run.
+    Args:
+        archive: the catalogued archive or file.
+        folder: scratch folder on the cache's file system; keeps unfinished downloads for the next
+            run.
+        progress: called during the download with (bytes done, total bytes or None, label).
 
     Raises:
-        SourceFailed: it could not be had, or is not the catalogued file.
+        SourceFailed: the download failed, or gave another file than the catalogued one.
     """
     if isinstance(archive, UrlArchive | UrlFile):
         name = hashlib.sha256(archive.url.encode()).hexdigest()[:32]
@@ -55,6 +59,6 @@ def fetch_archive(archive: Archive, folder: Path, progress: Progress | None) -> 
 
 def _verify(file: BinaryIO, stated: str | None) -> None:
     if stated is None:
-        raise SourceFailed("the server does not state the file's sha256, nor does the catalog")
+        raise SourceFailed("neither the server nor the catalog states the file's sha256")
     if not checksum_matches(stated, sha256_of(file)):
-        raise SourceFailed("what came is not the catalogued file (wrong sha256)")
+        raise SourceFailed("the downloaded file is not the catalogued one (wrong sha256)")

@@ -1,9 +1,9 @@
-"""The cache of weights: fetched once, verified every time before anything opens them.
+"""The cache of weights: fetched once, verified before each use.
 
 CACHE/weights/<id>/   the files and SHA256SUMS, put in place by one rename
 CACHE/assets/<name>/  likewise
 CACHE/downloads/      unfinished downloads
-CACHE/lock            one process at a time changes the cache; readers need no lock
+CACHE/lock            held by the one process that changes the cache; readers need no lock
 """
 
 from __future__ import annotations
@@ -40,19 +40,20 @@ if TYPE_CHECKING:
     Announce = Callable[[str], None]
 
 CACHE_VARIABLE = "STEMBRIDGE_CACHE_DIR"
-LOCK_NOTICE_S = 1.0  # how long another process may hold the lock before we say that we wait
+LOCK_NOTICE_S = 1.0  # wait for another process's lock before the user is notified
 
 
 def default_cache() -> Path:
-    """STEMBRIDGE_CACHE_DIR if it is set, else the system's place for caches."""
+    """The folder in STEMBRIDGE_CACHE_DIR if set, else the system's cache folder."""
     chosen = os.environ.get(CACHE_VARIABLE)
     return Path(chosen).expanduser() if chosen else user_cache_path("stembridge")
 
 
 class Store:
-    """The cache and its sources.
+    """The cache of weights and assets, filled from the catalog's sources.
 
-    cache_dir: by default `default_cache()`. offline: never ask a source for anything.
+    cache_dir: `default_cache()` by default. offline: whether downloads are forbidden. catalog: the
+    shipped one by default.
     """
 
     def __init__(
@@ -65,20 +66,20 @@ class Store:
         self.cache_dir = (cache_dir or default_cache()).absolute()
         self.offline = offline
         self._catalog = catalog or catalogs.load()
-        self._unreachable: set[str] = set()  # hosts; not asked again for the next bundle
-        self._told: set[str] = set()  # licences; told in full once
+        self._unreachable: set[str] = set()  # hosts, skipped for further bundles
+        self._announced: set[str] = set()  # licences whose full text was announced
 
     def folder(self, weights_id: str) -> Path:
-        """Where the files are, or will be."""
+        """The folder of the files, whether or not they are cached."""
         return self.cache_dir / self._weights(weights_id).folder
 
     def cached(self, weights_id: str) -> bool:
-        """Whether all files are there; `ensure` alone says whether they are intact."""
+        """Whether all files exist; only `ensure` verifies their content."""
         bundle = self._weights(weights_id)
         return folders.is_complete(self.cache_dir / bundle.folder, bundle)
 
     def has(self, entry: ModelEntry) -> bool:
-        """Whether all weights of a model are there; see `cached`."""
+        """Whether all weights of a model are cached; see `cached`."""
         return all(self.cached(weights_id) for weights_id in entry.weights_ids)
 
     def ensure(
@@ -88,14 +89,16 @@ class Store:
         progress: Progress | None = None,
         announce: Announce | None = None,
     ) -> Path:
-        """The folder of verified weights, fetched if they are not cached or damaged.
+        """The folder of verified weights, fetched first if missing or damaged.
 
-        progress(done_bytes, total_bytes or None, label) is called while something is fetched;
-        announce(text) once, with the licence, when something new came into the cache.
+        Args:
+            weights_id: id in the catalog.
+            progress: called during downloads with (bytes done, total bytes or None, label).
+            announce: called once with the licences of newly cached weights.
 
         Raises:
-            UnknownModel: the catalog has no such weights.
-            WeightsUnavailable: no source could deliver; the message lists why and what to do.
+            UnknownModel: the catalog has no weights with this id.
+            WeightsUnavailable: every source failed; the message lists the reasons and remedies.
         """
         return self._have(self._weights(weights_id), progress, announce)
 
@@ -106,7 +109,7 @@ class Store:
         progress: Progress | None = None,
         announce: Announce | None = None,
     ) -> Path:
-        """The path of an asset (one verified file); see `ensure`."""
+        """Path of an asset, a single verified file; see `ensure`."""
         bundle = self._catalog.assets.get(name)
         if bundle is None:
             raise UnknownModel(
@@ -115,18 +118,22 @@ class Store:
         return self._have(bundle, progress, announce) / bundle.sources[0].files[0].name
 
     def add(self, name: str, file: Path, *, announce: Announce | None = None) -> list[str]:
-        """Takes a file that the user has instead of a source; the ids of what it brought.
+        """Import a file that the user already has, instead of a download.
 
-        name: of the model that it belongs to. file: an archive or a file of the catalog, or the
-        one catalogued file of an archive, under any name; it stays where it is. Whatever else the
-        catalog has in an archive comes into the cache too. What is intact there already is left
-        and not among the ids.
+        Args:
+            name: the model that the file belongs to.
+            file: a catalogued archive or file, or the only catalogued file of an archive, under
+                any name; it is not moved. All catalogued files in an archive are imported.
+            announce: called once with the licences of newly cached weights.
+
+        Returns:
+            Ids of the newly cached bundles, without those that were intact.
 
         Raises:
-            UnknownModel: no such model.
-            WrongChecksum: the file is not one of the model's; the message says which are.
-            WeightsUnavailable: it cannot be read, or the cache cannot be written.
-            BadCheckpoint: it is the right archive, but lacks a catalogued file.
+            UnknownModel: no model of that name.
+            WrongChecksum: the file is not one of the model's; the message lists those.
+            WeightsUnavailable: the file cannot be read, or the cache cannot be written.
+            BadCheckpoint: the archive lacks a catalogued file.
         """
         bundles = self._catalog.bundles_of(self._catalog.find(name))
         try:
@@ -134,16 +141,16 @@ class Store:
         except OSError as error:
             raise WeightsUnavailable(f"{file}: cannot be read ({error.strerror})") from None
         with content:
-            source = self._which(bundles, content, file, name)
+            source = self._identify(bundles, content, file, name)
             with self._locked(None):
                 new = self._install(source, content)
-        self._tell(new, announce)
+        self._announce(new, announce)
         return [bundle.id for bundle in new]
 
-    def _which(
+    def _identify(
         self, bundles: Sequence[Bundle], content: BinaryIO, file: Path, name: str
     ) -> BundleSource:
-        """The source that the file is, by its sha256 alone."""
+        """The source of a file, identified by its sha256 alone."""
         try:
             found = sha256_of(content)
         except OSError as error:
@@ -184,22 +191,22 @@ class Store:
         with self._locked(progress):
             if not folders.is_intact(folder, bundle):  # another process may have been faster
                 new = self._from_sources(bundle, progress)
-        self._tell(new, announce)
+        self._announce(new, announce)
         return folder
 
-    def _tell(self, new: Sequence[Bundle], announce: Announce | None) -> None:
+    def _announce(self, new: Sequence[Bundle], announce: Announce | None) -> None:
         if not new or announce is None:
             return
         lines = []
         for item in new:
             text = str(item.licence)
-            lines.append(f"{item.id}: {item.licence.name if text in self._told else text}")
-            self._told.add(text)
+            lines.append(f"{item.id}: {item.licence.name if text in self._announced else text}")
+            self._announced.add(text)
         announce("\n".join(lines))
 
     @contextmanager
     def _locked(self, progress: Progress | None) -> Iterator[None]:
-        """The cache to ourselves; a disk that does not do its part is one clear error."""
+        """Hold the cache's lock; errors of the disk become WeightsUnavailable."""
         try:
             (self.cache_dir / "downloads").mkdir(parents=True, exist_ok=True)
             lock = FileLock(self.cache_dir / "lock")
@@ -241,7 +248,7 @@ class Store:
         raise WeightsUnavailable(self._advice(bundle, reasons))
 
     def _install(self, got: BundleSource, content: BinaryIO) -> list[Bundle]:
-        """Everything that the catalog has in what we got, so that it is not fetched twice."""
+        """Install every catalogued bundle in the archive, so that none is fetched again."""
         new: list[Bundle] = []
         for bundle in self._catalog.bundles():
             folder = self.cache_dir / bundle.folder
@@ -266,7 +273,7 @@ class Store:
             if isinstance(archive, UrlArchive | UrlFile)
             else f"the package {archive.package} {archive.version}"
             for archive in archives
-            if archive.sha256 is not None  # else `add` could not tell whether it is the right one
+            if archive.sha256 is not None  # `add` identifies files by their sha256
         ]
         return (
             f"{bundle.id} is not in the cache ({self.cache_dir}) and could not be fetched "

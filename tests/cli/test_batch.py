@@ -90,7 +90,7 @@ def test_a_tree_of_exports_is_mirrored(inside: Inside, desk: Desk, export: Path)
         stem = desk.home / "Made" / name / f"{name.split('/')[1]} - vocals.wav"
         assert soundfile.info(stem).frames == soundfile.info(bounce).frames
     assert last(result) == "4 done"
-    assert "left alone: 1 link(s), which are not followed" in result.err
+    assert "ignored: 1 link(s), which are not followed" in result.err
     assert result.err.count("not read") == 1
     assert "not read: Song 1/notes.txt\n" in result.err
     assert result.err.count(" done ") == 4
@@ -248,16 +248,14 @@ def test_a_dry_run_tells_all_and_writes_nothing(inside: Inside, desk: Desk, expo
     assert " karaoke " in rows["Song 2/Vox"]
     assert " stems " in rows["Song 2/Drums"]
     assert "did you mean 'summary'" in result.err
-    assert last(result).startswith(
-        "4 to do, 0 not to be touched: 0 s of sound, how long is not known"
-    )
+    assert last(result).startswith("4 to do, 0 unchanged: 0 s of audio, time unknown")
     assert last(result).endswith(str(export / "Stems"))
     (export / "Song 1" / "stembridge.yaml").unlink()
     assert inside("batch", "Export", "-m", desk.model).code == 0
     render(export / "Song 3" / "Vox.wav")
     before = tree(desk.home)
     foretold = inside("batch", "Export", "-m", desk.model, "--dry-run")
-    assert "1 to do, 4 not to be touched: 0 s of sound, about " in last(foretold)
+    assert "1 to do, 4 unchanged: 0 s of audio, about " in last(foretold)
     assert tree(desk.home) == before
     made = inside("batch", "Export", "-m", desk.model)
     assert last(made) == "1 done, 4 unchanged"
@@ -375,7 +373,7 @@ def test_a_folder_that_cannot_be_looked_into_is_a_failure(
     monkeypatch.setattr(os, "scandir", refuse)
     result = inside("batch", "Export", "-m", desk.model)
     assert (result.code, last(result)) == (1, "2 done")
-    assert f"cannot look into {export / 'Song 2'} (Permission denied)" in result.err
+    assert f"cannot read {export / 'Song 2'} (Permission denied)" in result.err
 
 
 @pytest.mark.parametrize(

@@ -70,7 +70,9 @@ def test_version_and_help_in_a_process_of_their_own(desk: Desk) -> None:
     result = desk.run("-h")
     assert result.code == 0
     assert "\x1b" not in result.out
-    assert "Exit codes: 0 all done, 1 something failed, 2" in " ".join(result.out.split())
+    assert "Exit codes: 0 success, 1 something failed, 2 wrong usage" in " ".join(
+        result.out.split()
+    )
     assert list(desk.home.iterdir()) == []  # looking changes nothing
 
 

