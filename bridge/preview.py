@@ -55,7 +55,7 @@ class Stretch:
     last: int
 
 
-def stretch(at_s: float, for_s: float, rate_hz: int, hop_s: float) -> Stretch:
+def stretch_frames(at_s: float, for_s: float, rate_hz: int, hop_s: float) -> Stretch:
     """The frames of a stretch and its context, as if the bounce never ended. Pure.
 
     hop_s: from segment to segment. What is read begins at one, a frame off at most.
@@ -79,7 +79,7 @@ def preview(
     preset = _aligned(converter.preset)
     info = probe(file, preset.bounce)
     converter.load(lambda: listener("survey", 0.0))
-    wanted = stretch(at_s, for_s, info.rate_hz, converter.worker.hop_s)
+    wanted = stretch_frames(at_s, for_s, info.rate_hz, converter.worker.hop_s)
     with tempfile.TemporaryDirectory(prefix="stembridge-preview-") as name:
         place = Path(name)
         cut = place / f"{legal_name(file.stem)}.wav"

@@ -8,8 +8,8 @@ from enum import Enum
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from bridge.batch.plan import Standing
-from bridge.batch.progress import Stand
+from bridge.batch.plan import PlanState
+from bridge.batch.progress import ProgressState
 from bridge.ledger.states import State
 from bridge.publish.manifest import Manifest
 from bridge.publish.transaction import read_manifest
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from bridge.batch.plan import Item, Plan
-    from bridge.batch.progress import Line
+    from bridge.batch.progress import BounceProgress
     from bridge.ledger.states import Job, Recipe
 
 
-class End(str, Enum):
+class OutcomeState(str, Enum):
     """What became of a bounce."""
 
     DONE = "done"  # by this batch
@@ -33,7 +33,7 @@ class End(str, Enum):
     LEFT = "left"  # not begun, or given back
 
 
-def read_set(folder: Path) -> Manifest | None:
+def read_stem_manifest(folder: Path) -> Manifest | None:
     """The manifest there; None when it is gone, or one that this version does not know."""
     try:
         return Manifest.from_json(read_manifest(folder) or {})
@@ -49,13 +49,13 @@ class Outcome:
     """
 
     source: Path
-    end: End
+    state: OutcomeState
     preset: str
     model: str
     reason: str = ""
     code: str = ""
     folder: Path | None = None
-    read: Callable[[Path], Manifest | None] = field(default=read_set, repr=False)
+    read: Callable[[Path], Manifest | None] = field(default=read_stem_manifest, repr=False)
 
     @cached_property
     def manifest(self) -> Manifest | None:
@@ -64,7 +64,7 @@ class Outcome:
 
 
 def outcomes(
-    plan: Plan, jobs: Mapping[Path, Job], lines: Mapping[Path, Line]
+    plan: Plan, jobs: Mapping[Path, Job], lines: Mapping[Path, BounceProgress]
 ) -> tuple[Outcome, ...]:
     """What became of each bounce that was there, or came meanwhile; in the order of their paths.
 
@@ -77,19 +77,21 @@ def outcomes(
     return tuple(one for one in found if one is not None)
 
 
-def count(found: Iterable[Outcome]) -> Counter[End]:
+def count_states(found: Iterable[Outcome]) -> Counter[OutcomeState]:
     """How many ended how."""
-    return Counter(outcome.end for outcome in found)
+    return Counter(outcome.state for outcome in found)
 
 
-def _outcome(source: Path, item: Item | None, job: Job | None, line: Line | None) -> Outcome | None:
+def _outcome(
+    source: Path, item: Item | None, job: Job | None, line: BounceProgress | None
+) -> Outcome | None:
     recipe = job.recipe if job is not None else item.recipe if item is not None else None
     if recipe is None:
         return None  # it came, and went before its turn
-    if job is None or (item is not None and item.standing is Standing.NEW and job == item.job):
+    if job is None or (item is not None and item.state is PlanState.NEW and job == item.job):
         return _left(source, recipe, (line and line.text) or "")
     if job.state is State.FAILED or job.has_no_stems:
-        end = End.FAILED if job.state is State.FAILED else End.SKIPPED
+        end = OutcomeState.FAILED if job.state is State.FAILED else OutcomeState.SKIPPED
         why, code = job.reason or "", job.code or ""
         return Outcome(source, end, recipe.preset_name, recipe.model, why, code)
     if job.state is State.RUNNING:
@@ -97,9 +99,15 @@ def _outcome(source: Path, item: Item | None, job: Job | None, line: Line | None
     if job.state is not State.DONE or job.manifest_path is None:
         return _left(source, recipe, job.reason or (line and line.text) or "")
     folder = job.manifest_path.parent
-    end = End.DONE if line is not None and line.stand is Stand.DONE else End.UNCHANGED
+    end = (
+        OutcomeState.DONE
+        if line is not None and line.state is ProgressState.DONE
+        else OutcomeState.UNCHANGED
+    )
     return Outcome(source, end, recipe.preset_name, recipe.model, folder=folder)
 
 
 def _left(source: Path, recipe: Recipe, reason: str) -> Outcome:
-    return Outcome(source, End.LEFT, recipe.preset_name, recipe.model, reason or "not begun")
+    return Outcome(
+        source, OutcomeState.LEFT, recipe.preset_name, recipe.model, reason or "not begun"
+    )

@@ -20,7 +20,7 @@ _TELLING_SHARE = 0.1
 
 
 @dataclass(frozen=True)
-class Left:
+class RemainingJob:
     """A job that is not done: seconds of audio, and for a running one its share and seconds."""
 
     kind: Kind
@@ -41,10 +41,10 @@ class Pace:
             audio, work = self._measured.get(kind, (0.0, 0.0))
             self._measured[kind] = (audio + audio_s, work + work_s)
 
-    def remaining_s(self, left: Iterable[Left], hands: int = 1) -> float | None:
+    def remaining_s(self, left: Iterable[RemainingJob], workers: int = 1) -> float | None:
         """Seconds until all is done; None when nothing is known yet.
 
-        hands: how many jobs are worked on at a time. Waiting for a next attempt is not foreseen.
+        workers: how many jobs are worked on at a time. Waiting for a next attempt is not foreseen.
         """
         jobs = list(left)
         running = [one for one in jobs if one.share >= _TELLING_SHARE and one.audio_s > 0]
@@ -61,10 +61,10 @@ class Pace:
         for one in jobs:
             heard_s, took_s = known.get(one.kind, (audio_s, work_s))
             work += (1 - one.share) * one.audio_s * took_s / heard_s
-        return work / max(1, min(hands, len(jobs)))
+        return work / max(1, min(workers, len(jobs)))
 
 
-def spoken(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """A stretch of time for reading, no more exact than an estimate is."""
     whole = round(seconds)
     if whole < 60:

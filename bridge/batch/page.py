@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
-from bridge.batch.outcome import End, count
+from bridge.batch.outcome import OutcomeState, count_states
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -72,20 +72,20 @@ def page(title: str, found: Sequence[Outcome], made: str, not_read: Sequence[str
 
 
 def _counts(found: Sequence[Outcome]) -> str:
-    numbers = count(found)
-    looks = {End.FAILED: "bad", End.LEFT: "bad", End.DONE: "good"}
+    numbers = count_states(found)
+    looks = {OutcomeState.FAILED: "bad", OutcomeState.LEFT: "bad", OutcomeState.DONE: "good"}
     told = (
         f'<span class="{looks.get(end, "faint")}">{numbers[end]} {end.value}</span>'
-        for end in End
+        for end in OutcomeState
         if numbers[end]
     )
     return ", ".join(told) or "no sound files"
 
 
 def _troubles(found: Sequence[Outcome]) -> Iterator[str]:
-    kinds = ((End.FAILED, "Failed", "bad"), (End.LEFT, "Not done", "bad"))
-    for end, title, look in (*kinds, (End.SKIPPED, "Skipped", "faint")):
-        of_it = [outcome for outcome in found if outcome.end is end]
+    kinds = ((OutcomeState.FAILED, "Failed", "bad"), (OutcomeState.LEFT, "Not done", "bad"))
+    for end, title, look in (*kinds, (OutcomeState.SKIPPED, "Skipped", "faint")):
+        of_it = [outcome for outcome in found if outcome.state is end]
         if of_it:
             yield f"<h2>{title}</h2><table><thead><tr><th>bounce</th><th>why</th></tr></thead>"
             yield from (
@@ -123,7 +123,7 @@ def _bounce(outcome: Outcome, made: Manifest) -> str:
         about += "<ul>" + "".join(f"<li>{_text(one)}</li>" for one in made.warnings) + "</ul>"
     height = f' rowspan="{max(1, len(made.stems))}"'
     first = (
-        f"<td{height}>{about}</td><td{height}>{outcome.end.value}</td>"
+        f"<td{height}>{about}</td><td{height}>{outcome.state.value}</td>"
         f"<td class=n{height}>{_clock(made.duration_s)}</td>"
     )
     lines = [_stem(stem) for stem in made.stems] or ["<td colspan=4></td>"]

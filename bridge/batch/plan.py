@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from bridge.service.preset_resolver import PresetResolver
 
 
-class Standing(str, Enum):
+class PlanState(str, Enum):
     """Where a bounce stands before the batch begins."""
 
     NEW = "new"  # never seen, or another file, preset or model than then
@@ -39,7 +39,7 @@ class Standing(str, Enum):
 
 
 #: What a batch works on.
-TO_DO = frozenset({Standing.NEW, Standing.WAITS, Standing.GONE})
+TO_DO = frozenset({PlanState.NEW, PlanState.WAITS, PlanState.GONE})
 
 
 @dataclass(frozen=True)
@@ -50,13 +50,13 @@ class Item:
     source: Path
     recipe: Recipe
     place: PurePosixPath
-    standing: Standing
+    state: PlanState
     job: Job | None = None
 
     @property
     def is_to_do(self) -> bool:
         """Whether a batch works on it."""
-        return self.standing in TO_DO
+        return self.state in TO_DO
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def make_plan(folder: Path, out_dir: Path, resolver: PresetResolver, ledger: Led
     ledger: None where there is none yet. Raises LedgerError.
     """
     found = scan(folder, output_dirs=(out_dir,))
-    return plan_of(
+    return plan_from_scan(
         found,
         folder,
         recipe_for=resolver.recipe_for,
@@ -108,7 +108,7 @@ def make_plan(folder: Path, out_dir: Path, resolver: PresetResolver, ledger: Led
     )
 
 
-def plan_of(
+def plan_from_scan(
     found: Scan,
     folder: Path,
     *,
@@ -122,21 +122,21 @@ def plan_of(
     for one in found.files:
         source, recipe = one.path.relative_to(folder), recipe_for(one.path)
         job = jobs.get(source)
-        stands = standing(one, recipe, job, exists)
-        items.append(Item(one, source, recipe, names.assign(source), stands, job))
+        state = plan_state(one, recipe, job, exists)
+        items.append(Item(one, source, recipe, names.assign(source), state, job))
     return Plan(tuple(items), of_scan(found), found.links, found.unreadable)
 
 
-def standing(
+def plan_state(
     found: FoundFile, recipe: Recipe, job: Job | None, exists: Callable[[Path], bool]
-) -> Standing:
+) -> PlanState:
     """Where a bounce stands, given the job that counts. exists: asked for the manifest."""
     if job is None or not job.is_for(found.size, found.mtime_ns, recipe):
-        return Standing.NEW
+        return PlanState.NEW
     if job.has_no_stems:
-        return Standing.DONE
+        return PlanState.DONE
     if job.state is State.DONE:
         # A set is complete exactly when its manifest is there.
         there = job.manifest_path is not None and exists(job.manifest_path)
-        return Standing.DONE if there else Standing.GONE
-    return Standing.FAILED if job.state is State.FAILED else Standing.WAITS
+        return PlanState.DONE if there else PlanState.GONE
+    return PlanState.FAILED if job.state is State.FAILED else PlanState.WAITS

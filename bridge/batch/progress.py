@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from bridge.batch.pace import Left, Pace
+from bridge.batch.pace import Pace, RemainingJob
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from bridge.publish.manifest import Manifest
 
 
-class Stand(str, Enum):
+class ProgressState(str, Enum):
     """Where a bounce stands in a running batch."""
 
     WAITING = "waiting"
@@ -34,17 +34,19 @@ class Stand(str, Enum):
 
 
 # What was given back may begin again: when there is room on the disk, or as a newer render.
-_ENDED = frozenset({Stand.DONE, Stand.SAME, Stand.SKIPPED, Stand.FAILED})
+_ENDED = frozenset(
+    {ProgressState.DONE, ProgressState.SAME, ProgressState.SKIPPED, ProgressState.FAILED}
+)
 
 
 @dataclass(frozen=True)
-class Line:
+class BounceProgress:
     """One bounce: its state, and of a running one the stage and its share done (0..1)."""
 
     source: str
     kind: Kind
     audio_s: float = 0.0
-    stand: Stand = Stand.WAITING
+    state: ProgressState = ProgressState.WAITING
     stage: str = ""
     share: float = 0.0
     begun_s: float = 0.0
@@ -53,11 +55,11 @@ class Line:
     @property
     def has_ended(self) -> bool:
         """Whether nothing more is to come."""
-        return self.stand in _ENDED
+        return self.state in _ENDED
 
 
 class Progress:
-    """An audience that keeps a line for each bounce; see `bridge.service.events.EventListener`.
+    """Event listener that keeps the state of each bounce; see `bridge.service.events`.
 
     overall: the share done of a whole job, given a stage and its share. clock: monotonic seconds.
     """
@@ -68,24 +70,24 @@ class Progress:
         pace: Pace,
         *,
         overall: Callable[[str, float], float],
-        hands: int = 1,
+        workers: int = 1,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._overall, self._pace, self._hands, self._clock = overall, pace, hands, clock
+        self._overall, self._pace, self._workers, self._clock = overall, pace, workers, clock
         self._lock = threading.Lock()
         self._lines = {
-            item.source: Line(str(item.source), _kind(item.recipe), audio_s)
+            item.source: BounceProgress(str(item.source), _kind(item.recipe), audio_s)
             for item, audio_s in items.items()
         }
         self.paused: str | None = None
 
     @property
-    def lines(self) -> tuple[Line, ...]:
+    def lines(self) -> tuple[BounceProgress, ...]:
         """All of them as they are now, in the order of the plan."""
         with self._lock:
             return tuple(self._lines.values())
 
-    def stands(self) -> dict[Path, Line]:
+    def by_source(self) -> dict[Path, BounceProgress]:
         """The same by the bounce's path, relative to its folder."""
         with self._lock:
             return dict(self._lines)
@@ -95,13 +97,13 @@ class Progress:
         now_s = self._clock()
         with self._lock:
             left = [
-                Left(line.kind, line.audio_s, line.share, now_s - line.begun_s)
-                if line.stand is Stand.RUNNING
-                else Left(line.kind, line.audio_s)
+                RemainingJob(line.kind, line.audio_s, line.share, now_s - line.begun_s)
+                if line.state is ProgressState.RUNNING
+                else RemainingJob(line.kind, line.audio_s)
                 for line in self._lines.values()
                 if not line.has_ended
             ]
-            return self._pace.remaining_s(left, self._hands)
+            return self._pace.remaining_s(left, self._workers)
 
     def note(self, text: str) -> None:
         """See `bridge.service.events.EventListener`."""
@@ -114,7 +116,7 @@ class Progress:
     def started(self, job: Job) -> None:
         """See `bridge.service.events.EventListener`."""
         begun_s = self._clock()
-        self._put(job, stand=Stand.RUNNING, stage="", share=0.0, begun_s=begun_s, text="")
+        self._put(job, state=ProgressState.RUNNING, stage="", share=0.0, begun_s=begun_s, text="")
 
     def progress(self, job: Job, stage: str, share: float) -> None:
         """See `bridge.service.events.EventListener`."""
@@ -122,29 +124,33 @@ class Progress:
 
     def done(self, job: Job, manifest: Manifest) -> None:
         """See `bridge.service.events.EventListener`."""
-        line = self._put(job, stand=Stand.DONE, stage="", share=1.0, audio_s=manifest.duration_s)
+        line = self._put(
+            job, state=ProgressState.DONE, stage="", share=1.0, audio_s=manifest.duration_s
+        )
         with self._lock:
             if not manifest.source.is_silent:
                 self._pace.add(line.kind, line.audio_s, self._clock() - line.begun_s)
 
     def skipped(self, job: Job) -> None:
         """See `bridge.service.events.EventListener`."""
-        stand = Stand.SKIPPED if job.has_no_stems else Stand.SAME
-        self._put(job, stand=stand, stage="", share=1.0, text=job.reason or "")
+        state = ProgressState.SKIPPED if job.has_no_stems else ProgressState.SAME
+        self._put(job, state=state, stage="", share=1.0, text=job.reason or "")
 
     def failed(self, job: Job, reason: str, *, retry: bool) -> None:
         """See `bridge.service.events.EventListener`."""
-        stand = Stand.RETRY if retry else Stand.FAILED
-        self._put(job, stand=stand, stage="", share=0.0, text=reason)
+        state = ProgressState.RETRY if retry else ProgressState.FAILED
+        self._put(job, state=state, stage="", share=0.0, text=reason)
 
     def released(self, job: Job, reason: str) -> None:
         """See `bridge.service.events.EventListener`."""
-        self._put(job, stand=Stand.LEFT, stage="", share=0.0, text=reason)
+        self._put(job, state=ProgressState.LEFT, stage="", share=0.0, text=reason)
 
-    def _put(self, job: Job, **changes: object) -> Line:
+    def _put(self, job: Job, **changes: object) -> BounceProgress:
         """A bounce that came later gets a line, too."""
         with self._lock:
-            line = self._lines.get(job.source_path) or Line(str(job.source_path), _kind(job.recipe))
+            line = self._lines.get(job.source_path) or BounceProgress(
+                str(job.source_path), _kind(job.recipe)
+            )
             line = replace(line, kind=_kind(job.recipe), **changes)  # type: ignore[arg-type]
             self._lines[job.source_path] = line
             return line

@@ -43,7 +43,7 @@ class Rules:
         """The preset of a bounce, given relative to its folder; None when no pattern matches."""
         return next((rule.preset for rule in self.rules if matches(rule.pattern, bounce)), None)
 
-    def idle(self, bounces: Iterable[PurePath]) -> tuple[str, ...]:
+    def unused(self, bounces: Iterable[PurePath]) -> tuple[str, ...]:
         """A line for each pattern that decides nothing about these bounces."""
         matched, deciding = set[int](), set[int]()
         for bounce in bounces:

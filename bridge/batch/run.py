@@ -12,9 +12,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from bridge.audio.probe import probe
-from bridge.batch.outcome import outcomes, read_set
+from bridge.batch.outcome import outcomes, read_stem_manifest
 from bridge.batch.pace import Pace
-from bridge.batch.plan import Standing, make_plan
+from bridge.batch.plan import PlanState, make_plan
 from bridge.batch.rules import Rules
 from bridge.errors import StembridgeError
 from bridge.ledger.states import State
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from bridge.batch.outcome import Outcome
     from bridge.batch.pace import Kind
     from bridge.batch.plan import Item, Plan
-    from bridge.batch.progress import Line
+    from bridge.batch.progress import BounceProgress
     from bridge.convert import Converter
     from bridge.service.events import EventListener
     from bridge.service.job_runner import Tally
@@ -42,7 +42,7 @@ _REMEMBERED_JOBS = 200
 
 
 @contextmanager
-def helpers(
+def extra_converters(
     converter: Converter, number: int, new_worker: Callable[[], Worker]
 ) -> Iterator[list[Converter]]:
     """So many more converters like this one, each with a worker of its own; started, and ended."""
@@ -110,7 +110,7 @@ class Batch:
         """
         ledger = self._open()
         for item in plan.items:
-            if item.standing is Standing.GONE and item.job is not None:
+            if item.state is PlanState.GONE and item.job is not None:
                 ledger.restart(item.job)
         watch = Watch(
             self.folder,
@@ -133,7 +133,7 @@ class Batch:
             return str(error)
         return None
 
-    def outcomes(self, plan: Plan, lines: Mapping[Path, Line]) -> tuple[Outcome, ...]:
+    def outcomes(self, plan: Plan, lines: Mapping[Path, BounceProgress]) -> tuple[Outcome, ...]:
         """What became of each bounce; lines: of `Progress`, empty when nothing was to be done."""
         jobs = {item.source: item.job for item in plan.items if item.job is not None}
         ledger = self._if_there()
@@ -153,7 +153,7 @@ class Batch:
         for job in jobs:
             kind: Kind = (job.recipe.model, job.recipe.preset_hash)
             if kind in wanted and job.manifest_path is not None:
-                manifest = read_set(job.manifest_path.parent)
+                manifest = read_stem_manifest(job.manifest_path.parent)
                 if manifest is not None and not manifest.source.is_silent:
                     pace.add(kind, manifest.duration_s, sum(manifest.seconds.values()))
         return pace

@@ -34,7 +34,7 @@ RECORD = ".stembridge-sessions.json"
 
 
 @dataclass(frozen=True)
-class Written:
+class SessionFile:
     """A session file.
 
     Attributes:
@@ -53,7 +53,7 @@ class Written:
 
 
 @dataclass(frozen=True)
-class _Ours:
+class _Record:
     """What was written last: hashes of the file and of all that it is made from, `left_out`."""
 
     sha256: str
@@ -80,7 +80,7 @@ def check_formats(formats: Sequence[str]) -> None:
 
 def write_sessions(
     formats: Sequence[str], found: Iterable[Outcome], out_dir: Path, name: str
-) -> tuple[Written, ...]:
+) -> tuple[SessionFile, ...]:
     """Writes what has changed, one file for each format and sample rate, into the output folder.
 
     name: of the session. A bounce that no session can hold is left out of all of them, a clip that
@@ -88,7 +88,7 @@ def write_sessions(
     others nothing. Raises OutputBlocked.
     """
     sessions, refused = _gather(found, out_dir)
-    written: list[Written] = []
+    written: list[SessionFile] = []
     for session in join(name, sessions):
         for format_name in formats:
             one = _put(format_name, session, out_dir)
@@ -96,7 +96,7 @@ def write_sessions(
     if refused and not sessions:
         places = (find(one).place(out_dir, legal_name(name)) for one in formats)
         why = "no bounce can be in it"
-        written += [Written(place, False, why, True, refused) for place in places]
+        written += [SessionFile(place, False, why, True, refused) for place in places]
     return tuple(written)
 
 
@@ -125,18 +125,18 @@ def session_of(outcome: Outcome, out_dir: Path) -> Session | None:
     )
 
 
-def _put(format_name: str, session: Session, folder: Path) -> Written:
+def _put(format_name: str, session: Session, folder: Path) -> SessionFile:
     try:
-        return put_session(format_name, session, folder)
+        return write_session(format_name, session, folder)
     except OutputBlocked:
         raise
     except (SessionError, OutputError) as error:
         lines = traceback.format_exception(error) if isinstance(error, SessionDefect) else ()
         path = _path(format_name, session, folder)
-        return Written(path, False, str(error), is_failure=True, traceback="".join(lines))
+        return SessionFile(path, False, str(error), is_failure=True, traceback="".join(lines))
 
 
-def put_session(format_name: str, session: Session, folder: Path) -> Written:
+def write_session(format_name: str, session: Session, folder: Path) -> SessionFile:
     """Writes a session file unless it is there already, or is one that the user has saved.
 
     Parts that its format cannot hold are left out. Raises SessionError, OutputError.
@@ -148,14 +148,14 @@ def put_session(format_name: str, session: Session, folder: Path) -> Written:
     with disk_errors(path):
         if not is_unmodified(path, () if ours is None else (ours.sha256,)):
             why = "somebody has saved it since; move it away to have a new one"
-            return Written(path, False, why)
+            return SessionFile(path, False, why)
         if ours is not None and ours.made_from == made_from and path.exists():
-            return Written(path, False, "nothing has changed", left_out=ours.left_out)
+            return SessionFile(path, False, "nothing has changed", left_out=ours.left_out)
     _, left_out = write_what_fits(format_name, session, folder, legal_name(session.name))
     with disk_errors(path):
-        record[path.name] = _Ours(sha256(path), made_from, left_out)
+        record[path.name] = _Record(sha256(path), made_from, left_out)
     _write(folder / RECORD, record)
-    return Written(path, True, left_out=left_out)
+    return SessionFile(path, True, left_out=left_out)
 
 
 def _path(format_name: str, session: Session, folder: Path) -> Path:
@@ -164,7 +164,7 @@ def _path(format_name: str, session: Session, folder: Path) -> Path:
     return ardour.session_file(place) if format_name == "ardour" else place
 
 
-def _read(path: Path) -> dict[str, _Ours]:
+def _read(path: Path) -> dict[str, _Record]:
     """Without it, or when it is damaged, every file counts as the user's."""
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
@@ -173,10 +173,10 @@ def _read(path: Path) -> dict[str, _Ours]:
         return {}
 
 
-def _ours(facts: dict[str, Any]) -> _Ours:
-    return _Ours(**{**facts, "left_out": tuple(map(str, facts.get("left_out", ())))})
+def _ours(facts: dict[str, Any]) -> _Record:
+    return _Record(**{**facts, "left_out": tuple(map(str, facts.get("left_out", ())))})
 
 
-def _write(path: Path, record: dict[str, _Ours]) -> None:
+def _write(path: Path, record: dict[str, _Record]) -> None:
     files = {name: asdict(record[name]) for name in sorted(record)}
     put(path, json.dumps({"files": files}, indent=2).encode("ascii") + b"\n")

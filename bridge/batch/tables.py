@@ -6,7 +6,7 @@ import csv
 import io
 from typing import TYPE_CHECKING
 
-from bridge.batch.outcome import End, count
+from bridge.batch.outcome import OutcomeState, count_states
 from bridge.batch.page import page
 from bridge.daw.files import put
 from bridge.daw.text import encodable, encoded
@@ -66,16 +66,16 @@ def csv_text(found: Sequence[Outcome]) -> str:
     return out.getvalue()
 
 
-def counted(found: Sequence[Outcome]) -> str:
+def format_counts(found: Sequence[Outcome]) -> str:
     """How many ended how, in words."""
-    numbers = count(found)
-    told = [f"{numbers[end]} {end.value}" for end in End if numbers[end]]
+    numbers = count_states(found)
+    told = [f"{numbers[end]} {end.value}" for end in OutcomeState if numbers[end]]
     return ", ".join(told) or "no sound files"
 
 
 def _rows(outcome: Outcome) -> Iterator[tuple[object, ...]]:
     about = (
-        *(outcome.source.as_posix(), outcome.end.value, outcome.code, outcome.reason),
+        *(outcome.source.as_posix(), outcome.state.value, outcome.code, outcome.reason),
         *(outcome.preset, outcome.model),
     )
     made = outcome.manifest

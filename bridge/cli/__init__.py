@@ -82,13 +82,13 @@ def main() -> None:
 
 def _run() -> int:
     """Run the command; returns its exit code."""
-    from bridge.cli.arguments import expanded
+    from bridge.cli.arguments import expand_wildcards
     from bridge.cli.show import note, plain
     from bridge.errors import StembridgeError, UsageError, from_separation
     from separator.errors import SeparatorError
 
     try:
-        app(expanded(sys.argv[1:]), prog_name="stembridge")
+        app(expand_wildcards(sys.argv[1:]), prog_name="stembridge")
     except SystemExit as ended:  # typer exits with it in all cases
         return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
     except (StembridgeError, SeparatorError) as raised:

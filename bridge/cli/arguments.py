@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 
-def expanded(arguments: Iterable[str], *, by_us: bool = os.name == "nt") -> list[str]:
+def expand_wildcards(arguments: Iterable[str], *, by_us: bool = os.name == "nt") -> list[str]:
     """Expand `*`, `?` and a leading `~` in arguments.
 
     Brackets and dollar signs are literal, unlike in click's own expansion: Windows allows them in

@@ -16,20 +16,20 @@ if TYPE_CHECKING:
 
     from bridge.batch.outcome import Outcome
     from bridge.batch.plan import Item, Plan
-    from bridge.batch.progress import Line
+    from bridge.batch.progress import BounceProgress
     from bridge.batch.run import Batch
 
 # Bounces in the table of levels on the terminal; a file from --summary holds any number.
 _MOST_SHOWN = 100
 
 
-@options.sharing
+@options.with_separation_options
 def batch(
     folder: Annotated[
         Path, typer.Argument(metavar="FOLDER", help="The DAW's export folder, with sub-folders.")
     ],
     out: options.Out = None,
-    asked: options.Asked = options.NOTHING,
+    separation: options.SeparationOptions = options.DEFAULT_OPTIONS,
     maps: Annotated[
         list[str] | None,
         typer.Option(
@@ -90,13 +90,13 @@ def batch(
     check_out(out)
     if not dry_run:
         standard_streams.keep_exit_code()
-    formats = options.listed(session)
+    formats = options.split_names(session)
     check_formats(formats)
     for file in summary or ():
         check_summary(file)
     home = _absolute(folder)
     out_dir = _absolute(out) if out else home / OUTPUT_FOLDER
-    converter = asked.idle_converter(options.new_worker())
+    converter = separation.idle_converter(options.new_worker())
     rules = parse(maps or (), converter.settings.plugin_folders)
     with Batch(home, out_dir, converter, rules) as work:
         plan = work.plan()
@@ -105,7 +105,9 @@ def batch(
             _foretell(work, plan, jobs)
             _note_not_read(work, plan)
             return
-        lines, stopped, died = _work(work, plan, asked, jobs) if plan.to_do else ({}, False, None)
+        lines, stopped, died = (
+            _work(work, plan, separation, jobs) if plan.to_do else ({}, False, None)
+        )
         found = work.outcomes(plan, lines)
     _tell(found, has_worked=bool(plan.to_do))
     _note_not_read(work, plan)
@@ -115,12 +117,12 @@ def batch(
 
 
 def _exit(*, stopped: bool, is_good: bool, found: Sequence[Outcome]) -> None:
-    from bridge.batch.outcome import End
+    from bridge.batch.outcome import OutcomeState
     from bridge.cli.interrupts import INTERRUPTED
 
     if stopped:
         raise typer.Exit(INTERRUPTED)
-    if not is_good or any(one.end in {End.FAILED, End.LEFT} for one in found):
+    if not is_good or any(one.state in {OutcomeState.FAILED, OutcomeState.LEFT} for one in found):
         raise typer.Exit(1)
 
 
@@ -137,7 +139,7 @@ def _remark(work: Batch, plan: Plan) -> bool:
         note(plain(f"no sound files in {work.folder}"))
     if plan.links:
         note(f"ignored: {plan.links} link(s), which are not followed")
-    for text in work.rules.idle(item.source for item in plan.items):
+    for text in work.rules.unused(item.source for item in plan.items):
         note(plain(f"--map: {text}"))
     for place in plan.unreadable:
         note(
@@ -161,7 +163,7 @@ def _note_not_read(work: Batch, plan: Plan) -> None:
 
 
 def _foretell(work: Batch, plan: Plan, jobs: int) -> None:
-    from bridge.batch.pace import Left, spoken
+    from bridge.batch.pace import RemainingJob, format_duration
     from bridge.cli.show import note, plain, result, table
 
     lengths_s = work.lengths_s(plan.to_do)
@@ -173,32 +175,32 @@ def _foretell(work: Batch, plan: Plan, jobs: int) -> None:
         if problem is not None:
             note(plain(f"{item.source}: {problem}"))
     left = [
-        Left((item.recipe.model, item.recipe.preset_hash), length_s)
+        RemainingJob((item.recipe.model, item.recipe.preset_hash), length_s)
         for item, length_s in lengths_s.items()
     ]
     remaining_s = work.pace(plan.to_do).remaining_s(left, jobs)
     text = f"{len(plan.to_do)} to do, {len(plan.items) - len(plan.to_do)} unchanged"
     if plan.to_do:
-        audio = f"{spoken(sum(lengths_s.values()))} of audio"
+        audio = f"{format_duration(sum(lengths_s.values()))} of audio"
         unknown = "time unknown before the first run with these models and presets"
-        estimate = unknown if remaining_s is None else f"about {spoken(remaining_s)}"
+        estimate = unknown if remaining_s is None else f"about {format_duration(remaining_s)}"
         text += f": {audio}, {estimate}"
     result(plain(f"{text} → {work.out_dir}"))
 
 
 def _row(item: Item, length_s: float) -> tuple[str, ...]:
-    from bridge.batch.pace import spoken
+    from bridge.batch.pace import format_duration
     from bridge.cli.show import plain
 
-    length = spoken(length_s) if length_s else "?"
-    why, recipe = item.standing.value, item.recipe
+    length = format_duration(length_s) if length_s else "?"
+    why, recipe = item.state.value, item.recipe
     cells = (item.source, why, recipe.preset_name, recipe.model, length, item.place)
     return tuple(plain(str(cell)) for cell in cells)
 
 
 def _work(
-    work: Batch, plan: Plan, asked: options.Asked, jobs: int
-) -> tuple[Mapping[Path, Line], bool, str | None]:
+    work: Batch, plan: Plan, separation: options.SeparationOptions, jobs: int
+) -> tuple[Mapping[Path, BounceProgress], bool, str | None]:
     """Convert the planned bounces.
 
     Returns:
@@ -206,31 +208,31 @@ def _work(
         thread that died, or None.
     """
     from bridge.batch.progress import Progress
-    from bridge.batch.run import helpers
+    from bridge.batch.run import extra_converters
     from bridge.cli.board import Board
-    from bridge.cli.interrupts import deferred, raising
-    from bridge.cli.show import overall
+    from bridge.cli.interrupts import deferred_signals, interrupt_check
+    from bridge.cli.show import overall_share
     from bridge.render import preset_check
     from bridge.service.event_log import EventLog
     from bridge.service.events import CompositeListener
 
-    hands = min(jobs, len(plan.to_do))
-    if hands > 1:
+    workers = min(jobs, len(plan.to_do))
+    if workers > 1:
         # OpenMP's spinning threads take the cores from other workers: three workers on two busy
         # cores needed a quarter of the processor time with sleeping threads.
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     with (
-        deferred() as stop,
+        deferred_signals() as stop,
         work.converter as converter,
-        helpers(converter, hands - 1, options.new_worker) as more,
+        extra_converters(converter, workers - 1, options.new_worker) as more,
     ):
         converter.worker.start()
-        asked.try_plugins()
+        separation.try_plugins()
         for rule in work.rules.rules:
             preset_check.check_preset(rule.preset)
         lengths_s, pace = work.lengths_s(plan.to_do), work.pace(plan.to_do)
-        converter.load(raising(stop))  # now, not at the first bounce: what is missing shows at once
-        progress = Progress(lengths_s, pace, overall=overall, hands=hands)
+        converter.load(interrupt_check(stop))  # early, to report missing weights at once
+        progress = Progress(lengths_s, pace, overall=overall_share, workers=workers)
         log = EventLog(converter.settings.log_dir, work.folder)
         about = f"{len(plan.to_do)} of {len(plan.items)} to do: {work.folder} → {work.out_dir}"
         with Board(progress) as board:
@@ -239,32 +241,32 @@ def _work(
             events.event("began", about, **facts)
             tally = work.run(plan, events, stop, more)
         log.event("ended", f"{tally}; {tally.died}" if tally.died else str(tally))
-        return progress.stands(), stop.is_set(), tally.died
+        return progress.by_source(), stop.is_set(), tally.died
 
 
 def _tell(found: Sequence[Outcome], *, has_worked: bool) -> None:
-    from bridge.batch.outcome import End
-    from bridge.batch.tables import counted
+    from bridge.batch.outcome import OutcomeState
+    from bridge.batch.tables import format_counts
     from bridge.cli.show import plain, result, table
 
-    done = [one for one in found if one.end is End.DONE]
+    done = [one for one in found if one.state is OutcomeState.DONE]
     if 0 < len(done) <= _MOST_SHOWN:
         columns = ("bounce", "stem", ">LUFS", ">dBTP", ">gain dB", "remarks")
         table(None, columns, (row for one in done for row in _levels(one)))
     elif done:
         result(f"levels of {len(done)} bounces: see --summary FILE.csv or FILE.html")
     for one in found:
-        if one.end is End.SKIPPED:
+        if one.state is OutcomeState.SKIPPED:
             result(plain(f"{one.source}: {one.reason}"))
-        if one.end is End.FAILED:
+        if one.state is OutcomeState.FAILED:
             result(plain(f"failed: {one.source}: {one.reason}"))
-    if any(one.end is End.FAILED for one in found):
-        result(
-            "render them again, or fix the cause and run `stembridge retry`; then run this again"
-        )
-    for reason, number in Counter(one.reason for one in found if one.end is End.LEFT).items():
+    if any(one.state is OutcomeState.FAILED for one in found):
+        result("render these again, or fix the cause and `stembridge retry`; then run this again")
+    for reason, number in Counter(
+        one.reason for one in found if one.state is OutcomeState.LEFT
+    ).items():
         result(plain(f"left: {number} ({reason}); run the same command again"))
-    result(counted(found) if has_worked else f"nothing to do: {counted(found)}")
+    result(format_counts(found) if has_worked else f"nothing to do: {format_counts(found)}")
 
 
 def _levels(outcome: Outcome) -> Iterator[tuple[str, ...]]:

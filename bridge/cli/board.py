@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from bridge.batch.pace import spoken
-from bridge.batch.progress import Stand
+from bridge.batch.pace import format_duration
+from bridge.batch.progress import ProgressState
 from bridge.cli.show import console, note, plain, skip_line, summary
 
 if TYPE_CHECKING:
@@ -15,19 +15,19 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.live import Live
 
-    from bridge.batch.progress import Line, Progress
+    from bridge.batch.progress import BounceProgress, Progress
     from bridge.ledger.states import Job
     from bridge.publish.manifest import Manifest
 
 _STYLES = {
-    Stand.RUNNING: "bold",
-    Stand.DONE: "green",
-    Stand.SAME: "dim",
-    Stand.SKIPPED: "dim",
-    Stand.FAILED: "red",
-    Stand.RETRY: "yellow",
-    Stand.LEFT: "yellow",
-    Stand.WAITING: "dim",
+    ProgressState.RUNNING: "bold",
+    ProgressState.DONE: "green",
+    ProgressState.SAME: "dim",
+    ProgressState.SKIPPED: "dim",
+    ProgressState.FAILED: "red",
+    ProgressState.RETRY: "yellow",
+    ProgressState.LEFT: "yellow",
+    ProgressState.WAITING: "dim",
 }
 _REFRESHES_PER_S = 4  # smooth enough for a bar, at negligible cost
 # Lines of the terminal that are not rows: the table's head and rule, the text above and below.
@@ -36,7 +36,7 @@ _BAR_CELLS = 20
 
 
 class Board:
-    """Shows a `Progress`; hears what happens after it. A context manager and an audience."""
+    """Event listener and context manager that displays a `Progress`."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
@@ -121,17 +121,17 @@ class Board:
         made.add_column("stage", no_wrap=True, min_width=8)
         made.add_column("done", no_wrap=True, min_width=_BAR_CELLS + 5)
         for line in visible(self._progress.lines, room):
-            cells = (plain(line.source), line.stand.value, line.stage, _bar(line))
-            made.add_row(*(Text(cell, style=_STYLES[line.stand]) for cell in cells))
+            cells = (plain(line.source), line.state.value, line.stage, _bar(line))
+            made.add_row(*(Text(cell, style=_STYLES[line.state]) for cell in cells))
         below = [Text(overview(self._progress), style="bold")]
         if self._progress.paused is not None:
             below.append(Text(f"PAUSED: {plain(self._progress.paused)}", style="red"))
         return Group(made, *below)
 
 
-def visible(lines: Sequence[Line], room: int) -> Sequence[Line]:
+def visible(lines: Sequence[BounceProgress], room: int) -> Sequence[BounceProgress]:
     """At most `room` lines, around the running ones. Pure."""
-    running = [index for index, line in enumerate(lines) if line.stand is Stand.RUNNING]
+    running = [index for index, line in enumerate(lines) if line.state is ProgressState.RUNNING]
     waiting = (index for index, line in enumerate(lines) if not line.has_ended)
     middle = running[0] if running else next(waiting, len(lines))
     first = max(0, min(middle - room // 3, len(lines) - room))
@@ -142,17 +142,17 @@ def overview(progress: Progress) -> str:
     """Overall progress on one line."""
     lines = progress.lines
     ended = sum(line.has_ended for line in lines)
-    failed = sum(line.stand is Stand.FAILED for line in lines)
+    failed = sum(line.state is ProgressState.FAILED for line in lines)
     text = f"{ended} of {len(lines)}" + (f", {failed} failed" if failed else "")
     remaining_s = progress.remaining_s()
     if remaining_s:
-        text += f", about {spoken(remaining_s)} left"
+        text += f", about {format_duration(remaining_s)} left"
     return text
 
 
-def _bar(line: Line) -> str:
+def _bar(line: BounceProgress) -> str:
     """Progress bar of a running job, in characters of every font."""
-    if line.stand is not Stand.RUNNING:
+    if line.state is not ProgressState.RUNNING:
         return ""
     full = round(line.share * _BAR_CELLS)
     return f"{'█' * full}{'░' * (_BAR_CELLS - full)} {line.share:4.0%}"

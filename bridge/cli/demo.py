@@ -22,11 +22,11 @@ def demo(
     """
     import tempfile
 
-    from bridge.cli.show import Fetching, note, plain, result, table
+    from bridge.cli.show import DownloadBar, note, plain, result, table
     from bridge.demo import run
 
     scratch = folder or Path(tempfile.mkdtemp(prefix="stembridge-demo-"))
-    outcome = run(scratch.absolute(), options.settings(), Fetching(), note)
+    outcome = run(scratch.absolute(), options.resolved_settings(), DownloadBar(), note)
     table(
         "Stems",
         ("stem", "path", ">frames", ">time reference", ">peak dBFS"),

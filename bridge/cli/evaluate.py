@@ -75,14 +75,14 @@ def evaluate(
 
 
 def _systems(models: list[str], baselines: list[str], *, oracle: bool) -> list[System]:
-    from bridge.cli.show import Fetching, note
+    from bridge.cli.show import DownloadBar, note
     from bridge.config import DEFAULT_MODEL
     from bridge.evaluate import run
 
-    settings = options.settings()
+    settings = options.resolved_settings()
     if not (models or baselines or oracle):
         models = [settings.model or DEFAULT_MODEL]
-    systems = [run.model(name, settings, Fetching(), note) for name in dict.fromkeys(models)]
+    systems = [run.model(name, settings, DownloadBar(), note) for name in dict.fromkeys(models)]
     systems += [run.baseline(name, settings) for name in dict.fromkeys(baselines)]
     return [*systems, run.oracle()] if oracle else systems
 

@@ -46,7 +46,7 @@ def check_out(out: Path | None) -> None:
         raise UsageError(f"--out {out}: {nearest} is not a folder; name another")
 
 
-def reason(file: Path, error: StembridgeError) -> str:
+def error_text(file: Path, error: StembridgeError) -> str:
     """Error text for a file, for commands that process it once.
 
     Names the format by its suffix where that is known: it is more specific than the first bytes.

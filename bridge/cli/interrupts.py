@@ -19,7 +19,7 @@ INTERRUPTED = 130  # exit code, 128 + SIGINT, as shells expect
 
 
 @contextmanager
-def deferred() -> Iterator[threading.Event]:
+def deferred_signals() -> Iterator[threading.Event]:
     """Within the context, SIGINT and SIGTERM set the yielded event and do nothing else.
 
     Only the handler may set the event: its lock is not reentrant.
@@ -39,7 +39,7 @@ def deferred() -> Iterator[threading.Event]:
 
 
 @contextmanager
-def hangups(reload: threading.Event, stop: threading.Event) -> Iterator[None]:
+def reload_on_hangup(reload: threading.Event, stop: threading.Event) -> Iterator[None]:
     """Within the context, SIGHUP (where it exists) sets `reload`, to read the settings again.
 
     When the terminal was closed, it sets `stop` instead.
@@ -61,7 +61,7 @@ def hangups(reload: threading.Event, stop: threading.Event) -> Iterator[None]:
         signal.signal(signal.SIGHUP, before)
 
 
-def raising(stop: threading.Event) -> Callable[[], None]:
+def interrupt_check(stop: threading.Event) -> Callable[[], None]:
     """A function that raises KeyboardInterrupt once `stop` is set."""
 
     def look() -> None:

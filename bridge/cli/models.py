@@ -1,4 +1,4 @@
-"""`stembridge models`: what can separate."""
+"""`stembridge models`: the catalog of models and the cache of their weights."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
     from separator.weights.entries import BundleSource, MemberEntry, ModelEntry
     from separator.weights.store import Store
 
-app = typer.Typer(help="What separates, its weights and their licence.", no_args_is_help=True)
+app = typer.Typer(help="Models, their weights and licences.", no_args_is_help=True)
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="A name of `models list`.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="A name from `models list`.")]
 Json = Annotated[bool, typer.Option("--json", help="As JSON, for scripts.")]
 
-WIDE = 160  # columns of a terminal from which on everything fits into one table
+WIDE = 160  # terminal columns that the full table needs
 
 
 @app.command("list")
 def list_models(as_json: Json = False) -> None:
-    """Every model of the catalog."""
+    """List the models of the catalog."""
     from bridge.cli.show import console, json_result
     from separator.weights import catalog
 
@@ -50,7 +50,7 @@ def _wide(store: Store, entries: Iterable[ModelEntry]) -> None:
 
 
 def _narrow(store: Store, entries: Sequence[ModelEntry]) -> None:
-    """For 80 columns: the stems, of which there are few sets, by their number."""
+    """A table for 80 columns: the number of stems, with their names listed below."""
     from bridge.cli.show import result, table
 
     table(
@@ -61,7 +61,7 @@ def _narrow(store: Store, entries: Sequence[ModelEntry]) -> None:
     sets = {len(entry.stems): ", ".join(entry.stems) for entry in entries}
     for count, names in sorted(sets.items()):
         result(f"{count} stems: {names}")
-    result("`stembridge models info NAME` tells more.")
+    result("`stembridge models info NAME` shows details.")
 
 
 def _row(store: Store, entry: ModelEntry, stems: str) -> tuple[str, ...]:
@@ -88,14 +88,14 @@ def _facts(store: Store, entry: ModelEntry) -> dict[str, Any]:
 
 @app.command()
 def info(name: Name) -> None:
-    """All about one model: stems, networks, licence, addresses, checksums."""
+    """Show one model's stems, networks, licence, addresses and checksums."""
     from bridge.cli.show import result
     from separator.version import model_version
     from separator.weights import catalog
 
     entry = catalog.find(name)
     store = _store()
-    work = f"{entry.gflop_per_s:g} GFLOP for a second of audio"
+    work = f"{entry.gflop_per_s:g} GFLOP per second of audio"
     rows: list[tuple[str, str]] = [
         ("stems", ", ".join(entry.stems)),
         ("class", ", ".join(entry.architectures)),
@@ -132,18 +132,18 @@ def _about(
 def _sum(source: BundleSource) -> str:
     stated = source.archive.sha256
     if stated is None:
-        return "sha256 as the server states it"
+        return "sha256 stated by the server"
     return f"sha256 {stated}" if len(stated) == 64 else f"sha256 {stated}…"
 
 
 @app.command()
 def pull(name: Name) -> None:
-    """Fetch and verify a model's weights now, for later use without a network."""
-    from bridge.cli.show import Fetching, note, plain, result
+    """Download and verify a model's weights now, for later use without a network."""
+    from bridge.cli.show import DownloadBar, note, plain, result
     from separator.weights import catalog
 
     entry = catalog.find(name)
-    store, fetching = _store(), Fetching()
+    store, fetching = _store(), DownloadBar()
     for weights_id in entry.weights_ids:
         folder = store.ensure(weights_id, progress=fetching, announce=note)
         result(plain(f"{name}: {folder}"))
@@ -154,10 +154,10 @@ def import_files(
     name: Name,
     files: Annotated[
         list[Path],
-        typer.Argument(metavar="FILE...", help="Files of `models info NAME` that you have."),
+        typer.Argument(metavar="FILE...", help="Files listed by `models info NAME`."),
     ],
 ) -> None:
-    """Take weights from files that you have already, for a machine without a network."""
+    """Import a model's weights from files, for a machine without a network."""
     from bridge.cli.show import note, plain, result
     from separator.weights import catalog
 
@@ -175,10 +175,10 @@ def import_files(
 def _store() -> Store:
     from separator.weights.store import Store
 
-    return Store(options.settings().cache_dir)
+    return Store(options.resolved_settings().cache_dir)
 
 
 def _size(entry: ModelEntry) -> str:
-    """In decimal units, as download pages tell sizes."""
+    """Size of the weights in decimal units, as on download pages."""
     megabytes = entry.size_bytes / 1e6
     return f"{megabytes / 1e3:.1f} GB" if megabytes >= 1e3 else f"{megabytes:.0f} MB"

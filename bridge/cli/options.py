@@ -1,7 +1,7 @@
-"""Options that several commands share, and what they stand for.
+"""Options shared by several commands.
 
-A command that takes all of those about the separation has one parameter of type `Asked`, and is
-decorated with `sharing`.
+A command with all separation options has one parameter of type `SeparationOptions` and the
+decorator `with_separation_options`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 Out = Annotated[
     Path | None,
-    typer.Option("--out", "-o", metavar="DIR", help="Where the stems go.", show_default=False),
+    typer.Option("--out", "-o", metavar="DIR", help="Folder for the stems.", show_default=False),
 ]
 Preset = Annotated[
     str | None,
@@ -32,7 +32,7 @@ Preset = Annotated[
         "--preset",
         "-p",
         metavar="NAME|FILE",
-        help="What becomes of the stems; see `presets list`. [default: stems]",
+        help="Preset for the stems; see `presets list`. [default: stems]",
         show_default=False,
     ),
 ]
@@ -41,7 +41,7 @@ Set = Annotated[
     typer.Option(
         "--set",
         metavar="NAME=VALUE",
-        help="A variable of the preset; may be given several times.",
+        help="Value for a variable of the preset. Repeatable.",
         show_default=False,
     ),
 ]
@@ -51,7 +51,7 @@ Model = Annotated[
         "--model",
         "-m",
         metavar="NAME",
-        help="What separates; see `models list`. [default: spleeter:2stems]",
+        help="Separation model; see `models list`. [default: spleeter:2stems]",
         show_default=False,
     ),
 ]
@@ -69,7 +69,7 @@ Stems = Annotated[
     typer.Option(
         "--stems",
         metavar="A,B,...",
-        help="Only these stems; what they do not need is not computed.",
+        help="Only these stems; others are not computed.",
         show_default=False,
     ),
 ]
@@ -87,7 +87,7 @@ TwoStems = Annotated[
     typer.Option(
         "--two-stems",
         metavar="STEM",
-        help="This stem and everything else, as no_STEM.",
+        help="Two outputs: this stem, and everything else as no_STEM.",
         show_default=False,
     ),
 ]
@@ -114,7 +114,7 @@ Overlap = Annotated[
     typer.Option(
         "--overlap",
         metavar="SHARE",
-        help="Of neighbouring segments. [default: 0.25]",
+        help="Overlap of neighbouring segments. [default: 0.25]",
         show_default=False,
     ),
 ]
@@ -123,7 +123,7 @@ Shifts = Annotated[
     typer.Option(
         "--shifts",
         metavar="N",
-        help="Average over N runs shifted in time: a little better, N times as long. [default: 0]",
+        help="Average N runs shifted in time: slightly better, N times as slow. [default: 0]",
         show_default=False,
     ),
 ]
@@ -133,7 +133,7 @@ FileFormat = Annotated[
     typer.Option(
         "--format",
         metavar="NAME",
-        help="Of the files: wav, aiff, caf, w64, flac, mp3, ogg, opus, m4a, or same as the bounce. "
+        help="File format: wav, aiff, caf, w64, flac, mp3, ogg, opus, m4a, or same as the bounce. "
         "[default: the preset's, wav]",
         show_default=False,
     ),
@@ -142,22 +142,22 @@ AcceptTruncated = Annotated[
     bool,
     typer.Option(
         "--accept-truncated",
-        help="Take a bounce that is cut off as far as it goes, and mark its stems.",
+        help="Convert the intact part of a truncated bounce, and mark its stems.",
     ),
 ]
 Repair = Annotated[
     bool,
-    typer.Option("--repair", help="Replace NaN and Inf in a bounce, and say how many there were."),
+    typer.Option("--repair", help="Replace NaN and Inf in a bounce, and report their number."),
 ]
 SkipSilent = Annotated[
     bool,
-    typer.Option("--skip-silent", help="Make no stems of a bounce that is digital silence."),
+    typer.Option("--skip-silent", help="Skip bounces that are digital silence."),
 ]
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What the command line says about the separation; typer reads these fields as options."""
+class SeparationOptions:
+    """Separation options of the command line; typer reads the fields as options."""
 
     preset: Preset = None
     variables: Set = None
@@ -175,42 +175,41 @@ class Asked:
     skip_silent: SkipSilent = False
 
     def converter(self, worker: Worker | None = None, session: str | None = None) -> Converter:
-        """A converter for the options in force, with bars for what has to be fetched; close it.
+        """A converter for the options and settings, with a started worker; close it after use.
 
-        worker: one of an earlier converter. session: formats of session files, with commas.
+        Args:
+            worker: that of an earlier converter, to reuse it.
+            session: comma-separated formats of session files.
         """
         worker = worker or new_worker()
-        worker.start()  # first of all: it imports torch while we import the rest
+        worker.start()  # first: it imports torch in parallel with the imports here
         converter = self.idle_converter(worker, session)
         self.try_plugins()
         return converter
 
     def idle_converter(self, worker: Worker, session: str | None = None) -> Converter:
-        """The same, without any process started and any plugin tried yet."""
+        """A converter as by `converter`, with no process started and no plugin checked yet."""
         from bridge.convert import Converter, choose_model
 
         in_force = self._settings()
         preset = self._preset(in_force)
         model = choose_model(self.model, preset, in_force)
         model_holds = self.model is not None
-        adjusted = self._adjusted(preset, listed(session))
+        adjusted = self._adjusted(preset, split_names(session))
         return Converter(in_force, adjusted, model, worker, model_holds=model_holds)
 
     def try_plugins(self) -> None:
-        """Tries the preset's plugins, if there are any, in a process of their own.
-
-        Looks for what its files need, too.
-        """
+        """Check the preset's plugins, in a separate process, and the needs of its file formats."""
         from bridge.render import preset_check
 
         preset = self._preset(self._settings())
         preset_check.check_preset(preset.adjusted((), {}, file_format=self.file_format))
 
     def _settings(self) -> Settings:
-        return settings(preset=self.preset, precision=self.precision)
+        return resolved_settings(preset=self.preset, precision=self.precision)
 
     def _preset(self, in_force: Settings) -> LoadedPreset:
-        """As it is in its file now: a service may be asked to read it again."""
+        """The preset, read from its file each time: a service may reload it."""
         from bridge.presets import loader as presets
         from bridge.presets.composition import parse_variables
 
@@ -236,7 +235,7 @@ class Asked:
             "skip_silent": self.skip_silent,
         }
         return preset.adjusted(
-            listed(self.stems),
+            split_names(self.stems),
             given,
             {name: True for name, said in bounce.items() if said},
             session,
@@ -244,33 +243,36 @@ class Asked:
         )
 
 
-NOTHING = Asked()  # of all this, unless the command line says more
+DEFAULT_OPTIONS = SeparationOptions()
 
 
-def sharing(command: Callable[..., None]) -> Callable[..., None]:
-    """The command with the fields of `Asked` as parameters, in the place of the one of that type.
+def with_separation_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Replace a command's parameter of type `SeparationOptions` by one parameter per field.
 
-    typer makes options of a function's signature; so it is the signature that is changed.
+    typer derives options from a function's signature, so the decorator changes the signature.
     """
-    hints, shared = (get_type_hints(one, include_extras=True) for one in (command, Asked))
+    hints, shared = (
+        get_type_hints(one, include_extras=True) for one in (command, SeparationOptions)
+    )
     own = [one.replace(annotation=hints[one.name]) for one in _parameters(command)]
-    (place,) = (index for index, one in enumerate(own) if one.annotation is Asked)
+    (place,) = (index for index, one in enumerate(own) if one.annotation is SeparationOptions)
     name, own[place : place + 1] = (
         own[place].name,
         [
             inspect.Parameter(
                 field.name, own[place].kind, default=field.default, annotation=shared[field.name]
             )
-            for field in fields(Asked)
+            for field in fields(SeparationOptions)
         ],
     )
 
     @wraps(command)
     def shared_command(**given: object) -> None:
-        asked = Asked(**{field.name: given.pop(field.name) for field in fields(Asked)})  # type: ignore[arg-type]
-        command(**{name: asked}, **given)
+        values = {field.name: given.pop(field.name) for field in fields(SeparationOptions)}
+        separation = SeparationOptions(**values)  # type: ignore[arg-type]
+        command(**{name: separation}, **given)
 
-    del shared_command.__wrapped__  # whose signature would count
+    del shared_command.__wrapped__  # else typer would read its signature
     shared_command.__signature__ = inspect.Signature(own)  # type: ignore[attr-defined]
     shared_command.__annotations__ = {one.name: one.annotation for one in own}
     return shared_command
@@ -281,7 +283,7 @@ def _parameters(command: Callable[..., None]) -> list[inspect.Parameter]:
 
 
 def _check_ranges(given: Mapping[str, object]) -> None:
-    """Raises UsageError for an option out of its range, by the name that was typed."""
+    """Raise UsageError, with the option's name on the command line, for a value out of range."""
     from bridge.errors import UsageError
     from separator.errors import InputError
     from separator.options import Options
@@ -294,21 +296,21 @@ def _check_ranges(given: Mapping[str, object]) -> None:
             raise UsageError(str(error).replace(name, typed, 1)) from None
 
 
-def settings(**flags: object) -> Settings:
-    """The settings in force, with the flags that were given."""
+def resolved_settings(**flags: object) -> Settings:
+    """The settings from file, environment and command-line flags."""
     from bridge.config import resolve
 
     return resolve(flags).settings
 
 
-def listed(text: str | None) -> tuple[str, ...]:
-    """The names of a list with commas."""
+def split_names(text: str | None) -> tuple[str, ...]:
+    """Names from a comma-separated list."""
     return tuple(filter(None, (name.strip() for name in (text or "").split(","))))
 
 
 def new_worker() -> Worker:
-    """A worker whose downloads are shown: the one that began with the program, or one at rest."""
-    from bridge.cli.show import Fetching, note
+    """A worker with download bars: the prestarted one, or a new one that is not started."""
+    from bridge.cli.show import DownloadBar, note
     from bridge.worker import client, prestart
 
-    return client.Worker(Fetching(), note, prestart.take())
+    return client.Worker(DownloadBar(), note, prestart.take())

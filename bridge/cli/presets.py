@@ -1,4 +1,4 @@
-"""`stembridge presets`: what can become of the stems."""
+"""`stembridge presets`: list, check and create presets."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ import typer
 
 from bridge.cli import options
 
-app = typer.Typer(help="What becomes of the stems.", no_args_is_help=True)
+app = typer.Typer(help="Presets: processing and file formats of the stems.", no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(metavar="NAME|FILE", help="A preset's name or its file.")]
 
 
 @app.command("list")
 def list_presets() -> None:
-    """Every preset: the shipped ones and your own."""
+    """List the shipped presets and your own."""
     from bridge.cli.show import note, plain, table
     from bridge.errors import PresetError
     from bridge.presets import loader as presets
 
-    folders = options.settings().plugin_folders
+    folders = options.resolved_settings().plugin_folders
     rows: list[tuple[str, str, str]] = []
     broken: list[str] = []
     for name, path in presets.find().items():
@@ -28,7 +28,7 @@ def list_presets() -> None:
             rows.append((name, presets.load_file(path, folders).summary, str(path.parent)))
         except PresetError as error:
             broken.append(str(error))
-    table(None, ("preset", "what it gives", "folder"), rows)
+    table(None, ("preset", "summary", "folder"), rows)
     for reason in broken:
         note(plain(reason))
     if broken:
@@ -37,11 +37,11 @@ def list_presets() -> None:
 
 @app.command()
 def show(name: Name) -> None:
-    """Print a preset's file: copy it, change it, use it."""
+    """Print a preset's file, as a start for your own."""
     from bridge.cli.show import copy_result
     from bridge.presets import loader as presets
 
-    folders = options.settings().plugin_folders
+    folders = options.resolved_settings().plugin_folders
     preset = presets.load(name, plugin_folders=folders)
     copy_result(preset.path.read_bytes())
 
@@ -51,14 +51,14 @@ def check(
     names: Annotated[list[str], typer.Argument(metavar="NAME|FILE...", help="Presets.")],
     variables: options.Set = None,
 ) -> None:
-    """Say what is wrong with presets, with file and line; their plugins are tried."""
+    """Check presets and load their plugins; print problems with file and line."""
     from bridge.cli.show import note, plain, result
     from bridge.errors import PluginError, PresetError
     from bridge.presets import loader as presets
     from bridge.presets.composition import parse_variables
     from bridge.render import preset_check
 
-    folders = options.settings().plugin_folders
+    folders = options.resolved_settings().plugin_folders
     values = parse_variables(variables or [])
     failed = False
     for name in names:
@@ -80,7 +80,7 @@ def check(
 
 @app.command()
 def schema() -> None:
-    """Print the JSON Schema of presets; an editor completes and checks with it."""
+    """Print the JSON Schema of presets, for completion and checks in an editor."""
     from bridge.cli.show import json_result
     from bridge.presets import json_schema
 
@@ -89,13 +89,13 @@ def schema() -> None:
 
 @app.command()
 def new(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="What it is to be called.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the new preset.")],
     parent: Annotated[
         str | None,
-        typer.Option("--from", metavar="PRESET", help="One to change.", show_default=False),
+        typer.Option("--from", metavar="PRESET", help="Parent preset.", show_default=False),
     ] = None,
 ) -> None:
-    """Write a commented preset into your own presets folder, ready to be changed."""
+    """Write a commented preset into your own presets folder, ready to edit."""
     from bridge.cli.show import result
     from bridge.presets import loader as presets
     from bridge.presets import template

@@ -1,4 +1,4 @@
-"""`stembridge preview`: hear what a preset does, without waiting for the whole bounce."""
+"""`stembridge preview`: stems of a short stretch of a bounce."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ def preview(
     model: options.Model = None,
     precision: options.Precision = None,
     at: Annotated[
-        float, typer.Option("--at", min=0, metavar="S", help="Where the stretch begins, seconds.")
+        float, typer.Option("--at", min=0, metavar="S", help="Start of the stretch in seconds.")
     ] = 60.0,
     length: Annotated[
-        float, typer.Option("--for", min=0.1, max=120, metavar="S", help="How long it is, seconds.")
+        float, typer.Option("--for", min=0.1, max=120, metavar="S", help="Its length in seconds.")
     ] = 15.0,
     out: Annotated[
         Path | None,
@@ -28,19 +28,19 @@ def preview(
             "--out",
             "-o",
             metavar="DIR",
-            help="Where the files go. [default: a new temporary folder]",
+            help="Folder for the files. [default: a new temporary one]",
             show_default=False,
         ),
     ] = None,
 ) -> None:
-    """Make the stems of a short stretch of FILE, and print where they are.
+    """Convert a short stretch of FILE and print the paths of its stems.
 
-    Some seconds around it are separated too, so that it sounds as in the whole.
+    Some seconds of context around it are separated too, so that it sounds as in the whole file.
     """
     import tempfile
 
-    from bridge.cli.inputs import check_out, check_sound_file, reason
-    from bridge.cli.interrupts import deferred, raising
+    from bridge.cli.inputs import check_out, check_sound_file, error_text
+    from bridge.cli.interrupts import deferred_signals, interrupt_check
     from bridge.cli.show import JobBar, note, plain, result
     from bridge.errors import BounceError, OutputError, UsageError
     from bridge.preview import preview as make
@@ -50,13 +50,13 @@ def preview(
         check_sound_file(file)
     except UsageError as error:
         raise UsageError(f"{file}: {error}") from None
-    asked = options.Asked(preset, variables, model, precision)
+    separation = options.SeparationOptions(preset, variables, model, precision)
     with (
-        deferred() as stop,
-        asked.converter() as converter,
+        deferred_signals() as stop,
+        separation.converter() as converter,
         JobBar(file.name) as bar,
     ):
-        look = raising(stop)
+        look = interrupt_check(stop)
         converter.load(look)
 
         def listen(stage: str, share: float) -> None:
@@ -69,7 +69,7 @@ def preview(
                 converter, file.absolute(), folder.absolute(), listen, at_s=at, for_s=length
             )
         except (BounceError, OutputError) as error:
-            note(plain(f"{file}: {reason(file, error)}"))
+            note(plain(f"{file}: {error_text(file, error)}"))
             raise typer.Exit(1) from None
     for path in made:
         result(plain(str(path)))

@@ -1,4 +1,4 @@
-"""`stembridge retry`: failed bounces go back into the queue."""
+"""`stembridge retry`: put failed bounces back into the queue."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from bridge.cli import options
 def retry(
     bounces: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="[BOUNCE...]", help="Only these; all failed ones otherwise."),
+        typer.Argument(metavar="[BOUNCE...]", help="Only these. [default: all failed ones]"),
     ] = None,
 ) -> None:
-    """Put failed bounces back into the queue; the watch service takes them up."""
+    """Put failed bounces back into the queue of the watch service."""
     from bridge.cli.show import plain, result
     from bridge.ledger.store import Ledger
 
-    path = options.settings().ledger_path
+    path = options.resolved_settings().ledger_path
     count = 0
     if path.exists():
         paths = [bounce.absolute() for bounce in bounces] if bounces else None

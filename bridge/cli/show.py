@@ -1,6 +1,6 @@
-"""What the commands print: results to standard output, progress and notes to standard error.
+"""Output of the commands: results to standard output, progress and notes to standard error.
 
-On a terminal there are bars and tables that fit it; elsewhere there are plain lines.
+Bars and fitted tables on a terminal, plain lines elsewhere.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from bridge.ledger.states import Job
     from bridge.publish.manifest import Manifest
 
-# How much of the work each stage is, roughly, for one bar over all of them.
-STAGES = {
+# Approximate share of each stage in a job, for a single bar over all stages.
+STAGE_SHARES = {
     "survey": 0.04,
     "separate": 0.72,
     "chain": 0.08,
@@ -33,9 +33,9 @@ STAGES = {
     "publish": 0.01,
 }
 _CONTROLS = frozenset({"Cc", "Zl", "Zp"})
-# Bidi overrides and isolates (Unicode 9, section 2): they show a line in another order than it has.
+# Bidi overrides and isolates (UAX 9, section 2), which would display a line in another order.
 _BIDI = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-PLAIN_WIDTH = 200  # of a table in a file or a pipe: wide enough for paths
+PLAIN_WIDTH = 200  # columns of a table in a file or a pipe: wide enough for paths
 
 
 def console(*, error: bool = False) -> Console:
@@ -49,30 +49,30 @@ def console(*, error: bool = False) -> Console:
 
 
 def note(text: str) -> None:
-    """A line for the user, on standard error."""
+    """Print a line to standard error."""
     print(text, file=sys.stderr, flush=True)
 
 
 def plain(text: str) -> str:
-    """One line that any terminal can show: a file name may hold escape codes and newlines."""
+    """Text as one safe line: control characters, such as those of file names, become spaces."""
     shown = (" " if unicodedata.category(c) in _CONTROLS or c in _BIDI else c for c in text)
     cleaned = "".join(shown)
     return cleaned.encode("utf-8", "replace").decode()
 
 
 def result(text: str) -> None:
-    """A line for the user or a program, on standard output; bytes that are no text as \\udc.."""
+    """Print a line to standard output; undecodable bytes of file names appear as \\udc.. ."""
     print(text.encode("utf-8", "backslashreplace").decode())
 
 
 def json_result(data: object) -> None:
-    """Data as indented JSON on standard output, ASCII where the stream is not UTF-8."""
+    """Print data as indented JSON to standard output, in ASCII unless the stream is UTF-8."""
     encoding = codecs.lookup(sys.stdout.encoding or "ascii").name
     result(json.dumps(data, indent=2, ensure_ascii=encoding != "utf-8"))
 
 
 def copy_result(data: bytes) -> None:
-    """A text file in UTF-8 on standard output; byte for byte unless that is a terminal."""
+    """Write a UTF-8 text file to standard output, byte for byte unless it is a terminal."""
     if sys.stdout.isatty():
         print(data.decode("utf-8"), end="")
         return
@@ -81,7 +81,7 @@ def copy_result(data: bytes) -> None:
 
 
 def table(title: str | None, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """A table on standard output; a column whose name begins with > is for numbers."""
+    """Print a table; a column name with a leading > aligns its column to the right."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
@@ -97,10 +97,10 @@ def table(title: str | None, columns: Sequence[str], rows: Iterable[Sequence[obj
     out.print(made)
 
 
-def overall(stage: str, share: float) -> float:
-    """Share done of a whole job (0..1) at a share of one stage."""
+def overall_share(stage: str, share: float) -> float:
+    """Progress of a whole job (0..1), from a stage and the progress in it (0..1)."""
     before = 0.0
-    for name, weight in STAGES.items():
+    for name, weight in STAGE_SHARES.items():
         if name == stage:
             return before + weight * share
         before += weight
@@ -115,7 +115,7 @@ def summary(manifest: Manifest, folder: Path) -> str:
 
 
 class JobBar:
-    """One bar for one job on a terminal; nothing elsewhere. A context manager."""
+    """Context manager: progress bar of one job on a terminal, nothing elsewhere."""
 
     def __init__(self, label: str) -> None:
         self._label = label
@@ -144,13 +144,13 @@ class JobBar:
             self._progress.stop()
 
     def update(self, stage: str, share: float) -> None:
-        """The stage and its share done."""
+        """Show a stage and the progress in it (0..1)."""
         if self._progress is not None and self._task is not None:
-            self._progress.update(self._task, completed=overall(stage, share), stage=stage)
+            self._progress.update(self._task, completed=overall_share(stage, share), stage=stage)
 
 
-class Fetching:
-    """Weights on their way: a bar on a terminal, a line at every tenth elsewhere."""
+class DownloadBar:
+    """Progress of downloads: a bar on a terminal, a line at every tenth elsewhere."""
 
     def __init__(self) -> None:
         self._progress: Progress | None = None
@@ -195,14 +195,14 @@ class Fetching:
 
 
 def skip_line(job: Job) -> tuple[str, str]:
-    """Kind and text of the line for a job that had nothing to do."""
+    """Kind and text of the line for a skipped job."""
     if job.has_no_stems:
         return "skip", f"{job.source_path}: {job.reason}"
     return "same", f"{job.source_path}: unchanged content, its stems are there"
 
 
-class Lines:
-    """The watch service's audience: a line for each event, a bar for the running job."""
+class EventLines:
+    """Event listener of the watch service: a line per event, a bar for the running job."""
 
     def __init__(self) -> None:
         self._bar: JobBar | None = None

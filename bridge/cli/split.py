@@ -1,4 +1,4 @@
-"""`stembridge split`: files named on the command line, now."""
+"""`stembridge split`: convert files now."""
 
 from __future__ import annotations
 
@@ -16,32 +16,32 @@ if TYPE_CHECKING:
     from bridge.errors import StembridgeError
 
 
-@options.sharing
+@options.with_separation_options
 def split(
-    # One that cannot be read fails by itself, and the others are done.
+    # readable=False: an unreadable file fails alone, and the others are converted.
     files: Annotated[
         list[Path], typer.Argument(metavar="FILE...", help="Bounces.", readable=False)
     ],
     out: options.Out = None,
-    asked: options.Asked = options.NOTHING,
+    separation: options.SeparationOptions = options.DEFAULT_OPTIONS,
     session: options.Session = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the manifests as one JSON list.")
     ] = False,
 ) -> None:
-    """Make stems of FILEs now, into Stems/<bounce>/ beside each of them (or into DIR)."""
+    """Convert FILEs now; the stems go to Stems/<bounce>/ beside each file, or to DIR."""
     from bridge.cli.inputs import check_out
-    from bridge.cli.interrupts import deferred, raising
+    from bridge.cli.interrupts import deferred_signals, interrupt_check
     from bridge.cli.show import json_result
     from bridge.system import standard_streams
 
     standard_streams.keep_exit_code()
     check_out(out)
     with (
-        deferred() as stop,
-        asked.converter(session=session) as converter,
+        deferred_signals() as stop,
+        separation.converter(session=session) as converter,
     ):
-        look = raising(stop)
+        look = interrupt_check(stop)
         converter.load(look)
         outcomes = [_one(converter, file, out, look, quiet=as_json) for file in files]
     if as_json:
@@ -72,7 +72,7 @@ def _one(
 
             manifest, path = converter.convert(file.absolute(), target, out_dir, listen)
     except (UsageError, ModelError):
-        raise  # about the command, not about this file
+        raise  # concerns the command, not this file
     except SilentBounce as skip:
         if not quiet:
             result(plain(f"{file}: {skip}"))
@@ -89,9 +89,9 @@ def _one(
 
 
 def _failed(file: Path, error: StembridgeError) -> dict[str, Any]:
-    from bridge.cli.inputs import reason
+    from bridge.cli.inputs import error_text
     from bridge.cli.show import note, plain
 
-    text = reason(file, error)
+    text = error_text(file, error)
     note(plain(f"{file}: {text}"))
     return {"source": {"path": str(file)}, "error": {"code": error.code, "reason": text}}

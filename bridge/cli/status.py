@@ -1,4 +1,4 @@
-"""`stembridge status`: what became of every bounce, and which services are running."""
+"""`stembridge status`: the state of every bounce, and the running services."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ def status(
     ] = None,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="Newest bounces shown.")] = 30,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print all of it as one JSON object.")
+        bool, typer.Option("--json", help="Print everything as one JSON object.")
     ] = False,
 ) -> None:
-    """Show what became of every bounce (done, failed with its reason, pending, running), and which
-    services are running.
+    """Show the state of every bounce (done, failed with its reason, pending, running) and the
+    running services.
     """
     from bridge.cli.show import json_result, plain, result, table
     from bridge.ledger.states import State
     from bridge.ledger.store import Ledger
 
-    path = options.settings().ledger_path
+    path = options.resolved_settings().ledger_path
     jobs: Sequence[Job] = ()
     services: Sequence[Service] = ()
     where = None if folder is None else folder.absolute()

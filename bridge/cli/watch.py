@@ -1,4 +1,4 @@
-"""`stembridge watch`: the service."""
+"""`stembridge watch`: convert bounces as they appear in a folder."""
 
 from __future__ import annotations
 
@@ -10,40 +10,43 @@ import typer
 from bridge.cli import options
 
 
-@options.sharing
+@options.with_separation_options
 def watch(
-    folder: Annotated[
-        Path, typer.Argument(metavar="FOLDER", help="The folder that you bounce into.")
-    ],
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="The DAW's folder for bounces.")],
     out: options.Out = None,
-    asked: options.Asked = options.NOTHING,
+    separation: options.SeparationOptions = options.DEFAULT_OPTIONS,
     session: options.Session = None,
     poll: Annotated[
-        bool, typer.Option("--poll", help="Look regularly; for network drives without events.")
+        bool, typer.Option("--poll", help="Scan regularly, for network drives without events.")
     ] = False,
     osc: Annotated[
         str | None,
         typer.Option(
             "--osc",
             metavar="[HOST:]PORT",
-            help="Take jobs by OSC, from this computer unless HOST says otherwise.",
+            help="Accept jobs by OSC at this port; from other computers only with HOST.",
             show_default=False,
         ),
     ] = None,
     once: Annotated[
-        bool, typer.Option("--once", help="Work off what is there, then exit.")
+        bool, typer.Option("--once", help="Convert all bounces in the folder, then exit.")
     ] = False,
 ) -> None:
-    """Make stems of every bounce that appears in FOLDER, until Ctrl-C.
+    """Convert every bounce that appears in FOLDER, until Ctrl-C.
 
-    They lie in FOLDER/Stems/<bounce>/, as long as the bounce, at its rate and depth, with its time
-    reference. A bounce is taken when its file is closed; a new render over it replaces its stems.
+    Stems go to FOLDER/Stems/<bounce>/, with the length, rate, depth and time reference of the
+    bounce. A bounce is converted once its file is closed; rendering it again replaces its stems.
     """
     from contextlib import nullcontext
 
     from bridge.cli.inputs import check_out
-    from bridge.cli.interrupts import INTERRUPTED, deferred, hangups, raising
-    from bridge.cli.show import Lines
+    from bridge.cli.interrupts import (
+        INTERRUPTED,
+        deferred_signals,
+        interrupt_check,
+        reload_on_hangup,
+    )
+    from bridge.cli.show import EventLines
     from bridge.ledger.states import State
     from bridge.ledger.store import Ledger
     from bridge.osc.control import osc_control
@@ -55,14 +58,16 @@ def watch(
     standard_streams.keep_exit_code()
     check_out(out)
     with (
-        deferred() as stop,  # the running job goes back into the queue
-        asked.converter(session=session) as converter,
-        osc_control(options.settings(osc=osc)) as control,
+        deferred_signals() as stop,  # a signal puts the running job back into the queue
+        separation.converter(session=session) as converter,
+        osc_control(options.resolved_settings(osc=osc)) as control,
     ):
         settings = converter.settings
         ledger = Ledger(settings.ledger_path, busy_timeout_s=LEDGER_PATIENCE_S)
         events = CompositeListener(
-            Lines(), EventLog(settings.log_dir, folder.absolute()), *([control] if control else [])
+            EventLines(),
+            EventLog(settings.log_dir, folder.absolute()),
+            *([control] if control else []),
         )
         service = Watch(
             folder,
@@ -71,9 +76,9 @@ def watch(
             ledger,
             events,
             poll=poll,
-            reread=lambda: asked.converter(converter.worker, session),
+            reread=lambda: separation.converter(converter.worker, session),
         )
-        converter.load(raising(stop))  # now, not at the first bounce: what is missing shows at once
+        converter.load(interrupt_check(stop))  # early, to report missing weights at once
         events.event(
             "began",
             f"watching {service.folder} → {service.out_dir} "
@@ -86,7 +91,7 @@ def watch(
             for warning in control.warnings:
                 events.event("osc-open", f"careful: {warning}")
         hearing = control.serving(service) if control else nullcontext()
-        with hangups(service.reload, stop), hearing:
+        with reload_on_hangup(service.reload, stop), hearing:
             tally = service.run(stop, once=once)
     counts = str(tally)
     if tally.blocked is not None:

@@ -42,15 +42,15 @@ def examine(
     stems = place if folder is None else place / OUTPUT_FOLDER
     return (
         Finding("stembridge", f"{__version__} on Python {platform.python_version()}"),
-        *(() if folder is None else folders.watched(place)),
+        *(() if folder is None else folders.watched_folder(place)),
         *limits.events(),
         *in_force.choices(settings, environment),
         *machine.programs(settings, model),
         *machine.memory(model),
-        *limits.of_process(),
+        *limits.process_limits(),
         *folders.database(settings.state_dir),
-        *folders.place("weights cache", settings.cache_dir),
-        *folders.place("stems", stems),
-        *folders.names(stems),
+        *folders.writable_folder("weights cache", settings.cache_dir),
+        *folders.writable_folder("stems", stems),
+        *folders.file_names(stems),
         limits.clock(settings.ledger_path),
     )

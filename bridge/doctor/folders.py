@@ -26,7 +26,7 @@ COMFORTABLE_INODES = 10_000
 COMMON_NAME_BYTES = 255
 
 
-def watched(folder: Path) -> Iterator[Finding]:
+def watched_folder(folder: Path) -> Iterator[Finding]:
     """A folder for bounces."""
     if not folder.is_dir():
         yield Finding("folder", f"{folder} is not a folder: create it or name another", fine=False)
@@ -39,7 +39,7 @@ def watched(folder: Path) -> Iterator[Finding]:
     yield Finding("folder", f"{folder}{f': {how}' if network else ''}")
 
 
-def place(name: str, folder: Path) -> Iterator[Finding]:
+def writable_folder(name: str, folder: Path) -> Iterator[Finding]:
     """One that is written: permission, space and the number of files that fit."""
     nearest = _nearest(folder)
     trouble = _trouble(nearest)
@@ -63,7 +63,7 @@ def place(name: str, folder: Path) -> Iterator[Finding]:
 
 def database(state_dir: Path) -> Iterator[Finding]:
     """The ledger's folder, and whether SQLite can do there what the ledger asks of it."""
-    findings = tuple(place("ledger", state_dir))
+    findings = tuple(writable_folder("ledger", state_dir))
     yield from findings
     if not all(finding.fine for finding in findings):
         return
@@ -88,7 +88,7 @@ def database(state_dir: Path) -> Iterator[Finding]:
     yield Finding("ledger", f"{version}, journal {mode}{advice}", warn=not wal)
 
 
-def names(folder: Path) -> Iterator[Finding]:
+def file_names(folder: Path) -> Iterator[Finding]:
     """How the file system of the stems treats names; bounces are told apart on all of them."""
     nearest = _nearest(folder)
     network = network_type(nearest)

@@ -24,7 +24,7 @@ MAX_NAMES = 5
 
 
 @dataclass(frozen=True)
-class InForce:
+class EffectiveSetting:
     """One setting. value, origin, meaning: in words."""
 
     name: str
@@ -33,7 +33,7 @@ class InForce:
     meaning: str
 
 
-def settings_in_force(resolved: Resolved) -> Iterator[InForce]:
+def settings_in_force(resolved: Resolved) -> Iterator[EffectiveSetting]:
     """All settings, in the order of the settings model."""
     settings = resolved.settings
     preset = preset_in_force(settings)
@@ -52,7 +52,7 @@ def settings_in_force(resolved: Resolved) -> Iterator[InForce]:
             value = _automatic(name, settings, model_in_force(settings, preset))
         elif name == "poll" and value == "no":
             value = "no: file events, on a network drive regularly"
-        yield InForce(name, value, origin, field.description or "")
+        yield EffectiveSetting(name, value, origin, field.description or "")
 
 
 def preset_in_force(settings: Settings) -> Preset | None:

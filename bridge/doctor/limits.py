@@ -50,7 +50,7 @@ def events() -> Iterator[Finding]:
     yield Finding("event queue", f"up to {queue:,} events at once{advice}", warn=few)
 
 
-def of_process() -> Iterator[Finding]:
+def process_limits() -> Iterator[Finding]:
     """Limits that a shell or a service manager sets."""
     try:
         import resource

@@ -169,12 +169,12 @@ def test_a_folder_that_may_not_be_entered_is_one_line_too(
     def refused(*_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied", "/locked/ledger.sqlite3")
 
-    monkeypatch.setattr(options, "settings", refused)
+    monkeypatch.setattr(options, "resolved_settings", refused)
     result = inside("status")
     assert result.code == 1
     assert result.err == (
-        "stembridge: cannot use /locked/ledger.sqlite3 (Permission denied): change its permissions or "
-        "name another\n"
+        "stembridge: cannot use /locked/ledger.sqlite3 (Permission denied): "
+        "change its permissions or name another\n"
     )
 
 

@@ -66,7 +66,7 @@ def _product(
 def _without_threads() -> ModuleType:
     """Stands in for `separator.parallel`, whose threads are torch's."""
     module = ModuleType("separator.parallel")
-    module.one_thread = contextlib.nullcontext  # type: ignore[attr-defined]
+    module.single_threaded = contextlib.nullcontext  # type: ignore[attr-defined]
     module.set_threads = lambda _count: None  # type: ignore[attr-defined]
     return module
 

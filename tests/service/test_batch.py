@@ -21,7 +21,7 @@ import soundfile
 
 from bridge.batch.pace import Pace
 from bridge.batch.progress import Progress
-from bridge.batch.run import Batch, helpers
+from bridge.batch.run import Batch, extra_converters
 from bridge.convert import Converter
 from bridge.errors import LeaseLost
 from bridge.ledger.states import Recipe, State
@@ -204,12 +204,12 @@ class Bench:
         plan = self.batch.plan()
         self.progress = self._progress(plan)
         events = CompositeListener(self.progress, self.studio.heard)
-        with helpers(self.batch.converter, jobs - 1, Worker) as more:
+        with extra_converters(self.batch.converter, jobs - 1, Worker) as more:
             return self.batch.run(plan, events, self.stop, more)
 
     def ends(self) -> dict[str, str]:
-        found = self.batch.outcomes(self.batch.plan(), self.progress.stands())
-        return {one.source.as_posix(): one.end.value for one in found}
+        found = self.batch.outcomes(self.batch.plan(), self.progress.by_source())
+        return {one.source.as_posix(): one.state.value for one in found}
 
     def _progress(self, plan: Plan) -> Progress:
         lengths_s = self.batch.lengths_s(plan.to_do)
@@ -384,15 +384,15 @@ def test_a_bounce_that_goes_before_its_turn_is_told(studio: Studio, bench: Bench
     gone.unlink()
     bench.progress = bench._progress(plan)
     bench.batch.run(plan, CompositeListener(bench.progress, studio.heard), bench.stop)
-    found = bench.batch.outcomes(plan, bench.progress.stands())
-    ends = {one.source.name: one.end.value for one in found}
+    found = bench.batch.outcomes(plan, bench.progress.by_source())
+    ends = {one.source.name: one.state.value for one in found}
     assert ends == {"Track 00.W64": "done", "Track 00.wav": "left"}
 
 
 def test_the_manifest_of_a_set_is_in_the_summary(studio: Studio, bench: Bench) -> None:
     fill(studio.folder, 1)
     bench.run()
-    (one,) = bench.batch.outcomes(bench.batch.plan(), bench.progress.stands())
+    (one,) = bench.batch.outcomes(bench.batch.plan(), bench.progress.by_source())
     assert one.manifest is not None
     assert one.folder is not None
     written = json.loads((one.folder / MANIFEST).read_text(encoding="utf-8"))

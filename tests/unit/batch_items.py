@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path, PurePosixPath
 
-from bridge.batch.plan import Item, Standing
+from bridge.batch.plan import Item, PlanState
 from bridge.intake.scan import FoundFile
 from bridge.ledger.states import Recipe
 
@@ -13,4 +13,4 @@ RECIPE = Recipe("stems", "p", "fast", "v", Path("/Export/Stems"))
 
 def item(name: str) -> Item:
     place = PurePosixPath(name).with_suffix("")
-    return Item(FoundFile(Path("/Export") / name, 1, 1), Path(name), RECIPE, place, Standing.NEW)
+    return Item(FoundFile(Path("/Export") / name, 1, 1), Path(name), RECIPE, place, PlanState.NEW)

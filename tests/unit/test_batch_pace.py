@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.batch.pace import Left, Pace, spoken
-from bridge.batch.progress import Line, Progress, Stand
+from bridge.batch.pace import Pace, RemainingJob, format_duration
+from bridge.batch.progress import BounceProgress, Progress, ProgressState
 from bridge.cli.board import overview, visible
 from tests.unit.batch_items import RECIPE, item
 
@@ -26,33 +26,37 @@ def measured() -> Pace:
 
 
 def test_each_kind_has_its_own_speed() -> None:
-    assert measured().remaining_s([Left(FAST, 50.0)]) == pytest.approx(5.0)
-    assert measured().remaining_s([Left(SLOW, 50.0)]) == pytest.approx(100.0)
-    assert measured().remaining_s([Left(FAST, 50.0), Left(SLOW, 50.0)]) == pytest.approx(105.0)
-    assert measured().remaining_s([Left(NEW, 20.0)]) == pytest.approx(21.0)  # as all together
+    assert measured().remaining_s([RemainingJob(FAST, 50.0)]) == pytest.approx(5.0)
+    assert measured().remaining_s([RemainingJob(SLOW, 50.0)]) == pytest.approx(100.0)
+    assert measured().remaining_s(
+        [RemainingJob(FAST, 50.0), RemainingJob(SLOW, 50.0)]
+    ) == pytest.approx(105.0)
+    assert measured().remaining_s([RemainingJob(NEW, 20.0)]) == pytest.approx(
+        21.0
+    )  # as all together
 
 
 def test_without_any_measure_nothing_is_claimed() -> None:
-    assert Pace().remaining_s([Left(FAST, 50.0)]) is None
-    assert Pace().remaining_s([Left(FAST, 50.0, share=0.01, running_s=3.0)]) is None
+    assert Pace().remaining_s([RemainingJob(FAST, 50.0)]) is None
+    assert Pace().remaining_s([RemainingJob(FAST, 50.0, share=0.01, running_s=3.0)]) is None
     assert Pace().remaining_s([]) == 0.0
 
 
 def test_a_running_job_is_a_measure_of_itself() -> None:
-    left = [Left(FAST, 100.0, share=0.25, running_s=5.0), Left(FAST, 100.0)]
+    left = [RemainingJob(FAST, 100.0, share=0.25, running_s=5.0), RemainingJob(FAST, 100.0)]
     assert Pace().remaining_s(left) == pytest.approx(15.0 + 20.0)
 
 
 def test_several_hands_share_the_work() -> None:
-    jobs = [Left(FAST, 100.0)] * 4
-    assert measured().remaining_s(jobs, hands=2) == pytest.approx(20.0)
-    assert measured().remaining_s(jobs[:1], hands=8) == pytest.approx(10.0)
+    jobs = [RemainingJob(FAST, 100.0)] * 4
+    assert measured().remaining_s(jobs, workers=2) == pytest.approx(20.0)
+    assert measured().remaining_s(jobs[:1], workers=8) == pytest.approx(10.0)
 
 
 @given(
     st.lists(
         st.builds(
-            Left,
+            RemainingJob,
             st.sampled_from([FAST, SLOW, NEW]),
             st.integers(0, 10**9).map(lambda frames: frames / 48_000),
             st.floats(0, 1),
@@ -61,8 +65,8 @@ def test_several_hands_share_the_work() -> None:
     ),
     st.integers(1, 9),
 )
-def test_an_estimate_is_a_time(left: list[Left], hands: int) -> None:
-    found = measured().remaining_s(left, hands)
+def test_an_estimate_is_a_time(left: list[RemainingJob], workers: int) -> None:
+    found = measured().remaining_s(left, workers)
     assert found is not None
     assert 0 <= found < float("inf")
 
@@ -81,7 +85,7 @@ def test_an_estimate_is_a_time(left: list[Left], hands: int) -> None:
     ],
 )
 def test_times_are_told_as_exactly_as_they_are_known(seconds: float, text: str) -> None:
-    assert spoken(seconds) == text
+    assert format_duration(seconds) == text
 
 
 def job(name: str, reason: str | None = None) -> Any:
@@ -120,13 +124,13 @@ def test_a_batch_from_beginning_to_end_as_it_is_told() -> None:
     assert told.paused is None
     told.released(job("late.wav"), "stopped")
     assert overview(told).startswith("3 of 5, 1 failed")
-    stands = {str(source): line.stand for source, line in told.stands().items()}
+    stands = {str(source): line.state for source, line in told.by_source().items()}
     assert stands == {
-        "a.wav": Stand.DONE,
-        "b.wav": Stand.SAME,
-        "c.wav": Stand.FAILED,
-        "d.wav": Stand.WAITING,
-        "late.wav": Stand.LEFT,
+        "a.wav": ProgressState.DONE,
+        "b.wav": ProgressState.SAME,
+        "c.wav": ProgressState.FAILED,
+        "d.wav": ProgressState.WAITING,
+        "late.wav": ProgressState.LEFT,
     }
 
 
@@ -139,17 +143,17 @@ def test_silence_says_nothing_of_the_speed() -> None:
     told.done(job("a.wav"), manifest(is_silent=True))
     told.skipped(job("b.wav", "skipped: silent"))
     assert (told.remaining_s(), overview(told)) == (None, "2 of 3")
-    skipped = told.stands()[Path("b.wav")]
-    assert (skipped.stand, skipped.text) == (Stand.SKIPPED, "skipped: silent")
+    skipped = told.by_source()[Path("b.wav")]
+    assert (skipped.state, skipped.text) == (ProgressState.SKIPPED, "skipped: silent")
 
 
 @given(
-    st.lists(st.sampled_from(list(Stand)), max_size=60),
+    st.lists(st.sampled_from(list(ProgressState)), max_size=60),
     st.integers(1, 20),
 )
-def test_the_window_is_around_what_runs(stands: list[Stand], room: int) -> None:
-    lines = [Line(str(number), FAST, stand=stand) for number, stand in enumerate(stands)]
+def test_the_window_is_around_what_runs(stands: list[ProgressState], room: int) -> None:
+    lines = [BounceProgress(str(number), FAST, state=stand) for number, stand in enumerate(stands)]
     shown = visible(lines, room)
     assert len(shown) == min(room, len(lines))
-    running = [line for line in lines if line.stand is Stand.RUNNING]
+    running = [line for line in lines if line.state is ProgressState.RUNNING]
     assert running[:1] == [line for line in shown if line in running][:1]

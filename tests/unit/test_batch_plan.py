@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.batch.plan import TO_DO, Plan, Standing, plan_of, standing
+from bridge.batch.plan import TO_DO, Plan, PlanState, plan_from_scan, plan_state
 from bridge.intake.scan import FoundFile, Scan
 from bridge.ledger.states import Job, Recipe, State
 from bridge.publish.output_names import OutputNames, collision_key, output_name
@@ -53,7 +53,7 @@ def job(state: State, **changes: object) -> Job:
 
 
 def plan(*names: str | Path, taken: dict[str, str] | None = None, jobs: dict | None = None) -> Plan:  # type: ignore[type-arg]
-    return plan_of(
+    return plan_from_scan(
         Scan(tuple(found(name) for name in names)),
         FOLDER,
         recipe_for=lambda _: RECIPE,
@@ -66,30 +66,30 @@ def plan(*names: str | Path, taken: dict[str, str] | None = None, jobs: dict | N
 @pytest.mark.parametrize(
     ("known", "expected"),
     [
-        (None, Standing.NEW),
-        (job(State.DONE), Standing.DONE),
-        (job(State.DONE, manifest_path=None, code="silent"), Standing.DONE),
-        (job(State.DONE, size=99), Standing.NEW),
-        (job(State.DONE, mtime_ns=8), Standing.NEW),
-        (job(State.DONE, recipe=dataclasses.replace(RECIPE, preset_hash="other")), Standing.NEW),
-        (job(State.DONE, recipe=dataclasses.replace(RECIPE, model="other")), Standing.NEW),
-        (job(State.DONE, recipe=dataclasses.replace(RECIPE, preset_name="x")), Standing.DONE),
-        (job(State.FAILED), Standing.FAILED),
-        (job(State.FAILED, size=99), Standing.NEW),
-        (job(State.PENDING), Standing.WAITS),
-        (job(State.RUNNING), Standing.WAITS),
+        (None, PlanState.NEW),
+        (job(State.DONE), PlanState.DONE),
+        (job(State.DONE, manifest_path=None, code="silent"), PlanState.DONE),
+        (job(State.DONE, size=99), PlanState.NEW),
+        (job(State.DONE, mtime_ns=8), PlanState.NEW),
+        (job(State.DONE, recipe=dataclasses.replace(RECIPE, preset_hash="other")), PlanState.NEW),
+        (job(State.DONE, recipe=dataclasses.replace(RECIPE, model="other")), PlanState.NEW),
+        (job(State.DONE, recipe=dataclasses.replace(RECIPE, preset_name="x")), PlanState.DONE),
+        (job(State.FAILED), PlanState.FAILED),
+        (job(State.FAILED, size=99), PlanState.NEW),
+        (job(State.PENDING), PlanState.WAITS),
+        (job(State.RUNNING), PlanState.WAITS),
     ],
 )
-def test_where_a_bounce_stands(known: Job | None, expected: Standing) -> None:
-    assert standing(found("a.wav"), RECIPE, known, lambda path: path == MANIFEST) is expected
+def test_where_a_bounce_stands(known: Job | None, expected: PlanState) -> None:
+    assert plan_state(found("a.wav"), RECIPE, known, lambda path: path == MANIFEST) is expected
 
 
 def test_stems_that_were_removed_are_to_be_made_again() -> None:
     """A set is whole exactly when its manifest is there; nothing else is looked for."""
     asked: list[Path] = []
-    stands = standing(found("a.wav"), RECIPE, job(State.DONE), lambda p: bool(asked.append(p)))
-    assert stands is Standing.GONE
-    assert stands in TO_DO
+    state = plan_state(found("a.wav"), RECIPE, job(State.DONE), lambda p: bool(asked.append(p)))
+    assert state is PlanState.GONE
+    assert state in TO_DO
     assert asked == [MANIFEST]
 
 

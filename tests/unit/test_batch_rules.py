@@ -87,10 +87,10 @@ def test_the_first_that_matches_wins() -> None:
 
 def test_patterns_that_decide_nothing_are_told() -> None:
     rules = parse(["Drums*=karaoke", "Strings*=karaoke", "Drums.wav=mix-ready"])
-    none, shadowed = rules.idle([PurePosixPath("Drums.wav"), PurePosixPath("x.wav")])
+    none, shadowed = rules.unused([PurePosixPath("Drums.wav"), PurePosixPath("x.wav")])
     assert none == "the pattern 'Strings*' matches no sound file"
     assert shadowed.startswith("the pattern 'Drums.wav' decides nothing")
-    assert rules.idle([]) == tuple(
+    assert rules.unused([]) == tuple(
         f"the pattern {pattern!r} matches no sound file"
         for pattern in ("Drums*", "Strings*", "Drums.wav")
     )

@@ -12,7 +12,7 @@ import pytest
 from reaproj import Project  # type: ignore[import-untyped]
 
 from bridge.batch import sessions
-from bridge.batch.outcome import End, Outcome
+from bridge.batch.outcome import Outcome, OutcomeState
 from bridge.batch.sessions import RECORD, check_formats, write_sessions
 from bridge.daw import formats
 from bridge.daw.formats import FORMATS
@@ -22,7 +22,7 @@ from bridge.publish.manifest import Manifest
 from tests.daw.sets import manifest
 
 if TYPE_CHECKING:
-    from bridge.batch.sessions import Written
+    from bridge.batch.sessions import SessionFile
 
 
 def outcome(
@@ -31,7 +31,7 @@ def outcome(
     data = manifest(folder / name, ("drums", "bass"), rate_hz=rate_hz, time_reference=start)
     made = Manifest.from_json(data)
     where = folder / "Stems" / place
-    return Outcome(Path(name), End.DONE, "stems", "m", folder=where, read=lambda _: made)
+    return Outcome(Path(name), OutcomeState.DONE, "stems", "m", folder=where, read=lambda _: made)
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def found(tmp_path: Path) -> list[Outcome]:
     ]
 
 
-def write(found: list[Outcome], folder: Path, *formats: str) -> list[Written]:
+def write(found: list[Outcome], folder: Path, *formats: str) -> list[SessionFile]:
     return list(write_sessions(formats or ("reaper",), found, folder / "Stems", "Album"))
 
 
@@ -123,7 +123,7 @@ def test_without_a_record_every_file_is_the_user_s(
 
 
 def test_what_failed_is_not_in_it(tmp_path: Path, found: list[Outcome]) -> None:
-    found[1] = dataclasses.replace(found[1], end=End.FAILED, folder=None)
+    found[1] = dataclasses.replace(found[1], state=OutcomeState.FAILED, folder=None)
     (made,) = write(found, tmp_path)
     assert "Song 2 - mix " not in made.path.read_text().replace("Song 2 - mix (wav)", "")
     assert write([found[1]], tmp_path) == []

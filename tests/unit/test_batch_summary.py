@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from bridge.batch.outcome import End, Outcome
+from bridge.batch.outcome import Outcome, OutcomeState
 from bridge.batch.page import page
-from bridge.batch.tables import COLUMNS, check_summary, counted, csv_text, write_summary
+from bridge.batch.tables import COLUMNS, check_summary, csv_text, format_counts, write_summary
 from bridge.errors import UsageError
 from bridge.publish.manifest import Manifest
 from tests.daw.sets import manifest
@@ -28,18 +28,18 @@ def done(name: str, **levels: object) -> Outcome:
     first = dataclasses.replace(made.stems[0], **levels)  # type: ignore[arg-type]
     made = dataclasses.replace(made, stems=(first, made.stems[1]), seconds={"separate": 1.25})
     folder = OUT / Path(name).stem
-    return Outcome(Path(name), End.DONE, "stems", "m", folder=folder, read=lambda _: made)
+    return Outcome(Path(name), OutcomeState.DONE, "stems", "m", folder=folder, read=lambda _: made)
 
 
-def ended(name: str, end: End, reason: str) -> Outcome:
+def ended(name: str, end: OutcomeState, reason: str) -> Outcome:
     return Outcome(Path(name), end, "stems", "m", reason, "silent")
 
 
 FOUND = (
     done("a.wav", lufs=-14.24, true_peak_dbtp=0.4, gain_db=-1.0, clipped_values=1200),
-    dataclasses.replace(done("b.wav"), end=End.UNCHANGED),
-    ended("c.wav", End.FAILED, f"silent: {HOSTILE}"),
-    ended(HOSTILE, End.LEFT, "not begun"),
+    dataclasses.replace(done("b.wav"), state=OutcomeState.UNCHANGED),
+    ended("c.wav", OutcomeState.FAILED, f"silent: {HOSTILE}"),
+    ended(HOSTILE, OutcomeState.LEFT, "not begun"),
 )
 
 
@@ -120,15 +120,15 @@ def test_csv_has_a_line_for_each_stem_and_each_bounce_without() -> None:
 
 
 def test_what_is_counted() -> None:
-    assert counted(FOUND) == "1 done, 1 unchanged, 1 failed, 1 left"
-    assert counted(()) == "no sound files"
+    assert format_counts(FOUND) == "1 done, 1 unchanged, 1 failed, 1 left"
+    assert format_counts(()) == "no sound files"
 
 
 def test_a_name_that_is_no_text_is_written_all_the_same(tmp_path: Path) -> None:
     strange = "a\udcff.wav"
     for name in ("s.csv", "s.html"):
         write_summary(
-            tmp_path / name, strange, [done(strange), ended(strange, End.FAILED, "x")], ""
+            tmp_path / name, strange, [done(strange), ended(strange, OutcomeState.FAILED, "x")], ""
         )
     assert b"a\xff.wav" in (tmp_path / "s.csv").read_bytes()
     assert r"a\udcff.wav" in (tmp_path / "s.html").read_text(encoding="utf-8")
@@ -136,7 +136,7 @@ def test_a_name_that_is_no_text_is_written_all_the_same(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["two\nlines.wav", "cr\r.wav", "crlf\r\n.wav", 'quo"te,.wav'])
 def test_a_line_end_in_a_name_is_quoted(tmp_path: Path, name: str) -> None:
-    write_summary(tmp_path / "s.csv", "x", [ended(name, End.FAILED, "x")], "")
+    write_summary(tmp_path / "s.csv", "x", [ended(name, OutcomeState.FAILED, "x")], "")
     with (tmp_path / "s.csv").open(newline="", encoding="utf-8") as file:
         assert [row["bounce"] for row in csv.DictReader(file)] == [name]
 

@@ -29,7 +29,7 @@ def test_a_locale_without_accents_is_said(tmp_path: Path, monkeypatch: pytest.Mo
         raise UnicodeEncodeError("ascii", "é", 0, 1, "no")
 
     monkeypatch.setattr(folders, "_habits", refuse)
-    assert "set a UTF-8 locale" in warning(folders.names(tmp_path), "names")
+    assert "set a UTF-8 locale" in warning(folders.file_names(tmp_path), "names")
 
 
 @pytest.fixture
@@ -66,13 +66,13 @@ def test_limits_of_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
     import resource
 
     monkeypatch.setattr(resource, "getrlimit", lambda _: (100, 100))
-    findings = tuple(limits.of_process())
+    findings = tuple(limits.process_limits())
     assert "raise `ulimit -n` to 256" in warning(findings, "open files")
     assert "raise `ulimit -f`" in warning(findings, "file size")
     unlimited = resource.RLIM_INFINITY
     monkeypatch.setattr(resource, "getrlimit", lambda _: (unlimited, unlimited))
-    assert {f.text for f in limits.of_process()} == {"unlimited"}
-    assert {f.mark for f in limits.of_process()} == {"ok"}
+    assert {f.text for f in limits.process_limits()} == {"unlimited"}
+    assert {f.mark for f in limits.process_limits()} == {"ok"}
 
 
 def test_limits_of_events(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,18 +118,21 @@ def test_a_control_group_that_is_tight_is_told(monkeypatch: pytest.MonkeyPatch) 
 
 def test_a_disk_that_is_nearly_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=10**9))
-    assert "may be too little" in warning(folders.place("disk", tmp_path), "disk")
+    assert "may be too little" in warning(folders.writable_folder("disk", tmp_path), "disk")
 
 
 def test_a_file_system_without_room_for_more_files(tmp_path: Path) -> None:
     with require.tmpfs(tmp_path / "small", 50_000_000, "nr_inodes=500") as place:
-        findings = [f for f in folders.place("disk", place) if "room for" in f.text]
+        findings = [f for f in folders.writable_folder("disk", place) if "room for" in f.text]
         assert "files only: remove some" in warning(findings, "disk")
 
 
 def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
     with require.read_only(tmp_path) as place:
-        for findings in (folders.place("disk", place / "a" / "b"), folders.database(place)):
+        for findings in (
+            folders.writable_folder("disk", place / "a" / "b"),
+            folders.database(place),
+        ):
             (finding,) = findings
             assert finding.mark == "!!"
             assert "(Read-only file system): allow it or name another" in finding.text
@@ -138,9 +141,9 @@ def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
 def test_a_folder_that_is_none_or_on_a_network_drive(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert "is not a folder" in warning(folders.watched(tmp_path / "none"), "folder")
+    assert "is not a folder" in warning(folders.watched_folder(tmp_path / "none"), "folder")
     monkeypatch.setattr(folders, "network_type", lambda _: "nfs4")
-    (finding,) = folders.watched(tmp_path)
+    (finding,) = folders.watched_folder(tmp_path)
     assert "on a network drive (nfs4): it is looked at regularly" in finding.text
     text = warning(folders.database(tmp_path), "ledger")
     assert "set STEMBRIDGE_STATE_DIR to a local folder" in text
@@ -162,13 +165,13 @@ def test_a_place_where_sqlite_has_no_write_ahead_log(
 def test_a_file_system_that_ignores_capitals(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (finding,) = folders.names(tmp_path)
+    (finding,) = folders.file_names(tmp_path)
     assert finding.text.startswith("up to 255 bytes")
     monkeypatch.setattr(os, "pathconf", lambda *_: 143)  # as eCryptfs has it
-    assert "up to 143 bytes: keep the names" in warning(folders.names(tmp_path), "file names")
+    assert "up to 143 bytes: keep the names" in warning(folders.file_names(tmp_path), "file names")
     if not (tmp_path / "x").exists():
         monkeypatch.setattr(type(tmp_path), "exists", lambda _: True)
-        (finding,) = folders.names(tmp_path)
+        (finding,) = folders.file_names(tmp_path)
         assert "capitals make no difference" in finding.text
         assert "accents are one letter" in finding.text
 

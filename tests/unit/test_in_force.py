@@ -10,12 +10,12 @@ import pytest
 
 from bridge.config import Settings, format_value, resolve
 from bridge.doctor import examine, in_force
-from bridge.doctor.in_force import InForce, choices, settings_in_force
+from bridge.doctor.in_force import EffectiveSetting, choices, settings_in_force
 from bridge.presets import loader as presets
 from separator import precision
 
 
-def in_words(file: Path, **variables: str) -> dict[str, InForce]:
+def in_words(file: Path, **variables: str) -> dict[str, EffectiveSetting]:
     environment = {"STEMBRIDGE_CONFIG": str(file)}
     environment |= {f"STEMBRIDGE_{name.upper()}": value for name, value in variables.items()}
     return {one.name: one for one in settings_in_force(resolve({}, environment))}

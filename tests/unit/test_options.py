@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 COMMANDS: dict[str, Any] = dict(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
-SHARED = {field.name for field in fields(options.Asked)}
+SHARED = {field.name for field in fields(options.SeparationOptions)}
 
 
 @pytest.mark.parametrize("name", ["watch", "split", "batch"])
@@ -36,14 +36,14 @@ def heard() -> list[tuple[Any, ...]]:
 
 @pytest.fixture
 def command(heard: list[tuple[Any, ...]]) -> Callable[..., None]:
-    @options.sharing
+    @options.with_separation_options
     def shared(
         first: str,
-        asked: options.Asked = options.NOTHING,
+        separation: options.SeparationOptions = options.DEFAULT_OPTIONS,
         last: Annotated[bool, typer.Option("--last")] = False,
     ) -> None:
         """Says what it does."""
-        heard.append((first, asked, last))
+        heard.append((first, separation, last))
 
     return shared
 
@@ -58,18 +58,22 @@ def test_what_was_said_comes_together(
     main(arguments, standalone_mode=False)
     main(["y", "--repair"], standalone_mode=False)
     told, bare = heard
-    assert told == ("x", options.Asked(preset="p", variables=["a=1", "b=2"], shifts=3), True)
-    assert bare == ("y", options.Asked(repair=True), False)
+    assert told == (
+        "x",
+        options.SeparationOptions(preset="p", variables=["a=1", "b=2"], shifts=3),
+        True,
+    )
+    assert bare == ("y", options.SeparationOptions(repair=True), False)
 
 
 def test_they_stand_where_the_one_stood(command: Callable[..., None]) -> None:
     names = list(inspect.signature(command).parameters)
-    assert names == ["first", *(field.name for field in fields(options.Asked)), "last"]
+    assert names == ["first", *(field.name for field in fields(options.SeparationOptions)), "last"]
     assert inspect.getdoc(command) == "Says what it does."
 
 
 def test_separation_and_bounce_reach_the_preset() -> None:
-    asked = options.Asked(
+    separation = options.SeparationOptions(
         preset="stems",
         model="classical:hpss",
         stems="vocals, drums",
@@ -78,7 +82,7 @@ def test_separation_and_bounce_reach_the_preset() -> None:
         overlap=0.5,
         accept_truncated=True,
     )
-    converter = asked.idle_converter(options.new_worker())
+    converter = separation.idle_converter(options.new_worker())
     preset = converter.preset
     assert preset.stems == ("vocals", "drums")
     assert (preset.separation.two_stems, preset.separation.segment_s) == ("vocals", 2.5)

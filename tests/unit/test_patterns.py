@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bridge.batch.patterns import matches
-from bridge.cli.arguments import expanded
+from bridge.cli.arguments import expand_wildcards
 from bridge.publish.output_names import collision_key
 
 # Names that Linux allows: anything but a slash and NUL.
@@ -133,9 +133,9 @@ def test_on_windows_wildcards_of_arguments_are_expanded_but_brackets_are_not(
         (tmp_path / name).touch()
     monkeypatch.chdir(tmp_path)
     typed = ["split", "[test].wav", "* [v2].wav", "$HOME.wav", "--map", "Drums*=x", "?.wav", "no*"]
-    assert expanded(typed, by_us=True) == [
+    assert expand_wildcards(typed, by_us=True) == [
         *("split", "[test].wav", "a [v2].wav", "b [v2].wav", "$HOME.wav"),
         *("--map", "Drums*=x", "t.wav", "no*"),
     ]
-    assert expanded(["~"], by_us=True) == [str(Path.home())]
-    assert expanded(typed, by_us=False) == typed
+    assert expand_wildcards(["~"], by_us=True) == [str(Path.home())]
+    assert expand_wildcards(typed, by_us=False) == typed

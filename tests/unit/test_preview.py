@@ -16,7 +16,7 @@ from bridge.config import Settings
 from bridge.convert import Converter
 from bridge.errors import TooShortBounce
 from bridge.presets import loader as presets
-from bridge.preview import CONTEXT_S, preview, stretch
+from bridge.preview import CONTEXT_S, preview, stretch_frames
 from tests.support import GOLDEN, snr_db
 from tests.tiny_model import write_tiny_model
 
@@ -94,7 +94,7 @@ def test_a_preset_that_trims_is_heard_untrimmed(tmp_path: Path, converter: Conve
 def test_what_is_read_begins_with_a_segment_and_has_its_context(
     at_s: float, for_s: float, rate_hz: int, hop_s: float
 ) -> None:
-    found = stretch(at_s, for_s, rate_hz, hop_s)
+    found = stretch_frames(at_s, for_s, rate_hz, hop_s)
     assert 0 <= found.first <= found.start < found.end < found.last
     context_s = (found.start - found.first) / rate_hz
     assert found.first == 0 or context_s >= CONTEXT_S - 1 / rate_hz
