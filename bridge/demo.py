@@ -1,7 +1,7 @@
-"""The demonstration: a real watch service, a real bounce, and every promise checked from outside.
+"""Demonstration: a real watch service and bounce, and an independent check of every promise.
 
-The service is a process of its own, started as a user would. What it publishes is read back with
-soundfile and checked here against the bounce, not against what its manifest says.
+The service runs as a separate process, like a user's. Its stems are read back with soundfile and
+checked against the bounce itself, not against the manifest.
 """
 
 from __future__ import annotations
@@ -39,16 +39,16 @@ if TYPE_CHECKING:
     from bridge.config import Settings
 
 RATE_HZ = 48_000
-TIME_REFERENCE = 3600 * RATE_HZ  # one hour after midnight: where many sessions begin
-LSB = 2.0**-23  # of 24 bits
+TIME_REFERENCE = 3600 * RATE_HZ  # 01:00:00, a common start of sessions
+LSB = 2.0**-23  # least significant bit of 24 bits
 BOUNCE = "Demo Bounce.wav"
-LOG = "watch.log"  # what the service prints
-PATIENCE_S = 600  # for the service to start and to separate ten seconds, on the slowest machine
+LOG = "watch.log"  # output of the service
+TIMEOUT_S = 600  # to start the service, and to separate ten seconds on the slowest machine
 
 
 @dataclass(frozen=True)
 class StemRow:
-    """A published stem as another reader sees it. peak in dBFS."""
+    """A published stem as read by soundfile."""
 
     name: str
     path: Path
@@ -59,7 +59,7 @@ class StemRow:
 
 @dataclass(frozen=True)
 class Promise:
-    """What was promised, and what was found."""
+    """A promise, whether it is kept, and the measurement."""
 
     text: str
     kept: bool
@@ -68,7 +68,7 @@ class Promise:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the demonstration gave."""
+    """Stems and checked promises of the demonstration."""
 
     stems: tuple[StemRow, ...]
     promises: tuple[Promise, ...]
@@ -80,11 +80,20 @@ def run(
     fetching: Callable[[int, int | None, str], None],
     say: Callable[[str], None],
 ) -> Outcome:
-    """Runs the demonstration in `scratch`, which is created.
+    """Run the demonstration.
+
+    Args:
+        scratch: folder for the bounce and its stems; created if missing.
+        settings: for the cache of weights.
+        fetching: called during downloads with (bytes done, total bytes or None, label).
+        say: called with a line of text before each step.
+
+    Returns:
+        The stems and the checked promises.
 
     Raises:
-        ModelUnavailable: weights or music could not be had.
-        ServiceError: the service did not come up, or gave no stems in ten minutes.
+        ModelUnavailable: weights or music could not be downloaded.
+        ServiceError: the service did not start, or published no stems within ten minutes.
     """
     store = Store(settings.cache_dir)
     try:
@@ -103,7 +112,7 @@ def run(
         manifest = folder / "Stems" / bounce.stem / MANIFEST
         _wait(lambda: _published(manifest, folder.parent / LOG), service, "stems")
         waited_s = time.monotonic() - begun
-    say(f"the stems came {waited_s:.1f} s after the bounce was closed")
+    say(f"the stems appeared {waited_s:.1f} s after the bounce was closed")
     return _check(bounce, before, manifest)
 
 
@@ -111,7 +120,7 @@ def run(
 def _service(
     folder: Path, state: Path, cache: Path, say: Callable[[str], None]
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """`stembridge watch` in a process of its own, ready to take bounces."""
+    """`stembridge watch` as a separate process, ready for bounces."""
     log = folder.parent / LOG
     environment = {
         **os.environ,
@@ -128,7 +137,7 @@ def _service(
             stderr=subprocess.STDOUT,
         )
         try:
-            _wait(lambda: "watching " in _printed(log), service, "the watch service")
+            _wait(lambda: "watching " in _printed(log), service, "watch service")
             yield service
         finally:
             service.send_signal(signal.SIGINT)
@@ -139,33 +148,33 @@ def _service(
 
 
 def _wait(arrived: Callable[[], bool], service: subprocess.Popen[bytes], what: str) -> None:
-    deadline = time.monotonic() + PATIENCE_S
+    deadline = time.monotonic() + TIMEOUT_S
     while not arrived():
         if service.poll() is not None:
             raise ServiceError(f"the watch service ended (code {service.returncode}): see its log")
         if time.monotonic() > deadline:
-            raise ServiceError(f"waited {PATIENCE_S} s for {what} in vain: see the service's log")
+            raise ServiceError(f"no {what} within {TIMEOUT_S} s: see the service's log")
         time.sleep(0.05)
 
 
 def _printed(log: Path) -> str:
-    """What the service has printed; a name may end in the middle of a character for a moment."""
+    """Output of the service so far; its last character may be incomplete."""
     return log.read_text(encoding="utf-8", errors="replace")
 
 
 def _published(manifest: Path, log: Path) -> bool:
-    """Whether the stems are there. Raises ServiceError with the service's reason if it failed."""
+    """Whether the stems are published. Raises ServiceError if the service reports a failure."""
     if manifest.exists():
         return True
     for line in _printed(log).splitlines():
         _, failed, reason = line.partition(" FAILED ")
         if failed:
-            raise ServiceError(f"the service gave no stems: {reason}")
+            raise ServiceError(f"the service could not convert the bounce: {reason}")
     return False
 
 
 def _render(music: Path, bounce: Path) -> None:
-    """What a DAW does: writes a BWF with a time reference into the folder."""
+    """Write the music as a DAW does: a BWF with a time reference."""
     wave, rate_hz = soundfile.read(sound_path(music), dtype="float32", always_2d=True)
     audio: NDArray[np.float32] = soxr.resample(wave, rate_hz, RATE_HZ, quality="VHQ")
     audio = np.clip(audio, -1.0, 1.0 - LSB)  # the music peaks above full scale here and there
@@ -228,7 +237,7 @@ def _check(bounce: Path, before: bytes, manifest_path: Path) -> Outcome:
 
 
 def _lag(stem: NDArray[np.float64], mixture: NDArray[np.float64]) -> int:
-    """Where the cross-correlation of stem and mixture peaks, in frames; 0 is in place."""
+    """Lag of the cross-correlation peak of stem and mixture, in frames; 0 if aligned."""
     size = 2 * len(mixture)
     ours, theirs = (np.fft.rfft(wave.mean(axis=1), size) for wave in (stem, mixture))
     peak = int(np.argmax(np.fft.irfft(ours * np.conj(theirs), size)))

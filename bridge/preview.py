@@ -1,15 +1,14 @@
-"""A short stretch of a bounce through all of it, to hear what a preset does.
+"""Conversion of a short stretch of a bounce, to hear the effect of a preset.
 
     cut, with context ─► Converter.convert ─► cut to the stretch
 
-A network hears some seconds around each frame, and effects have a past. So there is context on
-both sides, and it begins where a segment of the network begins in the whole file. Measured against
-the whole, on real music with Spleeter: equal to the last bit at the model's own rate; at 48 kHz,
-where a segment begins between two frames, 52 dB below the stem. With segments at other places it
-was 23 dB.
+A network's output depends on some seconds around each frame, and effects have memory. So the
+stretch has context on both sides, which begins at a segment boundary of the whole file. Difference
+from the whole file, on real music with Spleeter: none at the model's own rate; 52 dB below the
+stem at 48 kHz, where segments begin between two frames; 23 dB with unaligned segments.
 
-What a preset measures over a whole file (the common gain, loudness, an offset), and a fade at its
-ends, is of the stretch and its context here.
+Measurements over the whole file (common gain, loudness, offset) and fades at its ends apply to the
+stretch and its context instead.
 """
 
 from __future__ import annotations
@@ -41,13 +40,13 @@ if TYPE_CHECKING:
     from bridge.presets.loader import Preset
     from bridge.publish.manifest import Manifest
 
-# On each side. A segment of Spleeter lasts 11.9 s, of htdemucs 7.8 s.
+# Context on each side. A segment of Spleeter lasts 11.9 s, of htdemucs 7.8 s.
 CONTEXT_S = 12.0
 
 
 @dataclass(frozen=True)
 class Stretch:
-    """Frames of the bounce: those wanted, start to end, inside those read, first to last."""
+    """Frame positions in the bounce: the stretch is start..end, with context first..last."""
 
     first: int
     start: int
@@ -56,9 +55,13 @@ class Stretch:
 
 
 def stretch_frames(at_s: float, for_s: float, rate_hz: int, hop_s: float) -> Stretch:
-    """The frames of a stretch and its context, as if the bounce never ended. Pure.
+    """Frames of a stretch and its context, regardless of the bounce's length. Pure.
 
-    hop_s: from segment to segment. What is read begins at one, a frame off at most.
+    Args:
+        at_s: start of the stretch.
+        for_s: its length.
+        rate_hz: sample rate of the bounce.
+        hop_s: distance of the network's segments; the context begins at one, within a frame.
     """
     start, length = round(at_s * rate_hz), max(round(for_s * rate_hz), 1)
     hops = max((at_s - CONTEXT_S) // hop_s, 0)
@@ -69,12 +72,22 @@ def stretch_frames(at_s: float, for_s: float, rate_hz: int, hop_s: float) -> Str
 def preview(
     converter: Converter, file: Path, folder: Path, listener: Listener, *, at_s: float, for_s: float
 ) -> tuple[Manifest, list[Path]]:
-    """Makes the files of a stretch in `folder`; returns the manifest of the work, and the files.
+    """Convert a stretch of a bounce; earlier previews of the same stretch are replaced.
 
-    file: absolute. at_s: where it begins, for_s: how long it is; less where the bounce ends first.
-    Older previews of the same stretch are replaced.
+    Args:
+        converter: with the preset to hear.
+        file: absolute path of the bounce.
+        folder: for the stems of the stretch; created if missing.
+        listener: called with stage and progress; see `Converter.convert`.
+        at_s: start of the stretch.
+        for_s: its length; shorter at the end of the bounce.
 
-    Raises TooShortBounce for a bounce that ends before `at_s`, and else like `Converter.convert`.
+    Returns:
+        Manifest of the conversion, and paths of the stems.
+
+    Raises:
+        TooShortBounce: the bounce ends before `at_s`.
+        StembridgeError: see `Converter.convert`.
     """
     preset = _aligned(converter.preset)
     info = probe(file, preset.bounce)
@@ -95,7 +108,7 @@ def preview(
 
 
 def _aligned(preset: Preset) -> Preset:
-    """As WAV, without session files and without what moves the stretch; silence is not skipped."""
+    """The preset as WAV, without session files, trimming, time shifts and skipping of silence."""
     chain = tuple(effect for effect in preset.chain if effect is not preset.trim)
     output = preset.output.in_format("wav")
     bounce = preset.bounce.model_copy(update={"skip_silent": False})
@@ -110,7 +123,7 @@ def _aligned(preset: Preset) -> Preset:
 
 
 def _cut(file: Path, info: AudioInfo, wanted: Stretch, target: Path, preset: Preset) -> None:
-    """The stretch with its context, in a file like the bounce."""
+    """Write the stretch with its context to a file in the bounce's format."""
     blocks = list(_between(Decoder(file, info, leniency=preset.bounce), wanted))
     frames = sum(block.shape[1] for block in blocks)
     if wanted.first + frames <= wanted.start:
@@ -142,7 +155,7 @@ def _between(decoder: Decoder, wanted: Stretch) -> Iterator[NDArray[np.float32]]
 
 
 def _extract(stem: Path, wanted: Stretch, target: Path) -> None:
-    """The stretch of a stem, value for value."""
+    """Write the stretch of a stem, without change of its values."""
     place, info = sound_path(stem), soundfile.info(sound_path(stem))
     dtype = "int32" if info.subtype in PCM_BITS else "float32"
     start = wanted.start - wanted.first

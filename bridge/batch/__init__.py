@@ -1,11 +1,12 @@
 """Batch conversion of a session export: one run of `bridge.service.watch`, and a summary.
 
-rules.py     which preset a bounce gets by its path (pure)
-plan.py      what lies there, what is done already, where each set of stems goes
-pace.py      how long the rest will take, from measured speed (pure)
-progress.py  what the service tells, kept for whoever shows it
+patterns.py  file patterns of --map (pure)
+rules.py     presets by pattern (pure)
+plan.py      bounces, their state before the batch, and the folders of their stems
+pace.py      estimate of the remaining time from measured speeds (pure)
+progress.py  progress of each bounce, for display
 run.py       plan ─► watch ─► outcomes
-outcome.py   what became of each bounce, and its levels
-tables.py    the same as CSV        page.py  the same as a page of HTML
-sessions.py  one session file with every stem at its place
+outcome.py   result of each bounce, with its stems' manifest
+tables.py    outcomes as CSV        page.py  outcomes as an HTML page
+sessions.py  one session file with all stems
 """

@@ -1,4 +1,4 @@
-"""What became of each bounce of a batch, and the levels of its stems."""
+"""Results of a batch: the outcome of each bounce, with the manifest of its stems."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ if TYPE_CHECKING:
 
 
 class OutcomeState(str, Enum):
-    """What became of a bounce."""
+    """Final state of a bounce."""
 
-    DONE = "done"  # by this batch
-    UNCHANGED = "unchanged"  # its stems were there
-    SKIPPED = "skipped"  # silent, of which its preset makes no stems
+    DONE = "done"  # converted by this batch
+    UNCHANGED = "unchanged"  # converted before
+    SKIPPED = "skipped"  # silent, with a preset that skips silence
     FAILED = "failed"
-    LEFT = "left"  # not begun, or given back
+    LEFT = "left"  # not started, or released
 
 
 def read_stem_manifest(folder: Path) -> Manifest | None:
-    """The manifest there; None when it is gone, or one that this version does not know."""
+    """The manifest in a folder; None if it is missing or of an unknown version."""
     try:
         return Manifest.from_json(read_manifest(folder) or {})
     except (KeyError, TypeError):
@@ -43,9 +43,10 @@ def read_stem_manifest(folder: Path) -> Manifest | None:
 
 @dataclass(frozen=True)
 class Outcome:
-    """One bounce. source: relative to its folder. folder: its stems'; None where there are none.
+    """The result of one bounce.
 
-    read: gives the manifest in a folder.
+    source: path relative to the batch's folder. reason, code: of a failure or of a bounce without
+    stems. folder: of its stems, or None. read: reads the manifest in a folder.
     """
 
     source: Path
@@ -59,17 +60,19 @@ class Outcome:
 
     @cached_property
     def manifest(self) -> Manifest | None:
-        """Of its stems, read when it is asked for: who has nothing to do needs none of them."""
+        """The manifest of its stems, read lazily; None without stems."""
         return None if self.folder is None else self.read(self.folder)
 
 
 def outcomes(
     plan: Plan, jobs: Mapping[Path, Job], lines: Mapping[Path, BounceProgress]
 ) -> tuple[Outcome, ...]:
-    """What became of each bounce that was there, or came meanwhile; in the order of their paths.
+    """Outcomes of all planned and newly found bounces, sorted by path.
 
-    jobs: of each bounce the one that counts, after the batch. lines: what was told of those that
-    it worked on.
+    Args:
+        plan: the plan before the batch.
+        jobs: source -> its newest job after the batch.
+        lines: source -> progress of the bounces that the batch started.
     """
     items = {item.source: item for item in plan.items}
     sources = sorted({*items, *lines})
@@ -78,7 +81,7 @@ def outcomes(
 
 
 def count_states(found: Iterable[Outcome]) -> Counter[OutcomeState]:
-    """How many ended how."""
+    """Number of outcomes in each state."""
     return Counter(outcome.state for outcome in found)
 
 
@@ -87,7 +90,7 @@ def _outcome(
 ) -> Outcome | None:
     recipe = job.recipe if job is not None else item.recipe if item is not None else None
     if recipe is None:
-        return None  # it came, and went before its turn
+        return None  # appeared and was deleted before its turn
     if job is None or (item is not None and item.state is PlanState.NEW and job == item.job):
         return _left(source, recipe, (line and line.text) or "")
     if job.state is State.FAILED or job.has_no_stems:
@@ -95,7 +98,7 @@ def _outcome(
         why, code = job.reason or "", job.code or ""
         return Outcome(source, end, recipe.preset_name, recipe.model, why, code)
     if job.state is State.RUNNING:
-        return _left(source, recipe, "another service is at it")
+        return _left(source, recipe, "another service is converting it")
     if job.state is not State.DONE or job.manifest_path is None:
         return _left(source, recipe, job.reason or (line and line.text) or "")
     folder = job.manifest_path.parent

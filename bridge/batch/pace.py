@@ -1,7 +1,7 @@
-"""How long the rest of a batch takes, from the speed measured so far. Pure.
+"""Estimate of a batch's remaining time from measured speeds. Pure.
 
-Speed differs by an order of magnitude from model to model, so it is kept for each kind of job, a
-model and a preset. A kind of which nothing is known yet is taken to be as fast as the others.
+Speeds of models differ by an order of magnitude, so they are kept per kind of job (model and
+preset). An unmeasured kind is assumed to have the mean speed of the others.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
     Kind = tuple[str, str]  # model, hash of the preset
 
-# Of a running job, from which share done its own speed says something: reading a file and loading
-# a model come first, and are quick or slow for reasons of their own.
+# Progress from which a running job's speed counts: before it, reading the file and loading the
+# model dominate.
 _TELLING_SHARE = 0.1
 
 
 @dataclass(frozen=True)
 class RemainingJob:
-    """A job that is not done: seconds of audio, and for a running one its share and seconds."""
+    """An unfinished job: its audio in seconds; share done (0..1) and run time if it is running."""
 
     kind: Kind
     audio_s: float
@@ -36,15 +36,15 @@ class Pace:
     _measured: dict[Kind, tuple[float, float]] = field(default_factory=dict)
 
     def add(self, kind: Kind, audio_s: float, work_s: float) -> None:
-        """A job was done. Not of silence, which is not separated and says nothing of others."""
+        """Record a finished job; not a silent one, which is not separated."""
         if audio_s > 0:
             audio, work = self._measured.get(kind, (0.0, 0.0))
             self._measured[kind] = (audio + audio_s, work + work_s)
 
     def remaining_s(self, left: Iterable[RemainingJob], workers: int = 1) -> float | None:
-        """Seconds until all is done; None when nothing is known yet.
+        """Estimated seconds until all jobs are done; None before any measurement.
 
-        workers: how many jobs are worked on at a time. Waiting for a next attempt is not foreseen.
+        workers: number of jobs at a time. Waits before another attempt are not included.
         """
         jobs = list(left)
         running = [one for one in jobs if one.share >= _TELLING_SHARE and one.audio_s > 0]
@@ -65,7 +65,7 @@ class Pace:
 
 
 def format_duration(seconds: float) -> str:
-    """A stretch of time for reading, no more exact than an estimate is."""
+    """A duration for display, with the precision of an estimate."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"

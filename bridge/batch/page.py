@@ -1,4 +1,4 @@
-"""A batch's outcomes as one page of HTML: nothing is fetched, dark or light, and fit for paper."""
+"""A batch's outcomes as one self-contained HTML page, dark or light, and printable."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ _HEAD = (
 
 
 def page(title: str, found: Sequence[Outcome], made: str, not_read: Sequence[str] = ()) -> str:
-    """The whole page; what has no stems stands first.
+    """The page as HTML; bounces without stems come first.
 
     Args:
-        title: its heading.
-        found: the bounces.
-        made: when and by what it was made.
-        not_read: other files of the folder and what they are.
+        title: heading.
+        found: outcomes of the bounces.
+        made: date, version and folders, in a line below the heading.
+        not_read: other files of the folder, with their formats.
 
     Returns:
         The page as HTML.
@@ -114,7 +114,7 @@ def _others(not_read: Sequence[str]) -> Iterator[str]:
 
 
 def _bounce(outcome: Outcome, made: Manifest) -> str:
-    """A line for each stem; name, result and length stand in the first."""
+    """Table rows of a bounce, one per stem; the first has its name, result and length."""
     about = (
         f"{_text(outcome.source.as_posix())}"
         f"<br><span class=faint>{_text(f'{outcome.preset}, {outcome.model}')}</span>"
@@ -145,7 +145,7 @@ def _stem(stem: StemFacts) -> str:
 
 
 def _number(level: float | None) -> str:
-    """With a real minus; nothing to measure is a dash."""
+    """A level with a typographic minus; a dash for None."""
     return "–" if level is None else f"{round(level, 1) + 0.0:.1f}".replace("-", "−")
 
 
@@ -155,5 +155,5 @@ def _clock(seconds: float) -> str:
 
 
 def _text(text: str) -> str:
-    """Escaped; bytes of a file name that are no text are shown as such."""
+    """Escaped text; undecodable bytes of a file name appear as \\udc.. ."""
     return escape(text.encode("utf-8", "backslashreplace").decode())

@@ -1,8 +1,8 @@
-r"""Patterns for files and folders, with `*`, `?` and `**`; every other character is itself.
+r"""Patterns for files and folders, with `*`, `?` and `**`; all other characters are literal.
 
-Brackets are common in the names of takes ("Mix [v2].wav"), so they mean nothing here, unlike in
-fnmatch. Linux and macOS allow `*`, `?` and `\` in names: there a backslash before one of the three
-means the character itself. Windows allows none of them, and a backslash stands for a slash there.
+Brackets are common in the names of takes ("Mix [v2].wav"), so they are literal, unlike in fnmatch.
+Linux and macOS allow `*`, `?` and `\` in names: there a backslash escapes these three. Windows
+allows none of them, and a backslash is a separator there.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 U = TypeVar("U")
 
-# Whether names may contain the characters of the pattern language.
+# Whether file names may contain the special characters.
 _ESCAPES = os.sep == "/"
 _SPECIAL = "*?\\"
 
@@ -32,23 +32,23 @@ class _Wildcard(Enum):
     RUN = "*"
 
 
-# The characters and wildcards of one name; None is any number of folders.
+# Characters and wildcards of one name; None is `**`, any number of folders.
 _Name = tuple[str | _Wildcard, ...]
 _Part = _Name | None
 
 
 def matches(pattern: str, bounce: PurePath, *, escapes: bool = _ESCAPES) -> bool:
-    """Whether a pattern is about a bounce. Pure.
+    """Whether a pattern matches a bounce. Pure.
 
-    Without a slash it is about every file and folder of that name, a folder with all below it. With
-    slashes it is about the path from the top, or a folder there with all below it. `*` and `?` stay
-    within one name, `**` as a whole name is any number of folders. Letter case and Unicode
-    composition make no difference, as on macOS and Windows.
+    A pattern without a slash matches files and folders of that name anywhere, with slashes the path
+    from the top; a matched folder includes everything in it. `*` and `?` stay within one name, `**`
+    as a whole name is any number of folders. Letter case and Unicode normalisation are ignored, as
+    on macOS and Windows.
 
     Args:
-        pattern: as the user writes it.
-        bounce: relative to its folder.
-        escapes: whether a backslash makes the next character literal; else it is a slash.
+        pattern: as written by the user.
+        bounce: path relative to the batch's folder.
+        escapes: whether a backslash escapes the next character; else it is a separator.
     """
     return any(
         _fits_path(_parts(pattern, fold, escapes), tuple(fold(part) for part in bounce.parts))
@@ -57,7 +57,7 @@ def matches(pattern: str, bounce: PurePath, *, escapes: bool = _ESCAPES) -> bool
 
 
 def _lower_case(text: str) -> list[str]:
-    """One item for each character, so that one `?` stands for "ß", which casefold makes "ss"."""
+    """Lower-case characters as a list, so that one `?` matches "ß" (casefold makes it "ss")."""
     return [character.lower() for character in unicodedata.normalize("NFC", text)]
 
 
@@ -109,16 +109,16 @@ def _fits(
     is_run: Callable[[T], bool],
     fits_one: Callable[[T, U], bool],
 ) -> bool:
-    """Whether items fit a pattern with runs of any length.
+    """Whether a pattern with wildcards of any length matches all items.
 
-    Only the last run met has to be tried again with one item more: what fits from there on would
-    fit with longer earlier runs, too. So the work is at most the product of the lengths.
+    Greedy with backtracking to the last run only: longer earlier runs cannot match more. So the
+    work is at most the product of the lengths.
 
     Args:
-        pattern: runs, and elements that stand for one item each.
-        items: what has to fit, from first to last.
+        pattern: runs (wildcards of any length) and elements that match one item each.
+        items: the sequence to match.
         is_run: whether an element of the pattern is a run.
-        fits_one: whether any other element stands for an item.
+        fits_one: whether any other element matches an item.
 
     Returns:
         True when all items are used up together with the pattern.

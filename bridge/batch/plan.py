@@ -1,7 +1,7 @@
-"""What a batch would do: every bounce, its preset, where its stems go, and what is done already.
+"""Plan of a batch: each bounce with its preset, output folder and current state.
 
-No bounce is opened and nothing is written: the walk gives size and time of each file, and the
-ledger says of which size and time it has seen them.
+No bounce is opened and nothing is written: the scan's sizes and modification times are compared
+with those in the ledger.
 """
 
 from __future__ import annotations
@@ -29,22 +29,22 @@ if TYPE_CHECKING:
 
 
 class PlanState(str, Enum):
-    """Where a bounce stands before the batch begins."""
+    """State of a bounce before the batch."""
 
-    NEW = "new"  # never seen, or another file, preset or model than then
-    WAITS = "waiting"  # begun by a service that was ended
-    GONE = "stems gone"  # done, but its stems were removed since
+    NEW = "new"  # unknown, or with another content, preset or model than before
+    WAITS = "waiting"  # queued or interrupted
+    GONE = "stems gone"  # done, but its stems were deleted
     DONE = "done"  # or skipped
-    FAILED = "failed"  # and left alone until `stembridge retry`
+    FAILED = "failed"  # not attempted until `stembridge retry`
 
 
-#: What a batch works on.
+#: States that a batch converts.
 TO_DO = frozenset({PlanState.NEW, PlanState.WAITS, PlanState.GONE})
 
 
 @dataclass(frozen=True)
 class Item:
-    """One bounce. source is relative to the folder, place to the output folder."""
+    """One planned bounce. source is relative to the folder, place to the output folder."""
 
     found: FoundFile
     source: Path
@@ -55,16 +55,16 @@ class Item:
 
     @property
     def is_to_do(self) -> bool:
-        """Whether a batch works on it."""
+        """Whether the batch converts it."""
         return self.state in TO_DO
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The bounces in the order of their paths, and what else lies there.
+    """The bounces in the order of their paths, and the folder's other content.
 
-    not_read: files that cannot be bounces. links: how many, and left alone. unreadable: folders
-    that could not be looked into.
+    not_read: files in formats that are not read. links: number of ignored links. unreadable:
+    folders that could not be read.
     """
 
     items: tuple[Item, ...]
@@ -74,7 +74,7 @@ class Plan:
 
     @property
     def to_do(self) -> tuple[Item, ...]:
-        """What a batch works on."""
+        """The bounces that the batch converts."""
         return tuple(item for item in self.items if item.is_to_do)
 
     @cached_property
@@ -82,9 +82,9 @@ class Plan:
         return {item.source.as_posix(): item.place for item in self.items}
 
     def choose(self, source: PurePath, taken: Mapping[str, str]) -> PurePosixPath:
-        """The place of a bounce, if it is still free; of one that came later, what is free then.
+        """The planned place of a bounce if it is still free, else a new free one.
 
-        So names do not depend on the order in which jobs are done.
+        So names do not depend on the order of the jobs.
         """
         planned = self._places.get(source.as_posix())
         others = {name: owner for name, owner in taken.items() if owner != source.as_posix()}
@@ -94,7 +94,7 @@ class Plan:
 
 
 def make_plan(folder: Path, out_dir: Path, resolver: PresetResolver, ledger: Ledger | None) -> Plan:
-    """The plan for what lies in `folder` now. Never raises for what it finds there.
+    """The plan for the current content of `folder`. Never raises because of that content.
 
     ledger: None where there is none yet. Raises LedgerError.
     """
@@ -117,7 +117,16 @@ def plan_from_scan(
     names: OutputNames,
     exists: Callable[[Path], bool] = os.path.lexists,
 ) -> Plan:
-    """The plan for a walk. jobs: of each bounce the one that counts."""
+    """The plan for a scan.
+
+    Args:
+        found: the scan of `folder`.
+        folder: absolute.
+        recipe_for: the recipe of a bounce, by its absolute path.
+        jobs: source -> its newest job.
+        names: the output folders in use.
+        exists: whether a path exists.
+    """
     items = []
     for one in found.files:
         source, recipe = one.path.relative_to(folder), recipe_for(one.path)
@@ -130,7 +139,14 @@ def plan_from_scan(
 def plan_state(
     found: FoundFile, recipe: Recipe, job: Job | None, exists: Callable[[Path], bool]
 ) -> PlanState:
-    """Where a bounce stands, given the job that counts. exists: asked for the manifest."""
+    """The state of a bounce.
+
+    Args:
+        found: the file as scanned.
+        recipe: its current recipe.
+        job: its newest job, or None.
+        exists: whether a path exists; called for the manifest.
+    """
     if job is None or not job.is_for(found.size, found.mtime_ns, recipe):
         return PlanState.NEW
     if job.has_no_stems:

@@ -1,4 +1,4 @@
-"""What a batch's service has told of each bounce so far, for whoever shows it."""
+"""Progress of a running batch: the state of each bounce, updated by the service's events."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class ProgressState(str, Enum):
     LEFT = "left"
 
 
-# What was given back may begin again: when there is room on the disk, or as a newer render.
+# A released job (LEFT) may start again: when the disk has room, or as a newer render.
 _ENDED = frozenset(
     {ProgressState.DONE, ProgressState.SAME, ProgressState.SKIPPED, ProgressState.FAILED}
 )
@@ -54,7 +54,7 @@ class BounceProgress:
 
     @property
     def has_ended(self) -> bool:
-        """Whether nothing more is to come."""
+        """Whether this state is final."""
         return self.state in _ENDED
 
 
@@ -83,17 +83,17 @@ class Progress:
 
     @property
     def lines(self) -> tuple[BounceProgress, ...]:
-        """All of them as they are now, in the order of the plan."""
+        """Progress of all bounces, in the order of the plan."""
         with self._lock:
             return tuple(self._lines.values())
 
     def by_source(self) -> dict[Path, BounceProgress]:
-        """The same by the bounce's path, relative to its folder."""
+        """Progress by the bounce's path, relative to the batch's folder."""
         with self._lock:
             return dict(self._lines)
 
     def remaining_s(self) -> float | None:
-        """Seconds until all is done; None when nothing is known yet."""
+        """Estimated seconds until all is done; None before any measurement."""
         now_s = self._clock()
         with self._lock:
             left = [
@@ -146,7 +146,7 @@ class Progress:
         self._put(job, state=ProgressState.LEFT, stage="", share=0.0, text=reason)
 
     def _put(self, job: Job, **changes: object) -> BounceProgress:
-        """A bounce that came later gets a line, too."""
+        """Update a bounce; one that is not in the plan is added."""
         with self._lock:
             line = self._lines.get(job.source_path) or BounceProgress(
                 str(job.source_path), _kind(job.recipe)

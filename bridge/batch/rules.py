@@ -1,4 +1,4 @@
-"""Presets by pattern: `Drums*=drums.yaml` gives all that is called Drums its own preset."""
+"""Presets by pattern, such as `Drums*=drums.yaml`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Rule:
-    """One `--map`."""
+    """One `--map`: a pattern and its preset."""
 
     pattern: str
     preset: Preset
@@ -27,31 +27,31 @@ class Rule:
 
 @dataclass(frozen=True)
 class Rules:
-    """Several; the first that matches wins."""
+    """Rules in order; the first match wins."""
 
     rules: tuple[Rule, ...] = ()
 
     @property
     def mark(self) -> str:
-        """Differs where the rules do; "" when there are none."""
+        """Hash of the rules; "" without rules."""
         if not self.rules:
             return ""
         told = "\n".join(f"{rule.pattern}={rule.preset.content_hash}" for rule in self.rules)
         return hashlib.sha256(told.encode("utf-8", "surrogatepass")).hexdigest()
 
     def preset_for(self, bounce: PurePath) -> Preset | None:
-        """The preset of a bounce, given relative to its folder; None when no pattern matches."""
+        """The preset of a bounce, by its path relative to the folder; None without a match."""
         return next((rule.preset for rule in self.rules if matches(rule.pattern, bounce)), None)
 
     def unused(self, bounces: Iterable[PurePath]) -> tuple[str, ...]:
-        """A line for each pattern that decides nothing about these bounces."""
+        """A message for each pattern that has no effect on these bounces."""
         matched, deciding = set[int](), set[int]()
         for bounce in bounces:
             hits = [n for n, rule in enumerate(self.rules) if matches(rule.pattern, bounce)]
             matched.update(hits)
             deciding.update(hits[:1])
         return tuple(
-            f"the pattern {rule.pattern!r} decides nothing: earlier ones take all that it matches"
+            f"the pattern {rule.pattern!r} has no effect: earlier patterns match all its files"
             if number in matched
             else f"the pattern {rule.pattern!r} matches no sound file"
             for number, rule in enumerate(self.rules)
@@ -60,9 +60,11 @@ class Rules:
 
 
 def parse(maps: Sequence[str], plugin_folders: Sequence[Path] = ()) -> Rules:
-    """The rules of `PATTERN=PRESET` texts, presets loaded.
+    """Parse rules of the form `PATTERN=PRESET` and load their presets.
 
-    Raises UsageError for a text that is none, PresetError for its preset.
+    Raises:
+        UsageError: a text has another form.
+        PresetError: a preset is missing or invalid.
     """
     rules = []
     for text in maps:

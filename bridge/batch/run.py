@@ -1,4 +1,4 @@
-"""A batch from its plan to its end; the work is done by `bridge.service.watch`, as by the service.
+"""A batch from its plan to its outcomes; the conversion itself is that of `bridge.service.watch`.
 
 plan ─► watch, once ─► ledger ─► outcomes
 """
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from bridge.service.job_runner import Tally
     from bridge.worker.client import Worker
 
-# Enough to tell how fast a model is here, few enough to be read at once.
+# Enough for a reliable speed, few enough to read their manifests quickly.
 _REMEMBERED_JOBS = 200
 
 
@@ -45,24 +45,36 @@ _REMEMBERED_JOBS = 200
 def extra_converters(
     converter: Converter, number: int, new_worker: Callable[[], Worker]
 ) -> Iterator[list[Converter]]:
-    """So many more converters like this one, each with a worker of its own; started, and ended."""
+    """Copies of a converter with workers of their own, closed at the end of the context.
+
+    Args:
+        converter: the one to copy.
+        number: number of copies.
+        new_worker: makes a worker, not started yet.
+    """
     made = [replace(converter, worker=new_worker()) for _ in range(number)]
     try:
         for one in made:
             one.worker.start()
         yield made
     finally:
-        with ThreadPoolExecutor(max(1, number)) as threads:  # one may take its time to end
+        with ThreadPoolExecutor(max(1, number)) as threads:  # in parallel: closing may take long
             for one in made:
                 threads.submit(one.close)
 
 
 @dataclass
 class Batch:
-    """One export folder, and what is to become of the bounces in it. Both paths are absolute.
+    """Conversion of one export folder. A context manager, which closes the ledger.
 
-    A context manager: at its end the ledger is closed. Raises UsageError when the stems cannot go
-    there.
+    Attributes:
+        folder: absolute path of the export.
+        out_dir: absolute path of the output folder.
+        converter: for bounces without a preset of their own.
+        rules: presets by pattern.
+
+    Raises:
+        UsageError: the output folder cannot be used with this folder.
     """
 
     folder: Path
@@ -84,14 +96,14 @@ class Batch:
 
     @cached_property
     def resolver(self) -> PresetResolver:
-        """Which preset each bounce gets."""
-        named = presets.find()  # once: a thousand bounces are looked at in one moment
+        """Resolver of each bounce's preset."""
+        named = presets.find()  # once for all bounces
         return PresetResolver(
             self.converter, self.folder, self.out_dir, self.rules, find=lambda: named
         )
 
     def plan(self) -> Plan:
-        """What there is to do. Writes nothing; a ledger that is not there is not made."""
+        """The plan for the folder's current content. Writes nothing and creates no ledger."""
         return make_plan(self.folder, self.out_dir, self.resolver, self._if_there())
 
     def run(
@@ -101,12 +113,22 @@ class Batch:
         stop: threading.Event,
         more: Sequence[Converter] = (),
     ) -> Tally:
-        """Does all that the plan leaves to do, and what is rendered into the folder meanwhile.
+        """Convert the planned bounces, and those that appear in the folder meanwhile.
 
-        What stands in the way of all jobs (a full disk) is waited for. `stop` ends it within
-        seconds; running jobs are given back then. more: see `Watch`.
+        Waits while a condition such as a full disk blocks all jobs.
 
-        Raises AlreadyWatched, LedgerError.
+        Args:
+            plan: the current plan.
+            events: listener for the jobs' progress.
+            stop: ends the run within seconds; running jobs are released.
+            more: converters for further jobs at a time; see `Watch`.
+
+        Returns:
+            Counts of the jobs' results.
+
+        Raises:
+            AlreadyWatched: another service converts this folder.
+            LedgerError: the ledger cannot be used.
         """
         ledger = self._open()
         for item in plan.items:
@@ -126,7 +148,7 @@ class Batch:
         return watch.run(stop, once=True, patient=True)
 
     def problem(self, item: Item) -> str | None:
-        """What is wrong with the preset of a bounce, if anything."""
+        """Error text for the preset of a bounce, or None."""
         try:
             self.resolver.converter_for(item.found.path)
         except StembridgeError as error:
@@ -134,7 +156,7 @@ class Batch:
         return None
 
     def outcomes(self, plan: Plan, lines: Mapping[Path, BounceProgress]) -> tuple[Outcome, ...]:
-        """What became of each bounce; lines: of `Progress`, empty when nothing was to be done."""
+        """Outcomes of all bounces; lines: from `Progress.by_source`, empty if nothing was run."""
         jobs = {item.source: item.job for item in plan.items if item.job is not None}
         ledger = self._if_there()
         if lines and ledger is not None:
@@ -142,11 +164,11 @@ class Batch:
         return outcomes(plan, jobs, lines)
 
     def lengths_s(self, items: Iterable[Item]) -> dict[Item, float]:
-        """Seconds of audio in each bounce, as its header says; 0 where that cannot be told."""
+        """Duration of each bounce in seconds from its header; 0 if the header is not readable."""
         return {item: self._length_s(item) for item in items}
 
     def pace(self, items: Iterable[Item]) -> Pace:
-        """What earlier jobs with these models and presets took on this machine."""
+        """Speeds of earlier jobs with these models and presets on this machine."""
         wanted = {(item.recipe.model, item.recipe.preset_hash) for item in items}
         ledger, pace = self._if_there(), Pace()
         jobs = ledger.jobs(states=(State.DONE,), limit=_REMEMBERED_JOBS) if ledger else ()

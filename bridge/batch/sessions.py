@@ -1,7 +1,7 @@
-"""One session file for a whole export, with every stem at its place.
+"""Session files for a whole export, with all stems at their time references.
 
-It is replaced as long as it is what was written here. One that the user has opened and saved is
-theirs: it is never written again.
+A session file is updated only while its content is what was written here: one that the user has
+saved is never overwritten.
 """
 
 from __future__ import annotations
@@ -29,19 +29,21 @@ if TYPE_CHECKING:
     from bridge.batch.outcome import Outcome
     from bridge.daw.session import Session
 
-# Beside the session files; hidden, as it is of no use to anybody else.
+# Hidden file beside the session files, with their hashes.
 RECORD = ".stembridge-sessions.json"
 
 
 @dataclass(frozen=True)
 class SessionFile:
-    """A session file.
+    """Result of writing one session file.
 
     Attributes:
-        is_new: whether it was written now; else `why` says why not.
-        is_failure: whether that is because it cannot be, and not because it need not or may not.
-        left_out: a line for each bounce, clip and marker that is not in it, with the reason.
-        traceback: of a defect of ours; empty where there is none.
+        path: the file.
+        is_new: whether it was written now.
+        why: reason for not writing it; empty if it was written.
+        is_failure: whether writing failed, as opposed to being unnecessary or not allowed.
+        left_out: one line per omitted bounce, clip and marker, with the reason.
+        traceback: of an internal error, else empty.
     """
 
     path: Path
@@ -54,7 +56,7 @@ class SessionFile:
 
 @dataclass(frozen=True)
 class _Record:
-    """What was written last: hashes of the file and of all that it is made from, `left_out`."""
+    """Last written state: hashes of the file and of its session, and the omitted parts."""
 
     sha256: str
     made_from: str
@@ -62,17 +64,14 @@ class _Record:
 
 
 def check_formats(formats: Sequence[str]) -> None:
-    """Raises UsageError for a format that is unknown, not to be written here, or holds one bounce.
-
-    To be asked before hours of work.
-    """
+    """Raise UsageError for a format that is unknown, not available, or limited to one bounce."""
     for name in formats:
         try:
             chosen = find(name)
         except SessionError as error:
             raise UsageError(f"--session: {error}") from None
         if not chosen.joins:
-            raise UsageError(f"--session {name}: such a file holds one bounce; choose another")
+            raise UsageError(f"--session {name}: this format holds only one bounce; choose another")
         reason = chosen.missing()
         if reason:
             raise UsageError(f"--session {name}: {reason}")
@@ -81,11 +80,19 @@ def check_formats(formats: Sequence[str]) -> None:
 def write_sessions(
     formats: Sequence[str], found: Iterable[Outcome], out_dir: Path, name: str
 ) -> tuple[SessionFile, ...]:
-    """Writes what has changed, one file for each format and sample rate, into the output folder.
+    """Write changed session files, one per format and sample rate, into the output folder.
 
-    name: of the session. A bounce that no session can hold is left out of all of them, a clip that
-    a format cannot hold is left out of that file, and a file that cannot be written costs the
-    others nothing. Raises OutputBlocked.
+    Bounces that no session can hold are omitted from all files, clips that a format cannot hold
+    from its file; a file that cannot be written does not affect the others.
+
+    Args:
+        formats: names of session formats.
+        found: outcomes of the batch.
+        out_dir: output folder.
+        name: of the session.
+
+    Raises:
+        OutputBlocked: the disk is full, or cannot be written.
     """
     sessions, refused = _gather(found, out_dir)
     written: list[SessionFile] = []
@@ -95,13 +102,13 @@ def write_sessions(
             written.append(replace(one, left_out=(*refused, *one.left_out)))
     if refused and not sessions:
         places = (find(one).place(out_dir, legal_name(name)) for one in formats)
-        why = "no bounce can be in it"
+        why = "it cannot hold any of the bounces"
         written += [SessionFile(place, False, why, True, refused) for place in places]
     return tuple(written)
 
 
 def _gather(found: Iterable[Outcome], out_dir: Path) -> tuple[list[Session], tuple[str, ...]]:
-    """The sessions of all stem sets, and a line for each set that cannot be one."""
+    """Sessions of all stem sets, and one line per set without a session."""
     sessions, refused = [], []
     for one in found:
         try:
@@ -114,7 +121,7 @@ def _gather(found: Iterable[Outcome], out_dir: Path) -> tuple[list[Session], tup
 
 
 def session_of(outcome: Outcome, out_dir: Path) -> Session | None:
-    """The session of one stem set, its tracks called as its folder is: no two are alike."""
+    """The session of one stem set, with tracks named after its folder, so that names differ."""
     if outcome.manifest is None or outcome.folder is None:
         return None
     session = from_manifest(outcome.manifest.to_json(), outcome.folder)
@@ -137,9 +144,9 @@ def _put(format_name: str, session: Session, folder: Path) -> SessionFile:
 
 
 def write_session(format_name: str, session: Session, folder: Path) -> SessionFile:
-    """Writes a session file unless it is there already, or is one that the user has saved.
+    """Write a session file unless it is up to date, or was saved by the user.
 
-    Parts that its format cannot hold are left out. Raises SessionError, OutputError.
+    Parts that its format cannot hold are omitted. Raises SessionError, OutputError.
     """
     path = _path(format_name, session, folder)
     made_from = hashlib.sha256(repr(session).encode("utf-8", "surrogatepass")).hexdigest()
@@ -147,10 +154,10 @@ def write_session(format_name: str, session: Session, folder: Path) -> SessionFi
     ours = record.get(path.name)
     with disk_errors(path):
         if not is_unmodified(path, () if ours is None else (ours.sha256,)):
-            why = "somebody has saved it since; move it away to have a new one"
+            why = "it was saved by another program; move it away to get a new one"
             return SessionFile(path, False, why)
         if ours is not None and ours.made_from == made_from and path.exists():
-            return SessionFile(path, False, "nothing has changed", left_out=ours.left_out)
+            return SessionFile(path, False, "unchanged", left_out=ours.left_out)
     _, left_out = write_what_fits(format_name, session, folder, legal_name(session.name))
     with disk_errors(path):
         record[path.name] = _Record(sha256(path), made_from, left_out)
@@ -159,13 +166,13 @@ def write_session(format_name: str, session: Session, folder: Path) -> SessionFi
 
 
 def _path(format_name: str, session: Session, folder: Path) -> Path:
-    """What is to be opened, and is hashed."""
+    """The file that is opened in the DAW, and hashed."""
     place = find(format_name).place(folder, legal_name(session.name))
     return ardour.session_file(place) if format_name == "ardour" else place
 
 
 def _read(path: Path) -> dict[str, _Record]:
-    """Without it, or when it is damaged, every file counts as the user's."""
+    """The records by file name; empty if missing or damaged: all files count as the user's."""
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
         return {name: _ours(facts) for name, facts in data["files"].items()}

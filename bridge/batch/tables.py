@@ -1,4 +1,4 @@
-"""A batch's outcomes as CSV, a line for each stem; a bounce without stems has one line."""
+"""A batch's outcomes as CSV: a line per stem, or one for a bounce without stems."""
 
 from __future__ import annotations
 
@@ -27,26 +27,26 @@ SUFFIXES = (".csv", ".html")
 
 
 def check_summary(path: Path) -> None:
-    """Raises UsageError where no summary can be made: before hours of work, not after."""
+    """Raise UsageError, before the work, if the summary cannot be written there."""
     if path.suffix.lower() not in SUFFIXES:
         raise UsageError(f"--summary {path}: name a file that ends in {' or '.join(SUFFIXES)}")
     if path.is_dir():
         raise UsageError(f"--summary {path} is a folder; name a file")
     if not path.absolute().parent.is_dir():
-        raise UsageError(f"--summary: {path.absolute().parent} is not a folder; make it first")
+        raise UsageError(f"--summary: {path.absolute().parent} is not a folder; create it first")
 
 
 def write_summary(
     path: Path, title: str, found: Sequence[Outcome], made: str, not_read: Sequence[str] = ()
 ) -> None:
-    """Writes CSV or HTML, as the suffix says.
+    """Write a summary as CSV or HTML, by the suffix.
 
     Args:
-        path: ends in .csv or .html.
-        title: of the page.
-        found: the bounces.
-        made: when and by what it is made; on the page.
-        not_read: other files of the folder and what they are; on the page.
+        path: a .csv or .html file.
+        title: heading of the page.
+        found: outcomes of the bounces.
+        made: date, version and folders; HTML only.
+        not_read: other files of the folder, with their formats; HTML only.
 
     Raises:
         OutputError: the file cannot be written.
@@ -57,7 +57,7 @@ def write_summary(
 
 
 def csv_text(found: Sequence[Outcome]) -> str:
-    """Levels as in the manifests, empty where there is nothing to measure."""
+    """Outcomes as CSV, with the manifests' levels; empty fields for levels not measured."""
     out = io.StringIO(newline="")
     table = csv.writer(out)  # as RFC 4180 has it: with CRLF, so that either in a name is quoted
     table.writerow(COLUMNS)
@@ -67,7 +67,7 @@ def csv_text(found: Sequence[Outcome]) -> str:
 
 
 def format_counts(found: Sequence[Outcome]) -> str:
-    """How many ended how, in words."""
+    """Number of outcomes in each state, for display."""
     numbers = count_states(found)
     told = [f"{numbers[end]} {end.value}" for end in OutcomeState if numbers[end]]
     return ", ".join(told) or "no sound files"

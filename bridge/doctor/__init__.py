@@ -1,7 +1,9 @@
-"""What `doctor` looks at: facts of this machine that decide whether the bridge works on it.
+"""Checks of `doctor`: whether the bridge can work on this machine.
 
-machine.py looks at programs and weights, limits.py at what the system grants a process, folders.py
-at the places that are written, in_force.py at settings, presets and plugins.
+machine.py   libraries, weights, memory
+limits.py    limits of the system and of the process
+folders.py   folders that are read and written
+in_force.py  effective settings, presets and plugins
 """
 
 from __future__ import annotations
@@ -27,15 +29,15 @@ __all__ = ["Finding", "examine"]
 def examine(
     settings: Settings, folder: Path | None = None, environment: Mapping[str, str] = os.environ
 ) -> tuple[Finding, ...]:
-    """All checks, in the order of the way that a bounce takes.
+    """Run all checks, in the order in which a bounce depends on them.
 
     Args:
-        settings: those in force.
-        folder: one that is or will be watched; without it, stems go to the current folder.
+        settings: the effective settings.
+        folder: a watched folder; without it, the current folder is checked for stems.
         environment: the process environment.
 
     Returns:
-        One finding for each check, some checks with several.
+        One or more findings per check.
     """
     model = in_force.model_in_force(settings, in_force.preset_in_force(settings))
     place = Path.cwd() if folder is None else folder.absolute()

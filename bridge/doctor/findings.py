@@ -1,4 +1,4 @@
-"""One line of `doctor`."""
+"""Finding of a check."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Finding:
-    """One check. fine is False only for what stops the bridge; warn for what could bite."""
+    """One line of `doctor`: an error if `fine` is False, a warning if `warn` is True."""
 
     name: str
     text: str
@@ -16,5 +16,5 @@ class Finding:
 
     @property
     def mark(self) -> str:
-        """ok, !! or -- at a glance."""
+        """ "!!" for an error, "--" for a warning, else "ok"."""
         return "!!" if not self.fine else "--" if self.warn else "ok"

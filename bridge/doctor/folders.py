@@ -1,4 +1,4 @@
-"""The places that are read and written: whether they can be, how much fits, how names behave."""
+"""Checks of folders: permissions, free space, SQLite, and treatment of file names."""
 
 from __future__ import annotations
 
@@ -22,30 +22,30 @@ if TYPE_CHECKING:
 COMFORTABLE_BYTES = 5 * 10**9
 # Each bounce makes a folder and a handful of files.
 COMFORTABLE_INODES = 10_000
-# Shorter file names than this are cut where other systems keep them whole.
+# Usual limit of a file name's length; lower limits cut names that other systems keep.
 COMMON_NAME_BYTES = 255
 
 
 def watched_folder(folder: Path) -> Iterator[Finding]:
-    """A folder for bounces."""
+    """Check a folder for bounces."""
     if not folder.is_dir():
         yield Finding("folder", f"{folder} is not a folder: create it or name another", fine=False)
         return
     if not os.access(folder, os.R_OK | os.X_OK):
-        yield Finding("folder", f"{folder} cannot be read: allow it", fine=False)
+        yield Finding("folder", f"{folder} cannot be read: change its permissions", fine=False)
         return
     network = network_type(folder)
-    how = f"on a network drive ({network}): it is looked at regularly, as with --poll"
+    how = f"on a network drive ({network}): it is scanned regularly, as with --poll"
     yield Finding("folder", f"{folder}{f': {how}' if network else ''}")
 
 
 def writable_folder(name: str, folder: Path) -> Iterator[Finding]:
-    """One that is written: permission, space and the number of files that fit."""
+    """Check a folder for output: permission, free space and free inodes."""
     nearest = _nearest(folder)
     trouble = _trouble(nearest)
     if trouble:
         text = f"{folder}: {nearest} is not writable for you ({trouble})"
-        yield Finding(name, f"{text}: allow it or name another folder", fine=False)
+        yield Finding(name, f"{text}: change its permissions or name another folder", fine=False)
         return
     free_bytes = shutil.disk_usage(nearest).free
     little = free_bytes < COMFORTABLE_BYTES
@@ -62,7 +62,7 @@ def writable_folder(name: str, folder: Path) -> Iterator[Finding]:
 
 
 def database(state_dir: Path) -> Iterator[Finding]:
-    """The ledger's folder, and whether SQLite can do there what the ledger asks of it."""
+    """Check the ledger's folder, and SQLite with a write-ahead log in it."""
     findings = tuple(writable_folder("ledger", state_dir))
     yield from findings
     if not all(finding.fine for finding in findings):
@@ -70,7 +70,7 @@ def database(state_dir: Path) -> Iterator[Finding]:
     version = f"SQLite {sqlite3.sqlite_version}"
     network = network_type(state_dir)
     if network:
-        text = f"{version} on a network drive ({network}), where locks cannot be relied upon"
+        text = f"{version} on a network drive ({network}), where locks are not reliable"
         yield Finding("ledger", f"{text}: set STEMBRIDGE_STATE_DIR to a local folder", warn=True)
         return
     try:
@@ -81,7 +81,8 @@ def database(state_dir: Path) -> Iterator[Finding]:
             mode = db.execute("PRAGMA journal_mode = WAL").fetchone()[0]
             db.execute("CREATE TABLE trial (x)")
     except (OSError, sqlite3.Error) as error:
-        yield Finding("ledger", f"{version} cannot work there ({error}): name another", fine=False)
+        text = f"{version} cannot work in {state_dir} ({error}): name another folder"
+        yield Finding("ledger", text, fine=False)
         return
     wal = mode == "wal"
     advice = "" if wal else "; `status` may have to wait for a service: use a local folder"
@@ -89,7 +90,7 @@ def database(state_dir: Path) -> Iterator[Finding]:
 
 
 def file_names(folder: Path) -> Iterator[Finding]:
-    """How the file system of the stems treats names; bounces are told apart on all of them."""
+    """Check the treatment of file names by the stems' file system."""
     nearest = _nearest(folder)
     network = network_type(nearest)
     if network:
@@ -98,8 +99,8 @@ def file_names(folder: Path) -> Iterator[Finding]:
         with _trial_folder(nearest) as trial:
             habits = tuple(_habits(trial))
     except OSError:
-        return  # not writable, as was told
-    except UnicodeEncodeError:  # a file name that the locale cannot say
+        return  # not writable, which another finding reports
+    except UnicodeEncodeError:  # the locale's encoding lacks accents
         encoding = sys.getfilesystemencoding()
         text = f"the locale's encoding is {encoding}, without accents: set a UTF-8 locale"
         yield Finding("names", text, warn=True)
@@ -133,7 +134,7 @@ def _longest_name_bytes(folder: Path) -> int:
 
 
 def _trouble(folder: Path) -> str | None:
-    """Why nothing can be written there. Permissions alone would not tell of a read-only disk."""
+    """Reason why a folder is not writable, or None; tested by writing, for read-only disks."""
     try:
         with _trial_folder(folder):
             return None
@@ -148,6 +149,6 @@ def _trial_folder(folder: Path) -> Iterator[Path]:
 
 
 def _nearest(folder: Path) -> Path:
-    """The folder, or what there is of the way to it."""
-    # Unlike Path.exists, this takes a place that cannot be looked at for none.
+    """The folder itself, or its nearest existing parent."""
+    # Unlike Path.exists, this is False instead of raising for an unreadable folder.
     return next(p for p in (folder, *folder.parents) if os.path.exists(p))  # noqa: PTH110

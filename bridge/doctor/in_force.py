@@ -1,4 +1,4 @@
-"""The settings as they take effect: each value, what "auto" stands for, and where it comes from."""
+"""Effective settings: value, meaning of "auto", and origin; checks of presets and plugins."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from bridge.config import Resolved
     from bridge.presets.loader import Preset
 
-#: Names of one folder in one line; the rest are counted.
+#: Names listed per folder; the rest are counted.
 MAX_NAMES = 5
 
 
 @dataclass(frozen=True)
 class EffectiveSetting:
-    """One setting. value, origin, meaning: in words."""
+    """One setting with value, origin and meaning, for display."""
 
     name: str
     value: str
@@ -56,7 +56,7 @@ def settings_in_force(resolved: Resolved) -> Iterator[EffectiveSetting]:
 
 
 def preset_in_force(settings: Settings) -> Preset | None:
-    """The preset that a command takes which names none; None where it is wrong."""
+    """The default preset of commands; None if it is invalid."""
     try:
         return presets.load(settings.preset, plugin_folders=settings.plugin_folders)
     except PresetError:
@@ -64,12 +64,12 @@ def preset_in_force(settings: Settings) -> Preset | None:
 
 
 def model_in_force(settings: Settings, preset: Preset | None) -> str:
-    """The model that a command takes which names none."""
+    """The default model of commands."""
     return (preset and preset.model) or settings.model or DEFAULT_MODEL
 
 
 def choices(settings: Settings, environment: Mapping[str, str]) -> Iterator[Finding]:
-    """Presets and plugins: what can be chosen by name, and what of it is broken."""
+    """Check presets, plugins, precision and environment variables."""
     try:
         preset = presets.load(settings.preset, plugin_folders=settings.plugin_folders)
         yield Finding("preset", f"{preset.name}: {preset.summary}")
@@ -90,7 +90,7 @@ def choices(settings: Settings, environment: Mapping[str, str]) -> Iterator[Find
         yield Finding("precision", str(error), fine=False)
     for name in unknown_variables(environment):
         known = ", ".join(map(variable, Settings.model_fields))
-        text = f"{name} is no setting and does nothing; the variables are {known}"
+        text = f"{name} is not a setting and is ignored; the variables are {known}"
         yield Finding("environment", text, warn=True)
 
 
@@ -116,7 +116,7 @@ def _names(found: Mapping[str, object]) -> str:
 
 
 def _automatic(name: str, settings: Settings, model: str) -> str:
-    """What "auto" stands for on this machine; "auto" where that cannot be found out."""
+    """The value that "auto" has on this machine; "auto" if it cannot be determined."""
     try:
         from separator.devices import choose_device
         from separator.precision import automatic_precision

@@ -1,4 +1,4 @@
-"""What the system grants a process or a user: events, open files, file sizes, a clock."""
+"""Checks of system limits: file events, open files, file sizes, clock."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ if TYPE_CHECKING:
 COMFORTABLE_WATCHES = 8192
 # Desktops use a few dozen of these themselves.
 COMFORTABLE_INSTANCES = 64
-# A burst of that many events is noted between two reads; what is lost beyond is found by a walk.
+# Events that a burst may queue between two reads; lost ones are found by a later scan.
 COMFORTABLE_QUEUE = 4096
 # Threads, pipes, the ledger, weights in several files and every open stem: about a hundred.
 COMFORTABLE_FILES = 256
 # An hour of stereo at 96 kHz as float32 takes 2.8 GB.
 COMFORTABLE_FILE_BYTES = 4e9
-# 1 January 2024. Files and jobs carry dates; a clock before this was never set.
+# 1 January 2024: an earlier clock was never set.
 _EARLIEST_S = 1_704_067_200
 _INOTIFY = Path("/proc/sys/fs/inotify")
 
 
 def events() -> Iterator[Finding]:
-    """How changes in a folder become known."""
+    """Check the file events of the system."""
     if not sys.platform.startswith("linux"):
-        yield Finding("events", f"the native ones of {platform.system()}")
+        yield Finding("events", f"native events of {platform.system()}")
         return
     names = ("max_user_watches", "max_user_instances", "max_queued_events")
     try:
@@ -51,7 +51,7 @@ def events() -> Iterator[Finding]:
 
 
 def process_limits() -> Iterator[Finding]:
-    """Limits that a shell or a service manager sets."""
+    """Check the process limits set by a shell or a service manager."""
     try:
         import resource
     except ImportError:  # Windows has none of these
@@ -68,7 +68,7 @@ def process_limits() -> Iterator[Finding]:
 
 
 def clock(ledger: Path) -> Finding:
-    """Whether dates make sense; jobs survive a wrong clock, but their order gets confusing."""
+    """Check the clock; a wrong one confuses the order of jobs."""
     now_s = time.time()
     shown = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(now_s))
     try:
@@ -76,7 +76,7 @@ def clock(ledger: Path) -> Finding:
     except OSError:
         written_s = now_s
     if now_s < _EARLIEST_S:
-        return Finding("clock", f"{shown}: was never set; set it", warn=True)
+        return Finding("clock", f"{shown}: not set; set it", warn=True)
     if written_s > now_s + 60:
         return Finding(
             "clock", f"{shown}: the ledger was written later than that; set it", warn=True

@@ -1,4 +1,4 @@
-"""Programs, weights and memory: whether a model can run here."""
+"""Checks of libraries, weights and memory."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
     from bridge.config import Settings
 
-# The process that separates, measured on Linux with the CPU build of PyTorch over 40 s of stereo:
-# 0.7 GB with spleeter:2stems (73 MB of weights), 1.6 GB with htdemucs (84 MB). What a model's
-# segments take does not follow from its weights, so the larger one is taken for all.
+# Memory of the worker, measured on Linux with the CPU build of PyTorch over 40 s of stereo: 0.7 GB
+# with spleeter:2stems (73 MB of weights), 1.6 GB with htdemucs (84 MB). It does not follow from
+# the size of the weights, so the larger value is used for all models.
 _RUNNING_BYTES = 1.6e9
 _CGROUP = Path("/sys/fs/cgroup")
 
 
 def programs(settings: Settings, model: str) -> Iterator[Finding]:
-    """torch, the weights of the model in force, and the libraries that read, write and render."""
+    """Check torch, the weights of the default model, and the audio libraries."""
     yield _torch(settings)
     yield _weights(settings, model)
     yield _package("pedalboard")
@@ -35,7 +35,7 @@ def programs(settings: Settings, model: str) -> Iterator[Finding]:
 
 
 def memory(model: str) -> Iterator[Finding]:
-    """Cores, and memory against what the model in force needs."""
+    """Check cores, and free memory against the need of the default model."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     yield Finding("cores", f"{cores or 1} for this process")
     needed_bytes = _RUNNING_BYTES + _weights_bytes(model)
@@ -51,9 +51,9 @@ def memory(model: str) -> Iterator[Finding]:
 
 
 def cgroup_left_bytes(root: Path, membership: Path) -> float | None:
-    """What the tightest limit above this process leaves; None without a limit (cgroups v2).
+    """Memory left by the tightest limit on this process; None without a limit (cgroups v2).
 
-    root: where control groups are mounted. membership: the kernel's file that names ours.
+    root: mount point of control groups. membership: the kernel's file with this process's group.
     """
     try:
         line = membership.read_text(encoding="utf-8").splitlines()[-1]
@@ -81,9 +81,7 @@ def _torch(settings: Settings) -> Finding:
 
         device = choose_device(settings.device)
     except (ImportError, OSError) as error:
-        return Finding(
-            "torch", f"cannot be imported ({error}): install stembridge anew", fine=False
-        )
+        return Finding("torch", f"cannot be imported ({error}): reinstall stembridge", fine=False)
     except SeparatorError as error:
         return Finding("torch", str(error), fine=False)
     threads = torch.get_num_threads()
@@ -98,21 +96,21 @@ def _weights(settings: Settings, name: str) -> Finding:
     if name in architectures.CLASSICAL:
         return Finding("weights", f"{name}: needs none")
     if is_path(name):
-        there = Path(name).exists()
-        return Finding("weights", f"{name}: {'there' if there else 'no such file'}", fine=there)
+        exists = Path(name).exists()
+        return Finding("weights", f"{name}: {'found' if exists else 'no such file'}", fine=exists)
     store = Store(settings.cache_dir)
     try:
         cached = store.has(catalog.find(name))
     except SeparatorError as error:
         return Finding("weights", str(error), fine=False)
-    todo = "cached" if cached else f"not cached: `stembridge models pull {name}` fetches them"
+    todo = "cached" if cached else f"not cached: `stembridge models pull {name}` downloads them"
     others = [entry.name for entry in catalog.models() if entry.name != name and store.has(entry)]
     also = f"; cached too: {', '.join(others)}" if others else ""
     return Finding("weights", f"{name}: {todo}{also}", warn=not cached)
 
 
 def _weights_bytes(name: str) -> float:
-    """Of a model; 0 where that is not known."""
+    """Size of a model's weights; 0 if not known."""
     from separator.weights import catalog
 
     known = {entry.name: entry.size_bytes for entry in catalog.models()}
@@ -123,5 +121,5 @@ def _package(name: str) -> Finding:
     try:
         __import__(name)
     except (ImportError, OSError) as error:
-        return Finding(name, f"cannot be imported ({error}): install stembridge anew", fine=False)
+        return Finding(name, f"cannot be imported ({error}): reinstall stembridge", fine=False)
     return Finding(name, metadata.version(name))

@@ -73,4 +73,6 @@ def check_finite(state: Mapping[str, Array]) -> None:
     """Raise BadCheckpoint with the name of the first array that has NaN or infinity."""
     for name, array in state.items():
         if array.dtype.kind == "f" and not np.isfinite(array).all():
-            raise BadCheckpoint(f"{name[:64]} has NaN or infinite values; fetch the weights again")
+            raise BadCheckpoint(
+                f"{name[:64]} holds values that are not finite; fetch the weights again"
+            )

@@ -321,7 +321,7 @@ def test_the_session_and_the_summary_are_of_the_whole_export(
     assert all((out / clip["file"]).exists() for clip in clips)
     before = tree(export)
     again = inside("batch", "Export", "-m", desk.model, *wanted)
-    assert "Export.rpp (nothing has changed)" in again.out
+    assert "Export.rpp (unchanged)" in again.out
     assert tree(export) == before
     rows = list(csv.DictReader((desk.home / "all.csv").open(encoding="utf-8")))
     assert [row["result"] for row in rows] == ["unchanged"] * 8
@@ -331,7 +331,7 @@ def test_the_session_and_the_summary_are_of_the_whole_export(
     (out / "Export.rpp").write_text("saved by the user")
     render(export / "Song 4" / "Vox.wav", seed=8)
     kept = inside("batch", "Export", "-m", desk.model, *wanted)
-    assert "somebody has saved it since" in kept.out
+    assert "it was saved by another program" in kept.out
     assert (out / "Export.rpp").read_text() == "saved by the user"
     assert (out / RECORD).exists()
 

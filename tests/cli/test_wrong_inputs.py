@@ -185,7 +185,5 @@ def test_a_file_in_a_folder_that_may_not_be_entered(
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(Path, "stat", refused)
-    with pytest.raises(
-        inputs.UsageError, match=r"cannot be looked at \(Permission denied\); check"
-    ):
+    with pytest.raises(inputs.UsageError, match=r"cannot be read \(Permission denied\); check"):
         inputs.check_sound_file(home / "mix.wav")

@@ -89,7 +89,7 @@ def test_patterns_that_decide_nothing_are_told() -> None:
     rules = parse(["Drums*=karaoke", "Strings*=karaoke", "Drums.wav=mix-ready"])
     none, shadowed = rules.unused([PurePosixPath("Drums.wav"), PurePosixPath("x.wav")])
     assert none == "the pattern 'Strings*' matches no sound file"
-    assert shadowed.startswith("the pattern 'Drums.wav' decides nothing")
+    assert shadowed.startswith("the pattern 'Drums.wav' has no effect")
     assert rules.unused([]) == tuple(
         f"the pattern {pattern!r} matches no sound file"
         for pattern in ("Drums*", "Strings*", "Drums.wav")

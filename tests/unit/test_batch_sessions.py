@@ -80,7 +80,7 @@ def test_without_changes_nothing_is_written(tmp_path: Path, found: list[Outcome]
     before = {one.path: one.path.stat() for one in write(found, tmp_path, "reaper", "ardour")}
     assert len(before) == 2
     for again in write(found, tmp_path, "reaper", "ardour"):
-        assert (again.is_new, again.why) == (False, "nothing has changed")
+        assert (again.is_new, again.why) == (False, "unchanged")
         now = again.path.stat()
         assert (now.st_ino, now.st_mtime_ns) == (
             before[again.path].st_ino,
@@ -154,7 +154,7 @@ def test_one_odd_name_costs_one_clip(tmp_path: Path, found: list[Outcome]) -> No
     for again in (False, True):
         (made,) = write(found, tmp_path)
         assert (made.is_new, made.is_failure) == (not again, False)
-        (reason,) = made.left_out  # told again where nothing has changed: it is still so
+        (reason,) = made.left_out  # also for an unchanged session
         assert reason.startswith("two\nlines.wav: ")
         assert "rename the file" in reason
     tracks = Project.load(made.path).tracks
