@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from bridge.audio.metadata.model import Metadata
-from bridge.audio.targets.opening import writing
 from bridge.audio.targets.registry import TARGETS
 from bridge.audio.targets.spec import Spec
+from bridge.audio.targets.writers import open_writer
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,7 +31,7 @@ def m4a(path: Path, audio: NDArray[np.float32], *, block_frames: int = 5_000, **
         extensible=False,
         **form,
     )
-    with writing(path, wanted) as writer:
+    with open_writer(path, wanted) as writer:
         for first in range(0, audio.shape[1], block_frames):
             writer.write_float(audio[:, first : first + block_frames])
     return path

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
-from bridge.audio.riff_sizes import IN_DS64, DataSizes, ds64_of
+from bridge.audio.riff_sizes import IN_DS64, DataSizes, read_ds64
 from bridge.audio.signatures import HEAD_BYTES, begins_file, is_id
 from bridge.audio.views import bytes_at, size_bytes
 from bridge.errors import (
@@ -148,7 +148,7 @@ class WavLayout:
 
 
 @contextmanager
-def reading(path: Path) -> Iterator[BinaryIO]:
+def open_bounce(path: Path) -> Iterator[BinaryIO]:
     """Open a bounce for reading; what the system says against it becomes an error of the tree.
 
     Raises EmptyBounce for 0 bytes, NotAudio for what is not a regular file (a pipe would block
@@ -181,12 +181,12 @@ def open_binary(path: Path, buffering: int = -1) -> BinaryIO:
 
 
 def read_layout(path: Path) -> WavLayout:
-    """See `layout_of`. Raises also EmptyBounce and BounceChanged."""
-    with reading(path) as file:
-        return layout_of(file)
+    """See `parse_layout`. Raises also EmptyBounce and BounceChanged."""
+    with open_bounce(path) as file:
+        return parse_layout(file)
 
 
-def layout_of(file: BinaryIO) -> WavLayout:
+def parse_layout(file: BinaryIO) -> WavLayout:
     """The chunk list of an open RIFF, RIFX, RF64 or BW64 file.
 
     Sizes are returned as claimed: that the audio is really there is the caller's check. Only where
@@ -203,7 +203,7 @@ def layout_of(file: BinaryIO) -> WavLayout:
     order = ">" if magic == b"RIFX" else "<"
     if order == ">":
         claimed = int.from_bytes(struct.pack("<I", claimed), "big")
-    long_riff, long_data = (None, None) if magic in {b"RIFF", b"RIFX"} else ds64_of(file)
+    long_riff, long_data = (None, None) if magic in {b"RIFF", b"RIFX"} else read_ds64(file)
     if claimed == IN_DS64 and long_riff is not None:
         claimed = long_riff
     sizes = DataSizes(file, magic, claimed, file_bytes, long_data, _block_bytes(file, order))
@@ -263,7 +263,7 @@ def _no_data(refs: tuple[ChunkRef, ...], file_bytes: int, short: bool) -> ChunkR
     raise NoFrames("a WAV without audio (no data chunk); render it again")
 
 
-def walk(file: BinaryIO, start: int, file_bytes: int, order: str) -> tuple[ChunkRef, ...]:
+def list_chunks(file: BinaryIO, start: int, file_bytes: int, order: str) -> tuple[ChunkRef, ...]:
     """The chunks of `chunk_list` with their claimed sizes."""
     return chunk_list(file, start, file_bytes, order)[0]
 

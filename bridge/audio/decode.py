@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
-from bridge.audio.chunks import reading
+from bridge.audio.chunks import open_bounce
 from bridge.audio.extents.locate import LOCATED, locate
 from bridge.audio.headers import sniff
 from bridge.audio.leniency import STRICT, Leniency
 from bridge.audio.part_reader import open_part
-from bridge.audio.plausible import LIMIT_TEXT, checked, marked
+from bridge.audio.plausible import LIMIT_TEXT, check_values, mark_implausible
 from bridge.audio.repair import BRIDGED_S, Repair
-from bridge.audio.streams.opening import open_coded
+from bridge.audio.streams.registry import open_coded
 from bridge.audio.views import size_bytes
 from bridge.errors import (
     BounceChanged,
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bridge.audio.probe import AudioInfo
-    from bridge.audio.reader import Source
+    from bridge.audio.sndfile import SoundReader
 
 BLOCK_FRAMES = 65_536
 """1.5 s at 44.1 kHz: large against the cost of a call, 16 MiB at 64 channels."""
@@ -69,10 +69,10 @@ class Decoder:
 
     def __iter__(self) -> Iterator[NDArray[np.float32]]:
         if not self.leniency.repair:
-            yield from checked(self._decoded(), self.info.subtype)
+            yield from check_values(self._decoded(), self.info.subtype)
             return
         repair = Repair(self.info.channels, round(BRIDGED_S * self.info.rate_hz))
-        yield from repair.blocks(marked(self._decoded()))
+        yield from repair.blocks(mark_implausible(self._decoded()))
         self.repaired_values = repair.values
 
     def _decoded(self) -> Iterator[NDArray[np.float32]]:
@@ -96,7 +96,7 @@ class Decoder:
                 raise _changed()  # it was all there when the file was opened
 
     def _read(
-        self, source: Source, info: AudioInfo, left_frames: int | None
+        self, source: SoundReader, info: AudioInfo, left_frames: int | None
     ) -> NDArray[np.float32]:
         """The next block, and no more than is left where that is known.
 
@@ -136,7 +136,7 @@ class Decoder:
 
 
 @dataclass(frozen=True)
-class Survey:
+class SurveyResult:
     """What one pass over a bounce found; `peak` is linear, 1.0 is full scale.
 
     `truncated`: it ends too early, which is accepted; `claimed_frames` is what its header promises
@@ -179,7 +179,7 @@ class Survey:
         yield from self.warnings
 
 
-def survey(decoder: Decoder, report: Callable[[float], None] = lambda _: None) -> Survey:
+def survey(decoder: Decoder, report: Callable[[float], None] = lambda _: None) -> SurveyResult:
     """Decode once and keep nothing but the frame count and the peak.
 
     report hears the share done (0..1) after each block; 0 where the length is not known.
@@ -197,7 +197,7 @@ def survey(decoder: Decoder, report: Callable[[float], None] = lambda _: None) -
         claimed_frames = info.count.frames if info.count.shortfall(frames) else frames
     truncated = info.open_end and (claimed_frames is None or frames < claimed_frames)
     surplus = info.count.surplus(frames) if info.count else None
-    return Survey(
+    return SurveyResult(
         frames,
         peak,
         truncated=truncated,
@@ -208,15 +208,15 @@ def survey(decoder: Decoder, report: Callable[[float], None] = lambda _: None) -
 
 
 @contextmanager
-def _opened(path: Path, info: AudioInfo) -> Iterator[Source]:
-    with reading(path) as file, _opening(path, file, info) as source:
+def _opened(path: Path, info: AudioInfo) -> Iterator[SoundReader]:
+    with open_bounce(path) as file, _opening(path, file, info) as source:
         now = (source.subtype, source.channels, source.rate_hz)
         if now != (info.subtype, info.channels, info.rate_hz):
             raise _changed()
         yield source
 
 
-def _opening(path: Path, file: BinaryIO, info: AudioInfo) -> AbstractContextManager[Source]:
+def _opening(path: Path, file: BinaryIO, info: AudioInfo) -> AbstractContextManager[SoundReader]:
     part = info.part
     if part is None:
         return nullcontext(open_coded(file, sniff(file)))

@@ -20,7 +20,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-Kind = Literal["none", "tpdf", "shaped"]
+DitherKind = Literal["none", "tpdf", "shaped"]
 
 # How far rounding and dither together can be off, in steps: 1/2 and 1; shaped, |1| + |-2| + |1|
 # times that.
@@ -38,7 +38,7 @@ def choose(
     target_bits: int | None,
     processed: bool,
     silent: bool = False,
-) -> Kind:
+) -> DitherKind:
     """Which dither a file gets.
 
     source_bits, target_bits: None for floating point. processed: anything but separation, and the
@@ -64,7 +64,7 @@ class Dither:
     seed: text; the same seed gives the same noise. Every channel has noise of its own.
     """
 
-    def __init__(self, kind: Kind, seed: str, channels: int) -> None:
+    def __init__(self, kind: DitherKind, seed: str, channels: int) -> None:
         digest = hashlib.sha256(seed.encode("utf-8", "surrogateescape")).digest()
         self._random = np.random.PCG64(int.from_bytes(digest, "big"))
         self._drawn = np.zeros((channels, 0))

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bridge.audio.front_to_back import FrontToBack
 from bridge.audio.pack import integers, interleaved
+from bridge.audio.sequential_writer import SequentialWriter
 from bridge.errors import PromiseBroken
 from bridge.system.disk import disk_errors
 
@@ -49,7 +49,7 @@ _SUBFORMAT_TAIL = bytes.fromhex("000000001000800000aa00389b71")
 
 
 @dataclass(frozen=True)
-class WavForm:
+class WavTemplate:
     """A WAV file without its audio: every byte before and after it follows from this.
 
     rf64: write that form also where RIFF would do, as its bounce has it.
@@ -142,10 +142,10 @@ class WavForm:
         return _chunk(b"fact", struct.pack("<I", min(self.frames, _IN_DS64)))
 
 
-class StemWriter(FrontToBack):
-    """One stem as a WAV file, written front to back; see `FrontToBack`. `rf64`: see `WavForm`."""
+class StemWriter(SequentialWriter):
+    """One stem as a WAV file; see `SequentialWriter`. `rf64`: see `WavTemplate`."""
 
-    form: WavForm
+    form: WavTemplate
 
     def __init__(
         self,
@@ -163,8 +163,10 @@ class StemWriter(FrontToBack):
         if subtype not in SUBTYPES:
             raise PromiseBroken(f"{subtype} is not written; the choice is {', '.join(SUBTYPES)}")
         chosen = tuple(chunks)
-        form = WavForm(rate_hz, channels, frames, subtype, channel_mask, extensible, chosen, rf64)
-        self._restated: WavForm | None = None
+        form = WavTemplate(
+            rate_hz, channels, frames, subtype, channel_mask, extensible, chosen, rf64
+        )
+        self._restated: WavTemplate | None = None
         super().__init__(path, form)
 
     def restate(self, bext: bytes) -> None:
@@ -179,7 +181,7 @@ class StemWriter(FrontToBack):
         self._restated = restated
 
     def close(self) -> None:
-        """As `FrontToBack`; a header that was restated is put right, and all is hashed again."""
+        """As `SequentialWriter`; a restated header is corrected and the file hashed again."""
         if self._file.closed:
             return
         super().close()

@@ -54,7 +54,7 @@ class FrameHeader:
 
 
 @dataclass(frozen=True)
-class Scan:
+class FrameScan:
     """The unbroken run of frames from the first on.
 
     `change` names what does not stay the same. `resumes`: more frames follow a gap, or may follow
@@ -70,7 +70,7 @@ class Scan:
 
 
 @dataclass(frozen=True)
-class Block:
+class MetadataBlock:
     """A metadata block (section 8.1): its type, and where its body lies; its size is a claim."""
 
     type: int
@@ -78,16 +78,16 @@ class Block:
     size_bytes: int
 
 
-def blocks(file: BinaryIO, start: int) -> tuple[Block, ...] | None:
+def blocks(file: BinaryIO, start: int) -> tuple[MetadataBlock, ...] | None:
     """The metadata blocks of a stream whose `fLaC` is at byte `start`; None if they do not end."""
     at = start + 4
-    found: list[Block] = []
+    found: list[MetadataBlock] = []
     for _ in range(MAX_BLOCKS):
         file.seek(at)
         head = file.read(4)
         if len(head) < 4:
             return None
-        found.append(Block(head[0] & 0x7F, at + 4, int.from_bytes(head[1:], "big")))
+        found.append(MetadataBlock(head[0] & 0x7F, at + 4, int.from_bytes(head[1:], "big")))
         at += 4 + found[-1].size_bytes
         if head[0] & 0x80:
             break
@@ -114,7 +114,7 @@ def read_head(file: BinaryIO, start: int) -> FlacHead | None:
     )
 
 
-def scan(file: BinaryIO, head: FlacHead) -> Scan:
+def scan(file: BinaryIO, head: FlacHead) -> FrameScan:
     """Follow the frame headers by their numbers, without decoding; about a second per gigabyte.
 
     A header counts when its CRC-8 is right and its number is the next one, so that audio bytes
@@ -136,20 +136,20 @@ def scan(file: BinaryIO, head: FlacHead) -> Scan:
         first = first or header
         change = _change(first, header)
         if change:
-            return Scan(frames, change)
+            return FrameScan(frames, change)
         last_offset, last_frames = offset, header.block_frames
         frames += header.block_frames
         expected = frames if by_frames else expected + 1
-    return Scan(frames, None, resumes, last_offset, last_frames)
+    return FrameScan(frames, None, resumes, last_offset, last_frames)
 
 
-def end_of(file: BinaryIO) -> int:
+def stream_end(file: BinaryIO) -> int:
     """Where the stream that an open file begins with ends at the latest: at another, or with it."""
     head, file_bytes = read_head(file, 0), size_bytes(file)
     return find_file(file, b"fLaC", head.audio_offset, file_bytes) if head else file_bytes
 
 
-def last_end(head: FlacHead, found: Scan) -> int:
+def last_block_end(head: FlacHead, found: FrameScan) -> int:
     """The byte at which the last block ends at the latest: where none of its values is predicted.
 
     Section 9.2: a subframe that is not compressed has some bytes of header before its values, which

@@ -8,12 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
-from bridge.audio.chunks import CONTAINERS, reading
-from bridge.audio.extents.model import truncated
-from bridge.audio.outer import step
+from bridge.audio.chunks import CONTAINERS, open_bounce
+from bridge.audio.extents.model import truncated_error
+from bridge.audio.known_formats import HEAD_BYTES, known_format_error
+from bridge.audio.outer import padding_end
 from bridge.audio.streams.buffer import Buffer
 from bridge.audio.streams.mpegts import packet_form
-from bridge.audio.unread import HEAD_BYTES, refusal
 from bridge.audio.views import size_bytes
 from bridge.errors import NotAudio
 
@@ -47,14 +47,14 @@ _VOWELS = {"AIFF", "AU", "AAC", "AC3", "AMR", "ASF", "MP3", "MP4", "OGG", "RF64"
 
 
 @dataclass(frozen=True)
-class Kind:
+class DetectedContainer:
     """A file's container, and where it starts behind tags and zeros."""
 
     container: str
     start: int
 
 
-def sniff(file: BinaryIO) -> Kind:
+def sniff(file: BinaryIO) -> DetectedContainer:
     """The container by the file's first bytes, whatever its name says.
 
     Tags in front (ID3v2, APE, any number of them) are passed over, and so are zeros.
@@ -67,17 +67,17 @@ def sniff(file: BinaryIO) -> Kind:
     while True:
         head = buffer.at(at, HEAD_BYTES)
         if container := _container(head):
-            return Kind(container, at)
-        if reason := refusal(head):
+            return DetectedContainer(container, at)
+        if reason := known_format_error(head):
             raise reason
-        behind = step(buffer, at)
+        behind = padding_end(buffer, at)
         if behind == at:
             break
         # The size of an MP4's first box begins with zeros, too.
         early = range(max(behind - _SIZE_ZEROS, at + 1), behind)
         at = next((n for n in early if buffer.at(n + 4, 4) in _MP4), behind)
     if first[:3] == b"ID3":
-        return Kind("MP3", at)
+        return DetectedContainer("MP3", at)
     raise _unknown(first)
 
 
@@ -113,18 +113,18 @@ def _unknown(head: bytes) -> NotAudio:
     )
 
 
-def named(container: str) -> str:
+def with_article(container: str) -> str:
     """A container's name with its article, for messages."""
     return f"{'an' if container in _VOWELS else 'a'} {container}"
 
 
 def container_of(path: Path) -> str:
     """The container of a file; raises like `sniff` and `chunks.reading`."""
-    with reading(path) as file:
+    with open_bounce(path) as file:
         return sniff(file).container
 
 
-def check_sizes(file: BinaryIO, kind: Kind, file_bytes: int) -> None:
+def check_sizes(file: BinaryIO, kind: DetectedContainer, file_bytes: int) -> None:
     """Hold the sizes in the header against the file's.
 
     Raises TruncatedBounce. Containers without a size to check pass; those of which the place of the
@@ -148,7 +148,7 @@ def _check_mp3(file: BinaryIO, start: int, file_bytes: int) -> None:
     field = at + 8 + (4 if flags & 1 else 0)
     claimed = int.from_bytes(frame[field : field + 4], "big")
     if claimed > file_bytes - start + _XING_SLACK_BYTES:
-        raise truncated(claimed, file_bytes - start)
+        raise truncated_error(claimed, file_bytes - start)
 
 
 _CHECKS: dict[str, Callable[[BinaryIO, int, int], None]] = {

@@ -12,7 +12,7 @@ import struct
 from typing import TYPE_CHECKING, BinaryIO
 
 from bridge.audio import flac
-from bridge.audio.chunks import ChunkRef, parse_fmt, read_chunk, walk
+from bridge.audio.chunks import ChunkRef, list_chunks, parse_fmt, read_chunk
 from bridge.audio.metadata.containers import caf, w64
 from bridge.audio.views import size_bytes
 from bridge.errors import BounceError
@@ -58,7 +58,7 @@ def channel_mask(file: BinaryIO, container: str, channels: int) -> int | None:
     if container == "CAF":
         found, chunk_id = caf.refs(file), b"chan"
     elif container == "AIFF":
-        found, chunk_id = walk(file, 12, size_bytes(file), ">"), b"CHAN"
+        found, chunk_id = list_chunks(file, 12, size_bytes(file), ">"), b"CHAN"
     else:
         return None
     data = _first(file, found, chunk_id)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from av.packet import Packet
     from numpy.typing import NDArray
 
-    from bridge.audio.streams.run import Run, Walk
+    from bridge.audio.streams.model import Run, Walk
 
     Block = NDArray[np.float32]
 
@@ -44,7 +44,7 @@ _MOST_PLANES = 8  # AV_NUM_DATA_POINTERS
 
 
 @dataclass(frozen=True)
-class Form:
+class DecodedFormat:
     """What a decoder gives: the rate, and the channels by ffmpeg's names."""
 
     rate_hz: int
@@ -58,7 +58,7 @@ class Form:
             return None
         return sum(1 << _SPEAKERS.index(name) for name in self.speakers)
 
-    def check(self, first: Form, done_frames: int) -> None:
+    def check(self, first: DecodedFormat, done_frames: int) -> None:
         """Raise UnsupportedBounce where this is not the form of the first frame."""
         for what, before, now in (
             ("sample rate", first.rate_hz, self.rate_hz),
@@ -72,7 +72,7 @@ class Form:
                 )
 
 
-class CodedSource:
+class CodedReader:
     """The sound of a walked file, decoded in order; see `reader.Source`.
 
     claimed_frames: what the walk has counted; None where only decoding can tell.
@@ -129,9 +129,9 @@ class CodedSource:
             self._held_frames += found[1].shape[1]
 
 
-def _sound(runs: Sequence[Run]) -> Iterator[tuple[Form, Block]]:
+def _sound(runs: Sequence[Run]) -> Iterator[tuple[DecodedFormat, Block]]:
     """The sound of all runs; raises UnsupportedBounce where its form changes."""
-    first: Form | None = None
+    first: DecodedFormat | None = None
     done_frames = 0
     for run in runs:
         for form, block in _sound_of(run, done_frames):
@@ -141,7 +141,7 @@ def _sound(runs: Sequence[Run]) -> Iterator[tuple[Form, Block]]:
             yield form, block
 
 
-def _sound_of(run: Run, before_frames: int) -> Iterator[tuple[Form, Block]]:
+def _sound_of(run: Run, before_frames: int) -> Iterator[tuple[DecodedFormat, Block]]:
     """What a run decodes to, without its delay and padding.
 
     before_frames: how many come before it, for messages. Raises BounceError where it is not as long
@@ -150,7 +150,7 @@ def _sound_of(run: Run, before_frames: int) -> Iterator[tuple[Form, Block]]:
     decoded = given = 0
     scale = 1
     end = _End()
-    known: dict[tuple[int, str], Form] = {}
+    known: dict[tuple[int, str], DecodedFormat] = {}
     try:
         for frame in _readable(run.decode()):
             form = _form(frame, known)
@@ -167,7 +167,7 @@ def _sound_of(run: Run, before_frames: int) -> Iterator[tuple[Form, Block]]:
             yield form, sound
     except failure() as error:
         raise BounceError(
-            f"damaged after frame {before_frames + given:,} ({word(error)}); "
+            f"damaged after frame {before_frames + given:,} ({error_text(error)}); "
             "export it again from the DAW"
         ) from error
     counted = None if run.coded_frames is None else run.coded_frames * scale
@@ -194,7 +194,7 @@ class _End:
         return joined[:, :passed]
 
 
-def from_packets(
+def decode_packets(
     codec: str,
     packets: Iterator[bytes],
     *,
@@ -266,11 +266,13 @@ def _readable(frames: Iterator[AudioFrame]) -> Iterator[AudioFrame]:
         yield from packer.resample(None)
 
 
-def _form(frame: AudioFrame, known: dict[tuple[int, str], Form]) -> Form:
+def _form(frame: AudioFrame, known: dict[tuple[int, str], DecodedFormat]) -> DecodedFormat:
     """Of a frame; known: those of the frames before it."""
     key = frame.sample_rate, frame.layout.name
     if key not in known:
-        known[key] = Form(frame.sample_rate, tuple(one.name for one in frame.layout.channels))
+        known[key] = DecodedFormat(
+            frame.sample_rate, tuple(one.name for one in frame.layout.channels)
+        )
     return known[key]
 
 
@@ -301,7 +303,7 @@ def failure() -> type[Exception]:
     return av.FFmpegError
 
 
-def word(error: Exception) -> str:
+def error_text(error: Exception) -> str:
     """What ffmpeg's libraries say, for a message."""
     reason = getattr(error, "strerror", None) or type(error).__name__
     return " ".join(str(reason).split()).rstrip(". ")

@@ -46,13 +46,13 @@ class StreamInfo:
         return None if self.length_s is None else round(self.length_s * self.rate_hz)
 
 
-def audio_streams(path: Path) -> tuple[StreamInfo, ...]:
+def list_streams(path: Path) -> tuple[StreamInfo, ...]:
     """The audio streams of a file in their order. Raises BounceError when it cannot be read."""
     with _opened(path) as container:
         return tuple(_info(path, stream) for stream in container.streams.audio)
 
 
-def decoded(
+def decode_stream(
     path: Path, index: int = 0, *, frames: int | None = None
 ) -> Iterator[NDArray[np.float32]]:
     """The audio of one stream, in blocks of (channels, frames) float32, ±1.0 full scale.

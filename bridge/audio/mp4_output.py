@@ -38,7 +38,7 @@ class EncodingFailed(Exception):
 
 
 @dataclass(frozen=True)
-class Coding:
+class StreamEncoding:
     """How one stream is encoded.
 
     sample_format: of the arrays that are written: "fltp" is float32, ±1.0 full scale; "s16p" is
@@ -60,7 +60,7 @@ class Mp4Output:
     def __init__(
         self,
         path: Path,
-        streams: Sequence[Coding],
+        streams: Sequence[StreamEncoding],
         *,
         container: Literal["ipod", "mp4"],
         rate_hz: int,
@@ -150,7 +150,7 @@ class Mp4Output:
         with disk_errors(self.path):
             self.path.unlink(missing_ok=True)
 
-    def _add(self, container: OutputContainer, coding: Coding) -> AudioStream:
+    def _add(self, container: OutputContainer, coding: StreamEncoding) -> AudioStream:
         # FFmpeg 8 encodes AAC and ALAC in one thread anyway; a later one must not change the file.
         options = {"threads": "1", "flags": "+bitexact"}
         stream = container.add_stream(coding.codec, rate=self._rate_hz, options=options)

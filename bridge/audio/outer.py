@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from bridge.audio.streams.buffer import Buffer
 
 
-def step(buffer: Buffer, at: int) -> int:
+def padding_end(buffer: Buffer, at: int) -> int:
     """Where the tag or the run of zeros that begins at `at` ends; `at` where there is neither.
 
     A tag may claim to end behind the file.
@@ -18,10 +18,10 @@ def step(buffer: Buffer, at: int) -> int:
     return at + leading(buffer, at) if leading(buffer, at) else buffer.zeros_end(at)
 
 
-def passed(buffer: Buffer, at: int) -> int:
+def skip_padding(buffer: Buffer, at: int) -> int:
     """Where all tags and zeros from `at` on end."""
     while at < buffer.end:
-        behind = step(buffer, at)
+        behind = padding_end(buffer, at)
         if behind == at:
             return at
         at = behind
@@ -30,5 +30,5 @@ def passed(buffer: Buffer, at: int) -> int:
 
 def unread_bytes(buffer: Buffer, at: int) -> int:
     """How many bytes from `at` on are neither zeros nor tags."""
-    at = passed(buffer, at)
+    at = skip_padding(buffer, at)
     return max(sound_end(buffer) - at, 0)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from contextlib import ExitStack, contextmanager, nullcontext
 from typing import TYPE_CHECKING, BinaryIO
 
-from bridge.audio.extents.stream import open_stream
-from bridge.audio.headers import Kind, named
-from bridge.audio.reader import open_container, open_view
-from bridge.audio.streams.opening import CODED, open_coded
+from bridge.audio.extents.stream import open_extents
+from bridge.audio.headers import DetectedContainer, with_article
+from bridge.audio.sndfile import open_container, open_view
+from bridge.audio.streams.registry import CODED, open_coded
 from bridge.audio.views import size_bytes, view
 from bridge.errors import UnsupportedBounce
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from bridge.audio.extents.model import SoundData
-    from bridge.audio.parts import Part
-    from bridge.audio.reader import SndfileSource, Source
+    from bridge.audio.joined_files import Part
+    from bridge.audio.sndfile import SndfileReader, SoundReader
 
 
 def open_part(
     path: Path, file: BinaryIO, part: Part, sound: SoundData | None
-) -> AbstractContextManager[Source]:
+) -> AbstractContextManager[SoundReader]:
     """The sound of a part, decoded.
 
     Args:
@@ -42,15 +42,15 @@ def open_part(
     if sound is None:
         return _open_by_libsndfile(path, file, shown, part.container)
     if sound.subtype:
-        return open_stream(shown, sound)
+        return open_extents(shown, sound)
     if sound.stream in CODED:
-        return nullcontext(open_coded(stream_of(shown, sound), Kind(sound.stream, 0)))
+        return nullcontext(open_coded(stream_of(shown, sound), DetectedContainer(sound.stream, 0)))
     return _open_codec(_open_by_libsndfile(path, file, shown, part.container), part, sound)
 
 
 def _open_by_libsndfile(
     path: Path, file: BinaryIO, shown: BinaryIO, name: str
-) -> AbstractContextManager[SndfileSource]:
+) -> AbstractContextManager[SndfileReader]:
     if shown is file:
         return open_container(path, name)
     return open_view(shown, size_bytes(shown), name)
@@ -58,16 +58,16 @@ def _open_by_libsndfile(
 
 @contextmanager
 def _open_codec(
-    opening: AbstractContextManager[SndfileSource], part: Part, sound: SoundData
-) -> Iterator[SndfileSource]:
+    opening: AbstractContextManager[SndfileReader], part: Part, sound: SoundData
+) -> Iterator[SndfileReader]:
     """What is opening; a refusal names the codec, where libsndfile blames the header."""
     with ExitStack() as stack:
         try:
             source = stack.enter_context(opening)
         except UnsupportedBounce as error:
             raise UnsupportedBounce(
-                f"{named(part.container)} file with {sound.codec} in it, which is not read; export "
-                "PCM (WAV or AIFF of 16 or 24 bits) or FLAC"
+                f"{with_article(part.container)} file with {sound.codec} in it, which is not read; "
+                "export PCM (WAV or AIFF of 16 or 24 bits) or FLAC"
             ) from error
         yield source
 

@@ -30,7 +30,7 @@ _LIMIT_DBFS = round(20 * math.log10(LIMIT))
 LIMIT_TEXT = f"beyond {_LIMIT_DBFS:+} dBFS"
 
 
-def checked(blocks: Iterable[Audio], subtype: str) -> Iterator[Audio]:
+def check_values(blocks: Iterable[Audio], subtype: str) -> Iterator[Audio]:
     """The same blocks, (channels, frames) float32; `subtype` is soundfile's, for the message.
 
     Raises NonFiniteBounce at the first value that no sound has.
@@ -49,7 +49,7 @@ def checked(blocks: Iterable[Audio], subtype: str) -> Iterator[Audio]:
         yield block
 
 
-def marked(blocks: Iterable[Audio]) -> Iterator[Audio]:
+def mark_implausible(blocks: Iterable[Audio]) -> Iterator[Audio]:
     """The same blocks, with NaN for every value that no sound has."""
     for block in blocks:
         if _is_plausible(block):

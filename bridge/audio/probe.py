@@ -6,21 +6,21 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, BinaryIO
 
 from bridge.audio import flac
-from bridge.audio.chunks import CONTAINERS, WavLayout, layout_of, read_chunk, reading
-from bridge.audio.extents.coded import Length, length_of, misstated
+from bridge.audio.chunks import CONTAINERS, WavLayout, open_bounce, parse_layout, read_chunk
+from bridge.audio.extents.coded import SoundLength, length_warning, sound_length
 from bridge.audio.extents.locate import locate
-from bridge.audio.extents.model import check, unread_tail
-from bridge.audio.headers import Kind, check_sizes, sniff
+from bridge.audio.extents.model import check_sound_data, partial_frame_warning
+from bridge.audio.headers import DetectedContainer, check_sizes, sniff
+from bridge.audio.joined_files import READ_IN_PARTS, Part, parts_of, unread_warning
 from bridge.audio.layouts import channel_mask, flac_mask
 from bridge.audio.length import Count
 from bridge.audio.leniency import STRICT, Leniency
-from bridge.audio.libav import CodedSource
+from bridge.audio.libav import CodedReader
 from bridge.audio.metadata import bext
 from bridge.audio.outer import unread_bytes
 from bridge.audio.part_reader import open_part, stream_of
-from bridge.audio.parts import READ_IN_PARTS, Part, behind, parts_of
 from bridge.audio.streams.buffer import Buffer
-from bridge.audio.streams.opening import CODED, walked
+from bridge.audio.streams.registry import CODED, walk_container
 from bridge.audio.views import size_bytes
 from bridge.errors import (
     NoFrames,
@@ -86,7 +86,7 @@ def probe(path: Path, leniency: Leniency = STRICT) -> AudioInfo:
     gone or cannot be read now. Where `leniency` accepts it, a truncated bounce with some audio is
     described as far as it goes.
     """
-    with reading(path) as file:
+    with open_bounce(path) as file:
         kind = sniff(file)
         if kind.container in READ_IN_PARTS:
             info = _probe_parts(path, file, kind, leniency)
@@ -127,7 +127,9 @@ def _check_limits(channels: int, rate_hz: int) -> None:
         )
 
 
-def _probe_parts(path: Path, file: BinaryIO, kind: Kind, leniency: Leniency) -> AudioInfo:
+def _probe_parts(
+    path: Path, file: BinaryIO, kind: DetectedContainer, leniency: Leniency
+) -> AudioInfo:
     """Files of which several may have been joined into one; only the last may be cut off."""
     found = parts_of(file, kind)
     infos: list[AudioInfo] = []
@@ -183,10 +185,10 @@ def _probe_located(path: Path, file: BinaryIO, part: Part, leniency: Leniency) -
     shown = part.of(file)
     sound = locate(shown, part.container)
     _check_limits(sound.channels, sound.rate_hz)
-    layout = layout_of(shown) if part.container in CONTAINERS.values() else None
+    layout = parse_layout(shown) if part.container in CONTAINERS.values() else None
     if layout:
         check_codec(layout)
-    cut = _accepted(lambda: check(sound), leniency)
+    cut = _accepted(lambda: check_sound_data(sound), leniency)
     claimed = sound.frames if cut and cut.claimed_bytes and sound.subtype else None
     info = _probe_sound(path, file, part, sound.present(), leniency)
     fmt = layout.fmt if layout else None
@@ -211,14 +213,14 @@ def _probe_sound(
     """The length of sound that was located, as its codec has it."""
     shown = part.of(file)
     if sound.stream in CODED:
-        info = _probe_coded(stream_of(shown, sound), Kind(sound.stream, 0), leniency)
-        return replace(info, warnings=(*info.warnings, *misstated(sound, info.frames)))
+        info = _probe_coded(stream_of(shown, sound), DetectedContainer(sound.stream, 0), leniency)
+        return replace(info, warnings=(*info.warnings, *length_warning(sound, info.frames)))
     if sound.subtype:
-        odd = (*unread_tail(shown, sound), *misstated(sound, sound.frames))
-        subtype, length = sound.subtype, Length(sound.frames, odd)
+        odd = (*partial_frame_warning(shown, sound), *length_warning(sound, sound.frames))
+        subtype, length = sound.subtype, SoundLength(sound.frames, odd)
     else:
         with open_part(path, file, part, sound) as source:
-            subtype, length = source.subtype, length_of(sound, source.claimed_frames or 0)
+            subtype, length = source.subtype, sound_length(sound, source.claimed_frames or 0)
     return AudioInfo(
         container=part.container,
         frames=length.frames,
@@ -265,19 +267,19 @@ def check_codec(layout: WavLayout) -> None:
         )
 
 
-def _probe_other(file: BinaryIO, kind: Kind, leniency: Leniency) -> AudioInfo:
+def _probe_other(file: BinaryIO, kind: DetectedContainer, leniency: Leniency) -> AudioInfo:
     _accepted(lambda: check_sizes(file, kind, size_bytes(file)), leniency)
     return _probe_coded(file, kind, leniency)
 
 
-def _probe_coded(file: BinaryIO, kind: Kind, leniency: Leniency) -> AudioInfo:
+def _probe_coded(file: BinaryIO, kind: DetectedContainer, leniency: Leniency) -> AudioInfo:
     """What our own walk finds, and what the first packet decodes to."""
-    walk = walked(file, kind)
+    walk = walk_container(file, kind)
     if walk.cut and not (leniency.accept_truncated and walk.cut.present_bytes):
         raise walk.cut
     for run in walk.runs:
         _check_limits(run.channels or 1, run.rate_hz)
-    source = CodedSource(walk)
+    source = CodedReader(walk)
     _check_limits(source.channels, source.rate_hz)
     # Where the container has no exact length, only decoding tells whether something is missing.
     open_end = walk.cut is not None or (leniency.accept_truncated and walk.count is not None)
@@ -313,7 +315,7 @@ def _probe_flac(path: Path, file: BinaryIO, part: Part, leniency: Leniency) -> A
     # What is damaged in the middle is not merely cut off.
     open_end = leniency.accept_truncated and head.frames is not None and not found.resumes
     counted = found.frames if not found.resumes and found.frames else None
-    unread = unread_bytes(Buffer(shown, 0, size_bytes(shown)), flac.last_end(head, found))
+    unread = unread_bytes(Buffer(shown, 0, size_bytes(shown)), flac.last_block_end(head, found))
     with open_part(path, file, part, None) as source:
         _check_limits(source.channels, source.rate_hz)
         return AudioInfo(
@@ -328,12 +330,12 @@ def _probe_flac(path: Path, file: BinaryIO, part: Part, leniency: Leniency) -> A
             open_end=open_end,
             claimed_frames=head.frames if open_end else None,
             count=Count(counted, 0, "frame headers") if counted else None,
-            warnings=behind(unread) if counted else (),
+            warnings=unread_warning(unread) if counted else (),
             part=part,
         )
 
 
-def _check_flac_end(file: BinaryIO, found: flac.Scan, head: flac.FlacHead) -> None:
+def _check_flac_end(file: BinaryIO, found: flac.FrameScan, head: flac.FlacHead) -> None:
     if head.frames is not None and 0 < found.frames < head.frames and not found.resumes:
         raise TruncatedBounce(
             f"cut off: its header claims {head.frames:,} frames, {found.frames:,} are there; "
@@ -342,7 +344,7 @@ def _check_flac_end(file: BinaryIO, found: flac.Scan, head: flac.FlacHead) -> No
         )
 
 
-def _scanned(file: BinaryIO, head: flac.FlacHead) -> flac.Scan:
+def _scanned(file: BinaryIO, head: flac.FlacHead) -> flac.FrameScan:
     """What the frame headers say. Raises UnsupportedBounce where they disagree among themselves."""
     found = flac.scan(file, head)
     if found.change:

@@ -59,7 +59,7 @@ class DataSizes:
         return not is_id(head[:4]) or end + 8 + following > self.file_bytes + 1
 
 
-def ds64_of(file: BinaryIO) -> tuple[int | None, int | None]:
+def read_ds64(file: BinaryIO) -> tuple[int | None, int | None]:
     """The 64-bit sizes of RIFF and data; the chunk must be the first (EBU Tech 3306 section 3)."""
     head = file.read(24)
     if len(head) < 24 or head[:4] != b"ds64":

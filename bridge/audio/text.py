@@ -6,7 +6,7 @@ NAME_CHARACTERS = 255
 """What is kept of a name for reports and session files; DAWs show fewer."""
 
 
-def text_of(raw: bytes) -> str:
+def decode_text(raw: bytes) -> str:
     """UTF-8 where it is that, else Windows-1252; up to the first NUL, without spaces around it.
 
     The standards say ASCII; writers use either.
@@ -25,7 +25,7 @@ def shown(text: str) -> str:
     return " ".join(printable.split())[:NAME_CHARACTERS]
 
 
-def number_of(text: str) -> float | None:
+def leading_number(text: str) -> float | None:
     """The number at its beginning, as in "120.00 BPM"; None where there is none above 0."""
     first = text.replace(",", ".").split()[:1]
     try:

@@ -18,7 +18,7 @@ _SIGN = 1 << 63
 _WRAP = 1 << 64
 
 
-def doubt(time_reference: int | None, rate_hz: int) -> str | None:
+def implausibility(time_reference: int | None, rate_hz: int) -> str | None:
     """What is wrong with a time reference, in words; None where nothing is.
 
     time_reference: in frames since midnight, None where the file has none.

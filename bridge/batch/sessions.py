@@ -13,10 +13,10 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from bridge.daw import ardour
-from bridge.daw.files import put
-from bridge.daw.formats import find
+from bridge.daw.files import write_file
+from bridge.daw.formats import find_format
 from bridge.daw.partial import write_what_fits
-from bridge.daw.session import from_manifest, join
+from bridge.daw.session import from_manifest, merge_sessions
 from bridge.errors import OutputBlocked, OutputError, SessionDefect, SessionError, UsageError
 from bridge.publish.output_names import legal_name
 from bridge.publish.session_ownership import is_unmodified, sha256
@@ -67,7 +67,7 @@ def check_formats(formats: Sequence[str]) -> None:
     """Raise UsageError for a format that is unknown, not available, or limited to one bounce."""
     for name in formats:
         try:
-            chosen = find(name)
+            chosen = find_format(name)
         except SessionError as error:
             raise UsageError(f"--session: {error}") from None
         if not chosen.joins:
@@ -96,12 +96,12 @@ def write_sessions(
     """
     sessions, refused = _gather(found, out_dir)
     written: list[SessionFile] = []
-    for session in join(name, sessions):
+    for session in merge_sessions(name, sessions):
         for format_name in formats:
             one = _put(format_name, session, out_dir)
             written.append(replace(one, left_out=(*refused, *one.left_out)))
     if refused and not sessions:
-        places = (find(one).place(out_dir, legal_name(name)) for one in formats)
+        places = (find_format(one).place(out_dir, legal_name(name)) for one in formats)
         why = "it cannot hold any of the bounces"
         written += [SessionFile(place, False, why, True, refused) for place in places]
     return tuple(written)
@@ -167,7 +167,7 @@ def write_session(format_name: str, session: Session, folder: Path) -> SessionFi
 
 def _path(format_name: str, session: Session, folder: Path) -> Path:
     """The file that is opened in the DAW, and hashed."""
-    place = find(format_name).place(folder, legal_name(session.name))
+    place = find_format(format_name).place(folder, legal_name(session.name))
     return ardour.session_file(place) if format_name == "ardour" else place
 
 
@@ -186,4 +186,4 @@ def _ours(facts: dict[str, Any]) -> _Record:
 
 def _write(path: Path, record: dict[str, _Record]) -> None:
     files = {name: asdict(record[name]) for name in sorted(record)}
-    put(path, json.dumps({"files": files}, indent=2).encode("ascii") + b"\n")
+    write_file(path, json.dumps({"files": files}, indent=2).encode("ascii") + b"\n")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from bridge.batch.outcome import OutcomeState, count_states
 from bridge.batch.page import page
-from bridge.daw.files import put
+from bridge.daw.files import write_file
 from bridge.daw.text import encodable, encoded
 from bridge.errors import UsageError
 
@@ -53,7 +53,7 @@ def write_summary(
     """
     is_csv = path.suffix.lower() == ".csv"
     text = csv_text(found) if is_csv else page(title, found, made, not_read)
-    put(path.absolute(), encoded(encodable(text)))
+    write_file(path.absolute(), encoded(encodable(text)))
 
 
 def csv_text(found: Sequence[Outcome]) -> str:

@@ -14,7 +14,7 @@ import struct
 from typing import TYPE_CHECKING, Any
 
 from bridge import __version__
-from bridge.audio.chunks import read_chunk, read_layout, reading
+from bridge.audio.chunks import open_bounce, read_chunk, read_layout
 from bridge.daw.files import new_file
 from bridge.daw.text import guid, xml_name
 from bridge.errors import BounceError, SessionError
@@ -227,7 +227,7 @@ def _summary(path: Path) -> bytes:
     ref = layout.find(b"fmt ")
     if ref is None or layout.byte_order == "big":
         raise no_wav
-    with reading(path) as file:
+    with open_bounce(path) as file:
         fmt = read_chunk(file, ref)
     size = min(layout.claimed_bytes, 0xFFFFFFFF)  # a larger one is in ds64, which has no place here
     return struct.pack("<4sI8sI", b"RIFF", size, b"WAVEfmt ", len(fmt)) + fmt

@@ -12,8 +12,8 @@ import itertools
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from bridge.daw.ardour_routes import VERSION, Ids, Player, colour, master, track
-from bridge.daw.files import put
+from bridge.daw.ardour_routes import VERSION, IdCounter, PlayingTrack, colour, master, track
+from bridge.daw.files import write_file
 from bridge.daw.session import Tempo
 from bridge.daw.text import document, element, linear, xml_name, xml_path
 from bridge.errors import SessionError
@@ -74,7 +74,7 @@ def write(session: Session, path: Path) -> None:
     with disk_errors(path):
         for folder in (audio, *(path / name for name in _FOLDERS)):
             folder.mkdir(parents=True, exist_ok=True)
-    put(session_file(path), document(root))
+    write_file(session_file(path), document(root))
 
 
 def session_file(path: Path) -> Path:
@@ -93,7 +93,7 @@ def _clocks_per_frame(session: Session) -> int:
 
 
 def _session(session: Session, name: str, clocks: int) -> Element:
-    ids = Ids()
+    ids = IdCounter()
     sources = _Sources(ids)
     players = [*_numbered(ids, session)]
     width = max(session.channels, 1)
@@ -131,12 +131,12 @@ def _session(session: Session, name: str, clocks: int) -> Element:
     return element("Session", attributes, *parts)
 
 
-def _numbered(ids: Ids, session: Session) -> Iterator[Player]:
+def _numbered(ids: IdCounter, session: Session) -> Iterator[PlayingTrack]:
     """The tracks that play, with ids, and with names of their own."""
     taken = {name.casefold() for name in _RESERVED}
     for order, one in enumerate(_players(session.tracks)):
         named = replace(one, name=_unique(one.name, taken))
-        yield Player(named, number=ids.new(), playlist=ids.new(), order=order)
+        yield PlayingTrack(named, number=ids.new(), playlist=ids.new(), order=order)
 
 
 def _options() -> Element:
@@ -179,7 +179,7 @@ class _Sources:
     it searches. For a relative path it does not: the file is not found the next time.
     """
 
-    def __init__(self, ids: Ids) -> None:
+    def __init__(self, ids: IdCounter) -> None:
         self.elements: list[Element] = []
         self._ids = ids
         self._known: dict[Path, list[int]] = {}
@@ -208,7 +208,7 @@ class _Sources:
         return number
 
 
-def _region(ids: Ids, clip: Clip, sources: _Sources, clocks: int, *, whole: bool) -> Element:
+def _region(ids: IdCounter, clip: Clip, sources: _Sources, clocks: int, *, whole: bool) -> Element:
     """A clip in a playlist, or the whole file for the list of regions."""
     start = 0 if whole else clip.offset_frames * clocks
     length = (clip.file.frames if whole else clip.length_frames) * clocks
@@ -230,7 +230,7 @@ def _region(ids: Ids, clip: Clip, sources: _Sources, clocks: int, *, whole: bool
     return element("Region", attributes)
 
 
-def _playlist(player: Player, regions: list[Element]) -> Element:
+def _playlist(player: PlayingTrack, regions: list[Element]) -> Element:
     attributes = {
         "id": player.playlist,
         "name": player.track.name,
@@ -243,7 +243,7 @@ def _playlist(player: Player, regions: list[Element]) -> Element:
     return element("Playlist", attributes, *regions)
 
 
-def _locations(ids: Ids, session: Session, clocks: int) -> list[Element]:
+def _locations(ids: IdCounter, session: Session, clocks: int) -> list[Element]:
     def location(name: str, start: int, end: int, flags: str) -> Element:
         attributes = {"id": ids.new(), "name": name, "flags": flags, "locked": 0, "timestamp": 0}
         times = {"start": f"a{start * clocks}", "end": f"a{end * clocks}"}
@@ -257,7 +257,7 @@ def _locations(ids: Ids, session: Session, clocks: int) -> list[Element]:
     return [whole, *marks]
 
 
-def _groups(ids: Ids, session: Session, numbers: list[int]) -> list[Element]:
+def _groups(ids: IdCounter, session: Session, numbers: list[int]) -> list[Element]:
     """A group for each folder: Ardour has no folder tracks. Its members share nothing but it."""
     remaining = iter(numbers)
     by_track = {id(one): next(remaining) for one in session.walk() if not one.children}

@@ -21,7 +21,7 @@ VERSION = 7002
 _OPAQUE = 0xFF
 
 
-class Ids:
+class IdCounter:
     """Ardour's ids: numbers, each used once in a session."""
 
     def __init__(self) -> None:
@@ -34,7 +34,7 @@ class Ids:
 
 
 @dataclass(frozen=True)
-class Player:
+class PlayingTrack:
     """A track with clips: its ids, and its place from the top."""
 
     track: Track
@@ -50,7 +50,7 @@ def colour(track: Track) -> int:
     return int(track.colour.removeprefix("#"), 16) << 8 | _OPAQUE
 
 
-def master(ids: Ids, width: int) -> Element:
+def master(ids: IdCounter, width: int) -> Element:
     """The master bus, of `width` channels, to the first outputs of the machine."""
     ports = [f"system:playback_{channel}" for channel in range(1, width + 1)]
     strip = {"strict-io": 1, "meter-type": "MeterK20", "meter-point": "MeterOutput"}
@@ -66,7 +66,7 @@ def master(ids: Ids, width: int) -> Element:
     )
 
 
-def track(ids: Ids, player: Player, width: int) -> Element:
+def track(ids: IdCounter, player: PlayingTrack, width: int) -> Element:
     """A track that plays through the master bus of `width` channels.
 
     One channel goes to all of a wider bus at full level; more go each to its own.
@@ -106,7 +106,9 @@ def _route(number: int, name: str, strip: dict[str, object]) -> dict[str, object
     return {**head, **fixed, **strip}
 
 
-def _io(ids: Ids, name: str, direction: str, channels: int, to: list[str] | None = None) -> Element:
+def _io(
+    ids: IdCounter, name: str, direction: str, channels: int, to: list[str] | None = None
+) -> Element:
     port = "audio_in" if direction == "Input" else "audio_out"
     ports = [
         element(
@@ -120,13 +122,13 @@ def _io(ids: Ids, name: str, direction: str, channels: int, to: list[str] | None
     return element("IO", io, *ports)
 
 
-def _mute(ids: Ids, *, muted: bool) -> list[Element]:
+def _mute(ids: IdCounter, *, muted: bool) -> list[Element]:
     points = {"mute-point": "PostFader,Listen,Main", "muted": int(muted)}
     switch = {"name": "mute", "id": ids.new(), "flags": "Toggle,RealTime", "value": int(muted)}
     return [element("MuteMaster", points), element("Controllable", switch)]
 
 
-def _processors(ids: Ids, name: str, *, gain_db: float, bypass_panner: bool) -> list[Element]:
+def _processors(ids: IdCounter, name: str, *, gain_db: float, bypass_panner: bool) -> list[Element]:
     """Fader, meter and output."""
     fader = {
         "name": "gaincontrol",
@@ -144,7 +146,7 @@ def _processors(ids: Ids, name: str, *, gain_db: float, bypass_panner: bool) -> 
 
 
 def _processor(
-    ids: Ids, name: str, kind: str, attributes: Mapping[str, object], *children: Element
+    ids: IdCounter, name: str, kind: str, attributes: Mapping[str, object], *children: Element
 ) -> Element:
     head = {"id": ids.new(), "name": name, "type": kind, "active": 1}
     return element("Processor", {**head, **attributes}, *children)

@@ -12,7 +12,7 @@ import zipfile
 from typing import TYPE_CHECKING
 
 from bridge import __version__
-from bridge.daw.files import put
+from bridge.daw.files import write_file
 from bridge.daw.text import (
     LAST_EXACT_FRAME,
     document,
@@ -59,7 +59,7 @@ def write(session: Session, path: Path, folder: Path | None = None) -> None:
     with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
         for name, data in parts.items():
             archive.writestr(zipfile.ZipInfo(name, _ZIP_EPOCH), data)
-    put(path, out.getvalue())
+    write_file(path, out.getvalue())
 
 
 def _metadata(session: Session) -> Element:

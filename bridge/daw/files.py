@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def put(path: Path, data: bytes) -> None:
+def write_file(path: Path, data: bytes) -> None:
     """Writes a file, replacing one of that name. Raises OutputError."""
     with new_file(path) as temporary:
         temporary.write_bytes(data)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Format:
+class SessionFormat:
     """One kind of session file.
 
     suffix: of its name. joins: whether it can hold more than one bounce.
@@ -43,40 +43,44 @@ def _absolute(write: Callable[[Session, Path], None]) -> Callable[[Session, Path
     return lambda session, path, _folder: write(session, path)
 
 
-FORMATS: Mapping[str, Format] = MappingProxyType(
+FORMATS: Mapping[str, SessionFormat] = MappingProxyType(
     {
         one.name: one
         for one in (
-            Format("reaper", "REAPER project", reaper.SUFFIX, reaper.write),
-            Format(
+            SessionFormat("reaper", "REAPER project", reaper.SUFFIX, reaper.write),
+            SessionFormat(
                 "dawproject",
                 "DAWproject: Bitwig Studio, Studio One, Cubase",
                 dawproject.SUFFIX,
                 dawproject.write,
             ),
-            Format("ardour", "Ardour session, a folder", ardour.SUFFIX, _absolute(ardour.write)),
-            Format(
+            SessionFormat(
+                "ardour", "Ardour session, a folder", ardour.SUFFIX, _absolute(ardour.write)
+            ),
+            SessionFormat(
                 "aaf",
                 "AAF: Pro Tools, Logic, Nuendo",
                 aaf.SUFFIX,
                 _absolute(aaf.write),
                 missing=aaf.missing,
             ),
-            Format(
+            SessionFormat(
                 "stem-mp4",
                 "stem file: Traktor, Mixxx",
                 stem_mp4.SUFFIX,
                 _absolute(stem_mp4.write),
                 joins=False,
             ),
-            Format("m3u8", "playlist of the files", m3u8.SUFFIX, m3u8.write),
-            Format("csv", "table of the places, for spotting", spotting.SUFFIX, spotting.write),
+            SessionFormat("m3u8", "playlist of the files", m3u8.SUFFIX, m3u8.write),
+            SessionFormat(
+                "csv", "table of the places, for spotting", spotting.SUFFIX, spotting.write
+            ),
         )
     }
 )
 
 
-def find(name: str) -> Format:
+def find_format(name: str) -> SessionFormat:
     """The format of that name; SessionError for an unknown one, with what was probably meant."""
     if name in FORMATS:
         return FORMATS[name]
@@ -104,7 +108,7 @@ def write_session(
             SessionDefect for any exception that its writer does not announce.
         OutputError: the system refused.
     """
-    chosen = find(name)
+    chosen = find_format(name)
     reason = chosen.missing()
     if reason:
         raise SessionError(f"{chosen.summary}: {reason}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bridge.daw.files import put
+from bridge.daw.files import write_file
 from bridge.daw.text import encoded, line_path, one_line, relative, seconds
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def write(session: Session, path: Path, folder: Path | None = None) -> None:
         lines.append(f"#EXTINF:{seconds(clip.length_frames, session.rate_hz)},{_title(clip.name)}")
         # A line that begins with "#" is a comment, and blanks at either end may be taken away.
         lines.append(name if name.startswith(("/", "../")) or ":" in name[:3] else f"./{name}")
-    put(path, encoded("\n".join(lines) + "\n"))
+    write_file(path, encoded("\n".join(lines) + "\n"))
 
 
 def _title(name: str) -> str:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bridge.daw.formats import find, write_session
+from bridge.daw.formats import find_format, write_session
 from bridge.errors import SessionDefect, SessionError
 
 if TYPE_CHECKING:
@@ -38,20 +38,24 @@ def write_what_fits(
         return write_session(name, session, folder, file_name, stays_in=stays_in), ()
     except SessionError as error:
         whole = error
-    if isinstance(whole, SessionDefect) or not find(name).joins or find(name).missing():
+    if (
+        isinstance(whole, SessionDefect)
+        or not find_format(name).joins
+        or find_format(name).missing()
+    ):
         raise whole
     with tempfile.TemporaryDirectory(prefix="stembridge-session-") as place:
 
         def attempt(part: Session) -> None:
             write_session(name, part, Path(place), "part", stays_in=stays_in or folder)
 
-        kept, left_out = fitting(session, attempt)
+        kept, left_out = without_unsupported(session, attempt)
     if not left_out or not any(map(_plays, kept.tracks)):
         raise whole
     return write_session(name, kept, folder, file_name, stays_in=stays_in), left_out
 
 
-def fitting(session: Session, attempt: Attempt) -> tuple[Session, tuple[str, ...]]:
+def without_unsupported(session: Session, attempt: Attempt) -> tuple[Session, tuple[str, ...]]:
     """The session without the clips and markers that cannot be held, each tried by itself.
 
     attempt: raises SessionError for what cannot be held. Returns the reasons, too.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bridge.daw.files import put
+from bridge.daw.files import write_file
 from bridge.daw.text import (
     LAST_EXACT_FRAME,
     encoded,
@@ -50,7 +50,7 @@ def write(session: Session, path: Path, folder: Path | None = None) -> None:
             f"{session.channels} channels; a track of REAPER has {_MOST_CHANNELS}: split the file"
         )
     lines = "\n".join(_project(session, folder or path.parent)) + "\n"
-    put(path, encoded(lines))
+    write_file(path, encoded(lines))
 
 
 def quoted(text: str) -> str:

@@ -244,7 +244,7 @@ def from_manifest(
         ) from error
 
 
-def join(name: str, sessions: Iterable[Session]) -> tuple[Session, ...]:
+def merge_sessions(name: str, sessions: Iterable[Session]) -> tuple[Session, ...]:
     """Everything of several sessions in one: one for each rate, the lowest first.
 
     Where there are several rates, their names tell them apart. The tempo is that of the first

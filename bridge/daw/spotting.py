@@ -6,7 +6,7 @@ import csv
 import io
 from typing import TYPE_CHECKING
 
-from bridge.daw.files import put
+from bridge.daw.files import write_file
 from bridge.daw.text import cell_path, encodable, encoded, relative, seconds
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def write(session: Session, path: Path, folder: Path | None = None) -> None:
                     *(clip.end_frames, clip.offset_frames),
                 )
             )
-    put(path, encoded(out.getvalue()))
+    write_file(path, encoded(out.getvalue()))
 
 
 def _text(name: str) -> str:

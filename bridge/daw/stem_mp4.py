@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from bridge.daw.files import new_file
 from bridge.daw.session import STEM_COLOURS
-from bridge.daw.stem_streams import CHANNELS, encode
+from bridge.daw.stem_streams import CHANNELS, encode_streams
 from bridge.errors import SessionError
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def write(session: Session, path: Path) -> None:
     """
     mix, stems = _parts(session)
     with new_file(path) as temporary:
-        encode(temporary, [mix], [stems[stem] for stem in STEMS], session.rate_hz)
+        encode_streams(temporary, [mix], [stems[stem] for stem in STEMS], session.rate_hz)
         _add_names(temporary)
 
 

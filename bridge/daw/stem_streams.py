@@ -16,7 +16,7 @@ from bridge.audio import mp4_input
 from bridge.audio.decode import Decoder
 from bridge.audio.encode import PCM_BITS
 from bridge.audio.leniency import Leniency
-from bridge.audio.mp4_output import Coding, EncodingFailed, Mp4Output
+from bridge.audio.mp4_output import EncodingFailed, Mp4Output, StreamEncoding
 from bridge.audio.probe import probe
 from bridge.audio.quantise import quantise, quantise_set
 from bridge.errors import BounceChanged, BounceError, SessionError
@@ -38,7 +38,9 @@ _MOST_BITS = 24  # what ALAC has in FFmpeg's encoder, and what players expect
 _AS_ACCEPTED = Leniency(accept_truncated=True, repair=True)
 
 
-def encode(path: Path, mix: Sequence[Clip], stems: Sequence[Sequence[Clip]], rate_hz: int) -> None:
+def encode_streams(
+    path: Path, mix: Sequence[Clip], stems: Sequence[Sequence[Clip]], rate_hz: int
+) -> None:
     """Write an MP4 file with a stream for the mix and one for each stem.
 
     Where a value is above full scale, as in an MP3, in floats or in a sum of clips, all streams are
@@ -60,7 +62,7 @@ def encode(path: Path, mix: Sequence[Clip], stems: Sequence[Sequence[Clip]], rat
     mix_bits = whole.bits if lossless else _MOST_BITS
     stem_bits = max(part.bits for part in parts) if lossless else _MOST_BITS
     depths = [mix_bits, *(stem_bits for _ in parts)]
-    codings = [Coding("alac", "s16p" if bits == 16 else "s32p") for bits in depths]
+    codings = [StreamEncoding("alac", "s16p" if bits == 16 else "s32p") for bits in depths]
     try:
         with Mp4Output(
             path, codings, container="mp4", rate_hz=rate_hz, channels=CHANNELS
@@ -140,7 +142,7 @@ def _blocks(clip: Clip, info: AudioInfo | None) -> Iterator[NDArray[np.float32]]
     path, left_frames = clip.file.at_hand, clip.file.frames
     decoded: Iterable[NDArray[np.float32]]
     if info is None:
-        decoded = mp4_input.decoded(path, frames=left_frames)
+        decoded = mp4_input.decode_stream(path, frames=left_frames)
     else:
         decoded = Decoder(path, info, leniency=_AS_ACCEPTED)
     with _readable(clip):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from bridge.audio.mp4_input import audio_streams, decoded
+from bridge.audio.mp4_input import decode_stream, list_streams
 from bridge.errors import BounceError, TruncatedBounce, UnsupportedBounce
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class StemFile:
 
     def _stream(self, index: int) -> NDArray[np.float32]:
         nothing = np.zeros((self.channels, 0), np.float32)
-        return np.concatenate([nothing, *decoded(self.path, index)], axis=1)
+        return np.concatenate([nothing, *decode_stream(self.path, index)], axis=1)
 
 
 def open_stem_file(path: Path) -> StemFile:
@@ -65,7 +65,7 @@ def open_stem_file(path: Path) -> StemFile:
         UnsupportedBounce: the streams are not a mix and its stems.
         BounceError: it cannot be read.
     """
-    streams = audio_streams(path)
+    streams = list_streams(path)
     kinds = {(stream.rate_hz, stream.channels) for stream in streams}
     names = _names(path) or MUSDB_STEMS
     if len(streams) != 1 + len(names) or len(kinds) != 1:

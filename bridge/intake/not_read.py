@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bridge.audio.chunks import CONTAINERS, reading
+from bridge.audio.chunks import CONTAINERS, open_bounce
 from bridge.audio.headers import sniff
 from bridge.errors import StembridgeError, UnsupportedBounce
 from bridge.intake.scan import AUDIO_SUFFIXES
@@ -256,7 +256,7 @@ class NotReadReporter:
 
 def _by_content(path: Path) -> Format | None:
     try:
-        with reading(path) as file:
+        with open_bounce(path) as file:
             kind = sniff(file)
     except UnsupportedBounce as error:
         return Format("audio by its content", str(error))

@@ -18,9 +18,9 @@ from bridge.audio.targets.registry import (
     Name,
     Subtype,
     Target,
-    missing,
-    refusal,
+    missing_requirement,
     target_for,
+    unsupported_reason,
 )
 from bridge.effects.strict import STRICT, preset_error
 from bridge.errors import UsageError
@@ -158,11 +158,11 @@ class Output(BaseModel):
 
     def refusal(self, info: AudioInfo, frames: int) -> str | None:
         """Why stems of this bounce and length cannot have the format; None if they can."""
-        return refusal(self.target(info.container), info, frames, self.depth(info)[0])
+        return unsupported_reason(self.target(info.container), info, frames, self.depth(info)[0])
 
     def missing(self) -> str | None:
         """What has to be installed for the format; None if nothing is missing."""
-        return None if self.format == "same" else missing(TARGETS[self.format])
+        return None if self.format == "same" else missing_requirement(TARGETS[self.format])
 
     @property
     def vorbis_quality(self) -> float:

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bridge.audio import dither
-from bridge.audio.decode import Decoder, Survey, survey
+from bridge.audio.decode import Decoder, SurveyResult, survey
 from bridge.audio.encode import PCM_BITS
-from bridge.audio.metadata.carry import carried
-from bridge.audio.metadata.shifted import lost_by_cutting
+from bridge.audio.metadata.stems import stem_metadata
+from bridge.audio.metadata.trimming import lost_by_trimming
 from bridge.audio.probe import AudioInfo, probe
-from bridge.audio.targets.opening import not_carried
+from bridge.audio.targets.writers import not_carried
 from bridge.dsp.decibel import db_to_linear
 from bridge.dsp.meter import Levels, Meter, Statistics
 from bridge.effects.conditions import JobFacts
@@ -132,7 +132,7 @@ class _Job:
     separator: Separator
     info: AudioInfo
     decoder: Decoder
-    found: Survey
+    found: SurveyResult
     outputs: Sequence[str]
     buses: Mapping[str, Mixdown]
     tail_frames: int
@@ -276,7 +276,7 @@ class _Job:
         path = self.folder / self.request.file_names[name]
         return OutputFile(name, path, lambda: self._signal(stock, name), gain_db, peak, span)
 
-    def _dither(self, names: Sequence[str], levels: Mapping[str, Levels]) -> dither.Kind:
+    def _dither(self, names: Sequence[str], levels: Mapping[str, Levels]) -> dither.DitherKind:
         preset = self.preset
         processed = preset.limiter is not None or not preset.has_one_gain
         processed = processed or preset.normalise is not None
@@ -376,11 +376,11 @@ class _Job:
     @cached_property
     def _carried(self) -> Metadata:
         line = coding_history(self.target, self.info, self.subtype, self.separator.name)
-        return carried(self.request.source, line)
+        return stem_metadata(self.request.source, line)
 
     @property
     def _not_carried(self) -> tuple[str, ...]:
-        lost = lost_by_cutting(self._carried) if self.preset.trim is not None else ()
+        lost = lost_by_trimming(self._carried) if self.preset.trim is not None else ()
         lost += not_carried(self.target, self._carried, self.info, self.subtype)
         return (*self._carried.not_carried, *lost)
 

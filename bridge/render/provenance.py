@@ -9,7 +9,7 @@ from bridge.audio.encode import PCM_BITS
 from bridge.publish.manifest import SourceFacts, level_dbfs
 
 if TYPE_CHECKING:
-    from bridge.audio.decode import Survey
+    from bridge.audio.decode import SurveyResult
     from bridge.audio.metadata.model import Metadata
     from bridge.audio.probe import AudioInfo
     from bridge.audio.targets.registry import Target
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def source_facts(
-    request: RenderRequest, info: AudioInfo, found: Survey, metadata: Metadata
+    request: RenderRequest, info: AudioInfo, found: SurveyResult, metadata: Metadata
 ) -> SourceFacts:
     """Facts about the bounce for the manifest."""
     return SourceFacts(

@@ -12,7 +12,7 @@ import soundfile
 from bridge.audio.dither import REACH_STEPS
 from bridge.audio.encode import PCM_BITS
 from bridge.audio.sound_path import sound_path
-from bridge.audio.targets.readback import shape_of_m4a
+from bridge.audio.targets.readback import m4a_properties
 from bridge.errors import OutputError, PromiseBroken
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def check_shapes(folder: Path, stems: Sequence[StemFacts], target: Target) -> No
     """Raise PromiseBroken for a file whose header differs from the manifest."""
     for stem in stems:
         path = folder / stem.path
-        shape = shape_of_m4a(path) if target.name == "m4a" else _shape(path)
+        shape = m4a_properties(path) if target.name == "m4a" else _shape(path)
         if shape != (stem.frames, stem.rate_hz, stem.channels, stem.subtype):
             raise PromiseBroken(f"{stem.path} reads back as {shape}")
 

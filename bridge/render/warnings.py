@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bridge.audio.encode import PCM_BITS, output_subtype
-from bridge.audio.time_reference import doubt
+from bridge.audio.time_reference import implausibility
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -27,7 +27,7 @@ def source_bits(info: AudioInfo) -> int | None:
 
 def time_reference_warnings(time_reference: int | None, rate_hz: int) -> Iterator[str]:
     """Warn about an implausible time reference."""
-    reason = doubt(time_reference, rate_hz)
+    reason = implausibility(time_reference, rate_hz)
     if reason:
         yield f"{reason}; the stems carry it as it is: check the start of the render"
 

@@ -13,11 +13,11 @@ import numpy as np
 from bridge.audio.dither import Dither
 from bridge.audio.encode import LONG_FORMS, PCM_BITS
 from bridge.audio.metadata import bext
-from bridge.audio.metadata.shifted import cut as cut_metadata
-from bridge.audio.metadata.shifted import whole
+from bridge.audio.metadata.trimming import of_trimmed_file as cut_metadata
+from bridge.audio.metadata.trimming import of_whole_file
 from bridge.audio.quantise import quantise_set
-from bridge.audio.targets.opening import writing
 from bridge.audio.targets.spec import Spec
+from bridge.audio.targets.writers import open_writer
 from bridge.dsp.decibel import db_to_linear, linear_to_dbfs
 from bridge.dsp.meter import Meter
 from bridge.effects.chain import render
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from bridge.audio.dither import Kind
+    from bridge.audio.dither import DitherKind
     from bridge.audio.metadata.model import Metadata
     from bridge.audio.probe import AudioInfo
     from bridge.effects.registry import Limiter
@@ -94,14 +94,14 @@ class OutputFile:
                 channels=settings.info.channels,
                 frames=settings.frames,
             )
-        whole = self.span == Span(0, settings.frames)
-        yield from scaled if whole else cut(scaled, self.span)
+        of_whole_file = self.span == Span(0, settings.frames)
+        yield from scaled if of_whole_file else cut(scaled, self.span)
 
 
 def write_outputs(
     outputs: Sequence[OutputFile],
     settings: EncodeSettings,
-    dither: Kind,
+    dither: DitherKind,
     on_frames: Callable[[int], None],
 ) -> tuple[StemFacts, ...]:
     """Write outputs in parallel, quantised together so that rounding errors cancel in the sum.
@@ -117,13 +117,13 @@ def write_outputs(
     with ExitStack() as stack:
         pool = stack.enter_context(ThreadPoolExecutor(len(outputs), "writer", set_threads, (1,)))
         writers = [_StemWriter(output, settings, dither, stack) for output in outputs]
-        writing: list[Future[None]] = []
+        open_writer: list[Future[None]] = []
         for blocks in _synchronised([output.blocks(settings) for output in outputs], pool):
             tasks = _write_tasks(writers, blocks)
-            _results(writing)
-            writing = [pool.submit(task) for task in tasks]
+            _results(open_writer)
+            open_writer = [pool.submit(task) for task in tasks]
             on_frames(blocks[0].shape[1])
-        _results(writing)
+        _results(open_writer)
         for writer in writers:
             writer.finish()
             writer.writer.close()  # may wait long for a slow disk: report progress
@@ -153,12 +153,12 @@ class _StemWriter:
     """Writer of one file with its meter and its dither."""
 
     def __init__(
-        self, output: OutputFile, settings: EncodeSettings, dither: Kind, stack: ExitStack
+        self, output: OutputFile, settings: EncodeSettings, dither: DitherKind, stack: ExitStack
     ) -> None:
         self.output, self._dither = output, dither
         info = settings.info
         self.spec = _spec(output, settings)
-        self.writer = stack.enter_context(writing(output.path, self.spec))
+        self.writer = stack.enter_context(open_writer(output.path, self.spec))
         self.meter = Meter(info.rate_hz, info.channels, mask=info.channel_mask)
         self._clips = not output.peak * db_to_linear(output.gain_db) <= 1.0  # also true for NaN
         self.dither = Dither(dither, f"{settings.seed} {output.name}", info.channels)
@@ -255,5 +255,5 @@ def _spec(output: OutputFile, settings: EncodeSettings) -> Spec:
 def _metadata(output: OutputFile, settings: EncodeSettings) -> Metadata:
     span, rate_hz = output.span, settings.info.rate_hz
     if span == Span(0, settings.frames):
-        return whole(settings.metadata, span.frames, rate_hz)
+        return of_whole_file(settings.metadata, span.frames, rate_hz)
     return cut_metadata(settings.metadata, span.start_frame, span.frames, rate_hz)

@@ -12,7 +12,7 @@ import psutil
 import pytest
 import soundfile
 
-from bridge.audio.mp4_input import audio_streams
+from bridge.audio.mp4_input import list_streams
 from tests.bounces import RATE_HZ, SHORT_FRAMES, render
 from tests.cli.command import check_one_line_error
 from tests.support import ROOT
@@ -77,7 +77,7 @@ def test_m4a_and_stem_files_need_no_program(desk: Desk) -> None:
     place = desk.home / "Stems" / "mix"
     assert endings(place) == {".m4a", ".json"}  # two stems, and a stem file has four
     assert "a stem file holds drums, bass" in result.err
-    assert audio_streams(place / "mix - vocals.m4a")[0].frames == SHORT_FRAMES
+    assert list_streams(place / "mix - vocals.m4a")[0].frames == SHORT_FRAMES
 
 
 def test_nothing_else_imports_the_library_for_them(desk: Desk) -> None:

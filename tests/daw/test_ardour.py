@@ -14,7 +14,7 @@ import pytest
 import soundfile
 
 from bridge.daw import ardour
-from bridge.daw.session import Clip, Marker, Session, SoundFile, Track, join
+from bridge.daw.session import Clip, Marker, Session, SoundFile, Track, merge_sessions
 from tests.bounces import time_reference_of
 from tests.daw.headless import Ardour
 from tests.daw.sets import noise_24, read_24, session, write_24, write_set
@@ -115,7 +115,7 @@ def test_a_mono_stem_among_stereo_ones_keeps_its_level(program: Ardour, tmp_path
     write_24(tmp_path / "Voice - vocals.wav", narrow, 48_000)
     write_24(tmp_path / "Band - drums.wav", wide, 48_000)
     write_24(tmp_path / "Band - bass.wav", np.zeros_like(wide), 48_000)
-    (both,) = join(
+    (both,) = merge_sessions(
         "Both",
         [
             session(tmp_path / "Voice.wav", ["vocals"], frames=frames, channels=1),

@@ -17,7 +17,7 @@ from bridge.audio.chunks import MAX_CHUNK_BYTES, MAX_CHUNKS, read_chunk, read_la
 from bridge.audio.decode import Decoder, survey
 from bridge.audio.extents.locate import locate
 from bridge.audio.leniency import Leniency
-from bridge.audio.metadata.carry import carried
+from bridge.audio.metadata.stems import stem_metadata
 from bridge.audio.probe import MAX_CHANNELS, MAX_RATE_HZ, MIN_RATE_HZ, MOST_FRAMES_PER_BYTE
 from bridge.audio.probe import probe as probe_file
 from bridge.errors import BounceError, ModelError, PresetError
@@ -68,7 +68,7 @@ def chunks(data: bytes) -> None:
             for ref in layout.chunks:
                 assert len(read_chunk(file, ref)) <= min(len(data), MAX_CHUNK_BYTES)
     with contextlib.suppress(BounceError):
-        found = carried(path, "A=PCM")
+        found = stem_metadata(path, "A=PCM")
         # The same may be said in several chunks, and a marker of 8 bytes becomes a cue of 24.
         assert sum(len(chunk.data) for chunk in found.chunks) <= 10 * len(data) + 1000
 

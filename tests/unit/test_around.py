@@ -14,7 +14,7 @@ from bridge.audio.decode import Decoder, survey
 from bridge.audio.headers import container_of
 from bridge.audio.leniency import Leniency
 from bridge.audio.metadata import bext
-from bridge.audio.metadata.carry import carried
+from bridge.audio.metadata.stems import stem_metadata
 from bridge.audio.probe import probe
 from bridge.errors import BounceError, NotAudio, TruncatedBounce, UnsupportedBounce
 from tests.audio_files import chunk, decoded, fmt, noise, pcm16, riff, wav, write
@@ -74,7 +74,7 @@ def test_a_tag_in_front_of_a_wav_hides_nothing(tmp_path: Path, front: bytes) -> 
     info = probe(path)
     assert (info.container, info.frames, info.time_reference) == ("WAV", FRAMES, 158_760_000)
     assert np.array_equal(decoded(path), decoded(plain_path))
-    got, without = carried(path, LINE), carried(plain_path, LINE)
+    got, without = stem_metadata(path, LINE), stem_metadata(plain_path, LINE)
     assert (got.time_reference, got.marks) == (158_760_000, without.marks)
     assert got.marks[0].name == "Verse"
     assert got.tags["TITLE"] == ("In front",)
@@ -87,7 +87,7 @@ def test_a_tag_in_front_of_a_wav_hides_nothing(tmp_path: Path, front: bytes) -> 
 def test_a_tag_in_front_gives_way_to_the_one_inside(tmp_path: Path) -> None:
     inside, before = id3(tmp_path / "tag", "Inside"), id3(tmp_path / "tag")
     data = riff(fmt(), chunk(b"data", pcm16(FRAMES)), chunk(b"id3 ", inside))
-    got = carried(write(tmp_path, before + data), LINE)
+    got = stem_metadata(write(tmp_path, before + data), LINE)
     assert got.tags["TITLE"] == ("Inside",)
     assert got.not_carried == ("ID3 tag in front of the file",)
 
@@ -119,16 +119,16 @@ def test_a_tag_in_front_of_every_other_container(tmp_path: Path, front: bytes) -
         "VOC": plain(tmp_path / "a.voc", "VOC"),
     }
     for name, path in files.items():
-        whole, sound = carried(path, LINE), decoded(path)
+        whole, sound = stem_metadata(path, LINE), decoded(path)
         tagged = write(tmp_path, front + path.read_bytes(), "tagged")
         assert container_of(tagged) == name
         assert np.array_equal(decoded(tagged), sound), name
-        got = carried(tagged, LINE)
+        got = stem_metadata(tagged, LINE)
         assert (got.time_reference, got.marks) == (whole.time_reference, whole.marks), name
         kept = got.tags.get("TITLE") == ("In front",)
         assert kept or "ID3 tag in front" in got.not_carried[0], name
-    assert carried(files["RF64"], LINE).time_reference == 7
-    assert len(carried(files["CAF"], LINE).marks) == 1
+    assert stem_metadata(files["RF64"], LINE).time_reference == 7
+    assert len(stem_metadata(files["CAF"], LINE).marks) == 1
 
 
 def test_a_tag_in_front_of_an_ogg(tmp_path: Path, front: bytes) -> None:
@@ -174,7 +174,7 @@ def test_a_tag_behind_a_file_is_no_sound(tmp_path: Path, container: str, tag: st
     assert np.array_equal(decoded(path), sound)
     assert survey(Decoder(path, info)).warnings == ()
     named = ("tag behind the file",) if tag == "ID3v1" else ()
-    assert carried(path, LINE).not_carried == named
+    assert stem_metadata(path, LINE).not_carried == named
 
 
 @pytest.mark.parametrize("container", ["WAV", "AIFF", "CAF", "AU", "W64"])
@@ -263,7 +263,7 @@ def test_metadata_of_joined_files_are_those_of_the_first(tmp_path: Path) -> None
     second = riff(a_bext(9), fmt(), chunk(b"data", pcm16(FRAMES)))
     path = write(tmp_path, full_wav() + second)
     assert probe(path).time_reference == 158_760_000
-    got = carried(path, LINE)
+    got = stem_metadata(path, LINE)
     assert [c.id for c in got.chunks].count(b"bext") == 1
     assert bext.parse(got.chunks[0].data).time_reference == 158_760_000
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from bridge.audio.chunks import MAX_CHUNK_BYTES, parse_fmt, read_chunk, read_layout
 from bridge.audio.metadata import bext
 from bridge.audio.metadata.bext import Bext, history_line
-from bridge.audio.metadata.carry import carried
+from bridge.audio.metadata.stems import stem_metadata
 from bridge.errors import EmptyBounce, NotAudio
 from tests.audio_files import chunk, fmt, pcm16, riff, wav, write
 from tests.support import require
@@ -129,7 +129,7 @@ def test_a_size_in_the_header_allocates_nothing(tmp_path: Path) -> None:
     assert ref.size_bytes == 0x7FFFFFFF
     with path.open("rb") as file:
         assert read_chunk(file, ref) == b"<a/>"
-    assert carried(path, LINE).not_carried == ("iXML (cut off)",)
+    assert stem_metadata(path, LINE).not_carried == ("iXML (cut off)",)
 
 
 def test_layout_of_what_is_no_wav(tmp_path: Path) -> None:
@@ -166,7 +166,7 @@ def test_what_is_carried(tmp_path: Path) -> None:
             chunk(b"PEAK", bytes(24)),
         ),
     )
-    got = carried(path, LINE)
+    got = stem_metadata(path, LINE)
     assert got.time_reference == 2**31 + 5
     assert got.not_carried == ("LIST exif", "regn (Pro Tools region)")
     assert got.chunks[0].id == b"bext"
@@ -193,7 +193,7 @@ def test_numbers_of_a_big_endian_file_are_turned_around_or_named(tmp_path: Path)
             magic=b"RIFX",
         ),
     )
-    got = carried(path, LINE)
+    got = stem_metadata(path, LINE)
     assert [c.id for c in got.chunks] == [b"bext", b"cue ", b"iXML"]
     assert got.chunks[1].data == struct.pack("<III4sIII", 1, 1, 100, b"data", 0, 0, 100)
     assert bext.parse(got.chunks[0].data).time_reference == got.time_reference == 2**32 + 5
@@ -202,7 +202,7 @@ def test_numbers_of_a_big_endian_file_are_turned_around_or_named(tmp_path: Path)
 
 def test_huge_metadata_is_named_not_carried(tmp_path: Path) -> None:
     path = write(tmp_path, wav(4800, chunk(b"iXML", bytes(MAX_CHUNK_BYTES + 2))))
-    got = carried(path, LINE)
+    got = stem_metadata(path, LINE)
     assert got.chunks == ()
     assert got.not_carried == ("iXML (16,777,218 bytes)",)
 
@@ -211,7 +211,7 @@ def test_bext_of_real_files_as_another_reader_has_it() -> None:
     seen = 0
     for path in sorted((require.corpus() / "iluvcapra__wavinfo").glob("*.[wW]*")):
         theirs = wavinfo.WavInfoReader(str(path)).bext
-        ours = next((c for c in carried(path, LINE).chunks if c.id == b"bext"), None)
+        ours = next((c for c in stem_metadata(path, LINE).chunks if c.id == b"bext"), None)
         assert (theirs is None) == (ours is None)
         if theirs is None or ours is None:
             continue

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from av.audio.frame import AudioFrame
 
-from bridge.audio.metadata.carry import carried
 from bridge.audio.metadata.model import Mark
+from bridge.audio.metadata.stems import stem_metadata
 from tests.coded_files import encoded, outcome, sweep
 from tests.unit.conversion import music
 
@@ -132,7 +132,7 @@ def test_tags_and_chapters_are_carried(tmp_path: Path, container: str) -> None:
         block.sample_rate, block.pts = RATE_HZ, 0
         file.mux(stream.encode(block))
         file.mux(stream.encode(None))
-    got = carried(path, "A=PCM")
+    got = stem_metadata(path, "A=PCM")
     assert got.tags["TITLE"] == ("Söng",)
     assert got.tags["ARTIST"] == ("Someone",)
     assert got.tags["COMMENT"] == ("a note",)

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bridge.audio.leniency import Leniency
-from bridge.audio.libav import CodedSource
+from bridge.audio.libav import CodedReader
 from bridge.audio.streams import adts, asf, mpeg, ogg_codecs
 from bridge.errors import TruncatedBounce, UnsupportedBounce
 from tests.coded_files import Outcome, assert_whole, encoded, outcome, sweep
@@ -359,7 +359,7 @@ def test_a_decoder_that_doubles_the_rate_doubles_every_length(tmp_path: Path) ->
             frames=10_000,
             lead_frames=50,
         )
-        source = CodedSource(replace(walk, runs=(halves,)))
+        source = CodedReader(replace(walk, runs=(halves,)))
         sound = source.read(100_000)
     assert (source.rate_hz, source.claimed_frames, sound.shape[1]) == (RATE_HZ, 20_100, 20_100)
     assert not sound[:, :100].any()
@@ -378,7 +378,7 @@ def test_the_decoder_of_xhe_aac_is_not_run(tmp_path: Path) -> None:
 
 
 def test_ffmpegs_libraries_are_not_imported_before_they_are_needed() -> None:
-    modules = "bridge.audio.probe, bridge.audio.metadata.carry, bridge.cli"
+    modules = "bridge.audio.probe, bridge.audio.metadata.stems, bridge.cli"
     code = f"import sys, {modules}; print('av' in sys.modules)"
     run = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True

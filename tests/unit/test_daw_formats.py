@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from bridge.daw import files
-from bridge.daw.formats import FORMATS, find, write_session
-from bridge.daw.session import from_manifest, join
+from bridge.daw.formats import FORMATS, find_format, write_session
+from bridge.daw.session import from_manifest, merge_sessions
 from bridge.errors import OutputError, SessionError
 from tests.daw.sets import manifest, session, write_set
 from tests.support import ROOT
@@ -30,9 +30,9 @@ def test_they_are_all_there() -> None:
 
 def test_an_unknown_one_gets_a_suggestion() -> None:
     with pytest.raises(SessionError, match="did you mean 'reaper'"):
-        find("repaer")
+        find_format("repaer")
     with pytest.raises(SessionError, match="there are reaper"):
-        find("xyz")
+        find_format("xyz")
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -42,7 +42,7 @@ def test_each_writes_beside_the_stems(tmp_path: Path, name: str) -> None:
     made = session(tmp_path / "Mix 3.wav", frames=FRAMES)
     path = write_session(name, made, tmp_path, "Mix 3")
     assert path.is_file()
-    assert {*tmp_path.iterdir()} - before == {find(name).place(tmp_path, "Mix 3")}
+    assert {*tmp_path.iterdir()} - before == {find_format(name).place(tmp_path, "Mix 3")}
     first = path.read_bytes()
     assert write_session(name, made, tmp_path, "Mix 3").read_bytes() == first
 
@@ -98,7 +98,7 @@ def test_each_holds_many_bounces(tmp_path: Path, name: str) -> None:
     for song in ("One", "Two"):
         write_set(tmp_path / song / f"{song}.wav", frames=FRAMES)
         sets.append(session(tmp_path / song / f"{song}.wav", frames=FRAMES))
-    (album,) = join("Album", sets)
+    (album,) = merge_sessions("Album", sets)
     assert write_session(name, album, tmp_path, "Album").stat().st_size > 100
 
 
@@ -129,7 +129,7 @@ def test_a_place_that_cannot_be_written_is_an_output_error(tmp_path: Path, name:
 
 def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "session.rpp"
-    files.put(path, b"old")
+    files.write_file(path, b"old")
 
     def fail() -> None:
         with files.new_file(path) as temporary:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from reaproj import Project  # type: ignore[import-untyped]
 
 from bridge.daw import reaper
-from bridge.daw.session import Clip, Marker, Session, SoundFile, Tempo, Track, join
+from bridge.daw.session import Clip, Marker, Session, SoundFile, Tempo, Track, merge_sessions
 from bridge.daw.text import one_line
 from bridge.errors import SessionError
 from tests.daw.sets import session
@@ -209,7 +209,7 @@ def test_the_same_content_gives_the_same_bytes_anywhere(tmp_path: Path) -> None:
 
 def test_a_whole_album(tmp_path: Path) -> None:
     sets = [session(tmp_path / f"Song {n}.wav", time_reference=n * 10**9) for n in range(40)]
-    (album,) = join("Album", sets)
+    (album,) = merge_sessions("Album", sets)
     project = Project.load(written(album, tmp_path))
     assert len(project.tracks) == 40 * 6
     places = {round(i.position * 48_000) for t in project.tracks for i in t.items}

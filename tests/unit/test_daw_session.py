@@ -17,7 +17,7 @@ from bridge.daw.session import (
     SoundFile,
     Tempo,
     from_manifest,
-    join,
+    merge_sessions,
 )
 from bridge.errors import SessionError
 from tests.daw.sets import FOUR, manifest, session
@@ -178,7 +178,7 @@ def test_many_sets_become_one_session() -> None:
         markers=(Marker("A", 10),),
         tempos=(Tempo(97.5, 3, 4),),
     )
-    (joined,) = join("Album", [first, second])
+    (joined,) = merge_sessions("Album", [first, second])
     assert joined.name == "Album"
     assert joined.tracks == (*first.tracks, *second.tracks)
     assert joined.markers == (Marker("A", 10), Marker("B", 20))
@@ -188,12 +188,12 @@ def test_many_sets_become_one_session() -> None:
 
 def test_sets_of_other_rates_become_sessions_of_their_own() -> None:
     sets = [session(BOUNCE, rate_hz=rate) for rate in (96_000, 44_100, 96_000)]
-    low, high = join("Album", sets)
+    low, high = merge_sessions("Album", sets)
     assert (low.name, low.rate_hz, len(low.tracks)) == ("Album (44100 Hz)", 44_100, 2)
     assert (high.name, high.rate_hz, len(high.tracks)) == ("Album (96000 Hz)", 96_000, 4)
 
 
 def test_nothing_becomes_nothing() -> None:
-    assert join("Album", []) == ()
+    assert merge_sessions("Album", []) == ()
     empty = replace(session(BOUNCE), tracks=())
     assert (empty.start_frames, empty.end_frames, empty.channels) == (0, 0, 0)

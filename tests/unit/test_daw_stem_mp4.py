@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from bridge.audio.mp4_input import audio_streams
+from bridge.audio.mp4_input import list_streams
 from bridge.daw import stem_mp4
-from bridge.daw.session import Clip, SoundFile, from_manifest, join
+from bridge.daw.session import Clip, SoundFile, from_manifest, merge_sessions
 from bridge.errors import SessionError
 from tests.daw.sets import FOUR, manifest, session, write_set
 
@@ -68,7 +68,7 @@ def test_other_sets_are_refused(tmp_path: Path) -> None:
     refused(session(BOUNCE, []), tmp_path, "not 1|one bounce|needs")
     refused(session(BOUNCE, channels=1), tmp_path, "stereo")
     refused(session(BOUNCE, channels=6), tmp_path, "stereo")
-    (two,) = join("Album", [plain, session(BOUNCE.with_name("B.wav"))])
+    (two,) = merge_sessions("Album", [plain, session(BOUNCE.with_name("B.wav"))])
     refused(two, tmp_path, "write one for each")
     refused(replace(plain, tracks=plain.tracks[1:]), tmp_path, "one bounce")
 
@@ -93,4 +93,4 @@ def test_a_mixdown_is_left_out(tmp_path: Path) -> None:
     data["stems"][-1]["mixdown"] = True
     path = tmp_path / "Mix.stem.mp4"
     stem_mp4.write(from_manifest(data, tmp_path), path)
-    assert len(audio_streams(path)) == 5
+    assert len(list_streams(path)) == 5

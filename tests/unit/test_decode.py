@@ -17,11 +17,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bridge.audio.chunks import open_binary
-from bridge.audio.decode import Decoder, Survey, survey
+from bridge.audio.decode import Decoder, SurveyResult, survey
 from bridge.audio.extents.locate import locate
-from bridge.audio.extents.stream import open_stream
+from bridge.audio.extents.stream import open_extents
 from bridge.audio.probe import probe
-from bridge.audio.reader import Window, open_container
+from bridge.audio.sndfile import Window, open_container
 from bridge.errors import (
     BounceChanged,
     BounceError,
@@ -205,13 +205,17 @@ def test_survey(tmp_path: Path) -> None:
     audio = np.zeros((2, 9000), np.float32)
     soundfile.write(path, audio.T, 48_000, subtype="PCM_24")
     silent = survey(Decoder(path, probe(path)))
-    assert (silent, silent.is_silent) == (Survey(9000, 0.0), True)
+    assert (silent, silent.is_silent) == (SurveyResult(9000, 0.0), True)
     (warning,) = silent.all_warnings()
     assert warning.startswith("silent: all 9,000 frames are digital silence")
     audio[1, 8999] = -(2.0**-23)  # one value, one step: no digital silence
     soundfile.write(path, audio.T, 48_000, subtype="PCM_24")
     found = survey(Decoder(path, probe(path)))
-    assert (found, found.is_silent, [*found.all_warnings()]) == (Survey(9000, 2.0**-23), False, [])
+    assert (found, found.is_silent, [*found.all_warnings()]) == (
+        SurveyResult(9000, 2.0**-23),
+        False,
+        [],
+    )
 
 
 def test_bounce_replaced_after_the_probe(tmp_path: Path) -> None:
@@ -269,7 +273,7 @@ def test_read_error_comes_out_of_the_decoder(tmp_path: Path) -> None:
     with path.open("rb") as file:
         sound = locate(file, "WAV")
     with (
-        open_stream(BrokenDisk(path.read_bytes()), sound) as source,
+        open_extents(BrokenDisk(path.read_bytes()), sound) as source,
         pytest.raises(OSError, match="Input/output error"),
     ):
         source.read(1000)

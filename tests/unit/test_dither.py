@@ -8,7 +8,7 @@ import scipy.signal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridge.audio.dither import REACH_STEPS, Dither, Kind, choose
+from bridge.audio.dither import REACH_STEPS, Dither, DitherKind, choose
 from bridge.audio.quantise import quantise_set
 from tests.hypothesis_profiles import examples
 
@@ -21,7 +21,7 @@ SIGNALS = {
 }
 
 
-def error(kind: Kind, steps: np.ndarray, seed: str = "a") -> np.ndarray:
+def error(kind: DitherKind, steps: np.ndarray, seed: str = "a") -> np.ndarray:
     """What 16-bit rounding with dither adds to one channel, in steps."""
     done = quantise_set({"x": steps[np.newaxis] / 2**15}, 16, {"x": Dither(kind, seed, 1)})
     return done.stems["x"][0] - steps
@@ -30,7 +30,7 @@ def error(kind: Kind, steps: np.ndarray, seed: str = "a") -> np.ndarray:
 @pytest.mark.parametrize("name", list(SIGNALS))
 @pytest.mark.parametrize(("kind", "variance"), [("tpdf", 0.25), ("shaped", 0.25 * 6)])
 def test_mean_and_power_of_the_error_do_not_depend_on_the_audio(
-    name: str, kind: Kind, variance: float
+    name: str, kind: DitherKind, variance: float
 ) -> None:
     found = error(kind, SIGNALS[name])
     assert abs(found.mean()) < 0.005
@@ -43,7 +43,7 @@ def test_mean_and_power_of_the_error_do_not_depend_on_the_audio(
 
 
 @pytest.mark.parametrize("kind", ["tpdf", "shaped"])
-def test_the_spectrum(kind: Kind) -> None:
+def test_the_spectrum(kind: DitherKind) -> None:
     """TPDF is white; shaped is that times |1 - 1/z|^4."""
     share, power = scipy.signal.welch(error(kind, SIGNALS["noise"]), fs=1.0, nperseg=1024)
     wanted = np.full(share.size, 2 * 0.25)  # one-sided
@@ -68,7 +68,7 @@ def test_what_is_softer_than_a_step_survives_only_with_dither() -> None:
 
 @settings(max_examples=examples(20))
 @given(cut=st.integers(1, 4999), kind=st.sampled_from(["tpdf", "shaped"]))
-def test_blocks_do_not_matter(cut: int, kind: Kind) -> None:
+def test_blocks_do_not_matter(cut: int, kind: DitherKind) -> None:
     audio = np.random.default_rng(1).uniform(-0.9, 0.9, (2, 5000))
     whole = quantise_set({"x": audio}, 16, {"x": Dither(kind, "a", 2)}).stems["x"]
     dither = {"x": Dither(kind, "a", 2)}
@@ -90,7 +90,7 @@ def test_channels_have_noise_of_their_own() -> None:
 
 
 @pytest.mark.parametrize("kind", ["tpdf", "shaped"])
-def test_the_sum_of_stems_has_the_noise_of_one(kind: Kind) -> None:
+def test_the_sum_of_stems_has_the_noise_of_one(kind: DitherKind) -> None:
     rng = np.random.default_rng(2)
     blocks = {name: rng.uniform(-0.2, 0.2, (1, FRAMES)) for name in "abcd"}
     done = quantise_set(blocks, 16, {name: Dither(kind, name, 1) for name in blocks})

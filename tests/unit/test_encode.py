@@ -19,9 +19,9 @@ import wavinfo  # type: ignore[import-untyped]
 
 from bridge.audio import encode
 from bridge.audio.chunks import Chunk, read_layout
-from bridge.audio.encode import SUBTYPES, StemWriter, WavForm, output_subtype
+from bridge.audio.encode import SUBTYPES, StemWriter, WavTemplate, output_subtype
 from bridge.audio.metadata import bext
-from bridge.audio.metadata.carry import carried
+from bridge.audio.metadata.stems import stem_metadata
 from bridge.audio.probe import AudioInfo, probe
 from bridge.audio.quantise import quantise
 from bridge.errors import OutputError, PromiseBroken
@@ -163,7 +163,7 @@ def test_metadata_of_real_bounces_survives(tmp_path: Path, name: str) -> None:
         decoded(source),
         info.subtype,
         rate_hz=info.rate_hz,
-        chunks=carried(source, line).chunks,
+        chunks=stem_metadata(source, line).chunks,
         channel_mask=info.channel_mask,
         extensible=info.extensible,
         block_frames=50_000,
@@ -213,7 +213,7 @@ def test_rf64_when_riff_cannot_state_the_size(
 )
 def test_above_4_gib(tmp_path: Path, subtype: str, frames: int, container: str) -> None:
     """The true limit, with a file that claims its space without taking it."""
-    form = WavForm(48_000, 2, frames, subtype, None, False, (Chunk(b"iXML", b"<a/>"),))
+    form = WavTemplate(48_000, 2, frames, subtype, None, False, (Chunk(b"iXML", b"<a/>"),))
     path = tmp_path / "huge.wav"
     with path.open("wb") as file:
         file.write(form.head())

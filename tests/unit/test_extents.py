@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from bridge.audio.chunks import layout_of
+from bridge.audio.chunks import parse_layout
 from bridge.audio.decode import Decoder, survey
-from bridge.audio.extents.coded import length_of
+from bridge.audio.extents.coded import sound_length
 from bridge.audio.extents.locate import LOCATED, locate
 from bridge.audio.leniency import Leniency
 from bridge.audio.probe import probe
@@ -229,7 +229,7 @@ def test_the_packet_table_of_a_caf(tmp_path: Path) -> None:
         sound = locate(file, "CAF")
     assert (sound.counted_frames, sound.stated_frames) == (20_000, 20_000)
     with pytest.raises(UnsupportedBounce, match="hold 20,000 frames, the decoder announces 9,000"):
-        length_of(sound, 9_000)
+        sound_length(sound, 9_000)
     data[at + 8 : at + 16] = struct.pack(">q", 9_000)  # a header that knows of two packets only
     path.write_bytes(data)
     assert probe(path).frames == 20_000
@@ -385,7 +385,7 @@ def test_chunks_whose_pad_byte_was_forgotten(tmp_path: Path) -> None:
     path = write(tmp_path, data)
     assert (probe(path).frames, probe(path).warnings) == (len(odd), ())
     with path.open("rb") as file:
-        assert [ref.id for ref in layout_of(file).chunks] == [b"fmt ", b"data", b"umid"]
+        assert [ref.id for ref in parse_layout(file).chunks] == [b"fmt ", b"data", b"umid"]
 
 
 def test_a_last_frame_that_is_not_whole(tmp_path: Path) -> None:

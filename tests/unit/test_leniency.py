@@ -22,13 +22,13 @@ from tests.support import ROOT
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from bridge.audio.decode import Survey
+    from bridge.audio.decode import SurveyResult
 
 CUT = Leniency(accept_truncated=True)
 REPAIR = Leniency(repair=True)
 
 
-def surveyed(path: Path, leniency: Leniency) -> Survey:
+def surveyed(path: Path, leniency: Leniency) -> SurveyResult:
     return survey(Decoder(path, probe(path, leniency), leniency=leniency))
 
 

@@ -25,9 +25,9 @@ from wavinfo import WavInfoReader  # type: ignore[import-untyped]
 
 from bridge.audio.encode import StemWriter
 from bridge.audio.metadata import bext
-from bridge.audio.metadata.carry import carried
 from bridge.audio.metadata.model import Mark, Metadata, Picture
-from bridge.audio.metadata.shifted import whole
+from bridge.audio.metadata.stems import stem_metadata
+from bridge.audio.metadata.trimming import of_whole_file
 from bridge.audio.probe import probe
 from tests.audio_files import chunk, decoded, fmt, noise, pcm16, riff, wav, write
 from tests.metadata_files import (
@@ -70,7 +70,7 @@ TAGS: dict[str, tuple[str, ...]] = {
 def stem(folder: Path, metadata: Metadata, name: str = "stem.wav") -> Path:
     """A WAV with that metadata, as the service writes it."""
     path = folder / name
-    chunks = whole(metadata, FRAMES, RATE_HZ).chunks
+    chunks = of_whole_file(metadata, FRAMES, RATE_HZ).chunks
     with StemWriter(
         path, rate_hz=RATE_HZ, channels=2, frames=FRAMES, subtype="PCM_16", chunks=chunks
     ) as writer:
@@ -127,7 +127,7 @@ def test_a_flac_with_tags_and_picture(tmp_path: Path) -> None:
     file["TIME_REFERENCE"] = "172800000"
     file["REPLAYGAIN_TRACK_GAIN"] = "-6.5 dB"
     file.save()
-    got = carried(tmp_path / "a.flac", LINE)
+    got = stem_metadata(tmp_path / "a.flac", LINE)
     assert {name: got.tags[name] for name in TAGS} == TAGS
     assert got.pictures == (Picture("image/png", PNG, 4, "back"),)
     assert (got.tempo_bpm, got.time_reference) == (92.5, 172_800_000)
@@ -152,7 +152,7 @@ def test_the_cue_sheet_of_a_flac(tmp_path: Path) -> None:
     file.cuesheet = sheet
     file.metadata_blocks.append(sheet)
     file.save()
-    got = carried(tmp_path / "a.flac", LINE)
+    got = stem_metadata(tmp_path / "a.flac", LINE)
     assert got.marks == (Mark(588, "Track 01"), Mark(2940, "Track 02"))
     assert got.cuesheet == sheet.write()
     assert cues_of(stem(tmp_path, got)) == [(588, "Track 01", None), (2940, "Track 02", None)]
@@ -160,7 +160,7 @@ def test_the_cue_sheet_of_a_flac(tmp_path: Path) -> None:
 
 def test_a_flac_that_was_made_of_a_wav_gives_back_its_chunks(tmp_path: Path) -> None:
     program = require.program("flac", "flac")
-    value = bext.made(2**33, "A=PCM,F=48000")
+    value = bext.new_bext(2**33, "A=PCM,F=48000")
     extra = [
         chunk(b"bext", value.to_bytes()),
         chunk(b"iXML", b"<BWFXML/>"),
@@ -170,7 +170,7 @@ def test_a_flac_that_was_made_of_a_wav_gives_back_its_chunks(tmp_path: Path) -> 
     source = write(tmp_path, wav(FRAMES, *extra))
     command = [program, "--silent", "--keep-foreign-metadata", "-o", str(tmp_path / "a.flac")]
     subprocess.run([*command, str(source)], check=True)
-    got, direct = carried(tmp_path / "a.flac", LINE), carried(source, LINE)
+    got, direct = stem_metadata(tmp_path / "a.flac", LINE), stem_metadata(source, LINE)
     assert got.time_reference == 2**33
     assert got.marks == direct.marks == (Mark(100, "Verse"), Mark(2000, "Chorus", 500))
     assert {c.id: c.data for c in got.chunks} == {c.id: c.data for c in direct.chunks}
@@ -191,7 +191,7 @@ def test_an_aiff(tmp_path: Path) -> None:
         ),
         chunk(b"APPL", b"stoc" + bytes(8), order=">"),
     )
-    got = carried(path, LINE)
+    got = stem_metadata(path, LINE)
     assert got.tags == {
         "TITLE": ("Söng",),
         "ARTIST": ("Someone",),
@@ -221,7 +221,7 @@ def test_the_id3_chunk_of_an_aiff_is_carried_as_it_is(tmp_path: Path) -> None:
     file.tags.add(mutagen.id3.TIT2(text="Söng"))  # type: ignore[no-untyped-call]
     file.tags.add(mutagen.id3.PRIV(owner="x", data=b"y"))  # type: ignore[no-untyped-call]
     file.save()
-    got = carried(path, LINE)
+    got = stem_metadata(path, LINE)
     assert got.tags["TITLE"] == ("Söng",)
     tag: Any = mutagen.wave.WAVE(stem(tmp_path, got)).tags
     assert (tag["TIT2"].text, tag.getall("PRIV")[0].data) == (["Söng"], b"y")
@@ -237,7 +237,7 @@ def test_a_caf(tmp_path: Path) -> None:
         caf_chunk_of_our_own(),
     )
     assert soundfile.info(path).frames == FRAMES
-    got = carried(path, LINE)
+    got = stem_metadata(path, LINE)
     assert got.tags == {
         "TITLE": ("Song",),
         "ARTIST": ("Someone",),
@@ -257,7 +257,7 @@ def caf_chunk_of_our_own() -> bytes:
 
 
 def test_a_wave64(tmp_path: Path) -> None:
-    value = bext.made(2**33, "A=PCM")
+    value = bext.new_bext(2**33, "A=PCM")
     body = cue(100)[8:]
     path = with_w64_chunks(
         plain(tmp_path / "a.w64", "W64"), (b"bext", value.to_bytes()), (b"cue ", body)
@@ -265,7 +265,7 @@ def test_a_wave64(tmp_path: Path) -> None:
     # What follows the audio is not taken for audio.
     assert probe(path).frames == FRAMES
     assert np.array_equal(decoded(path), decoded(plain(tmp_path / "plain.wav", "WAV")))
-    got = carried(path, LINE)
+    got = stem_metadata(path, LINE)
     assert (got.time_reference, got.marks) == (2**33, (Mark(100),))
     made = WavInfoReader(str(stem(tmp_path, got))).bext
     assert (made.time_reference, made.coding_history) == (2**33, f"A=PCM\r\n{LINE}\r\n")
@@ -287,7 +287,7 @@ def test_an_mp3(tmp_path: Path) -> None:
     tag.add(frames["CHAP"](**chapter))
     for version in (3, 4):
         tag.save(path, v2_version=version)
-        got = carried(path, LINE)
+        got = stem_metadata(path, LINE)
         assert got.tags["TITLE"] == ("Söng",)
         assert got.tags["ARTIST"] == (("One", "Two") if version == 4 else ("One/Two",))
         assert got.tags["MIXED BY"] == ("Someone",)
@@ -303,7 +303,7 @@ def test_an_mp3_with_an_old_tag_at_its_end(tmp_path: Path) -> None:
     path = plain(tmp_path / "a.mp3", "MP3", "MPEG_LAYER_III", 24_000)
     old = b"TAG" + b"Song".ljust(30, b"\0") + b"Someone".ljust(30) + bytes(65)
     path.write_bytes(path.read_bytes() + old)
-    assert carried(path, LINE).tags == {"TITLE": ("Song",), "ARTIST": ("Someone",)}
+    assert stem_metadata(path, LINE).tags == {"TITLE": ("Song",), "ARTIST": ("Someone",)}
 
 
 @pytest.mark.parametrize("codec", ["VORBIS", "OPUS"])
@@ -317,7 +317,7 @@ def test_an_ogg(tmp_path: Path, codec: str) -> None:
     file["TITLE"], file["ARTIST"] = ["Söng"], ["One", "Two"]
     file["CHAPTER001"], file["CHAPTER001NAME"] = ["00:00:00.250"], ["Verse"]
     file.save()
-    got = carried(path, LINE)
+    got = stem_metadata(path, LINE)
     assert (got.tags["TITLE"], got.tags["ARTIST"]) == (("Söng",), ("One", "Two"))
     assert got.pictures == (Picture("image/png", PNG),)
     assert got.marks == (Mark(12_000, "Verse"),)
@@ -332,7 +332,7 @@ def test_a_note_in_an_au(tmp_path: Path) -> None:
     head = data[:4] + (24 + len(note)).to_bytes(4, "big") + data[8:24]
     path.write_bytes(head + note + data[offset:])
     assert soundfile.info(path).frames == FRAMES
-    assert carried(path, LINE).tags == {"COMMENT": ("a note",)}
+    assert stem_metadata(path, LINE).tags == {"COMMENT": ("a note",)}
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
@@ -347,7 +347,7 @@ def test_positions_and_tempo_read_the_same_in_both_byte_orders(tmp_path: Path, o
         chunk(b"LIST", b"INFO" + chunk(b"INAM", b"Song\0", order=order), order=order),
     ]
     path = write(tmp_path, riff(*parts, magic=b"RIFX" if order == ">" else b"RIFF"))
-    got = carried(path, LINE)
+    got = stem_metadata(path, LINE)
     chorus = Mark(2000, "Chorus", 500)
     assert got.marks == (Mark(100, "Verse"), Mark(1000, "Loop", 1000), chorus)
     assert (got.tempo_bpm, got.tags) == (92.5, {"TITLE": ("Song",)})
@@ -360,9 +360,9 @@ def test_positions_and_tempo_read_the_same_in_both_byte_orders(tmp_path: Path, o
 def test_regions_of_real_editors() -> None:
     corpus = require.corpus()
     reaper = corpus / "rochars__wavefile" / "16bit-8kHz-1c-reaper-region.wav"
-    assert carried(reaper, LINE).marks == (Mark(8000, "", 4000),)
+    assert stem_metadata(reaper, LINE).marks == (Mark(8000, "", 4000),)
     izotope = corpus / "iluvcapra__wavinfo" / "izotoperx_cues_test.wav"
-    assert carried(izotope, LINE).marks == (
+    assert stem_metadata(izotope, LINE).marks == (
         *(Mark(1000, "Marker 1"), Mark(5000, "Marker 2", 5000), Mark(10_000, "Marker 3", 10_000)),
     )
 
@@ -380,7 +380,7 @@ STEINBERG = (
 
 def test_what_only_ixml_says(tmp_path: Path) -> None:
     xml = SPEED + STEINBERG + b"</BWFXML>"
-    got = carried(write(tmp_path, wav(FRAMES, chunk(b"iXML", xml))), LINE)
+    got = stem_metadata(write(tmp_path, wav(FRAMES, chunk(b"iXML", xml))), LINE)
     assert (got.time_reference, got.tempo_bpm) == (2**32 + 7, 92.5)
     value = WavInfoReader(str(stem(tmp_path, got))).bext
     assert value.time_reference == 2**32 + 7
@@ -399,7 +399,7 @@ def test_what_only_ixml_says(tmp_path: Path) -> None:
     ],
 )
 def test_tempo(tmp_path: Path, extra: tuple[bytes, ...], expected: float | None) -> None:
-    assert carried(write(tmp_path, wav(FRAMES, *extra)), LINE).tempo_bpm == expected
+    assert stem_metadata(write(tmp_path, wav(FRAMES, *extra)), LINE).tempo_bpm == expected
 
 
 def test_a_tempo_from_elsewhere_stretches_nothing(tmp_path: Path) -> None:
@@ -407,10 +407,10 @@ def test_a_tempo_from_elsewhere_stretches_nothing(tmp_path: Path) -> None:
     file = flac_file(tmp_path / "a.flac")
     file["BPM"] = "1200"  # nobody plays that
     file.save()
-    assert carried(tmp_path / "a.flac", LINE).find(b"acid") is None
+    assert stem_metadata(tmp_path / "a.flac", LINE).find(b"acid") is None
     file["BPM"] = "600"
     file.save()
-    got = whole(carried(tmp_path / "a.flac", LINE), RATE_HZ, RATE_HZ)
+    got = of_whole_file(stem_metadata(tmp_path / "a.flac", LINE), RATE_HZ, RATE_HZ)
     data = got.find(b"acid") or b""
     assert int.from_bytes(data[:4], "little") & 1
     assert int.from_bytes(data[12:16], "little") == 10
@@ -419,9 +419,9 @@ def test_a_tempo_from_elsewhere_stretches_nothing(tmp_path: Path) -> None:
 def test_audio_definition_of_a_bw64_is_carried(tmp_path: Path) -> None:
     axml, chna = b"<ebuCoreMain/>", bytes(4)
     path = write(tmp_path, wav(FRAMES, chunk(b"axml", axml), chunk(b"chna", chna)))
-    got = carried(path, LINE)
+    got = stem_metadata(path, LINE)
     assert [(c.id, c.data) for c in got.chunks] == [(b"axml", axml), (b"chna", chna)]
 
 
 def test_a_file_for_tools_is_one(tmp_path: Path) -> None:
-    assert carried(with_noise(tmp_path / "a.wav"), LINE) == Metadata()
+    assert stem_metadata(with_noise(tmp_path / "a.wav"), LINE) == Metadata()

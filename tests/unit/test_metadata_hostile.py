@@ -25,11 +25,11 @@ from hypothesis import strategies as st
 from bridge.audio.chunks import Chunk
 from bridge.audio.layouts import of_layout
 from bridge.audio.metadata import cues, id3, ixml, tags, tempo, vorbis
-from bridge.audio.metadata.carry import carried
 from bridge.audio.metadata.containers import aiff, flac, riff
-from bridge.audio.metadata.containers.pieces import Piece, Room
+from bridge.audio.metadata.containers.chunk_data import LoadedChunk, MetadataBudget
 from bridge.audio.metadata.model import Mark, Metadata, Picture
-from bridge.audio.metadata.shifted import cut, lost_by_cutting
+from bridge.audio.metadata.stems import stem_metadata
+from bridge.audio.metadata.trimming import lost_by_trimming, of_trimmed_file
 from bridge.errors import BounceError
 from tests.audio_files import chunk, wav, write
 from tests.hypothesis_profiles import examples
@@ -80,9 +80,11 @@ MARKS = st.lists(
 )
 
 
-def pieces(ids: tuple[bytes, ...]) -> st.SearchStrategy[list[Piece]]:
+def pieces(ids: tuple[bytes, ...]) -> st.SearchStrategy[list[LoadedChunk]]:
     one = st.tuples(st.sampled_from(ids), BODIES)
-    return st.lists(one.map(lambda found: Piece(found[0], found[1], len(found[1]))), max_size=8)
+    return st.lists(
+        one.map(lambda found: LoadedChunk(found[0], found[1], len(found[1]))), max_size=8
+    )
 
 
 def check(found: Metadata) -> None:
@@ -94,28 +96,28 @@ def check(found: Metadata) -> None:
     assert found.time_reference is None or 0 <= found.time_reference < 2**64
     assert found.tempo_bpm is None or 1 < found.tempo_bpm < 10_000
     assert all(name.isprintable() for name in found.not_carried)
-    later = cut(found, 100, 1000, RATE_HZ)
+    later = of_trimmed_file(found, 100, 1000, RATE_HZ)
     assert all(mark.position_frames + mark.length_frames <= 1000 for mark in later.marks)
-    assert isinstance(lost_by_cutting(found), tuple)
+    assert isinstance(lost_by_trimming(found), tuple)
 
 
 @given(pieces(RIFF_IDS), st.sampled_from(["little", "big"]))
-def test_any_chunks_of_a_wav(found: list[Piece], order: Any) -> None:
-    got = riff.gather(found, order, LINE)
+def test_any_chunks_of_a_wav(found: list[LoadedChunk], order: Any) -> None:
+    got = riff.metadata_of_chunks(found, order, LINE)
     check(got)
     # What was made little-endian reads the same again.
-    again = [Piece(c.id, c.data, len(c.data)) for c in got.chunks if c.id != b"bext"]
-    assert riff.gather(again, "little", LINE).marks == got.marks
+    again = [LoadedChunk(c.id, c.data, len(c.data)) for c in got.chunks if c.id != b"bext"]
+    assert riff.metadata_of_chunks(again, "little", LINE).marks == got.marks
 
 
 @given(pieces(AIFF_IDS))
-def test_any_chunks_of_an_aiff(found: list[Piece]) -> None:
-    check(aiff.gather(found, LINE))
+def test_any_chunks_of_an_aiff(found: list[LoadedChunk]) -> None:
+    check(aiff.metadata_of_chunks(found, LINE))
 
 
 @given(st.dictionaries(st.sampled_from([2, 4, 5, 6]), st.lists(st.binary(), max_size=3)))
 def test_any_blocks_of_a_flac(bodies: dict[int, list[bytes]]) -> None:
-    check(flac.joined(bodies, Room(), RATE_HZ, LINE))
+    check(flac.metadata_of_blocks(bodies, MetadataBudget(), RATE_HZ, LINE))
 
 
 HEADS = (
@@ -130,7 +132,7 @@ def test_any_bytes_after_the_head_of_any_container(data: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:
         for head in HEADS:
             with contextlib.suppress(BounceError):
-                check(carried(write(Path(folder), head + data), LINE))
+                check(stem_metadata(write(Path(folder), head + data), LINE))
 
 
 @given(st.binary(max_size=200))
@@ -142,19 +144,19 @@ def test_any_layout(data: bytes) -> None:
 
 @given(MARKS)
 def test_marks_come_back(marks: list[Mark]) -> None:
-    cue, adtl = cues.written(marks)
+    cue, adtl = cues.encode_cues(marks)
     found = cues.marks(cue, [adtl[4:]], b"")
     assert found == cues.in_order(marks)
 
 
 @given(MARKS, st.integers(0, 2**32 - 1), st.integers(1, 2**32 - 1))
 def test_marks_move_as_their_chunks_do(marks: list[Mark], start: int, frames: int) -> None:
-    cue, adtl = cues.written(marks)
+    cue, adtl = cues.encode_cues(marks)
     before = Metadata(
         chunks=tuple(c for c in (Chunk(b"cue ", cue), Chunk(b"LIST", adtl)) if c.data),
         marks=cues.in_order(marks),
     )
-    after = cut(before, start, frames, RATE_HZ)
+    after = of_trimmed_file(before, start, frames, RATE_HZ)
     body = after.find(b"LIST") or b""
     found = cues.marks(after.find(b"cue ") or b"", [body[4:]], b"")
     assert sorted(found, key=astuple) == sorted(after.marks, key=astuple)
@@ -169,7 +171,7 @@ def test_loops_stay_where_all_of_them_is_inside(
     found: list[tuple[int, int]], start: int, frames: int
 ) -> None:
     before = Metadata(chunks=(Chunk(b"smpl", smpl(*found)[8:]),))
-    after = cut(before, start, frames, RATE_HZ).find(b"smpl") or b""
+    after = of_trimmed_file(before, start, frames, RATE_HZ).find(b"smpl") or b""
     inside = [(a - start, b - start) for a, b in found if start <= a <= b < start + frames]
     assert [(loop.start_frames, loop.last_frames) for loop in cues.loops(after)] == inside
     assert len(after) == 36 + 24 * len(inside)
@@ -204,14 +206,14 @@ def test_tags_come_back_and_mutagen_reads_them(
 
 @given(st.dictionaries(st.sampled_from(["TITLE", "ARTIST", "COMMENT"]), TEXTS))
 def test_an_info_list_comes_back(wanted: dict[str, str]) -> None:
-    body = tags.info({name: (text,) for name, text in wanted.items()})
-    assert tags.of_info(body[4:]) == {name: (text,) for name, text in wanted.items()}
+    body = tags.encode_info({name: (text,) for name, text in wanted.items()})
+    assert tags.parse_info(body[4:]) == {name: (text,) for name, text in wanted.items()}
 
 
 @given(st.floats(10, 1000), st.integers(1, 10**9))
 def test_tempo_comes_back(bpm: float, frames: int) -> None:
-    data = tempo.counted(tempo.acid(bpm), frames, RATE_HZ, anew=False)
-    assert tempo.of_acid(data) == pytest.approx(bpm, rel=1e-6)
+    data = tempo.with_beat_count(tempo.encode_acid(bpm), frames, RATE_HZ, anew=False)
+    assert tempo.tempo_of_acid(data) == pytest.approx(bpm, rel=1e-6)
 
 
 @given(st.integers(0, 2**64 - 1), st.integers(0, 2**40), st.integers(1, 20))
@@ -224,10 +226,10 @@ def test_the_time_in_ixml_moves(reference: int, start: int, digits: int) -> None
         f"{low}</BWF_TIME_REFERENCE_LOW></BEXT></BWFXML>"
     ).encode()
     assert ixml.time_reference(xml) == reference
-    later = ixml.later(xml, start)
+    later = ixml.with_later_start(xml, start)
     assert ixml.time_reference(later) == (reference + start) % 2**64
     assert later.count(b"<") == xml.count(b"<")
-    assert ixml.later(xml, 0) == xml
+    assert ixml.with_later_start(xml, 0) == xml
 
 
 def bomb(version: int) -> bytes:
@@ -266,15 +268,15 @@ def test_sizes_that_lie(tmp_path: Path) -> None:
     ]
     began_s = time.process_time()
     for path in lies:
-        check(carried(path, LINE))
+        check(stem_metadata(path, LINE))
     assert time.process_time() - began_s < 5
 
 
 def test_a_mountain_of_tags_is_cut_down() -> None:
     many = [(f"NAME{number}", "x") for number in range(50_000)]
-    assert len(tags.gathered(many)[0]) == tags.MAX_TAGS
+    assert len(tags.collect_tags(many)[0]) == tags.MAX_TAGS
     began_s = time.process_time()
-    found = tags.gathered(("TITLE", str(number)) for number in range(200_000))[0]
+    found = tags.collect_tags(("TITLE", str(number)) for number in range(200_000))[0]
     assert len(found["TITLE"]) == 100
     assert time.process_time() - began_s < 10
     points = [Mark(number, "x") for number in range(50_000)]
@@ -284,12 +286,12 @@ def test_a_mountain_of_tags_is_cut_down() -> None:
 def test_a_picture_of_no_known_type_is_carried_with_one_that_can_be_written() -> None:
     block: Any = mutagen.flac.Picture()
     block.mime, block.type, block.data, block.desc = "image/\ufffd", 400, PNG, "a\0b"
-    found = vorbis.picture(block.write())
+    found = vorbis.parse_picture(block.write())
     assert found == Picture("image/", PNG, 0, "a b")
     assert id3.read(id3.write({}, [found])).pictures == (found,)
 
 
 def test_a_picture_that_is_a_link_is_not_one() -> None:
     block = struct.pack(">II3sI", 3, 3, b"-->", 0) + bytes(16) + struct.pack(">I", 4) + b"http"
-    assert vorbis.picture(block) is None
-    assert vorbis.picture(PNG) is None
+    assert vorbis.parse_picture(block) is None
+    assert vorbis.parse_picture(PNG) is None

@@ -20,7 +20,7 @@ import soundfile
 from wavinfo import WavInfoReader  # type: ignore[import-untyped]
 
 from bridge.audio.chunks import Chunk, read_layout
-from bridge.audio.encode import WavForm
+from bridge.audio.encode import WavTemplate
 from bridge.audio.metadata import bext
 from bridge.audio.metadata.model import Mark
 from bridge.presets import loader as presets
@@ -75,7 +75,7 @@ def ffprobe(path: Path) -> Any:
 
 
 def test_a_time_reference_beyond_31_bits_at_96_khz(tmp_path: Path, convert: Convert) -> None:
-    value = bext.made(3_000_000_000, "A=PCM")
+    value = bext.new_bext(3_000_000_000, "A=PCM")
     extra = chunk(b"bext", value.to_bytes())
     manifest, _ = convert(bounce(tmp_path / "a.wav", extra, rate_hz=96_000), tmp_path)
     assert manifest["source"]["time_reference"] == 3_000_000_000
@@ -128,7 +128,7 @@ def test_a_long_form_stays_one(tmp_path: Path, convert: Convert, magic: bytes, l
     sizes = ds64(0, len(data), FRAMES)
     axml = chunk(b"axml", b"<ebuCoreMain/>")
     # Whatever the length of the history: libsndfile stumbles over odd ones in RF64.
-    broadcast = chunk(b"bext", bext.made(7, "A=PCM"[:length]).to_bytes())
+    broadcast = chunk(b"bext", bext.new_bext(7, "A=PCM"[:length]).to_bytes())
     audio = chunk(b"data", data, size=0xFFFFFFFF)
     parts = (sizes, broadcast, fmt(RATE_HZ), audio, axml)
     body = riff(*parts, magic=magic, size=0xFFFFFFFF)
@@ -155,7 +155,7 @@ def test_positions_of_trimmed_files_count_from_their_first_frame(
     )
     source = bounce(
         tmp_path / "a.wav",
-        chunk(b"bext", bext.made(TIME_REFERENCE, "A=PCM").to_bytes()),
+        chunk(b"bext", bext.new_bext(TIME_REFERENCE, "A=PCM").to_bytes()),
         chunk(b"iXML", xml.encode()),
         cue(10, middle, frames - 10),
         labels("before", "inside", "after", lengths={2: frames}),
@@ -190,7 +190,7 @@ def test_positions_of_trimmed_files_count_from_their_first_frame(
 
 
 def test_the_loudness_in_bext_is_that_of_each_stem(tmp_path: Path, convert: Convert) -> None:
-    value = bext.made(0, "A=PCM")
+    value = bext.new_bext(0, "A=PCM")
     stated = replace(value, version=2).with_loudness((-14.0, 3.0, -1.0, -10.0, -12.0))
     audio = 0.5 * music(RATE_HZ, 2, seconds=6.0)
     source = bounce(tmp_path / "a.wav", chunk(b"bext", stated.to_bytes()), audio=audio)
@@ -212,7 +212,7 @@ def test_the_loudness_in_bext_is_that_of_each_stem(tmp_path: Path, convert: Conv
 def test_a_bounce_that_states_no_loudness_gets_none(
     tmp_path: Path, convert: Convert, levels: tuple[float, ...] | None
 ) -> None:
-    value = replace(bext.made(0, "A=PCM"), version=2)
+    value = replace(bext.new_bext(0, "A=PCM"), version=2)
     stated = value.with_loudness(levels or (float("nan"),) * 5)
     source = bounce(tmp_path / "a.wav", chunk(b"bext", stated.to_bytes()))
     manifest, _ = convert(source, tmp_path)
@@ -244,7 +244,7 @@ def huge(path: Path) -> np.ndarray:
     ends = np.random.default_rng(0).uniform(-0.5, 0.5, (2, EDGE_FRAMES, HUGE_CHANNELS))
     ends = ends.astype("<f4").astype("<f8")
     extra = (Chunk(b"cue ", cue(HUGE_FRAMES - 5)[8:]), Chunk(b"iXML", b"<BWFXML/>"))
-    form = WavForm(48_000, HUGE_CHANNELS, HUGE_FRAMES, "DOUBLE", 0x63F, True, extra)
+    form = WavTemplate(48_000, HUGE_CHANNELS, HUGE_FRAMES, "DOUBLE", 0x63F, True, extra)
     with path.open("wb") as file:
         file.write(form.head() + ends[0].tobytes())
         file.seek(len(form.head()) + form.data_bytes - ends[1].nbytes)

@@ -14,13 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bridge.audio.metadata.model import Mark, Metadata
-from bridge.audio.mp4_input import audio_streams, decoded
-from bridge.audio.mp4_output import Coding, EncodingFailed, Mp4Output
+from bridge.audio.mp4_input import decode_stream, list_streams
+from bridge.audio.mp4_output import EncodingFailed, Mp4Output, StreamEncoding
 from bridge.audio.probe import AudioInfo
 from bridge.audio.targets import mpeg4
-from bridge.audio.targets.opening import not_carried, writing
 from bridge.audio.targets.registry import TARGETS
 from bridge.audio.targets.spec import Spec
+from bridge.audio.targets.writers import not_carried, open_writer
 from bridge.errors import BounceError, DiskFull, FileTooLarge, OutputError, PromiseBroken
 from tests.bounces import music
 from tests.hypothesis_profiles import examples
@@ -33,11 +33,13 @@ if TYPE_CHECKING:
 
 RATE_HZ = 44_100
 PACKET_FRAMES = 1024
-ALAC_16, ALAC_24 = Coding("alac", "s16p"), Coding("alac", "s32p")
+ALAC_16, ALAC_24 = StreamEncoding("alac", "s16p"), StreamEncoding("alac", "s32p")
 STEREO: dict[str, Any] = {"container": "mp4", "rate_hz": RATE_HZ, "channels": 2}
 
 
-def alac(path: Path, values: NDArray[np.int32], coding: Coding, *, block_frames: int) -> Path:
+def alac(
+    path: Path, values: NDArray[np.int32], coding: StreamEncoding, *, block_frames: int
+) -> Path:
     """Five streams, of which each has another sign or order."""
     with Mp4Output(path, [coding] * 5, **STEREO) as output:
         for first in range(0, values.shape[1], block_frames):
@@ -60,7 +62,9 @@ def noise(frames: int, bits: int) -> NDArray[np.int32]:
 
 @pytest.mark.parametrize("frames", [1, 2, 4_095, 4_096, 4_097, 20_001])
 @pytest.mark.parametrize(("coding", "bits"), [(ALAC_16, 16), (ALAC_24, 24)])
-def test_alac_holds_every_value(tmp_path: Path, coding: Coding, bits: int, frames: int) -> None:
+def test_alac_holds_every_value(
+    tmp_path: Path, coding: StreamEncoding, bits: int, frames: int
+) -> None:
     values = noise(frames, bits)
     path = alac(
         tmp_path / "x.mp4",
@@ -68,12 +72,12 @@ def test_alac_holds_every_value(tmp_path: Path, coding: Coding, bits: int, frame
         coding,
         block_frames=5_000,
     )
-    streams = audio_streams(path)
+    streams = list_streams(path)
     assert [(stream.codec, stream.channels, stream.frames) for stream in streams] == [
         ("alac", 2, frames)
     ] * 5
     for number, wanted in enumerate(five(values)):
-        audio = np.concatenate([*decoded(path, number)], axis=1)
+        audio = np.concatenate([*decode_stream(path, number)], axis=1)
         back = np.rint(audio.astype(np.float64) * 2 ** (bits - 1)).astype(np.int32)
         assert np.array_equal(back, wanted)
 
@@ -106,12 +110,12 @@ def test_an_m4a_states_its_frames_and_decodes_to_them(
     (gapless,) = mutagen.File(path)["----:com.apple.iTunes:iTunSMPB"]
     delay, padding, length = (int(word, 16) for word in gapless.decode().split()[1:4])
     assert (delay, length, (delay + padding + length) % PACKET_FRAMES) == (1024, frames, 0)
-    (stream,) = audio_streams(path)
+    (stream,) = list_streams(path)
     assert (stream.codec, stream.rate_hz, stream.channels) == ("aac", RATE_HZ, channels)
     assert stream.frames == frames
-    whole = sum(block.shape[1] for block in decoded(path))
+    whole = sum(block.shape[1] for block in decode_stream(path))
     assert whole - frames == -frames % PACKET_FRAMES  # the last packet, played to its end
-    assert sum(block.shape[1] for block in decoded(path, frames=frames)) == frames
+    assert sum(block.shape[1] for block in decode_stream(path, frames=frames)) == frames
 
 
 @pytest.mark.parametrize(("rate_hz", "channels"), [(8_000, 1), (44_100, 2), (96_000, 2)])
@@ -120,7 +124,7 @@ def test_an_m4a_sounds_like_what_went_in_at_the_same_place(
 ) -> None:
     audio = music(30_017, rate_hz, channels)
     path = m4a(tmp_path / "x.m4a", audio, rate_hz=rate_hz)
-    back = np.concatenate([*decoded(path, frames=30_017)], axis=1)
+    back = np.concatenate([*decode_stream(path, frames=30_017)], axis=1)
     assert back.shape == audio.shape
     inside = audio[:, 1:-1]
     shifts = [np.std(back[:, 1 + at : at - 1 or None] - inside) for at in (-1, 0, 1)]
@@ -242,7 +246,7 @@ def test_what_the_encoder_refuses_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(EncodingFailed), Mp4Output(tmp_path / "x", [ALAC_16], **STEREO) as output:
         output.write(0, np.zeros((3, 100), np.int16))
     with pytest.raises(EncodingFailed):
-        Mp4Output(tmp_path / "x", [Coding("aac", "fltp")], **{**STEREO, "rate_hz": 7})
+        Mp4Output(tmp_path / "x", [StreamEncoding("aac", "fltp")], **{**STEREO, "rate_hz": 7})
     assert not list(tmp_path.iterdir())
 
 
@@ -251,7 +255,7 @@ def test_a_block_that_does_not_fit_is_a_defect(tmp_path: Path, shape: tuple[int,
     wanted = m4a_spec(9_000)
     with (
         pytest.raises(PromiseBroken, match="does not fit"),
-        writing(tmp_path / "x.m4a", wanted) as writer,
+        open_writer(tmp_path / "x.m4a", wanted) as writer,
     ):
         writer.write_float(np.zeros(shape, np.float32))
     assert not list(tmp_path.iterdir())
@@ -304,10 +308,10 @@ def test_what_is_no_mp4_is_refused(tmp_path: Path, content: bytes, words: str) -
     path = tmp_path / "x.stem.mp4"
     path.write_bytes(content)
     with pytest.raises(BounceError, match=words) as raised:
-        audio_streams(path)
+        list_streams(path)
     assert str(path) in str(raised.value)
     with pytest.raises(BounceError, match="No such file"):
-        audio_streams(tmp_path / "gone.mp4")
+        list_streams(tmp_path / "gone.mp4")
 
 
 def test_a_damaged_or_unknown_stream_is_refused(tmp_path: Path) -> None:
@@ -316,10 +320,10 @@ def test_a_damaged_or_unknown_stream_is_refused(tmp_path: Path) -> None:
     moov = data.rindex(b"moov")
     path.write_bytes(data[:moov] + data[moov:].replace(b"alac", b"zzzz"))
     with pytest.raises(BounceError, match="coding of stream 0 is not known"):
-        audio_streams(path)
+        list_streams(path)
     path.write_bytes(data[:1_000] + bytes(200_000) + data[201_000:])
     with pytest.raises(BounceError, match="cannot be decoded"):
-        list(decoded(path))
+        list(decode_stream(path))
 
 
 def test_a_region_in_which_a_marker_lies_loses_its_end() -> None:

@@ -233,7 +233,7 @@ def test_flac_of_unknown_length(tmp_path: Path) -> None:
     with path.open("rb") as file:
         head = flac.read_head(file, 0)
         assert head is not None
-        assert flac.scan(file, head) == flac.Scan(9000, None)
+        assert flac.scan(file, head) == flac.FrameScan(9000, None)
 
 
 def test_audio_that_looks_like_a_flac_frame(tmp_path: Path) -> None:
@@ -254,7 +254,7 @@ def test_audio_that_looks_like_a_flac_frame(tmp_path: Path) -> None:
         assert head is not None
         header = flac.parse_frame_header(bytes(data[-3000:-2984]), head)
         assert header == flac.FrameHeader(127, 4096, 8_000, 2, 16)
-        assert flac.scan(file, head) == flac.Scan(9000, None)
+        assert flac.scan(file, head) == flac.FrameScan(9000, None)
 
 
 def test_flac_that_holds_more_than_it_says(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from bridge.audio.mp4_input import decoded
+from bridge.audio.mp4_input import decode_stream
 from bridge.daw import stem_mp4, stem_streams
 from bridge.daw.session import from_manifest
 from bridge.errors import FileTooLarge, OutputError, SessionError
@@ -34,7 +34,9 @@ SIX = ("vocals", "piano", "drums", "bass", "other", "guitar")
 def streams(path: Path) -> list[NDArray[np.float64]]:
     """The mix and the stems in the order of the file, (frames, channels)."""
     assert len(of(boxes(path), "moov", "trak")) == 5
-    return [np.concatenate([*decoded(path, n)], axis=1).T.astype(np.float64) for n in range(5)]
+    return [
+        np.concatenate([*decode_stream(path, n)], axis=1).T.astype(np.float64) for n in range(5)
+    ]
 
 
 def depths(path: Path) -> list[int]:

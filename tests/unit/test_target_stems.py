@@ -18,7 +18,7 @@ import soundfile
 from bridge.audio.chunks import Chunk
 from bridge.audio.encode import StemWriter
 from bridge.audio.metadata.bext import Bext
-from bridge.audio.metadata.carry import carried
+from bridge.audio.metadata.stems import stem_metadata
 from bridge.audio.targets.registry import TARGETS
 from bridge.config import Settings
 from bridge.convert import Converter
@@ -124,7 +124,7 @@ def test_lossless_stems_are_those_of_the_wav(
         assert np.array_equal(soundfile.read(path, dtype="int32")[0], as_wav[stem])
         found = soundfile.info(path)
         assert (found.samplerate, found.subtype) == (RATE_HZ, "PCM_24")
-        read = carried(path, "A=PCM,T=again")
+        read = stem_metadata(path, "A=PCM,T=again")
         assert read.time_reference == TIME_REFERENCE
         assert read.tags["TITLE"] == ("Title",)
         assert [(mark.position_frames, mark.name) for mark in read.marks] == [(MARK_FRAME, "Verse")]
@@ -235,7 +235,7 @@ def test_a_trimmed_file_says_where_it_begins(tmp_path: Path, worker: Worker, nam
     manifest, folder = convert(worker, source, tmp_path / "out", {"format": name}, **changes)
     for stem in manifest["stems"]:
         assert stem["start_frame"] > 0
-        read = carried(folder / stem["path"], "A=PCM,T=again")
+        read = stem_metadata(folder / stem["path"], "A=PCM,T=again")
         assert read.time_reference == TIME_REFERENCE + stem["start_frame"]
         if name in LOSSLESS:
             assert [m.position_frames for m in read.marks] == [MARK_FRAME - stem["start_frame"]]

@@ -18,14 +18,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mutagen.id3 import ID3
 
-from bridge.audio.metadata.carry import carried
 from bridge.audio.metadata.model import Mark, Metadata, Picture
-from bridge.audio.metadata.wav_chunks import translated
+from bridge.audio.metadata.stems import stem_metadata
+from bridge.audio.metadata.wav_chunks import with_wav_chunks
 from bridge.audio.probe import AudioInfo, probe
 from bridge.audio.quantise import quantise
-from bridge.audio.targets.opening import FORMS, not_carried, writing
-from bridge.audio.targets.registry import TARGETS, refusal, target_for
+from bridge.audio.targets.registry import TARGETS, target_for, unsupported_reason
 from bridge.audio.targets.spec import Spec, Writer
+from bridge.audio.targets.writers import FORMS, not_carried, open_writer
 from bridge.errors import DiskFull, PromiseBroken
 from tests.audio_files import noise
 from tests.hypothesis_profiles import examples
@@ -68,7 +68,7 @@ def store_and_tell(
     folder.mkdir(exist_ok=True)
     path = folder / f"stem{wanted.target.suffix}"
     bits = BITS.get(wanted.subtype)
-    with writing(path, wanted) as writer:
+    with open_writer(path, wanted) as writer:
         for first in range(0, audio.shape[1], block_frames):
             block = audio[:, first : first + block_frames]
             if bits is None:
@@ -215,7 +215,7 @@ def test_the_same_audio_gives_the_same_bytes(tmp_path: Path, name: str) -> None:
 def test_ogg_files_of_one_set_have_serial_numbers_of_their_own(tmp_path: Path) -> None:
     serials = set()
     for name in ("vocals", "drums"):
-        with writing(tmp_path / f"{name}.ogg", spec("ogg", frames=9_000)) as writer:
+        with open_writer(tmp_path / f"{name}.ogg", spec("ogg", frames=9_000)) as writer:
             writer.write_float(music(9_000))
         serials.add((tmp_path / f"{name}.ogg").read_bytes()[14:18])
     assert len(serials) == 2
@@ -236,7 +236,7 @@ def full_metadata(**changes: Any) -> Metadata:
         "time_reference": TIME_REFERENCE,
         "pictures": (Picture("image/png", PNG),),
     }
-    return translated(Metadata(**{**told, **changes}), "A=PCM,F=44100,T=test")
+    return with_wav_chunks(Metadata(**{**told, **changes}), "A=PCM,F=44100,T=test")
 
 
 @pytest.mark.parametrize("name", [name for name in TARGETS if name not in {"wav", "w64"}])
@@ -274,14 +274,14 @@ def test_metadata_of_real_bounces_comes_back(tmp_path: Path, name: str) -> None:
     bounces = sorted((require.corpus() / "iluvcapra__wavinfo").rglob("*.wav"))
     seen = 0
     for number, bounce in enumerate(bounces):
-        header, metadata = probe(bounce), carried(bounce, "A=PCM,T=test")
+        header, metadata = probe(bounce), stem_metadata(bounce, "A=PCM,T=test")
         wanted = spec(name, "PCM_24", rate_hz=header.rate_hz, metadata=metadata)
         wanted = replace(wanted, channel_mask=header.channel_mask)
-        if refusal(wanted.target, header, 2_400, "PCM_24"):
+        if unsupported_reason(wanted.target, header, 2_400, "PCM_24"):
             assert (name, header.channels) in {("flac", 12), ("flac", 16)}
             continue
         path = store(tmp_path / str(number), wanted, noise(header.channels, 2_400))
-        read, now = carried(path, "A=PCM,T=again"), probe(path)
+        read, now = stem_metadata(path, "A=PCM,T=again"), probe(path)
         assert now.channels == header.channels
         if (header.channel_mask or 0).bit_count() == header.channels:  # one for each
             assert now.channel_mask == header.channel_mask
@@ -298,7 +298,7 @@ def test_metadata_of_real_bounces_comes_back(tmp_path: Path, name: str) -> None:
 def test_what_a_target_holds_is_read_back_from_it(tmp_path: Path, name: str) -> None:
     given_ = full_metadata()
     path = store(tmp_path, spec(name, metadata=given_), music(9_000))
-    read = carried(path, "A=PCM,T=again")
+    read = stem_metadata(path, "A=PCM,T=again")
     lost = lost_in(name, given_)
     assert read.tags["TITLE"] == ("Blåmärke",)
     assert read.tags["SCENE"] == ("12a",)
@@ -333,7 +333,7 @@ def test_any_title_marker_and_time_reference_come_back(
     told = {"tags": {"TITLE": (title.strip() or "t",)}, "marks": marks}
     metadata = full_metadata(**told, time_reference=reference)
     path = store(tmp_path_factory.mktemp("any"), spec(name, metadata=metadata), music(9_000))
-    read = carried(path, "A=PCM,T=again")
+    read = stem_metadata(path, "A=PCM,T=again")
     assert read.time_reference == reference
     assert read.tags["TITLE"] == metadata.tags["TITLE"]
     assert read.marks == marks
@@ -428,7 +428,7 @@ def test_an_error_in_the_middle_leaves_no_file(tmp_path: Path, name: str) -> Non
         attempts.append((nan, PromiseBroken))
     for attempt, error in attempts:
         path = tmp_path / f"x{TARGETS[name].suffix}"
-        with pytest.raises(error), writing(path, spec(name, subtype, frames=9_000)) as writer:
+        with pytest.raises(error), open_writer(path, spec(name, subtype, frames=9_000)) as writer:
             attempt(writer)
         assert not list(tmp_path.iterdir())
 
@@ -462,13 +462,13 @@ def info(**changes: Any) -> AudioInfo:
 def test_what_a_target_cannot_hold_is_refused_before_the_work(
     name: str, changes: dict[str, Any], frames: int, words: str
 ) -> None:
-    assert words in (refusal(TARGETS[name], info(**changes), frames, "PCM_24") or "")
+    assert words in (unsupported_reason(TARGETS[name], info(**changes), frames, "PCM_24") or "")
 
 
 def test_what_fits_is_not_refused() -> None:
     for name, target in TARGETS.items():
-        assert refusal(target, info(), 700_000_000, "PCM_24") is None, name
-    assert refusal(TARGETS["opus"], info(rate_hz=96_000), 1_000, "OPUS") is None
+        assert unsupported_reason(target, info(), 700_000_000, "PCM_24") is None, name
+    assert unsupported_reason(TARGETS["opus"], info(rate_hz=96_000), 1_000, "OPUS") is None
 
 
 @pytest.mark.parametrize(

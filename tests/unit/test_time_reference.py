@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridge.audio.time_reference import LATEST_S, at_rate, doubt
+from bridge.audio.time_reference import LATEST_S, at_rate, implausibility
 from bridge.render.warnings import time_reference_warnings
 
 WORD = 2**64
@@ -19,7 +19,7 @@ RATES_HZ = st.sampled_from([8_000, 44_100, 48_000, 96_000, 192_000])
 def test_a_day_and_a_long_session_are_plausible(rate_hz: int) -> None:
     day = 24 * 3600 * rate_hz
     for time_reference in (None, 0, 1, day - 1, day, 2 * day, LATEST_S * rate_hz):
-        assert doubt(time_reference, rate_hz) is None
+        assert implausibility(time_reference, rate_hz) is None
         assert [*time_reference_warnings(time_reference, rate_hz)] == []
 
 
@@ -35,7 +35,7 @@ def test_a_day_and_a_long_session_are_plausible(rate_hz: int) -> None:
     ],
 )
 def test_what_is_none_is_called_out_in_words(time_reference: int, words: str) -> None:
-    told = doubt(time_reference, 48_000)
+    told = implausibility(time_reference, 48_000)
     assert told is not None
     assert told.startswith(f"the time reference of {time_reference:,} frames ")
     assert words in told

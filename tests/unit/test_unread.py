@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from bridge.audio.known_formats import HEAD_BYTES, known_format_error
 from bridge.audio.probe import probe
-from bridge.audio.unread import HEAD_BYTES, refusal
 from bridge.audio.wave_codecs import codec_name
 from bridge.errors import NotAudio, UnsupportedBounce
 from tests.audio_files import chunk, fmt, riff, wav, write
@@ -81,9 +81,9 @@ def test_a_kind_is_refused_under_its_name(
 
 
 def test_sound_and_text_are_no_kind_of_these() -> None:
-    assert refusal(wav()[:HEAD_BYTES]) is None
-    assert refusal(b"") is None
-    assert refusal(b"<html><body>") is None
+    assert known_format_error(wav()[:HEAD_BYTES]) is None
+    assert known_format_error(b"") is None
+    assert known_format_error(b"<html><body>") is None
 
 
 def test_every_codec_of_a_wav_is_named(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from bridge.audio.chunks import ChunkRef, chunk_list, read_chunk
 from bridge.audio.extents.model import PCM, Extent, SoundData
-from bridge.audio.extents.riff import in_pieces
+from bridge.audio.extents.riff import pieces_warning
 from bridge.audio.signatures import find_file
 from bridge.audio.text import shown
 from bridge.audio.unknown_sizes import is_unknown
@@ -117,7 +117,7 @@ def sound_data(file: BinaryIO) -> SoundData:
         stated_by="COMM chunk",
         growing=claimed + 8 < file_bytes,
         open_ended=sizes.unknown,
-        warnings=in_pieces(extents, "chunks"),
+        warnings=pieces_warning(extents, "chunks"),
     )
 
 
@@ -211,5 +211,5 @@ def svx_sound_data(file: BinaryIO) -> SoundData:
         end=end,
         file_bytes=file_bytes,
         growing=claimed + 8 < file_bytes,
-        warnings=in_pieces(extents, "chunks"),
+        warnings=pieces_warning(extents, "chunks"),
     )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from bridge.audio.chunks import ChunkRef, read_chunk
 from bridge.audio.extents.model import PCM, Extent, SoundData
-from bridge.audio.extents.riff import in_pieces
+from bridge.audio.extents.riff import pieces_warning
 from bridge.audio.metadata.containers.caf import chunk_list
 from bridge.audio.signatures import find_file
 from bridge.audio.text import shown
@@ -115,7 +115,7 @@ def sound_data(file: BinaryIO) -> SoundData:
         stated_by="packet table",
         growing=file_bytes > extents[0].offset and end < file_bytes,
         open_ended=open_ended,
-        warnings=(*in_pieces(extents, "chunks"), *_not_in_table(table, sound_bytes)),
+        warnings=(*pieces_warning(extents, "chunks"), *_not_in_table(table, sound_bytes)),
     )
 
 

@@ -23,14 +23,14 @@ _PAD_BYTES = 1  # of a chunk of odd size, which some writers count
 
 
 @dataclass(frozen=True)
-class Length:
+class SoundLength:
     """Frames to decode, and what is odd about them."""
 
     frames: int
     warnings: tuple[str, ...] = ()
 
 
-def length_of(sound: SoundData, decoder_frames: int) -> Length:
+def sound_length(sound: SoundData, decoder_frames: int) -> SoundLength:
     """How much of a decoder's output is sound.
 
     The last block is filled up by the encoder; the header says how much of it counts.
@@ -57,8 +57,8 @@ def length_of(sound: SoundData, decoder_frames: int) -> Length:
     if missing > 0:
         block = f"the last block of its {sound.codec} is not whole"
         frames = (stated or whole) - missing
-        return Length(frames, (f"{block}: {missing:,} frames are missing at its end",))
-    return Length(stated or whole, () if stated else misstated(sound, whole))
+        return SoundLength(frames, (f"{block}: {missing:,} frames are missing at its end",))
+    return SoundLength(stated or whole, () if stated else length_warning(sound, whole))
 
 
 def _present(sound: SoundData, whole: int) -> int:
@@ -68,7 +68,7 @@ def _present(sound: SoundData, whole: int) -> int:
     return -(-sound.claimed_bytes * sound.block_frames // sound.block_bytes)
 
 
-def misstated(sound: SoundData, frames: int | None) -> tuple[str, ...]:
+def length_warning(sound: SoundData, frames: int | None) -> tuple[str, ...]:
     """The warning for a header that states more frames than there are.
 
     A count of values (frames x channels) is a common mistake, and no warning.

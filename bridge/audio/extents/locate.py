@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, BinaryIO
 
-from bridge.audio.chunks import layout_of
+from bridge.audio.chunks import parse_layout
 from bridge.audio.extents import aiff, au, caf, nist, riff, voc, w64
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 _READERS: dict[str, Callable[[BinaryIO], SoundData]] = {
     **dict.fromkeys(
-        ("WAV", "RIFX", "RF64", "BW64"), lambda file: riff.sound_data(file, layout_of(file))
+        ("WAV", "RIFX", "RF64", "BW64"), lambda file: riff.sound_data(file, parse_layout(file))
     ),
     "AIFF": aiff.sound_data,
     "SVX": aiff.svx_sound_data,

@@ -122,7 +122,7 @@ class SoundData:
         return replace(self, extents=tuple(kept))
 
 
-def check(sound: SoundData) -> None:
+def check_sound_data(sound: SoundData) -> None:
     """Hold the bytes of sound that a header claims against those that are there.
 
     Raises NoFrames for a file without any, TruncatedBounce for a header that claims more than
@@ -138,11 +138,11 @@ def check(sound: SoundData) -> None:
     if not sound.claimed_bytes and not sound.held_frames:
         following_bytes = sound.file_bytes - (sound.extents[0].offset if sound.extents else 0)
         if sound.extents and sound.growing and following_bytes > 0:
-            raise unfinished(following_bytes)
+            raise unfinished_error(following_bytes)
         raise NoFrames("a header without audio; render it again")
     present_bytes = sound.present().claimed_bytes
     if present_bytes < sound.claimed_bytes:
-        raise truncated(sound.claimed_bytes, present_bytes)
+        raise truncated_error(sound.claimed_bytes, present_bytes)
     if not sound.subtype:
         return
     if any(extent.size_bytes % sound.frame_bytes for extent in sound.extents[:-1]):
@@ -153,7 +153,7 @@ def check(sound: SoundData) -> None:
         raise NoFrames("a header without audio; render it again")
 
 
-def unread_tail(file: BinaryIO, sound: SoundData) -> tuple[str, ...]:
+def partial_frame_warning(file: BinaryIO, sound: SoundData) -> tuple[str, ...]:
     """The warning for a last frame that is not whole; none for zeros that pad a file."""
     if not sound.extents or not sound.extents[-1].size_bytes:
         return ()
@@ -165,7 +165,7 @@ def unread_tail(file: BinaryIO, sound: SoundData) -> tuple[str, ...]:
     return (f"its last frame has {rest_bytes} of {sound.frame_bytes} bytes and is left out",)
 
 
-def truncated(claimed_bytes: int, present_bytes: int) -> TruncatedBounce:
+def truncated_error(claimed_bytes: int, present_bytes: int) -> TruncatedBounce:
     """The error for audio that its header claims and the file lacks."""
     return TruncatedBounce(
         f"cut off: its header claims {claimed_bytes:,} bytes of audio, {present_bytes:,} are "
@@ -175,7 +175,7 @@ def truncated(claimed_bytes: int, present_bytes: int) -> TruncatedBounce:
     )
 
 
-def unfinished(following_bytes: int) -> TruncatedBounce:
+def unfinished_error(following_bytes: int) -> TruncatedBounce:
     """The error for a header that still waits for its writer to fill in the size."""
     return TruncatedBounce(
         f"unfinished: its header says that there is no audio yet, but {following_bytes:,} bytes "

@@ -45,7 +45,7 @@ def sound_data(file: BinaryIO, layout: WavLayout) -> SoundData:
         stated_by="fact chunk",
         growing=layout.claimed_bytes + 8 < layout.file_bytes or layout.end < layout.file_bytes,
         open_ended=layout.open_ended,
-        warnings=in_pieces(extents, "chunks"),
+        warnings=pieces_warning(extents, "chunks"),
     )
 
 
@@ -53,7 +53,7 @@ def _data(file: BinaryIO, ref: ChunkRef | None) -> bytes:
     return read_chunk(file, ref) if ref else b""
 
 
-def in_pieces(extents: Sequence[Extent], name: str) -> tuple[str, ...]:
+def pieces_warning(extents: Sequence[Extent], name: str) -> tuple[str, ...]:
     """The warning for sound that is not in one piece."""
     if len(extents) < 2:
         return ()

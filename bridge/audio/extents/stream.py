@@ -6,7 +6,7 @@ from bisect import bisect_right
 from itertools import accumulate
 from typing import TYPE_CHECKING, BinaryIO
 
-from bridge.audio.reader import SndfileSource, Window, open_pcm
+from bridge.audio.sndfile import SndfileReader, Window, open_pcm
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from bridge.audio.extents.model import Extent, SoundData
 
 
-class Stream(Window):
+class ExtentStream(Window):
     """Extents one behind the other; a read error is kept, as in a window."""
 
     def __init__(self, file: BinaryIO, extents: Sequence[Extent], frame_bytes: int) -> None:
@@ -60,6 +60,6 @@ class Stream(Window):
         return self._file.read(self._frame_bytes).ljust(self._frame_bytes, b"\0")
 
 
-def open_stream(file: BinaryIO, sound: SoundData) -> AbstractContextManager[SndfileSource]:
+def open_extents(file: BinaryIO, sound: SoundData) -> AbstractContextManager[SndfileReader]:
     """Sound with one value per frame and channel, decoded from the bytes that were found."""
-    return open_pcm(Stream(file, sound.extents, sound.frame_bytes), sound)
+    return open_pcm(ExtentStream(file, sound.extents, sound.frame_bytes), sound)

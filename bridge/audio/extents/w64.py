@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from bridge.audio.chunks import parse_fmt, read_chunk
 from bridge.audio.extents.model import Extent, SoundData
-from bridge.audio.extents.riff import block_frames, in_pieces
+from bridge.audio.extents.riff import block_frames, pieces_warning
 from bridge.audio.metadata.containers.w64 import chunk_list
 from bridge.audio.signatures import find_file
 from bridge.audio.unknown_sizes import is_unknown_64
@@ -62,5 +62,5 @@ def sound_data(file: BinaryIO) -> SoundData:
         stated_by="fact chunk",
         growing=claimed < file_bytes or is_unknown_64(claimed),
         open_ended=open_ended,
-        warnings=in_pieces(kept, "chunks"),
+        warnings=pieces_warning(kept, "chunks"),
     )

@@ -120,7 +120,7 @@ def parse(data: bytes, byte_order: ByteOrder = "little") -> Bext:
     )
 
 
-def made(time_reference: int, line: str) -> Bext:
+def new_bext(time_reference: int, line: str) -> Bext:
     """A `bext` for a stem whose bounce has none, but says when it begins (in frames)."""
     return Bext(
         description=b"",

@@ -10,7 +10,7 @@ import struct
 from typing import TYPE_CHECKING
 
 from bridge.audio.metadata import cues
-from bridge.audio.metadata.model import Mark, shifted
+from bridge.audio.metadata.model import Mark, shift_marks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,7 +28,7 @@ class Moves:
         lengths = cues.lengths(cue, adtl, smpl)
         self._now: dict[int, Mark] = {}
         for name, at in self._before.items():
-            for mark in shifted((Mark(at, "", lengths.get(name, 0)),), start_frame, frames):
+            for mark in shift_marks((Mark(at, "", lengths.get(name, 0)),), start_frame, frames):
                 self._now[name] = mark
 
     def cue(self, cue: bytes) -> bytes:
@@ -47,7 +47,7 @@ class Moves:
         """The labels of points that are inside, and of none; empty where nothing is left."""
         kept = []
         for kind, data in cues.parts(body):
-            name = cues.id_of(data)
+            name = cues.cue_id(data)
             if name in self._before and name not in self._now:
                 continue
             if kind == b"ltxt" and len(data) >= 8 and name in self._now:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bridge.audio.metadata.model import Mark
-from bridge.audio.text import shown, text_of
+from bridge.audio.text import decode_text, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -86,7 +86,7 @@ def marks(cue: bytes, adtl: Sequence[bytes], smpl: bytes) -> tuple[Mark, ...]:
     labels: dict[int, str] = {}
     for kind, data in (one for body in adtl for one in parts(body)):
         if kind == b"labl":
-            labels[id_of(data)] = shown(text_of(data[4:]))
+            labels[cue_id(data)] = shown(decode_text(data[4:]))
     known = lengths(cue, adtl, smpl)
     found = [Mark(at, labels.get(name, ""), known.get(name, 0)) for name, at in points(cue)]
     places = dict(points(cue))
@@ -107,11 +107,11 @@ def lengths(cue: bytes, adtl: Sequence[bytes], smpl: bytes) -> dict[int, int]:
     }
     for kind, data in (one for body in adtl for one in parts(body)):
         if kind == b"ltxt" and len(data) >= 8:
-            known[id_of(data)] = int.from_bytes(data[4:8], "little")
+            known[cue_id(data)] = int.from_bytes(data[4:8], "little")
     return known
 
 
-def id_of(data: bytes) -> int:
+def cue_id(data: bytes) -> int:
     """The cue point that a part of an `adtl` list belongs to."""
     return int.from_bytes(data[:4], "little")
 
@@ -121,7 +121,7 @@ def in_order(found: Iterable[Mark]) -> tuple[Mark, ...]:
     return tuple(sorted(found, key=lambda mark: mark.position_frames)[:MAX_MARKS])
 
 
-def written(found: Sequence[Mark]) -> tuple[bytes, bytes]:
+def encode_cues(found: Sequence[Mark]) -> tuple[bytes, bytes]:
     """The data of a `cue ` chunk and of its `LIST` `adtl`; empty where there is nothing to say."""
     kept = [mark for mark in found if mark.position_frames <= LIMIT_FRAMES]
     if not kept:
@@ -138,7 +138,7 @@ def written(found: Sequence[Mark]) -> tuple[bytes, bytes]:
     return cue, b"adtl" + adtl if adtl else b""
 
 
-def sampler(found: Sequence[Mark]) -> bytes:
+def encode_smpl(found: Sequence[Mark]) -> bytes:
     """The data of a `smpl` chunk with these loops; empty without any."""
     kept = [m for m in found if m.position_frames + m.length_frames <= LIMIT_FRAMES]
     if not kept:
@@ -156,7 +156,7 @@ def part(chunk_id: bytes, data: bytes) -> bytes:
     return struct.pack("<4sI", chunk_id, len(data)) + data + bytes(len(data) % 2)
 
 
-def turned_cue(cue: bytes) -> bytes:
+def byteswapped_cue(cue: bytes) -> bytes:
     """A big-endian `cue ` chunk, little-endian; the id of the chunk it points to is text."""
     count = int.from_bytes(cue[:4], "big")
     found = [
@@ -166,7 +166,7 @@ def turned_cue(cue: bytes) -> bytes:
     return struct.pack("<I", len(found)) + b"".join(struct.pack("<II4sIII", *p) for p in found)
 
 
-def turned_smpl(smpl: bytes) -> bytes:
+def byteswapped_smpl(smpl: bytes) -> bytes:
     """A big-endian `smpl` chunk, little-endian; what a sampler adds behind the loops stays."""
     if len(smpl) < SMPL_HEAD_BYTES:
         return smpl
@@ -176,7 +176,7 @@ def turned_smpl(smpl: bytes) -> bytes:
     return struct.pack(f"<{end // 4}I", *words) + smpl[end:]
 
 
-def turned_list(body: bytes) -> bytes:
+def byteswapped_list(body: bytes) -> bytes:
     """A big-endian `adtl` or `INFO` list, without its form, little-endian."""
     return b"".join(part(kind, _turned_part(kind, data)) for kind, data in parts(body, ">"))
 

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from bridge.audio.metadata.model import Picture
-from bridge.audio.metadata.tags import Tagged, gathered
+from bridge.audio.metadata.tags import Tagged, collect_tags
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -122,7 +122,7 @@ def _understood(frames: bytes, left: Sequence[str]) -> Tagged:
         tag: Any = ID3(io.BytesIO(clean))
     except MutagenError:
         return Tagged(left=tuple(left))
-    tags, false = gathered(_texts(tag))
+    tags, false = collect_tags(_texts(tag))
     pictures = tuple(
         Picture.of_stranger(str(frame.mime), bytes(frame.data), int(frame.type), str(frame.desc))
         for frame in tag.getall("APIC")

@@ -39,10 +39,10 @@ def tempo_bpm(data: bytes) -> float | None:
     """In quarter notes per minute; None where it does not say."""
     start = data[:_SEARCHED_BYTES]
     found = _TEMPO.search(start) or _STEINBERG.search(start)
-    return tempo.of_text(found[1].decode("ascii")) if found else None
+    return tempo.parse_tempo(found[1].decode("ascii")) if found else None
 
 
-def later(data: bytes, start_frame: int) -> bytes:
+def with_later_start(data: bytes, start_frame: int) -> bytes:
     """The chunk of a file that begins `start_frame` frames later; the rest byte by byte."""
     before = time_reference(data)
     if before is None:

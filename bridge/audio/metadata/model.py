@@ -87,7 +87,7 @@ class Metadata:
         return replace(self, not_carried=tuple(dict.fromkeys((*self.not_carried, *reasons))))
 
 
-def shifted(marks: tuple[Mark, ...], start_frame: int, frames: int) -> tuple[Mark, ...]:
+def shift_marks(marks: tuple[Mark, ...], start_frame: int, frames: int) -> tuple[Mark, ...]:
     """The marks of a file that begins at `start_frame` of the bounce and has `frames` frames.
 
     Points outside fall away; regions are cut to what is inside. A point at the very end stays:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from bridge.audio.metadata import tempo
 from bridge.audio.metadata.cues import parts
-from bridge.audio.text import text_of
+from bridge.audio.text import decode_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -68,7 +68,7 @@ class Tagged:
     chapters: tuple[tuple[int, int, str], ...] = ()
 
 
-def gathered(found: Iterable[tuple[str, str]]) -> tuple[Tags, tuple[str, ...]]:
+def collect_tags(found: Iterable[tuple[str, str]]) -> tuple[Tags, tuple[str, ...]]:
     """Values under their names, and the names of those that would be false for a stem."""
     tags: Tags = {}
     false: list[str] = []
@@ -96,7 +96,9 @@ def _key(name: str) -> str:
     return "".join(c for c in name.upper() if " " <= c <= "}" and c != "=").strip()[:255]
 
 
-def joined(first: Mapping[str, tuple[str, ...]], *others: Mapping[str, tuple[str, ...]]) -> Tags:
+def merge_tags(
+    first: Mapping[str, tuple[str, ...]], *others: Mapping[str, tuple[str, ...]]
+) -> Tags:
     """All tags; the earlier mapping is believed where two have one name."""
     tags = dict(first)
     for other in others:
@@ -107,7 +109,7 @@ def joined(first: Mapping[str, tuple[str, ...]], *others: Mapping[str, tuple[str
 
 def tempo_bpm(tags: Mapping[str, tuple[str, ...]]) -> float | None:
     """What the tags say of the tempo."""
-    found = (tempo.of_text(tags[name][0]) for name in _TEMPOS if name in tags)
+    found = (tempo.parse_tempo(tags[name][0]) for name in _TEMPOS if name in tags)
     return next((bpm for bpm in found if bpm), None)
 
 
@@ -120,7 +122,7 @@ def time_reference(tags: Mapping[str, tuple[str, ...]]) -> int | None:
     return None
 
 
-def lasting(tags: Mapping[str, tuple[str, ...]]) -> Tags:
+def without_positions(tags: Mapping[str, tuple[str, ...]]) -> Tags:
     """Without positions: they have fields of their own, and would be false once a file is cut."""
     return {
         name: values
@@ -129,14 +131,14 @@ def lasting(tags: Mapping[str, tuple[str, ...]]) -> Tags:
     }
 
 
-def of_info(body: bytes) -> Tags:
+def parse_info(body: bytes) -> Tags:
     """Tags of an `INFO` list, given without its form."""
     names = {**_INFO, **_INFO_ALSO}
-    found = ((names[kind], text_of(data)) for kind, data in parts(body) if kind in names)
-    return gathered(found)[0]
+    found = ((names[kind], decode_text(data)) for kind, data in parts(body) if kind in names)
+    return collect_tags(found)[0]
 
 
-def info(tags: Mapping[str, tuple[str, ...]]) -> bytes:
+def encode_info(tags: Mapping[str, tuple[str, ...]]) -> bytes:
     """An `INFO` list of those tags that it has a place for; empty where there is none."""
     body = b""
     for name, values in tags.items():

@@ -1,4 +1,4 @@
-"""Tempo: what is believed of it, and the `acid` chunk, which loops bring it in.
+"""Tempo: what is believed of it, and the `encode_acid` chunk, which loops bring it in.
 
 The chunk was never published by its maker; its layout (flags, root note, two fields of no known
 use, beats, meter, tempo) is common knowledge among sequencers.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 
-from bridge.audio.text import number_of
+from bridge.audio.text import leading_number
 
 _ACID = "<IHHfIHHf"
 _ACID_BYTES = struct.calcsize(_ACID)
@@ -20,44 +20,44 @@ SLOWEST_BPM, FASTEST_BPM = 10.0, 1000.0
 """What the fields of sequencers take, with room; a value beyond is a field misread."""
 
 
-def believed(bpm: float | None) -> float | None:
+def plausible_tempo(bpm: float | None) -> float | None:
     """A tempo in quarter notes per minute; None for one that nobody plays."""
     if bpm is None or not SLOWEST_BPM <= bpm <= FASTEST_BPM:
         return None
     return round(bpm, 6)  # a 32-bit float holds no more
 
 
-def of_text(text: str) -> float | None:
+def parse_tempo(text: str) -> float | None:
     """Of a tag or an element of XML."""
-    return believed(number_of(text))
+    return plausible_tempo(leading_number(text))
 
 
-def of_acid(data: bytes) -> float | None:
-    """Of the data of an `acid` chunk; None where it has none."""
+def tempo_of_acid(data: bytes) -> float | None:
+    """Of the data of an `encode_acid` chunk; None where it has none."""
     if len(data) < _ACID_BYTES:
         return None
-    return believed(struct.unpack(_ACID, data[:_ACID_BYTES])[7])
+    return plausible_tempo(struct.unpack(_ACID, data[:_ACID_BYTES])[7])
 
 
-def acid(tempo_bpm: float) -> bytes:
-    """The data of an `acid` chunk that says this tempo; its beats are not counted yet."""
+def encode_acid(tempo_bpm: float) -> bytes:
+    """The data of an `encode_acid` chunk that says this tempo; its beats are not counted yet."""
     return struct.pack(_ACID, _ONE_SHOT, 0, 0x8000, 0.0, 0, 4, 4, tempo_bpm)
 
 
-def counted(data: bytes, frames: int, rate_hz: int, *, anew: bool) -> bytes:
-    """An `acid` chunk whose beats fit the file's length; `anew` replaces a count that it has."""
+def with_beat_count(data: bytes, frames: int, rate_hz: int, *, anew: bool) -> bytes:
+    """An acid chunk whose beats fit the file's length; `anew` replaces a count that it has."""
     if len(data) < _ACID_BYTES:
         return data
     fields = list(struct.unpack(_ACID, data[:_ACID_BYTES]))
-    tempo_bpm = believed(fields[7])
+    tempo_bpm = plausible_tempo(fields[7])
     if tempo_bpm is None or (fields[4] and not anew):
         return data
     fields[4] = min(round(frames / rate_hz * tempo_bpm / 60), 0xFFFFFFFF)
     return struct.pack(_ACID, *fields) + data[_ACID_BYTES:]
 
 
-def turned(data: bytes) -> bytes:
-    """A big-endian `acid` chunk, little-endian."""
+def byteswapped_acid(data: bytes) -> bytes:
+    """A big-endian `encode_acid` chunk, little-endian."""
     if len(data) < _ACID_BYTES:
         return data
     fields = struct.unpack(_ACID.replace("<", ">"), data[:_ACID_BYTES])

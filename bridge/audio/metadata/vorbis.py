@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from bridge.audio.metadata import cues
 from bridge.audio.metadata.id3 import UNREADABLE
 from bridge.audio.metadata.model import Mark, Picture
-from bridge.audio.metadata.tags import Tagged, gathered
+from bridge.audio.metadata.tags import Tagged, collect_tags
 from bridge.audio.text import shown
 
 if TYPE_CHECKING:
@@ -27,19 +27,19 @@ _TIME = re.compile(r"(\d{1,3}):(\d{1,2}):(\d{1,2}(?:\.\d{1,9})?)")
 _LEAD_OUT = {170, 255}  # section 8.7: the number of the lead-out track of a CD, and of others
 
 
-def comments(block: bytes) -> Tagged:
+def parse_comments(block: bytes) -> Tagged:
     """The body of a VORBIS_COMMENT block."""
     from mutagen import MutagenError
     from mutagen.flac import VCFLACDict
 
     try:
         found: Any = VCFLACDict(block, framing=False)
-        return of_pairs(list(found))
+        return parse_pairs(list(found))
     except (MutagenError, *UNREADABLE):
         return Tagged(left=("Vorbis comments (damaged)",))
 
 
-def of_pairs(pairs: Iterable[tuple[str, str]]) -> Tagged:
+def parse_pairs(pairs: Iterable[tuple[str, str]]) -> Tagged:
     """Tags and embedded pictures of names with their values."""
     rest, pictures, left = [], [], []
     for name, value in pairs:
@@ -51,18 +51,18 @@ def of_pairs(pairs: Iterable[tuple[str, str]]) -> Tagged:
             pictures.append(found)
         else:
             left.append(f"tag {name.upper()}")
-    tags, false = gathered(rest)
+    tags, false = collect_tags(rest)
     return Tagged(tags, tuple(pictures), tuple(dict.fromkeys((*left, *false))))
 
 
 def _embedded(value: str) -> Picture | None:
     try:
-        return picture(base64.b64decode(value, validate=True))
+        return parse_picture(base64.b64decode(value, validate=True))
     except (binascii.Error, ValueError):
         return None
 
 
-def picture(block: bytes) -> Picture | None:
+def parse_picture(block: bytes) -> Picture | None:
     """The body of a PICTURE block; None for one that is damaged or only a link."""
     from mutagen import MutagenError
     from mutagen.flac import Picture as Block

@@ -12,7 +12,7 @@ from bridge.audio.streams.frame_walk import Syntax
 if TYPE_CHECKING:
     from typing import BinaryIO
 
-    from bridge.audio.streams.run import Walk
+    from bridge.audio.streams.model import Walk
 
 _HEAD_BYTES = 8
 _KBPS = (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 448, 512, 576, 640)

@@ -12,7 +12,7 @@ from bridge.audio.streams.frame_walk import Syntax
 if TYPE_CHECKING:
     from typing import BinaryIO
 
-    from bridge.audio.streams.run import Walk
+    from bridge.audio.streams.model import Walk
 
 _RATES_HZ = (
     *(96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 12_000, 11_025),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from bridge.audio import libav
 from bridge.audio.streams.buffer import Buffer
-from bridge.audio.streams.run import Run, Walk
+from bridge.audio.streams.model import Run, Walk
 from bridge.errors import BounceError, NoFrames, NotAudio, TruncatedBounce, UnsupportedBounce
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def _places(buffer: Buffer, magic: bytes, sizes: tuple[int, ...]) -> Iterator[tu
 def _decoded(
     codec: str, buffer: Buffer, magic: bytes, sizes: tuple[int, ...]
 ) -> Iterator[AudioFrame]:
-    return libav.from_packets(codec, _packets(buffer, magic, sizes))
+    return libav.decode_packets(codec, _packets(buffer, magic, sizes))
 
 
 def _packets(buffer: Buffer, magic: bytes, sizes: tuple[int, ...]) -> Iterator[bytes]:

@@ -15,8 +15,8 @@ from bridge.audio.length import Count
 from bridge.audio.streams import demuxing
 from bridge.audio.streams.buffer import Buffer
 from bridge.audio.streams.demuxing import Packets
-from bridge.audio.streams.gaps import behind
-from bridge.audio.streams.run import Run, Walk
+from bridge.audio.streams.gaps import trailing_bytes_warning
+from bridge.audio.streams.model import Run, Walk
 from bridge.errors import NoFrames, NotAudio, TruncatedBounce, UnsupportedBounce
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def walk(file: BinaryIO, start: int, end: int) -> Walk:
     head = _head(buffer)
     if not head.sounds:
         raise UnsupportedBounce("a video without sound; export its sound as WAV")
-    found = demuxing.streams(file, "asf")
+    found = demuxing.list_streams(file, "asf")
     stream = next((one for one in found if one.id in head.sounds), None)
     if stream is None or not stream.rate_hz:
         raise UnsupportedBounce("Windows Media of an unknown kind; export WAV, AIFF or FLAC")
@@ -82,14 +82,19 @@ def walk(file: BinaryIO, start: int, end: int) -> Walk:
         )
     rate_hz = stream.rate_hz
     run = Run(
-        rate_hz, stream.channels, partial(demuxing.decoded, file, "asf", stream, Packets(held))
+        rate_hz,
+        stream.channels,
+        partial(demuxing.decode_stream, file, "asf", stream, Packets(held)),
     )
     return Walk(
         runs=(run,),
         subtype=stream.subtype,
         cut=cut,
         count=None if cut else _count(head, stream.id, rate_hz),
-        warnings=(*demuxing.others(stream, found), *behind(head.unread_bytes)),
+        warnings=(
+            *demuxing.other_streams_warning(stream, found),
+            *trailing_bytes_warning(head.unread_bytes),
+        ),
     )
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from bridge.audio import libav
 from bridge.audio.streams.ogg_codecs import Opus
-from bridge.audio.streams.subtypes import subtype
+from bridge.audio.streams.subtypes import subtype_name
 from bridge.audio.text import shown
 from bridge.errors import BounceError, UnsupportedBounce
 
@@ -67,7 +67,7 @@ class Packets:
 
 
 @dataclass(frozen=True)
-class Stream:
+class MediaStream:
     """A track of sound.
 
     index, id: of it in the container. codec: ffmpeg's name, format: that of its values. extradata:
@@ -86,24 +86,26 @@ class Stream:
     @property
     def subtype(self) -> str:
         """The codec, by soundfile's name where it has one."""
-        return subtype(self.codec, self.format, self.extradata)
+        return subtype_name(self.codec, self.format, self.extradata)
 
 
-def streams(file: BinaryIO, container: str) -> tuple[Stream, ...]:
+def list_streams(file: BinaryIO, container: str) -> tuple[MediaStream, ...]:
     """The tracks of sound of an open file. container: ffmpeg's name of its format.
 
     Of a track that no decoder is there for, the codec is empty and the rate 0. Raises
     UnsupportedBounce where ffmpeg's libraries refuse the file.
     """
-    with opened(file, container) as found:
+    with open_demuxer(file, container) as found:
         return tuple(_stream(number, one) for number, one in enumerate(found.streams.audio, 1))
 
 
-def _stream(number: int, found: AudioStream) -> Stream:
+def _stream(number: int, found: AudioStream) -> MediaStream:
     context: AudioCodecContext | None = found.codec_context
     if context is None:
-        return Stream(found.index, found.id, "", "", 0, 0, b"", f"{number} (of an unknown kind)")
-    return Stream(
+        return MediaStream(
+            found.index, found.id, "", "", 0, 0, b"", f"{number} (of an unknown kind)"
+        )
+    return MediaStream(
         index=found.index,
         id=found.id,
         codec=context.name,
@@ -120,7 +122,7 @@ def _label(number: int, codec: str, metadata: Mapping[str, str]) -> str:
     return f"{number} ({', '.join(word for word in known if word != 'und')})"
 
 
-def others(chosen: Stream, found: Sequence[Stream]) -> tuple[str, ...]:
+def other_streams_warning(chosen: MediaStream, found: Sequence[MediaStream]) -> tuple[str, ...]:
     """The warning for tracks of sound beside the one that is taken; empty without."""
     left = [stream.label for stream in found if stream.index != chosen.index]
     if not left:
@@ -130,8 +132,8 @@ def others(chosen: Stream, found: Sequence[Stream]) -> tuple[str, ...]:
     )
 
 
-def decoded(
-    file: BinaryIO, container: str, stream: Stream, expected: Packets
+def decode_stream(
+    file: BinaryIO, container: str, stream: MediaStream, expected: Packets
 ) -> Iterator[AudioFrame]:
     """All that a track decodes to, without regard to delays and edits.
 
@@ -149,7 +151,7 @@ def decoded(
 
     _check_layouts(stream)
     size_bytes = count = 0
-    with opened(file, container, all_packets=True) as found:
+    with open_demuxer(file, container, all_packets=True) as found:
         chosen = next(one for one in found.streams.audio if one.index == stream.index)
         for other in found.streams:
             if other.index != stream.index:
@@ -165,7 +167,7 @@ def decoded(
     expected.check(size_bytes, count)
 
 
-def _own_decoder(stream: Stream) -> AudioCodecContext | None:
+def _own_decoder(stream: MediaStream) -> AudioCodecContext | None:
     """A decoder of our choice; None for that of ffmpeg's."""
     if stream.codec not in _DECODERS:
         return None
@@ -194,7 +196,7 @@ def _channels(context: AudioCodecContext) -> int:
     return count
 
 
-def _check_layouts(stream: Stream) -> None:
+def _check_layouts(stream: MediaStream) -> None:
     """Raise UnsupportedBounce for the one decoder that may state a layout of another order."""
     if stream.codec == "aac" and len(stream.extradata) > 1:
         packed = int.from_bytes(stream.extradata[:2], "big")
@@ -204,7 +206,7 @@ def _check_layouts(stream: Stream) -> None:
 
 
 @contextmanager
-def opened(
+def open_demuxer(
     file: BinaryIO, container: str, *, all_packets: bool = False
 ) -> Iterator[InputContainer]:
     """An open file, taken apart by ffmpeg's libraries.
@@ -225,7 +227,7 @@ def opened(
         found = av.open(file, "r", format=container, options=options, metadata_errors="ignore")
     except av.FFmpegError as error:
         raise UnsupportedBounce(
-            f"this {_WORDS[container]} file cannot be read ({libav.word(error)}); "
+            f"this {_WORDS[container]} file cannot be read ({libav.error_text(error)}); "
             "export WAV, AIFF or FLAC"
         ) from error
     with found:

@@ -10,7 +10,7 @@ from bridge.audio import libav
 from bridge.audio.streams.buffer import Buffer
 from bridge.audio.streams.frame_walk import H, Places, Syntax, frames_of
 from bridge.audio.streams.gaps import Gap, gap_warnings
-from bridge.audio.streams.run import Run, Walk, check_agreement
+from bridge.audio.streams.model import Run, Walk, check_agreement
 from bridge.audio.streams.tag_blocks import sound_end
 from bridge.errors import NotAudio, TruncatedBounce
 
@@ -100,7 +100,7 @@ def _decoded(
     codec: str,
     options: Mapping[str, str] | None,
 ) -> Iterator[AudioFrame]:
-    return libav.from_packets(codec, _packets(buffer, places, syntax), options=options)
+    return libav.decode_packets(codec, _packets(buffer, places, syntax), options=options)
 
 
 def _packets(buffer: Buffer, places: Places, syntax: Syntax[H]) -> Iterator[bytes]:

@@ -51,7 +51,7 @@ def _warning(gap: Gap, what: str) -> str:
     return f"{gap.end - gap.at:,} bytes at byte {gap.at:,} are {kind} and were left out"
 
 
-def behind(size_bytes: int) -> tuple[str, ...]:
+def trailing_bytes_warning(size_bytes: int) -> tuple[str, ...]:
     """The warning for so many bytes behind the end of a container; none for no bytes."""
     text = f"{size_bytes:,} bytes behind its end are not read"
     return (f"{text}; if something is missing there, export it again",) if size_bytes > 0 else ()

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 from bridge.audio.length import Count
 from bridge.audio.streams import demuxing
 from bridge.audio.streams.buffer import Buffer
-from bridge.audio.streams.demuxing import Packets, Stream
-from bridge.audio.streams.gaps import behind
-from bridge.audio.streams.run import Run, Walk
+from bridge.audio.streams.demuxing import MediaStream, Packets
+from bridge.audio.streams.gaps import trailing_bytes_warning
+from bridge.audio.streams.model import Run, Walk
 from bridge.errors import NoFrames, NotAudio, TruncatedBounce, UnsupportedBounce
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class _Track:
     last_duration: int = 0
     discard_ns: int = 0
 
-    def packets(self, stream: Stream) -> Packets:
+    def packets(self, stream: MediaStream) -> Packets:
         """What has to come out of the container."""
         changed = self.stripped is None or stream.codec in _REBUILT
         size_bytes = None if changed else self.size_bytes + (self.stripped or 0) * self.frames
@@ -115,7 +115,7 @@ def walk(file: BinaryIO, start: int, end: int) -> Walk:
         raise UnsupportedBounce("protected against copying; export WAV, AIFF or FLAC")
     if not track.frames or track.first is None:
         raise NoFrames("a header without audio; render it again")
-    found = demuxing.streams(file, "matroska")
+    found = demuxing.list_streams(file, "matroska")
     place = sounds.index(track)
     if len(found) != len(sounds) or not found[place].rate_hz:
         raise UnsupportedBounce("this Matroska has sound of an unknown kind; export WAV or FLAC")
@@ -123,7 +123,7 @@ def walk(file: BinaryIO, start: int, end: int) -> Walk:
 
 
 def _walk(
-    file: BinaryIO, read: _File, track: _Track, stream: Stream, found: Sequence[Stream]
+    file: BinaryIO, read: _File, track: _Track, stream: MediaStream, found: Sequence[MediaStream]
 ) -> Walk:
     rate_hz, first = stream.rate_hz, track.first or 0
     unit = Fraction(read.scale_ns * rate_hz, _NS)  # frames in one unit of the time stamps
@@ -135,7 +135,7 @@ def _walk(
     run = Run(
         rate_hz=rate_hz,
         channels=stream.channels,
-        decode=partial(demuxing.decoded, file, "matroska", stream, track.packets(stream)),
+        decode=partial(demuxing.decode_stream, file, "matroska", stream, track.packets(stream)),
         skip_frames=skip,
         tail_frames=tail,
         lead_frames=round(late) if late > average else 0,
@@ -159,7 +159,10 @@ def _walk(
         subtype=stream.subtype,
         cut=cut,
         count=count if track.frames > 1 and cut is None else None,
-        warnings=(*demuxing.others(stream, found), *behind(read.unread_bytes)),
+        warnings=(
+            *demuxing.other_streams_warning(stream, found),
+            *trailing_bytes_warning(read.unread_bytes),
+        ),
     )
 
 

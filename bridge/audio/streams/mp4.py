@@ -12,15 +12,15 @@ from bridge.audio.layouts import of_layout
 from bridge.audio.streams import demuxing, mp4_boxes
 from bridge.audio.streams.buffer import Buffer
 from bridge.audio.streams.demuxing import Packets
-from bridge.audio.streams.gaps import behind
-from bridge.audio.streams.run import Run, Walk
+from bridge.audio.streams.gaps import trailing_bytes_warning
+from bridge.audio.streams.model import Run, Walk
 from bridge.errors import NoFrames, TruncatedBounce, UnsupportedBounce
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import BinaryIO
 
-    from bridge.audio.streams.demuxing import Stream
+    from bridge.audio.streams.demuxing import MediaStream
     from bridge.audio.streams.mp4_boxes import Edit, Movie, Track
 
 _PROTECTED = {b"enca", b"drms"}
@@ -43,7 +43,7 @@ def walk(file: BinaryIO, start: int, end: int) -> Walk:
         raise UnsupportedBounce("protected against copying; export WAV, AIFF or FLAC")
     if not track.duration or not track.timescale:
         raise NoFrames("a header without audio; render it again")
-    found = demuxing.streams(file, "mov")
+    found = demuxing.list_streams(file, "mov")
     stream = next((one for one in found if one.id == track.id), None)
     if stream is None or not stream.rate_hz:
         raise UnsupportedBounce("this MP4 has sound of an unknown kind; export WAV, AIFF or FLAC")
@@ -52,7 +52,7 @@ def walk(file: BinaryIO, start: int, end: int) -> Walk:
     run = Run(
         rate_hz=stream.rate_hz,
         channels=stream.channels,
-        decode=partial(demuxing.decoded, file, "mov", stream, Packets(track.size_bytes)),
+        decode=partial(demuxing.decode_stream, file, "mov", stream, Packets(track.size_bytes)),
         # The last packet may be stated as long as the sound in it.
         coded_frames=_frames(track.duration, track.timescale, stream.rate_hz) + longest,
         slack_frames=longest,
@@ -74,11 +74,11 @@ def walk(file: BinaryIO, start: int, end: int) -> Walk:
         cut=cut,
         claimed_frames=run.sound_frames if cut else None,
         channel_mask=_channel_mask(track, stream),
-        warnings=(*demuxing.others(stream, found), *behind(unread)),
+        warnings=(*demuxing.other_streams_warning(stream, found), *trailing_bytes_warning(unread)),
     )
 
 
-def _channel_mask(track: Track, stream: Stream) -> int | None:
+def _channel_mask(track: Track, stream: MediaStream) -> int | None:
     """By the container, or by what the channels of a FLAC mean."""
     if stream.channels <= 2:
         return None

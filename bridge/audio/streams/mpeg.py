@@ -14,7 +14,7 @@ from bridge.audio import libav
 from bridge.audio.streams.buffer import Buffer
 from bridge.audio.streams.frame_walk import Frame, Places, Syntax, frames_of
 from bridge.audio.streams.gaps import Gap, gap_warnings
-from bridge.audio.streams.run import Run, Walk, check_agreement
+from bridge.audio.streams.model import Run, Walk, check_agreement
 from bridge.audio.streams.tag_blocks import sound_end
 from bridge.errors import BounceError, NoFrames, NotAudio, TruncatedBounce, UnsupportedBounce
 
@@ -222,7 +222,7 @@ def _begins(frame: Frame[Header], buffer: Buffer) -> bool:
 
 def _decoded(codec: str, buffer: Buffer, places: Places) -> Iterator[AudioFrame]:
     packets = (buffer.at(at, one.size_bytes) for at, one in places.headers(buffer, SYNTAX))
-    return libav.from_packets(codec, packets)
+    return libav.decode_packets(codec, packets)
 
 
 def _cut(runs: list[_Run], gaps: list[Gap]) -> TruncatedBounce | None:

@@ -16,7 +16,7 @@ import numpy as np
 from bridge.audio.length import Count
 from bridge.audio.streams import demuxing
 from bridge.audio.streams.demuxing import Packets
-from bridge.audio.streams.run import Run, Walk
+from bridge.audio.streams.model import Run, Walk
 from bridge.errors import BounceError, NoFrames, TruncatedBounce, UnsupportedBounce
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from bridge.audio.streams.demuxing import Stream
+    from bridge.audio.streams.demuxing import MediaStream
 
     Rows = NDArray[np.uint8]
 
@@ -128,7 +128,7 @@ def walk(file: BinaryIO, start: int, end: int) -> Walk:
     Raises UnsupportedBounce (no sound, encrypted), NoFrames, and BounceError for damage.
     """
     # What is sound is not always said by its type: ffmpeg's libraries look into the streams.
-    found = {one.id: one for one in demuxing.streams(file, "mpegts")}
+    found = {one.id: one for one in demuxing.list_streams(file, "mpegts")}
     read = _read(file, start, end, found.keys())
     number = read.chosen(found.keys())
     if number is None:
@@ -155,7 +155,7 @@ def walk(file: BinaryIO, start: int, end: int) -> Walk:
     run = Run(
         rate_hz=stream.rate_hz,
         channels=stream.channels,
-        decode=partial(demuxing.decoded, file, "mpegts", stream, Packets(size_bytes)),
+        decode=partial(demuxing.decode_stream, file, "mpegts", stream, Packets(size_bytes)),
         lead_frames=lead,
     )
     frames = round(unit * (track.last - track.first) + average) + lead
@@ -169,8 +169,10 @@ def walk(file: BinaryIO, start: int, end: int) -> Walk:
     )
 
 
-def _others(stream: Stream, found: dict[int, Stream], read: _File) -> tuple[str, ...]:
-    return demuxing.others(stream, [found[number] for number in read.tracks if number in found])
+def _others(stream: MediaStream, found: dict[int, MediaStream], read: _File) -> tuple[str, ...]:
+    return demuxing.other_streams_warning(
+        stream, [found[number] for number in read.tracks if number in found]
+    )
 
 
 def _lost(count: int) -> tuple[str, ...]:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from bridge.audio import libav
 from bridge.audio.streams.buffer import Buffer
 from bridge.audio.streams.gaps import Gap, gap_warnings
+from bridge.audio.streams.model import Run, Walk, check_agreement
 from bridge.audio.streams.ogg_codecs import codec_of
 from bridge.audio.streams.ogg_pages import Page, is_intact, packets, pages
-from bridge.audio.streams.run import Run, Walk, check_agreement
 from bridge.errors import BounceError, NoFrames, TruncatedBounce, UnsupportedBounce
 
 if TYPE_CHECKING:
@@ -242,7 +242,7 @@ class _Stream:
             yield page
 
     def _decoded(self, extradata: bytes) -> Iterator[AudioFrame]:
-        return libav.from_packets(
+        return libav.decode_packets(
             self.codec.decoder,
             self._sound_packets(),
             extradata=extradata,

@@ -27,7 +27,7 @@ _ALAC_BITS_AT = 17  # in its cookie: 12 bytes of atom, 4 of frame length and one
 _FLAC_BITS_AT = 12  # in STREAMINFO (RFC 9639 section 8.2)
 
 
-def subtype(codec: str, sample_format: str, extradata: bytes) -> str:
+def subtype_name(codec: str, sample_format: str, extradata: bytes) -> str:
     """The word for a codec.
 
     Args:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from bridge.audio import libav
 from bridge.audio.streams.buffer import Buffer
 from bridge.audio.streams.gaps import Gap, gap_warnings
-from bridge.audio.streams.run import Run, Walk, check_agreement
+from bridge.audio.streams.model import Run, Walk, check_agreement
 from bridge.audio.streams.tag_blocks import leading, sound_end
 from bridge.errors import BounceError, NotAudio, TruncatedBounce, UnsupportedBounce
 
@@ -221,7 +221,7 @@ def _rate_hz(buffer: Buffer, block: _Block) -> int:
 
 def _decoded(buffer: Buffer, start: int, end: int) -> Iterator[AudioFrame]:
     packets = _packets(Buffer(buffer.file, start, end))
-    return libav.from_packets("wavpack", packets, options=_OPTIONS)
+    return libav.decode_packets("wavpack", packets, options=_OPTIONS)
 
 
 def _packets(buffer: Buffer) -> Iterator[bytes]:

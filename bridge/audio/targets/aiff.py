@@ -26,7 +26,7 @@ _COMPRESSION = {"FLOAT": (b"fl32", "32-bit float"), "DOUBLE": (b"fl64", "64-bit 
 
 
 @dataclass(frozen=True)
-class AiffForm:
+class AiffTemplate:
     """An AIFF file without its audio. chunks: beside COMM and SSND, numbers big-endian."""
 
     rate_hz: int

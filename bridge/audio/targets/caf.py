@@ -27,7 +27,7 @@ _GENERIC, _NO_TIME_CODE, _ALL_CHANNELS = 0, bytes([0xFF] * 8), 0
 
 
 @dataclass(frozen=True)
-class CafForm:
+class CafTemplate:
     """A CAF file without its audio. chunks: (id, data) beside desc, chan and data."""
 
     rate_hz: int

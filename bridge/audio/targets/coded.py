@@ -19,9 +19,9 @@ from mutagen import oggopus, oggvorbis
 
 from bridge.audio.headers import sniff
 from bridge.audio.targets import flac_blocks, mp3, ogg
-from bridge.audio.targets.finish import sealed, tagging
-from bridge.audio.targets.readback import decoded
-from bridge.audio.targets.tags import chapters, tags_of
+from bridge.audio.targets.finishing import sync_and_hash, tagging_errors
+from bridge.audio.targets.readback import decode_file
+from bridge.audio.targets.tags import chapters, stem_tags
 from bridge.errors import OutputError, PromiseBroken
 from bridge.system.disk import disk_errors
 
@@ -131,9 +131,9 @@ class CodedWriter:
             self._file.close()
             os.close(self._handle)
             self._handle = None
-        with tagging(self.path):
+        with tagging_errors(self.path):
             _complete(self.path, self.spec)
-        self.sha256 = sealed(self.path)
+        self.sha256 = sync_and_hash(self.path)
         self.encoder_delay_frames = _delay_frames(self.path, self.spec.target.name)
         if self.spec.target.lossy:
             self._listen()
@@ -141,7 +141,7 @@ class CodedWriter:
     def _listen(self) -> None:
         """Decodes the file: a lossy one may rise above what went into it."""
         with _refusals(self.path, None):
-            found = decoded(self.path)
+            found = decode_file(self.path)
         if found.frames != self.spec.out_frames:
             raise PromiseBroken(
                 f"{self.path.name}: {found.frames:,} frames decode, {self.spec.out_frames:,} "
@@ -209,14 +209,16 @@ def _resampler(spec: Spec) -> soxr.ResampleStream | None:
 def _complete(path: Path, spec: Spec) -> None:
     """Tags and whatever else stands beside the audio."""
     metadata = spec.out_metadata
-    tags, marked = tags_of(metadata), chapters(metadata.marks, spec.out_rate_hz)
+    tags, marked = stem_tags(metadata), chapters(metadata.marks, spec.out_rate_hz)
     name = spec.target.name
     if name == "mp3":
         mp3.put_tag(path, metadata, tags, spec.rate_hz, spec.frames)
         return
     if name == "flac":
         cuesheet = metadata.cuesheet
-        flac_blocks.put(path, metadata, tags | marked | _mask_tag(spec), spec.wav, cuesheet)
+        flac_blocks.write_blocks(
+            path, metadata, tags | marked | _mask_tag(spec), spec.wav, cuesheet
+        )
         return
     file = oggvorbis.OggVorbis(path) if name == "ogg" else oggopus.OggOpus(path)
     ogg.put_tags(file, metadata, tags | marked)

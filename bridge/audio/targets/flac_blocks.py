@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from bridge.audio.encode import WavForm
+    from bridge.audio.encode import WavTemplate
     from bridge.audio.metadata.model import Metadata, Picture
     from bridge.audio.metadata.tags import Tags
 
@@ -23,7 +23,9 @@ _APPLICATION, _CUESHEET = 2, 5
 _MAX_BLOCK_BYTES = (1 << 24) - 1  # of its body
 
 
-def put(path: Path, metadata: Metadata, tags: Tags, wav: WavForm, cuesheet: bytes | None) -> None:
+def write_blocks(
+    path: Path, metadata: Metadata, tags: Tags, wav: WavTemplate, cuesheet: bytes | None
+) -> None:
     """Into a FLAC file that has none of it. wav: without its audio, the file as a WAV."""
     file = flac.FLAC(path)
     if file.tags is None:
@@ -33,13 +35,13 @@ def put(path: Path, metadata: Metadata, tags: Tags, wav: WavForm, cuesheet: byte
     if cuesheet is not None:
         file.metadata_blocks.append(_block(_CUESHEET, cuesheet))
     for picture in metadata.pictures:
-        file.add_picture(pictured(picture))
+        file.add_picture(picture_block(picture))
     for foreign in _foreign(wav) if wav.chunks else ():
         file.metadata_blocks.append(_block(_APPLICATION, b"riff" + foreign))
     file.save()
 
 
-def pictured(picture: Picture) -> flac.Picture:
+def picture_block(picture: Picture) -> flac.Picture:
     """A PICTURE block."""
     made = flac.Picture()
     made.type, made.mime, made.desc = picture.kind, picture.mime, picture.description
@@ -47,7 +49,7 @@ def pictured(picture: Picture) -> flac.Picture:
     return made
 
 
-def _foreign(wav: WavForm) -> Iterator[bytes]:
+def _foreign(wav: WavTemplate) -> Iterator[bytes]:
     """RIFF and WAVE; every chunk with its header and pad byte; of the audio, the header."""
     head, tail = wav.head(), wav.tail()[wav.data_bytes % 2 :]
     parts = [head[:12], *_chunks(head[12:-8]), head[-8:], *_chunks(tail)]

@@ -16,10 +16,10 @@ import numpy as np
 from mutagen import mp4
 
 from bridge.audio.metadata.model import Mark
-from bridge.audio.mp4_output import Coding, EncodingFailed, Mp4Output
-from bridge.audio.targets.finish import sealed, tagging
-from bridge.audio.targets.readback import decoded
-from bridge.audio.targets.tags import tags_of
+from bridge.audio.mp4_output import EncodingFailed, Mp4Output, StreamEncoding
+from bridge.audio.targets.finishing import sync_and_hash, tagging_errors
+from bridge.audio.targets.readback import decode_file
+from bridge.audio.targets.tags import stem_tags
 from bridge.errors import OutputError, PromiseBroken
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class M4aWriter:
         self.sha256 = ""
         self._frames = 0
         kbps = spec.bitrate_kbps or spec.target.default_kbps
-        coding = Coding("aac", "fltp", bit_rate=1000 * kbps if kbps else None)
+        coding = StreamEncoding("aac", "fltp", bit_rate=1000 * kbps if kbps else None)
         with self._refusals():
             self._file = Mp4Output(
                 path,
@@ -107,14 +107,14 @@ class M4aWriter:
             )
         with self._refusals():
             self._file.close()
-        with tagging(self.path):
+        with tagging_errors(self.path):
             _complete(self.path, self.spec)
-        self.sha256 = sealed(self.path)
+        self.sha256 = sync_and_hash(self.path)
         self._listen()
 
     def _listen(self) -> None:
         """Decodes the file: it may rise above what went into it."""
-        found = decoded(self.path)
+        found = decode_file(self.path)
         if found.frames != self.spec.frames:
             raise PromiseBroken(
                 f"{self.path.name}: {found.frames:,} frames decode, {self.spec.frames:,} were "
@@ -161,7 +161,7 @@ def _complete(path: Path, spec: Spec) -> None:
     if file.tags is None:
         file.add_tags()
     metadata = spec.metadata
-    for name, values in tags_of(metadata).items():
+    for name, values in stem_tags(metadata).items():
         if name in _TEXT_ATOMS:
             file[_TEXT_ATOMS[name]] = list(values)
         else:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from mutagen.ogg import OggPage
 
-from bridge.audio.targets.flac_blocks import pictured
+from bridge.audio.targets.flac_blocks import picture_block
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,7 +24,7 @@ def put_tags(file: OggFileType, metadata: Metadata, tags: Tags) -> None:
     for name, values in tags.items():
         file[name] = list(values)
     if metadata.pictures:
-        blocks = [pictured(picture).write() for picture in metadata.pictures]
+        blocks = [picture_block(picture).write() for picture in metadata.pictures]
         file["METADATA_BLOCK_PICTURE"] = [base64.b64encode(block).decode() for block in blocks]
     file.save(padding=lambda _: 0)
 

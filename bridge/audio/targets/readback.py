@@ -23,29 +23,29 @@ _BLOCK_FRAMES = 65_536
 
 
 @dataclass(frozen=True)
-class Decoded:
+class DecodedAudio:
     """The audio of a file: how long, and its highest value, linear, which may be above 1."""
 
     frames: int
     peak: float
 
 
-def decoded(path: Path) -> Decoded:
+def decode_file(path: Path) -> DecodedAudio:
     """Reads all of a file. Raises soundfile.LibsndfileError, of an M4A PromiseBroken."""
     frames, peak = 0, 0.0
     for block in _blocks_of_m4a(path) if path.suffix == ".m4a" else _blocks(path):
         frames += block.shape[1]
         peak = max(peak, float(np.abs(block).max(initial=0.0)))
-    return Decoded(frames, peak)
+    return DecodedAudio(frames, peak)
 
 
-def shape_of_m4a(path: Path) -> tuple[int, int, int, str]:
+def m4a_properties(path: Path) -> tuple[int, int, int, str]:
     """Frames, rate, channels and codec as the file states them. Raises PromiseBroken.
 
     Its time base is the rate, so that the length counts frames.
     """
     with _own(path):
-        streams = mp4_input.audio_streams(path)
+        streams = mp4_input.list_streams(path)
     if len(streams) != 1:
         raise PromiseBroken(f"{path.name} has {len(streams)} audio streams; please report it")
     stream = streams[0]
@@ -62,9 +62,9 @@ def _blocks(path: Path) -> Iterator[NDArray[np.float32]]:
 
 def _blocks_of_m4a(path: Path) -> Iterator[NDArray[np.float32]]:
     """Up to the end of the edit list; the last packet is longer."""
-    frames, *_ = shape_of_m4a(path)
+    frames, *_ = m4a_properties(path)
     with _own(path):
-        yield from mp4_input.decoded(path, frames=frames)
+        yield from mp4_input.decode_stream(path, frames=frames)
 
 
 @contextmanager

@@ -133,7 +133,7 @@ def target_for(wanted: str, container: str) -> Target:
     return TARGETS[_SAME.get(container, "wav") if wanted == "same" else wanted]
 
 
-def missing(target: Target) -> str | None:
+def missing_requirement(target: Target) -> str | None:
     """What this machine lacks for a target, and what to do; None when all is there."""
     if target.name in _LIBSNDFILE:
         import soundfile  # late: presets are read where nothing is written
@@ -152,7 +152,7 @@ _LIBSNDFILE = {
 }
 
 
-def refusal(target: Target, info: AudioInfo, frames: int, subtype: str) -> str | None:
+def unsupported_reason(target: Target, info: AudioInfo, frames: int, subtype: str) -> str | None:
     """Why stems of a bounce cannot be files of that format, and what to do; None if they can.
 
     frames: of the stems.
@@ -174,7 +174,7 @@ def refusal(target: Target, info: AudioInfo, frames: int, subtype: str) -> str |
         if frames * info.channels * value_bytes + _HEAD_BYTES > target.limit_bytes:
             limit = f"{target.title} ends at {target.limit_bytes / 1e9:.1f} GB"
             return f"{limit}, and each stem of this bounce is longer: choose wav, w64 or caf"
-    return missing(target)
+    return missing_requirement(target)
 
 
 # Headers and metadata, of which 16 MiB are carried at most.

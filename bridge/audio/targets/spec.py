@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
-from bridge.audio.encode import WavForm
+from bridge.audio.encode import WavTemplate
 from bridge.audio.metadata.model import Mark
 from bridge.audio.time_reference import at_rate
 
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 class Spec:
     """One file. rate_hz, frames: of what is written into it.
 
-    metadata: its positions count from the file's first frame. rf64: see `WavForm`. bitrate_kbps,
-    quality: of a lossy target, see `Output` of a preset.
+    metadata: its positions count from the file's first frame. rf64: see `WavTemplate`.
+    bitrate_kbps, quality: of a lossy target, see `Output` of a preset.
     """
 
     target: Target
@@ -69,9 +69,9 @@ class Spec:
         return (frames * self.out_rate_hz + self.rate_hz // 2) // self.rate_hz
 
     @property
-    def wav(self) -> WavForm:
+    def wav(self) -> WavTemplate:
         """The same as a WAV."""
-        return WavForm(
+        return WavTemplate(
             self.rate_hz,
             self.channels,
             self.frames,

@@ -28,7 +28,7 @@ _CHUNK_NAMES = {
 }
 
 
-def tags_of(metadata: Metadata) -> Tags:
+def stem_tags(metadata: Metadata) -> Tags:
     """The tags of a stem, by the names of Vorbis comments, sorted."""
     found: Tags = {name: tuple(values) for name, values in metadata.tags.items()}
     for name, value in _of_bext(metadata.find(b"bext")):
@@ -52,7 +52,7 @@ def chapters(marks: Sequence[Mark], rate_hz: int) -> Tags:
     return found
 
 
-def left_in_chunks(metadata: Metadata, kept: Sequence[bytes] = ()) -> tuple[str, ...]:
+def untagged_chunks(metadata: Metadata, kept: Sequence[bytes] = ()) -> tuple[str, ...]:
     """What tags do not say of a WAV's chunks. kept: ids that the target has a place for."""
     held = {chunk.id for chunk in metadata.chunks} - {*kept}
     return tuple(name for chunk_id, name in _CHUNK_NAMES.items() if chunk_id in held)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bridge.audio.chunks import Chunk
-    from bridge.audio.encode import WavForm
+    from bridge.audio.encode import WavTemplate
 
 # Four letters stand in front of these bytes: `riff`, `list`, and all others.
 _RIFF_TAIL = bytes.fromhex("2e91cf11a5d628db04c10000")
@@ -25,10 +25,10 @@ _HEAD_BYTES = 24  # id and size, which counts these 24 bytes
 
 
 @dataclass(frozen=True)
-class W64Form:
+class W64Template:
     """A Wave64 file without its audio. chunks: as in a WAV; all of them have a place here."""
 
-    wav: WavForm
+    wav: WavTemplate
     chunks: tuple[Chunk, ...] = ()
 
     @property

@@ -10,13 +10,13 @@ import struct
 from itertools import chain
 from typing import TYPE_CHECKING, BinaryIO
 
-from bridge.audio.chunks import Chunk, walk
+from bridge.audio.chunks import Chunk, list_chunks
 from bridge.audio.metadata import bext, cues, id3, ixml, tags
-from bridge.audio.metadata.containers.front import joined
-from bridge.audio.metadata.containers.pieces import Piece, Room, read
+from bridge.audio.metadata.containers.chunk_data import LoadedChunk, MetadataBudget, load_chunks
+from bridge.audio.metadata.containers.surrounding_tags import merge_chunks
 from bridge.audio.metadata.model import Mark, Metadata
-from bridge.audio.metadata.wav_chunks import translated
-from bridge.audio.text import shown, text_of
+from bridge.audio.metadata.wav_chunks import with_wav_chunks
+from bridge.audio.text import decode_text, shown
 from bridge.audio.views import size_bytes
 
 if TYPE_CHECKING:
@@ -33,16 +33,18 @@ _TIMESTAMP = re.compile(r"Timestamp: (\d{1,20})")
 _NO_LOOP = 0
 
 
-def of_file(file: BinaryIO, history: str, front: Sequence[Piece] = ()) -> Metadata:
+def read_metadata(file: BinaryIO, history: str, front: Sequence[LoadedChunk] = ()) -> Metadata:
     """The metadata of an open AIFF; `front`: tags in front of it."""
-    refs = walk(file, 12, size_bytes(file), ">")
-    more, left = joined(refs, front)
-    return gather(chain(read(file, refs, STRUCTURAL), more), history).without(*left)
+    refs = list_chunks(file, 12, size_bytes(file), ">")
+    more, left = merge_chunks(refs, front)
+    return metadata_of_chunks(chain(load_chunks(file, refs, STRUCTURAL), more), history).without(
+        *left
+    )
 
 
-def gather(pieces: Iterable[Piece], history: str) -> Metadata:
+def metadata_of_chunks(pieces: Iterable[LoadedChunk], history: str) -> Metadata:
     """The metadata of its chunks."""
-    room = Room()
+    room = MetadataBudget()
     kept = list(_known(pieces, room))
     of_id = {piece.id: piece.data for piece in reversed(kept)}
     ids = dict(_points(of_id.get(b"MARK", b"")))
@@ -55,7 +57,7 @@ def gather(pieces: Iterable[Piece], history: str) -> Metadata:
         time_reference = broadcast.time_reference
     elif time_reference is None:
         time_reference = ixml.time_reference(xml)
-    found = tags.joined(tagged.tags, tags.gathered(_texts(kept))[0])
+    found = tags.merge_tags(tagged.tags, tags.collect_tags(_texts(kept))[0])
     metadata = Metadata(
         tags=found,
         marks=cues.in_order([*points, *loops]),
@@ -66,10 +68,10 @@ def gather(pieces: Iterable[Piece], history: str) -> Metadata:
     verbatim = {
         b"iXML": xml,
         b"inst": _inst(of_id.get(b"INST", b"")),
-        b"smpl": cues.sampler(loops),
+        b"smpl": cues.encode_smpl(loops),
         b"id3 ": tag,
     }
-    return translated(
+    return with_wav_chunks(
         metadata.without(*room.left),
         history,
         broadcast=broadcast.for_stem(history) if broadcast else None,
@@ -77,7 +79,7 @@ def gather(pieces: Iterable[Piece], history: str) -> Metadata:
     )
 
 
-def _known(pieces: Iterable[Piece], room: Room) -> Iterator[Piece]:
+def _known(pieces: Iterable[LoadedChunk], room: MetadataBudget) -> Iterator[LoadedChunk]:
     for piece in pieces:
         if piece.id not in _KNOWN:
             room.left.append(piece.name)
@@ -85,10 +87,10 @@ def _known(pieces: Iterable[Piece], room: Room) -> Iterator[Piece]:
             yield piece
 
 
-def _texts(kept: Sequence[Piece]) -> Iterator[tuple[str, str]]:
+def _texts(kept: Sequence[LoadedChunk]) -> Iterator[tuple[str, str]]:
     for piece in kept:
         if piece.id in _TEXTS:
-            yield _TEXTS[piece.id], text_of(piece.data)
+            yield _TEXTS[piece.id], decode_text(piece.data)
         elif piece.id == b"COMT":
             for text in _comments(piece.data):
                 yield "COMMENT", text
@@ -101,7 +103,7 @@ def _comments(data: bytes) -> Iterator[str]:
         if at + 8 > len(data):
             return
         size = int.from_bytes(data[at + 6 : at + 8], "big")
-        yield text_of(data[at + 8 : at + 8 + size])
+        yield decode_text(data[at + 8 : at + 8 + size])
         at += 8 + size + size % 2
 
 
@@ -112,7 +114,7 @@ def _points(data: bytes) -> Iterator[tuple[int, Mark]]:
         if at + 7 > len(data):
             return
         name, position, size = struct.unpack(">hIB", data[at : at + 7])
-        yield name, Mark(position, shown(text_of(data[at + 7 : at + 7 + size])))
+        yield name, Mark(position, shown(decode_text(data[at + 7 : at + 7 + size])))
         at += 7 + size + (size + 1) % 2
 
 

@@ -1,4 +1,4 @@
-"""Core Audio Format: the chunk list, and what `info`, `mark` and `strg` say.
+"""Core Audio Format: the chunk list, and what `encode_info`, `mark` and `strg` say.
 
 Source: Apple "Core Audio Format Specification 1.0". Everything is big-endian.
 """
@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from bridge.audio.chunks import MAX_CHUNKS, ChunkRef
 from bridge.audio.metadata import cues, tags
-from bridge.audio.metadata.containers.pieces import Room, read
+from bridge.audio.metadata.containers.chunk_data import MetadataBudget, load_chunks
 from bridge.audio.metadata.model import Mark, Metadata
-from bridge.audio.metadata.wav_chunks import translated
+from bridge.audio.metadata.wav_chunks import with_wav_chunks
 from bridge.audio.signatures import HEAD_BYTES, begins_file
-from bridge.audio.text import shown, text_of
+from bridge.audio.text import decode_text, shown
 from bridge.audio.views import size_bytes
 
 if TYPE_CHECKING:
@@ -73,16 +73,16 @@ def refs(file: BinaryIO) -> tuple[ChunkRef, ...]:
     return tuple(ref for ref in chunk_list(file)[0] if ref.size_bytes >= 0)
 
 
-def of_file(file: BinaryIO, history: str) -> Metadata:
+def read_metadata(file: BinaryIO, history: str) -> Metadata:
     """The metadata of an open CAF."""
-    room = Room()
+    room = MetadataBudget()
     of_id: dict[bytes, bytes] = {}
-    for piece in read(file, refs(file), _STRUCTURAL):
+    for piece in load_chunks(file, refs(file), _STRUCTURAL):
         if piece.id not in _KNOWN or piece.id in of_id:
             room.left.append(piece.name)
         elif room.takes(piece):
             of_id[piece.id] = piece.data
-    found, false = tags.gathered(_info(of_id.get(b"info", b"")))
+    found, false = tags.collect_tags(_info(of_id.get(b"info", b"")))
     names = dict(_strings(of_id.get(b"strg", b"")))
     metadata = Metadata(
         tags=found,
@@ -90,16 +90,16 @@ def of_file(file: BinaryIO, history: str) -> Metadata:
         tempo_bpm=tags.tempo_bpm(found),
         time_reference=tags.time_reference(found),
     )
-    return translated(metadata.without(*room.left, *false), history)
+    return with_wav_chunks(metadata.without(*room.left, *false), history)
 
 
 def _info(data: bytes) -> Iterator[tuple[str, str]]:
     """Keys and values, each ended by a NUL, behind a count that nothing depends on."""
     words = data[4:].split(b"\0", 2 * tags.MAX_TAGS)
     for key, value in zip(words[::2], words[1::2], strict=False):
-        name = text_of(key).upper()
+        name = decode_text(key).upper()
         if not name.startswith(_FALSE_FOR_STEMS):
-            yield _NAMES.get(name, name), text_of(value)
+            yield _NAMES.get(name, name), decode_text(value)
 
 
 def _strings(data: bytes) -> Iterator[tuple[int, str]]:
@@ -110,7 +110,7 @@ def _strings(data: bytes) -> Iterator[tuple[int, str]]:
         name, offset = struct.unpack(">Iq", data[at : at + 12])
         if 0 <= offset < len(data):
             start = texts + offset
-            yield name, shown(text_of(data[start : data.find(b"\0", start) + 1 or None]))
+            yield name, shown(decode_text(data[start : data.find(b"\0", start) + 1 or None]))
 
 
 def _marks(data: bytes, names: dict[int, str]) -> Iterator[Mark]:

@@ -13,10 +13,10 @@ from bridge.audio import flac
 from bridge.audio.chunks import ChunkRef
 from bridge.audio.metadata import cues, tags, vorbis
 from bridge.audio.metadata.containers import aiff, riff
-from bridge.audio.metadata.containers.pieces import Piece, Room, piece_of
+from bridge.audio.metadata.containers.chunk_data import LoadedChunk, MetadataBudget, load_chunk
 from bridge.audio.metadata.model import Metadata
 from bridge.audio.metadata.tags import Tagged
-from bridge.audio.metadata.wav_chunks import translated
+from bridge.audio.metadata.wav_chunks import with_wav_chunks
 from bridge.audio.text import shown
 
 if TYPE_CHECKING:
@@ -37,28 +37,30 @@ _RIFF, _AIFF = b"riff", b"aiff"
 _FROM_WAV = {b"bext", b"iXML", b"smpl", b"inst", b"acid", b"axml", b"chna", b"dbmd", b"_PMX"}
 
 
-def of_file(file: BinaryIO, history: str) -> Metadata:
+def read_metadata(file: BinaryIO, history: str) -> Metadata:
     """The metadata of an open FLAC."""
-    room = Room()
+    room = MetadataBudget()
     bodies: dict[int, list[bytes]] = {}
     for block in flac.blocks(file, 0) or ():
         if block.type in _STRUCTURAL:
             continue
         name = _NAMES.get(block.type, f"FLAC block {block.type}")
         ref = ChunkRef(name.encode(), block.offset, block.size_bytes)
-        piece = piece_of(file, ref)
+        piece = load_chunk(file, ref)
         if block.type not in _NAMES:
             room.left.append(name)
         elif room.takes(piece):
             bodies.setdefault(block.type, []).append(piece.data)
     head = flac.read_head(file, 0)
-    return joined(bodies, room, head.rate_hz if head else 0, history)
+    return metadata_of_blocks(bodies, room, head.rate_hz if head else 0, history)
 
 
-def joined(bodies: dict[int, list[bytes]], room: Room, rate_hz: int, history: str) -> Metadata:
+def metadata_of_blocks(
+    bodies: dict[int, list[bytes]], room: MetadataBudget, rate_hz: int, history: str
+) -> Metadata:
     """The neutral form of the bodies of its blocks, by their types."""
     comments = bodies.get(_COMMENTS, [])
-    tagged = vorbis.comments(comments[0]) if comments else Tagged()
+    tagged = vorbis.parse_comments(comments[0]) if comments else Tagged()
     pictures = (*tagged.pictures, *_pictures(bodies.get(_PICTURE, ()), room))
     first = _foreign(bodies.get(_APPLICATION, ()), room, history)
     sheets = bodies.get(_SHEET, [])
@@ -68,7 +70,7 @@ def joined(bodies: dict[int, list[bytes]], room: Room, rate_hz: int, history: st
         or vorbis.chapters(tagged.tags, rate_hz)
         or (vorbis.sheet_marks(sheets[0]) if sheets else ())
     )
-    found = tags.joined(tagged.tags, first.tags)
+    found = tags.merge_tags(tagged.tags, first.tags)
     time_reference = first.time_reference
     if time_reference is None:
         time_reference = tags.time_reference(found)
@@ -81,7 +83,7 @@ def joined(bodies: dict[int, list[bytes]], room: Room, rate_hz: int, history: st
         cuesheet=sheets[0] if sheets else None,
         not_carried=tagged.left,
     )
-    made = translated(metadata.without(*room.left, *first.not_carried), history)
+    made = with_wav_chunks(metadata.without(*room.left, *first.not_carried), history)
     return _with(made, first)
 
 
@@ -99,15 +101,15 @@ def _with(made: Metadata, first: Metadata) -> Metadata:
     return replace(made, chunks=(*kept, *rest), states_loudness=first.states_loudness)
 
 
-def _pictures(blocks: Sequence[bytes], room: Room) -> list[Picture]:
-    found = [vorbis.picture(block) for block in blocks]
+def _pictures(blocks: Sequence[bytes], room: MetadataBudget) -> list[Picture]:
+    found = [vorbis.parse_picture(block) for block in blocks]
     room.left += ["PICTURE (damaged or a link)"] * (None in found)
     return [picture for picture in found if picture]
 
 
-def _foreign(blocks: Sequence[bytes], room: Room, history: str) -> Metadata:
+def _foreign(blocks: Sequence[bytes], room: MetadataBudget, history: str) -> Metadata:
     """What the first file said: its chunks, each behind the application's id."""
-    pieces: dict[bytes, list[Piece]] = {_RIFF: [], _AIFF: []}
+    pieces: dict[bytes, list[LoadedChunk]] = {_RIFF: [], _AIFF: []}
     for block in blocks:
         kind, head, data = block[:4], block[4:12], block[12:]
         if kind not in pieces or len(head) < 8:
@@ -116,9 +118,9 @@ def _foreign(blocks: Sequence[bytes], room: Room, history: str) -> Metadata:
         size = int.from_bytes(head[4:], "little" if kind == _RIFF else "big")
         if head[:4] in {b"RIFF", b"RF64", b"FORM", b"data", b"SSND"}:
             continue  # these stand for the whole file, and for the audio
-        pieces[kind].append(Piece(head[:4], data[:size], size, whole=len(data) >= size))
+        pieces[kind].append(LoadedChunk(head[:4], data[:size], size, whole=len(data) >= size))
     if pieces[_AIFF]:
         known = (p for p in pieces[_AIFF] if p.id not in aiff.STRUCTURAL)
-        return aiff.gather(known, history)
+        return aiff.metadata_of_chunks(known, history)
     known = (p for p in pieces[_RIFF] if p.id not in riff.STRUCTURAL)
-    return riff.gather(known, "little", history)
+    return riff.metadata_of_chunks(known, "little", history)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from bridge.audio import libav
 from bridge.audio.metadata import cues, tags
 from bridge.audio.metadata.model import Mark, Metadata, Picture
-from bridge.audio.metadata.wav_chunks import translated
-from bridge.audio.streams.demuxing import opened
+from bridge.audio.metadata.wav_chunks import with_wav_chunks
+from bridge.audio.streams.demuxing import open_demuxer
 from bridge.audio.text import shown
 from bridge.errors import UnsupportedBounce
 
@@ -26,7 +26,7 @@ _NAMES = {"TRACK": "TRACKNUMBER", "DISC": "DISCNUMBER", "ALBUM_ARTIST": "ALBUMAR
 _MIMES = {"png": "image/png", "mjpeg": "image/jpeg"}
 
 
-def of_media(container: str, file: BinaryIO, history: str) -> Metadata:
+def read_metadata(container: str, file: BinaryIO, history: str) -> Metadata:
     """The metadata of an open file.
 
     Args:
@@ -35,14 +35,14 @@ def of_media(container: str, file: BinaryIO, history: str) -> Metadata:
         history: line for the coding history, see `wav_chunks.translated`.
     """
     try:
-        with opened(file, container) as found:
-            return translated(_metadata(found), history)
+        with open_demuxer(file, container) as found:
+            return with_wav_chunks(_metadata(found), history)
     except (UnsupportedBounce, libav.failure()):
         return Metadata(not_carried=("tags (damaged)",))
 
 
 def _metadata(found: InputContainer) -> Metadata:
-    read, false = tags.gathered(_pairs(found.metadata))
+    read, false = tags.collect_tags(_pairs(found.metadata))
     pictures, left = _pictures(found)
     return Metadata(
         tags=read,

@@ -6,11 +6,11 @@ from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING, BinaryIO
 
-from bridge.audio.chunks import Chunk, layout_of
+from bridge.audio.chunks import Chunk, parse_layout
 from bridge.audio.metadata import bext, cues, tempo
-from bridge.audio.metadata.containers.front import joined
-from bridge.audio.metadata.containers.pieces import Piece, Room, read
-from bridge.audio.metadata.wav_chunks import understood
+from bridge.audio.metadata.containers.chunk_data import LoadedChunk, MetadataBudget, load_chunks
+from bridge.audio.metadata.containers.surrounding_tags import merge_chunks
+from bridge.audio.metadata.wav_chunks import from_wav_chunks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -39,31 +39,31 @@ STRUCTURAL = frozenset(
 # Bytes and text read the same in a big-endian file; numbers have to be turned around.
 _ORDERLESS = {b"iXML", b"inst", b"id3 ", b"ID3 ", b"_PMX", b"axml"}
 _TURNED: dict[bytes, Callable[[bytes], bytes]] = {
-    b"cue ": cues.turned_cue,
-    b"smpl": cues.turned_smpl,
-    b"acid": tempo.turned,
+    b"cue ": cues.byteswapped_cue,
+    b"smpl": cues.byteswapped_smpl,
+    b"acid": tempo.byteswapped_acid,
 }
 
 
-def of_file(file: BinaryIO, history: str, front: Sequence[Piece] = ()) -> Metadata:
+def read_metadata(file: BinaryIO, history: str, front: Sequence[LoadedChunk] = ()) -> Metadata:
     """The metadata of an open RIFF-like file; `front`: tags in front of it.
 
     Raises what `chunks.layout_of` raises.
     """
-    layout = layout_of(file)
-    more, left = joined(layout.chunks, front)
-    pieces = chain(read(file, layout.chunks, STRUCTURAL), more)
-    return gather(pieces, layout.byte_order, history).without(*left)
+    layout = parse_layout(file)
+    more, left = merge_chunks(layout.chunks, front)
+    pieces = chain(load_chunks(file, layout.chunks, STRUCTURAL), more)
+    return metadata_of_chunks(pieces, layout.byte_order, history).without(*left)
 
 
-def gather(pieces: Iterable[Piece], order: ByteOrder, history: str) -> Metadata:
+def metadata_of_chunks(pieces: Iterable[LoadedChunk], order: ByteOrder, history: str) -> Metadata:
     """The metadata of chunks in the order in which they are to be written.
 
     `bext` is rebuilt with `history` added to its coding history; the others are taken as they are,
     turned around from a big-endian file.
     """
     chunks: list[Chunk] = []
-    room = Room()
+    room = MetadataBudget()
     states_loudness = False
     for piece in pieces:
         if piece.id == b"bext" and not any(chunk.id == b"bext" for chunk in chunks):
@@ -77,11 +77,11 @@ def gather(pieces: Iterable[Piece], order: ByteOrder, history: str) -> Metadata:
             room.left.append(f"{piece.name} (big-endian)" if big else piece.name)
         elif room.takes(piece):
             chunks.append(Chunk(piece.id, data))
-    found = understood(chunks, room.left, history)
+    found = from_wav_chunks(chunks, room.left, history)
     return replace(found, states_loudness=states_loudness)
 
 
-def _carried(piece: Piece, order: ByteOrder) -> bytes | None:
+def _carried(piece: LoadedChunk, order: ByteOrder) -> bytes | None:
     """Its data, little-endian; None for what is not known to be true of a stem, or not readable."""
     form = piece.data[:4]
     is_list = piece.id.upper() == b"LIST" and form in _LISTS
@@ -90,6 +90,6 @@ def _carried(piece: Piece, order: ByteOrder) -> bytes | None:
     if order == "little" or piece.id in _ORDERLESS:
         return piece.data
     if is_list:
-        return form + cues.turned_list(piece.data[4:])
+        return form + cues.byteswapped_list(piece.data[4:])
     turn = _TURNED.get(piece.id)
     return turn(piece.data) if turn else None

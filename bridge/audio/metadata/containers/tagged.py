@@ -9,14 +9,14 @@ from bridge.audio.metadata import cues, id3, tags, vorbis
 from bridge.audio.metadata.id3 import UNREADABLE
 from bridge.audio.metadata.model import Mark, Metadata
 from bridge.audio.metadata.tags import Tagged
-from bridge.audio.metadata.wav_chunks import translated
-from bridge.audio.text import shown, text_of
+from bridge.audio.metadata.wav_chunks import with_wav_chunks
+from bridge.audio.text import decode_text, shown
 from bridge.audio.views import size_bytes
 
 _ID3V1_BYTES = 128
 
 
-def of_mp3(file: BinaryIO, start: int, history: str) -> Metadata:
+def read_mp3(file: BinaryIO, start: int, history: str) -> Metadata:
     """The metadata of an open MP3 whose audio begins at byte `start`: its ID3 tag."""
     if start > MAX_CHUNK_BYTES:
         return Metadata(not_carried=(f"ID3 ({start:,} bytes)",))
@@ -47,10 +47,10 @@ def _of_id3v1(file: BinaryIO) -> tags.Tags:
         return {}
     fields = {"TITLE": (3, 33), "ARTIST": (33, 63), "ALBUM": (63, 93), "DATE": (93, 97)}
     places = {**fields, "COMMENT": (97, 127)}
-    return tags.gathered((name, text_of(data[a:b])) for name, (a, b) in places.items())[0]
+    return tags.collect_tags((name, decode_text(data[a:b])) for name, (a, b) in places.items())[0]
 
 
-def of_ogg(file: BinaryIO, history: str) -> Metadata:
+def read_ogg(file: BinaryIO, history: str) -> Metadata:
     """The metadata of an open Ogg: Vorbis, Opus, FLAC or Speex in it."""
     from mutagen import File, MutagenError
     from mutagen.oggflac import OggFLAC
@@ -60,23 +60,23 @@ def of_ogg(file: BinaryIO, history: str) -> Metadata:
 
     try:
         found: Any = File(_Rationed(file), options=[OggVorbis, OggOpus, OggFLAC, OggSpeex])
-        tagged = vorbis.of_pairs(list(found.tags or ())) if found is not None else Tagged()
+        tagged = vorbis.parse_pairs(list(found.tags or ())) if found is not None else Tagged()
         rate_hz = int(getattr(found.info, "sample_rate", 48_000)) if found is not None else 0
     except (MutagenError, *UNREADABLE, OSError):
         tagged, rate_hz = Tagged(left=("Vorbis comments (damaged)",)), 0
     return _of_tags(tagged, rate_hz, history)
 
 
-def of_au(file: BinaryIO, history: str) -> Metadata:
+def read_au(file: BinaryIO, history: str) -> Metadata:
     """The metadata of an open AU: a note between its header and its audio."""
     file.seek(4)
     offset = int.from_bytes(file.read(4), "big")
     if offset > MAX_CHUNK_BYTES:
         return Metadata(not_carried=(f"annotation ({offset:,} bytes)",))
     file.seek(24)
-    note = text_of(file.read(max(offset - 24, 0)))
-    found = tags.gathered([("COMMENT", note)])[0]
-    return translated(Metadata(tags=found), history)
+    note = decode_text(file.read(max(offset - 24, 0)))
+    found = tags.collect_tags([("COMMENT", note)])[0]
+    return with_wav_chunks(Metadata(tags=found), history)
 
 
 def _of_tags(tagged: Tagged, rate_hz: int, history: str) -> Metadata:
@@ -88,7 +88,7 @@ def _of_tags(tagged: Tagged, rate_hz: int, history: str) -> Metadata:
         pictures=tagged.pictures,
         not_carried=tagged.left,
     )
-    return translated(metadata, history)
+    return with_wav_chunks(metadata, history)
 
 
 def _chapters(tagged: Tagged, rate_hz: int) -> tuple[Mark, ...]:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from bridge.audio.chunks import MAX_CHUNKS, ChunkRef
 from bridge.audio.metadata.containers import riff
-from bridge.audio.metadata.containers.front import joined
-from bridge.audio.metadata.containers.pieces import Piece, read
+from bridge.audio.metadata.containers.chunk_data import LoadedChunk, load_chunks
+from bridge.audio.metadata.containers.surrounding_tags import merge_chunks
 from bridge.audio.signatures import begins_file
 from bridge.audio.views import size_bytes
 
@@ -66,9 +66,9 @@ def _id(guid: bytes) -> bytes:
     return _SPECIAL.get(guid, _UNKNOWN)
 
 
-def of_file(file: BinaryIO, history: str, front: Sequence[Piece] = ()) -> Metadata:
+def read_metadata(file: BinaryIO, history: str, front: Sequence[LoadedChunk] = ()) -> Metadata:
     """The metadata of an open Wave64: that of its WAV chunks; `front`: tags in front of it."""
     chunks = refs(file)
-    more, left = joined(chunks, front)
-    pieces = chain(read(file, chunks, riff.STRUCTURAL), more)
-    return riff.gather(pieces, "little", history).without(*left)
+    more, left = merge_chunks(chunks, front)
+    pieces = chain(load_chunks(file, chunks, riff.STRUCTURAL), more)
+    return riff.metadata_of_chunks(pieces, "little", history).without(*left)

@@ -11,8 +11,8 @@ from typing import BinaryIO
 
 from bridge.audio import flac
 from bridge.audio.extents.locate import LOCATED, locate
-from bridge.audio.headers import Kind, named, sniff
-from bridge.audio.outer import passed, unread_bytes
+from bridge.audio.headers import DetectedContainer, sniff, with_article
+from bridge.audio.outer import skip_padding, unread_bytes
 from bridge.audio.signatures import HEAD_BYTES, begins_file
 from bridge.audio.streams.buffer import Buffer
 from bridge.audio.streams.tag_blocks import sound_end
@@ -54,10 +54,10 @@ class Parts:
         """Lines for the report."""
         count = len(self.parts)
         joined = f"{count} files joined into one: read as one, with the metadata of the first"
-        return (*([joined] if count > 1 else []), *behind(self.unread_bytes))
+        return (*([joined] if count > 1 else []), *unread_warning(self.unread_bytes))
 
 
-def behind(unread_bytes: int) -> tuple[str, ...]:
+def unread_warning(unread_bytes: int) -> tuple[str, ...]:
     """The warning for bytes behind the end of a sound file that are no tag; none for no bytes."""
     if not unread_bytes:
         return ()
@@ -65,7 +65,7 @@ def behind(unread_bytes: int) -> tuple[str, ...]:
     return (f"{text}; if something is missing there, export it again",)
 
 
-def parts_of(file: BinaryIO, kind: Kind) -> Parts:
+def parts_of(file: BinaryIO, kind: DetectedContainer) -> Parts:
     """The parts of an open file.
 
     Args:
@@ -80,12 +80,12 @@ def parts_of(file: BinaryIO, kind: Kind) -> Parts:
     file_bytes = size_bytes(file)
     buffer = Buffer(file, 0, file_bytes)
     found: list[Part] = []
-    following: Kind | None = kind
+    following: DetectedContainer | None = kind
     while following is not None:
         if following.container != kind.container:
             raise UnsupportedBounce(
-                f"{named(kind.container)} file with {named(following.container)} file behind it; "
-                "export one file"
+                f"{with_article(kind.container)} file with {with_article(following.container)} file "
+                "behind it; export one file"
             )
         if len(found) == MAX_PARTS:
             raise UnsupportedBounce(f"more than {MAX_PARTS} files joined into one; split them")
@@ -99,11 +99,11 @@ def parts_of(file: BinaryIO, kind: Kind) -> Parts:
     return Parts(tuple(found), unread_bytes(buffer, last.end))
 
 
-def _part(file: BinaryIO, buffer: Buffer, kind: Kind) -> Part:
+def _part(file: BinaryIO, buffer: Buffer, kind: DetectedContainer) -> Part:
     """The part that begins where `kind` says, up to where its header ends it."""
     rest = view(file, kind.start, buffer.end)
     if kind.container == "FLAC":
-        return Part("FLAC", kind.start, kind.start + flac.end_of(rest))
+        return Part("FLAC", kind.start, kind.start + flac.stream_end(rest))
     sound = locate(rest, kind.container)
     end = kind.start + sound.end
     if sound.open_ended and end == buffer.end:
@@ -111,13 +111,13 @@ def _part(file: BinaryIO, buffer: Buffer, kind: Kind) -> Part:
     return Part(kind.container, kind.start, end, sound.open_ended)
 
 
-def _next(file: BinaryIO, buffer: Buffer, end: int) -> Kind | None:
+def _next(file: BinaryIO, buffer: Buffer, end: int) -> DetectedContainer | None:
     """The sound file that begins behind byte `end` and the tags there."""
-    at = passed(buffer, end)
+    at = skip_padding(buffer, end)
     if not begins_file(buffer.at(at, HEAD_BYTES)):
         return None
     try:
         kind = sniff(view(file, at, buffer.end))
     except BounceError:
         return None
-    return Kind(kind.container, at)
+    return DetectedContainer(kind.container, at)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, BinaryIO
 
-from bridge.audio.libav import CodedSource
+from bridge.audio.libav import CodedReader
 from bridge.audio.streams import ac3, adts, amr, asf, matroska, mp4, mpeg, mpegts, ogg, wavpack
 from bridge.audio.views import size_bytes, view
 from bridge.errors import NoFrames, TruncatedBounce
@@ -12,8 +12,8 @@ from bridge.errors import NoFrames, TruncatedBounce
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from bridge.audio.headers import Kind
-    from bridge.audio.streams.run import Walk
+    from bridge.audio.headers import DetectedContainer
+    from bridge.audio.streams.model import Walk
 
 _WALKS: dict[str, Callable[[BinaryIO, int, int], Walk]] = {
     "MP3": mpeg.walk,
@@ -32,7 +32,7 @@ CODED = frozenset(_WALKS)
 """The containers, as `headers.sniff` names them, whose sound is decoded by ffmpeg's libraries."""
 
 
-def walked(file: BinaryIO, kind: Kind) -> Walk:
+def walk_container(file: BinaryIO, kind: DetectedContainer) -> Walk:
     """Count an open file's sound apart from its decoder. Raises what the walks raise."""
     end = size_bytes(file)
     if kind.start > end:
@@ -46,6 +46,6 @@ def walked(file: BinaryIO, kind: Kind) -> Walk:
     return _WALKS[kind.container](shown, 0, end - kind.start)
 
 
-def open_coded(file: BinaryIO, kind: Kind) -> CodedSource:
-    """The sound of an open file. Raises what the walks raise, and what `CodedSource` raises."""
-    return CodedSource(walked(file, kind))
+def open_coded(file: BinaryIO, kind: DetectedContainer) -> CodedReader:
+    """The sound of an open file. Raises what the walks raise, and what `CodedReader` raises."""
+    return CodedReader(walk_container(file, kind))

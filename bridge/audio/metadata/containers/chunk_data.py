@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Piece:
+class LoadedChunk:
     """A chunk's id and its data, as far as it is held in memory.
 
     `size_bytes` is what it claims, and `whole` whether the file has that much.
@@ -54,27 +54,29 @@ _MEANINGS = {
 }
 
 
-def read(file: BinaryIO, refs: Iterable[ChunkRef], structural: frozenset[bytes]) -> Iterator[Piece]:
+def load_chunks(
+    file: BinaryIO, refs: Iterable[ChunkRef], structural: frozenset[bytes]
+) -> Iterator[LoadedChunk]:
     """The data of all chunks but the structural ones, one at a time."""
     for ref in refs:
         if ref.id not in structural:
-            yield piece_of(file, ref)
+            yield load_chunk(file, ref)
 
 
-def piece_of(file: BinaryIO, ref: ChunkRef) -> Piece:
+def load_chunk(file: BinaryIO, ref: ChunkRef) -> LoadedChunk:
     """One chunk, read."""
     whole = ref.offset + ref.size_bytes <= size_bytes(file)
-    return Piece(ref.id, read_chunk(file, ref), ref.size_bytes, whole)
+    return LoadedChunk(ref.id, read_chunk(file, ref), ref.size_bytes, whole)
 
 
-class Room:
+class MetadataBudget:
     """16 MiB of metadata for one bounce, and the names of what did not fit or was cut off."""
 
     def __init__(self) -> None:
         self.left: list[str] = []
         self._bytes = MAX_CHUNK_BYTES
 
-    def takes(self, piece: Piece) -> bool:
+    def takes(self, piece: LoadedChunk) -> bool:
         """Whether it is whole and there is room for it; it is taken then."""
         if not piece.whole:
             self.left.append(f"{piece.name} (cut off)")

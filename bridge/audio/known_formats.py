@@ -102,7 +102,7 @@ _XML = {
 }
 
 
-def refusal(head: bytes) -> BounceError | None:
+def known_format_error(head: bytes) -> BounceError | None:
     """The error for a file that begins with `head` and whose kind is known but not read."""
     for names in (_SOUNDS, _VIDEOS):
         if name := _found(names, head):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, BinaryIO
 
 from bridge.audio.chunks import ChunkRef
-from bridge.audio.metadata.containers.pieces import Piece, piece_of
-from bridge.audio.outer import step
+from bridge.audio.metadata.containers.chunk_data import LoadedChunk, load_chunk
+from bridge.audio.outer import padding_end
 from bridge.audio.streams.buffer import Buffer
 from bridge.audio.streams.tag_blocks import sound_end
 from bridge.audio.views import size_bytes
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _ID3 = {b"id3 ", b"ID3 "}
 
 
-def tags(file: BinaryIO, start: int) -> list[Piece]:
+def leading_tags(file: BinaryIO, start: int) -> list[LoadedChunk]:
     """The tags in the first `start` bytes of an open file, under the ids of chunks.
 
     An ID3 tag has that of its chunk in a WAV. Zeros count for nothing.
@@ -25,36 +25,38 @@ def tags(file: BinaryIO, start: int) -> list[Piece]:
     return list(_tags(file, Buffer(file, 0, start)))
 
 
-def _tags(file: BinaryIO, buffer: Buffer) -> Iterator[Piece]:
+def _tags(file: BinaryIO, buffer: Buffer) -> Iterator[LoadedChunk]:
     at = 0
     while at < buffer.end:
-        head, end = buffer.at(at, 4), step(buffer, at)
+        head, end = buffer.at(at, 4), padding_end(buffer, at)
         if end <= at:
             return
         if head[:3] == b"ID3":
-            yield piece_of(file, ChunkRef(b"id3 ", at, end - at))
+            yield load_chunk(file, ChunkRef(b"id3 ", at, end - at))
         elif head.strip(b"\0"):
-            yield piece_of(file, ChunkRef(head, at, end - at))
+            yield load_chunk(file, ChunkRef(head, at, end - at))
         at = end
 
 
-def behind(file: BinaryIO) -> list[str]:
+def trailing_tag_names(file: BinaryIO) -> list[str]:
     """The name of the tags at the end of an open file, if there are any."""
     buffer = Buffer(file, 0, size_bytes(file))
     return ["tag behind the file"] if sound_end(buffer) < buffer.end else []
 
 
-def joined(inside: Sequence[ChunkRef], front: Sequence[Piece]) -> tuple[list[Piece], list[str]]:
+def merge_chunks(
+    inside: Sequence[ChunkRef], front: Sequence[LoadedChunk]
+) -> tuple[list[LoadedChunk], list[str]]:
     """Which of the tags in front of a file go with its chunks, and the names of the others.
 
     That is the first ID3 tag, where the chunks have none.
     """
     has_id3 = any(ref.id in _ID3 for ref in inside)
     taken = [piece for piece in front if piece.id in _ID3 and not has_id3][:1]
-    return taken, [name(piece) for piece in front if piece not in taken]
+    return taken, [tag_name(piece) for piece in front if piece not in taken]
 
 
-def name(piece: Piece) -> str:
+def tag_name(piece: LoadedChunk) -> str:
     """As a user would call a tag in front of a file."""
     kind = {b"id3 ": "ID3", b"APET": "APE", b"LYRI": "Lyrics3"}.get(piece.id, "ID3v1")
     return f"{kind} tag in front of the file"

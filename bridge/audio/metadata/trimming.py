@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from bridge.audio.chunks import Chunk
 from bridge.audio.metadata import bext, ixml, tempo
 from bridge.audio.metadata.cue_moves import Moves
-from bridge.audio.metadata.model import shifted
+from bridge.audio.metadata.model import shift_marks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -20,31 +20,33 @@ _LOST = frozenset({b"axml", b"bxml", b"sxml", b"chna", b"dbmd"})
 _WORD = 1 << 64
 
 
-def whole(metadata: Metadata, frames: int, rate_hz: int) -> Metadata:
+def of_whole_file(metadata: Metadata, frames: int, rate_hz: int) -> Metadata:
     """Of a file that has all `frames` of the bounce: only the beats of a tempo are counted."""
     chunks = tuple(
-        Chunk(c.id, tempo.counted(c.data, frames, rate_hz, anew=False)) if c.id == b"acid" else c
+        Chunk(c.id, tempo.with_beat_count(c.data, frames, rate_hz, anew=False))
+        if c.id == b"acid"
+        else c
         for c in metadata.chunks
     )
     return replace(metadata, chunks=chunks)
 
 
-def cut(metadata: Metadata, start_frame: int, frames: int, rate_hz: int) -> Metadata:
+def of_trimmed_file(metadata: Metadata, start_frame: int, frames: int, rate_hz: int) -> Metadata:
     """Of a file that begins at `start_frame` of the bounce and ends `frames` later.
 
-    Markers and loops outside fall away; the time reference moves; see `lost_by_cutting`.
+    Markers and loops outside fall away; the time reference moves; see `lost_by_trimming`.
     """
     reference = metadata.time_reference
     return replace(
         metadata,
         chunks=tuple(_chunks(metadata.chunks, start_frame, frames, rate_hz)),
-        marks=shifted(metadata.marks, start_frame, frames),
+        marks=shift_marks(metadata.marks, start_frame, frames),
         time_reference=None if reference is None else (reference + start_frame) % _WORD,
         cuesheet=None,
     )
 
 
-def lost_by_cutting(metadata: Metadata) -> tuple[str, ...]:
+def lost_by_trimming(metadata: Metadata) -> tuple[str, ...]:
     """What a file that was trimmed does not hold."""
     names = [chunk.id.decode().strip() for chunk in metadata.chunks if chunk.id in _LOST]
     return tuple(f"{name} (the files are trimmed)" for name in dict.fromkeys(names))
@@ -56,8 +58,8 @@ def _chunks(
     moves = _moves(chunks, start_frame, frames)
     changed: dict[bytes, Callable[[bytes], bytes]] = {
         b"bext": lambda data: _later(data, start_frame),
-        b"iXML": lambda data: ixml.later(data, start_frame),
-        b"acid": lambda data: tempo.counted(data, frames, rate_hz, anew=True),
+        b"iXML": lambda data: ixml.with_later_start(data, start_frame),
+        b"acid": lambda data: tempo.with_beat_count(data, frames, rate_hz, anew=True),
         b"cue ": moves.cue,
         b"smpl": moves.smpl,
     }

@@ -72,7 +72,7 @@ class _Forward(soundfile.SoundFile):  # type: ignore[misc]
         return False
 
 
-class Source(Protocol):
+class SoundReader(Protocol):
     """An open sound file: what it is, and its frames in order.
 
     claimed_frames: what the decoder says of its length, or our own count; None where neither can
@@ -98,8 +98,8 @@ class Source(Protocol):
         """
 
 
-class SndfileSource:
-    """What libsndfile says of an open sound file; see `Source`."""
+class SndfileReader:
+    """What libsndfile says of an open sound file; see `SoundReader`."""
 
     def __init__(self, file: _Forward, window: Window | None) -> None:
         self._file = file
@@ -112,7 +112,7 @@ class SndfileSource:
         self._read_frames = 0
 
     def read(self, frames: int) -> NDArray[np.float32]:
-        """See `Source.read`."""
+        """See `SoundReader.read`."""
         try:
             block = self._file.read(frames, dtype="float32", always_2d=True)
         except soundfile.LibsndfileError as error:
@@ -135,7 +135,7 @@ class SndfileSource:
 
 
 @contextmanager
-def open_container(path: Path, name: str) -> Iterator[SndfileSource]:
+def open_container(path: Path, name: str) -> Iterator[SndfileReader]:
     """Any other sound file, its header read by libsndfile.
 
     `name` is the container's, for the message. By descriptor: a file name says nothing about
@@ -150,11 +150,11 @@ def open_container(path: Path, name: str) -> Iterator[SndfileSource]:
                 f"this {name} file cannot be decoded ({_word(error)}); export WAV, AIFF or FLAC"
             ) from error
         with opened:
-            yield SndfileSource(opened, None)
+            yield SndfileReader(opened, None)
 
 
 @contextmanager
-def open_view(file: BinaryIO, size_bytes: int, name: str) -> Iterator[SndfileSource]:
+def open_view(file: BinaryIO, size_bytes: int, name: str) -> Iterator[SndfileReader]:
     """As `open_container`, for a sound file that lies within another: what `file` shows of it."""
     window = Window(file, 0, size_bytes)
     try:
@@ -164,13 +164,13 @@ def open_view(file: BinaryIO, size_bytes: int, name: str) -> Iterator[SndfileSou
             f"this {name} file cannot be decoded ({_word(error)}); export WAV, AIFF or FLAC"
         ) from error
     with opened:
-        source = SndfileSource(opened, window)
+        source = SndfileReader(opened, window)
         source.located = False
         yield source
 
 
 @contextmanager
-def open_pcm(window: Window, sound: SoundData) -> Iterator[SndfileSource]:
+def open_pcm(window: Window, sound: SoundData) -> Iterator[SndfileReader]:
     """The values in a window, one per frame and channel, of the form that `sound` describes."""
     with _Forward(
         window,
@@ -181,7 +181,7 @@ def open_pcm(window: Window, sound: SoundData) -> Iterator[SndfileSource]:
         samplerate=sound.rate_hz,
         channels=sound.channels,
     ) as opened:
-        yield SndfileSource(opened, window)
+        yield SndfileReader(opened, window)
 
 
 def _word(error: soundfile.LibsndfileError) -> str:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 
-class Form(Protocol):
+class FileTemplate(Protocol):
     """A sound file without its audio: every byte before and after it follows from this."""
 
     @property
@@ -58,7 +58,7 @@ class Form(Protocol):
         """Everything after the audio."""
 
 
-class FrontToBack:
+class SequentialWriter:
     """Audio, written front to back into a file that did not exist before.
 
     As a context manager it closes the file at the end and removes it after an error. `sha256`,
@@ -69,7 +69,7 @@ class FrontToBack:
 
     encoder_delay_frames = 0
 
-    def __init__(self, path: Path, form: Form) -> None:
+    def __init__(self, path: Path, form: FileTemplate) -> None:
         self.path = path
         self.form = form
         self.peak = 0.0

@@ -10,24 +10,24 @@ from typing import TYPE_CHECKING
 
 from bridge.audio.chunks import Chunk
 from bridge.audio.encode import FLOAT_BITS, StemWriter
-from bridge.audio.front_to_back import FrontToBack
 from bridge.audio.metadata.id3 import write
 from bridge.audio.metadata.model import Mark
+from bridge.audio.sequential_writer import SequentialWriter
 from bridge.audio.targets import caf
-from bridge.audio.targets.aiff import AiffForm, pascal
-from bridge.audio.targets.caf import CafForm
+from bridge.audio.targets.aiff import AiffTemplate, pascal
+from bridge.audio.targets.caf import CafTemplate
 from bridge.audio.targets.coded import CodedWriter
 from bridge.audio.targets.mpeg4 import COVERS, M4aWriter
-from bridge.audio.targets.tags import MAX_CHAPTERS, left_in_chunks, tags_of
-from bridge.audio.targets.w64 import W64Form
+from bridge.audio.targets.tags import MAX_CHAPTERS, stem_tags, untagged_chunks
+from bridge.audio.targets.w64 import W64Template
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from bridge.audio.front_to_back import Form
     from bridge.audio.metadata.model import Metadata
     from bridge.audio.probe import AudioInfo
+    from bridge.audio.sequential_writer import FileTemplate
     from bridge.audio.targets.registry import Target
     from bridge.audio.targets.spec import Spec, Writer
 
@@ -51,7 +51,7 @@ _AIFF_TEXTS = {b"NAME": "TITLE", b"AUTH": "ARTIST", b"(c) ": "COPYRIGHT", b"ANNO
 
 
 @contextmanager
-def writing(path: Path, spec: Spec) -> Iterator[Writer]:
+def open_writer(path: Path, spec: Spec) -> Iterator[Writer]:
     """A file that did not exist before: closed at the end, removed after an error."""
     writer = _opened(path, spec)
     try:
@@ -77,12 +77,12 @@ def _opened(path: Path, spec: Spec) -> Writer:
             rf64=spec.rf64,
         )
     if name in FORMS:
-        return FrontToBack(path, FORMS[name](spec))
+        return SequentialWriter(path, FORMS[name](spec))
     return M4aWriter(path, spec) if name == "m4a" else CodedWriter(path, spec)
 
 
-def _aiff(spec: Spec) -> AiffForm:
-    tags = tags_of(spec.metadata)
+def _aiff(spec: Spec) -> AiffTemplate:
+    tags = stem_tags(spec.metadata)
     texts = [
         Chunk(id_, tags[name][0].encode()) for id_, name in _AIFF_TEXTS.items() if name in tags
     ]
@@ -92,11 +92,11 @@ def _aiff(spec: Spec) -> AiffForm:
     if id3:
         chunks.append(Chunk(b"ID3 ", id3))
     form = (spec.rate_hz, spec.channels, spec.frames, spec.subtype, spec.channel_mask)
-    return AiffForm(*form, tuple(chunks))
+    return AiffTemplate(*form, tuple(chunks))
 
 
-def _w64(spec: Spec) -> W64Form:
-    return W64Form(replace(spec.wav, chunks=()), spec.metadata.chunks)
+def _w64(spec: Spec) -> W64Template:
+    return W64Template(replace(spec.wav, chunks=()), spec.metadata.chunks)
 
 
 def _aiff_marks(metadata: Metadata) -> Iterator[Chunk]:
@@ -112,18 +112,18 @@ def _aiff_marks(metadata: Metadata) -> Iterator[Chunk]:
         yield Chunk(b"MARK", struct.pack(">H", min(len(marks), _AIFF_MARKS)) + body)
 
 
-def _caf(spec: Spec) -> CafForm:
+def _caf(spec: Spec) -> CafTemplate:
     entries = {
-        _CAF_NAMES.get(n, n.lower()): "; ".join(v) for n, v in tags_of(spec.metadata).items()
+        _CAF_NAMES.get(n, n.lower()): "; ".join(v) for n, v in stem_tags(spec.metadata).items()
     }
     chunks: list[tuple[bytes, bytes]] = [caf.information(entries)] if entries else []
     if spec.metadata.marks:
         chunks += caf.markers(spec.metadata.marks)
     form = (spec.rate_hz, spec.channels, spec.frames, spec.subtype, spec.channel_mask)
-    return CafForm(*form, tuple(chunks))
+    return CafTemplate(*form, tuple(chunks))
 
 
-FORMS: dict[str, Callable[[Spec], Form]] = {"aiff": _aiff, "caf": _caf, "w64": _w64}
+FORMS: dict[str, Callable[[Spec], FileTemplate]] = {"aiff": _aiff, "caf": _caf, "w64": _w64}
 """What lays out the files whose every byte is known beforehand."""
 
 
@@ -141,7 +141,7 @@ def not_carried(
         return ()
     lost: list[str] = []
     if target.name != "flac":
-        lost += left_in_chunks(metadata, (b"iXML",) if target.name == "aiff" else ())
+        lost += untagged_chunks(metadata, (b"iXML",) if target.name == "aiff" else ())
     lost += _marks_lost(target.name, metadata)
     held = {"caf": (), "m4a": COVERS}.get(target.name)
     if held is not None and any(picture.mime not in held for picture in metadata.pictures):

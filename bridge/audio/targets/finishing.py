@@ -20,7 +20,7 @@ _HASHED_BYTES = 1 << 20
 
 
 @contextmanager
-def tagging(path: Path) -> Iterator[None]:
+def tagging_errors(path: Path) -> Iterator[None]:
     """What mutagen met becomes an error of the tree: mostly the system's refusal to write."""
     try:
         with disk_errors(path):
@@ -32,7 +32,7 @@ def tagging(path: Path) -> Iterator[None]:
         raise PromiseBroken(f"{path.name} cannot be tagged ({error}); please report it") from error
 
 
-def sealed(path: Path) -> str:
+def sync_and_hash(path: Path) -> str:
     """Waits until the file is on the disk; its sha256 in hex. Raises OutputError."""
     digest = hashlib.sha256()
     with disk_errors(path), path.open("rb+") as file:
