@@ -84,8 +84,8 @@ def parts_of(file: BinaryIO, kind: DetectedContainer) -> Parts:
     while following is not None:
         if following.container != kind.container:
             raise UnsupportedBounce(
-                f"{with_article(kind.container)} file with {with_article(following.container)} file "
-                "behind it; export one file"
+                f"{with_article(kind.container)} file with {with_article(following.container)} "
+                "file behind it; export one file"
             )
         if len(found) == MAX_PARTS:
             raise UnsupportedBounce(f"more than {MAX_PARTS} files joined into one; split them")

@@ -1,1 +1,1 @@
-"""Session files: the bounce and its stems, at their place, as a DAW opens them."""
+"""Session files: the bounce and its stems, placed in time, in the formats of DAWs."""

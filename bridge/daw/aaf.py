@@ -1,8 +1,8 @@
-"""An AAF (Advanced Authoring Format) for Pro Tools, Logic, Nuendo and others, by pyaaf2.
+"""AAF (Advanced Authoring Format) for Pro Tools, Logic, Nuendo and others, by pyaaf2.
 
 Audio is linked, not embedded. By the AAF Edit Protocol a sound slot is mono: a stem of several
-channels gets a slot for each. An AAF knows no muted track, so that muted ones are left out: with
-the stems they would sound twice. The bytes hold no date, and ids follow from the content.
+channels gets a slot for each. An AAF has no muted tracks, so muted ones are left out: with the
+stems they would sound twice. The bytes hold no date, and ids follow from the content.
 """
 
 from __future__ import annotations
@@ -37,18 +37,21 @@ _TEXT_LIMIT = 255  # of what some readers keep of a name
 
 
 def write(session: Session, path: Path) -> None:
-    """Writes the AAF. The files must lie where the session says: their headers go into it.
+    """Write the AAF. The files must lie where the session states: their headers are copied into it.
 
-    Raises SessionError when pyaaf2 is not installed, for gains and overlapping clips (this writer
-    has no place for them), for positions and rates beyond the format's numbers, and for a file that
-    is no WAV or has a name without bytes; what reading a header raises; and OutputError.
+    Raises:
+        SessionError: pyaaf2 is not installed; gains and overlapping clips, which this writer does
+            not support; positions and rates out of the format's range; or a file that is no WAV or
+            has an unencodable name.
+        BounceError: the header of a file cannot be read.
+        OutputError: the system refused.
     """
     reason = missing()
     if reason:
         raise SessionError(f"an AAF {reason}")
     import aaf2
 
-    tracks = [track for track in _heard(session.tracks) if track.clips]
+    tracks = [track for track in _audible(session.tracks) if track.clips]
     _check(tracks)
     session.check_reach(_LAST_POSITION, "an AAF")
     with new_file(path) as temporary, aaf2.open(str(temporary), "w") as file:
@@ -57,18 +60,18 @@ def write(session: Session, path: Path) -> None:
 
 
 def missing() -> str | None:
-    """Why none can be written in this environment; None when all is there."""
+    """Return why no AAF can be written in this environment; None if one can."""
     if importlib.util.find_spec("aaf2"):
         return None
     return "needs pyaaf2: install stembridge[aaf]"
 
 
-def _heard(tracks: tuple[Track, ...]) -> list[Track]:
-    """Every track that is not muted, nor in a muted folder."""
+def _audible(tracks: tuple[Track, ...]) -> list[Track]:
+    """Tracks that are neither muted nor in a muted folder."""
     found = []
     for track in tracks:
         if not track.muted:
-            found += [track, *_heard(track.children)]
+            found += [track, *_audible(track.children)]
     return found
 
 
@@ -82,7 +85,7 @@ def _check(tracks: list[Track]) -> None:
 
 
 def _sign(file: Any, session: Session) -> None:
-    """Who wrote it; over what pyaaf2 puts there, a clock and chance among it."""
+    """Write the identification, over pyaaf2's own, which holds a clock and random numbers."""
     (identification,) = file.header["IdentificationList"].value
     identification["ProductName"].value = _PRODUCT
     identification["CompanyName"].value = _PRODUCT
@@ -101,7 +104,7 @@ def _auid(value: uuid.UUID) -> Any:
 
 
 class _Writer:
-    """Builds the mobs: one for each file, one for the material in it, one for the session."""
+    """Builder of the mobs: one per file, one for the material in it, one for the session."""
 
     def __init__(self, file: Any, session: Session) -> None:
         self._file = file
@@ -109,7 +112,7 @@ class _Writer:
         self._materials: dict[SoundFile, Any] = {}
 
     def compose(self, tracks: list[Track]) -> None:
-        """The session itself."""
+        """Build the session's mob."""
         top = self._mob("CompositionMob", self._session.name, "session")
         top.usage = "Usage_TopLevel"
         clock = top.create_timeline_slot(_TIMECODE_FPS)
@@ -126,7 +129,7 @@ class _Writer:
         self._mark(top)
 
     def _fill(self, sequence: Any, track: Track, channel: int) -> None:
-        """The clips of one channel, with silence between them."""
+        """Add the clips of one channel, with silence between them."""
         at_frames = 0
         for clip in sorted(track.clips, key=lambda one: one.start_frames):
             if clip.start_frames > at_frames:
@@ -148,7 +151,7 @@ class _Writer:
         )
 
     def _material(self, clip: Clip) -> Any:
-        """The file, and the material mob that clips refer to."""
+        """Build the file's mob, and the material mob that clips refer to."""
         rate, frames = self._session.rate_hz, clip.file.frames
         source = self._mob("SourceMob", clip.file.path.name, "file", clip.file.path)
         source.descriptor = self._descriptor(clip.file)
@@ -174,7 +177,7 @@ class _Writer:
         return made
 
     def _mark(self, top: Any) -> None:
-        """The session's markers, in a slot of their own."""
+        """Add the session's markers, in a slot of their own."""
         if not self._session.markers:
             return
         create = self._file.create
@@ -204,7 +207,7 @@ class _Writer:
 
 
 def _text(name: str) -> str:
-    """A name without what is no text, as in XML: an AAF's is UTF-16."""
+    """Name without characters that XML, and so UTF-16, cannot hold."""
     return xml_name(name)[:_TEXT_LIMIT]
 
 
@@ -218,7 +221,7 @@ def _url(path: Path) -> str:
 
 
 def _summary(path: Path) -> bytes:
-    """The head of a WAV: RIFF and the fmt chunk."""
+    """Head of a WAV: RIFF and the fmt chunk."""
     no_wav = SessionError(f"{path.name}: an AAF links to plain WAV files; choose WAV as the target")
     try:
         layout = read_layout(path)

@@ -1,9 +1,9 @@
-"""An Ardour session: a folder that Ardour 7 or newer opens.
+"""Ardour session: a folder that Ardour 7 or newer opens.
 
-Written as Ardour 7.3 writes its own, left out what it fills in itself. Times are in superclocks,
-of which each usual rate divides a second exactly; "a" marks a time in audio, not in beats.
-Audio is referenced where it is, by its absolute path, not copied. Of changes of tempo only the
-first tempo is kept, and folders become groups, for Ardour has no folder tracks.
+Written like Ardour 7.3, without the parts that it fills in itself. Times are in superclocks, of
+which each usual rate divides a second exactly; "a" marks a time in audio, not in beats. Audio is
+referenced by its absolute path, not copied. Only the first tempo is kept, and folders become
+groups, because Ardour has no folder tracks.
 """
 
 from __future__ import annotations
@@ -63,10 +63,10 @@ _REGION: dict[str, object] = {
 
 
 def write(session: Session, path: Path) -> None:
-    """Writes the session into the folder `path`; what else is in there stays.
+    """Write the session into the folder `path`; other files in there stay.
 
-    Raises SessionError for a rate that has no exact superclock, for a place that is out of
-    Ardour's reach, and for a file name that XML cannot hold; and OutputError.
+    Raises SessionError for a rate without exact superclocks, for a position out of Ardour's range,
+    and for a file name that XML cannot hold; and OutputError.
     """
     clocks = _clocks_per_frame(session)
     audio = path / "interchange" / path.name / "audiofiles"
@@ -78,7 +78,7 @@ def write(session: Session, path: Path) -> None:
 
 
 def session_file(path: Path) -> Path:
-    """What to open of the session in the folder `path`."""
+    """Return the file to open of the session in the folder `path`."""
     return path / f"{path.name}.ardour"
 
 
@@ -132,7 +132,7 @@ def _session(session: Session, name: str, clocks: int) -> Element:
 
 
 def _numbered(ids: IdCounter, session: Session) -> Iterator[PlayingTrack]:
-    """The tracks that play, with ids, and with names of their own."""
+    """Tracks with clips, with ids and unique names."""
     taken = {name.casefold() for name in _RESERVED}
     for order, one in enumerate(_players(session.tracks)):
         named = replace(one, name=_unique(one.name, taken))
@@ -140,7 +140,7 @@ def _numbered(ids: IdCounter, session: Session) -> Iterator[PlayingTrack]:
 
 
 def _options() -> Element:
-    """What must not be left to the user's defaults: the sound of the session."""
+    """Options that affect the sound of the session and must not depend on the user's defaults."""
     options = {
         "use-region-fades": 1,
         "use-transport-fades": 0,
@@ -152,19 +152,21 @@ def _options() -> Element:
 
 
 def _players(tracks: tuple[Track, ...], over: Track | None = None) -> Iterator[Track]:
-    """Every track that is no folder, with what its folders do to its sound in its own controls."""
+    """Tracks that are no folders, with their folders' gain and mute applied to their own."""
     for one in tracks:
-        heard = one
+        audible = one
         if over is not None:
-            heard = replace(one, gain_db=one.gain_db + over.gain_db, muted=one.muted or over.muted)
+            audible = replace(
+                one, gain_db=one.gain_db + over.gain_db, muted=one.muted or over.muted
+            )
         if one.children:
-            yield from _players(one.children, heard)
+            yield from _players(one.children, audible)
         else:
-            yield heard
+            yield audible
 
 
 def _unique(name: str, taken: set[str]) -> str:
-    """A name of its own, without what separates names in Ardour."""
+    """Unique name without the separators of Ardour's names."""
     base = xml_name(name).translate(_SEPARATORS).strip() or "Track"
     names = (base if number == 1 else f"{base} {number}" for number in itertools.count(1))
     free = next(one for one in names if one.casefold() not in taken)
@@ -175,8 +177,8 @@ def _unique(name: str, taken: set[str]) -> str:
 class _Sources:
     """One source for each channel of each file, by its absolute path.
 
-    When Ardour saves the session, it keeps the files' names and adds their folders to those that
-    it searches. For a relative path it does not: the file is not found the next time.
+    When Ardour saves the session, it keeps the names of files and adds their folders to its search
+    path. It does not for a relative path: the file is not found the next time.
     """
 
     def __init__(self, ids: IdCounter) -> None:
@@ -185,7 +187,7 @@ class _Sources:
         self._known: dict[Path, list[int]] = {}
 
     def of(self, clip: Clip) -> list[int]:
-        """The ids of a file's channels, in order."""
+        """Return the ids of a file's channels, in order."""
         known = self._known.get(clip.file.path)
         if known is None:
             known = [self._add(clip, channel) for channel in range(clip.file.channels)]
@@ -209,7 +211,7 @@ class _Sources:
 
 
 def _region(ids: IdCounter, clip: Clip, sources: _Sources, clocks: int, *, whole: bool) -> Element:
-    """A clip in a playlist, or the whole file for the list of regions."""
+    """Clip in a playlist, or the whole file for the list of regions."""
     start = 0 if whole else clip.offset_frames * clocks
     length = (clip.file.frames if whole else clip.length_frames) * clocks
     position = 0 if whole else clip.start_frames * clocks
@@ -258,7 +260,7 @@ def _locations(ids: IdCounter, session: Session, clocks: int) -> list[Element]:
 
 
 def _groups(ids: IdCounter, session: Session, numbers: list[int]) -> list[Element]:
-    """A group for each folder: Ardour has no folder tracks. Its members share nothing but it."""
+    """Group for each folder, which Ardour lacks; the members share nothing else."""
     remaining = iter(numbers)
     by_track = {id(one): next(remaining) for one in session.walk() if not one.children}
     shared = ("relative", "gain", "mute", "solo", "recenable", "select", "route-active", "color")
@@ -284,7 +286,7 @@ def _groups(ids: IdCounter, session: Session, numbers: list[int]) -> list[Elemen
 
 
 def _tempo_map(session: Session) -> Element:
-    """The first tempo. Ardour puts later ones on its grid of beats, where they may not be exact."""
+    """First tempo. Ardour would quantise later ones to its grid of beats."""
     tempo = session.tempos[0] if session.tempos else Tempo(_NO_TEMPO_BPM)
     start = {"sclock": 0, "quarters": "0:0", "bbt": "1|1|0"}
     speed = {

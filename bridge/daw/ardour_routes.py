@@ -1,4 +1,4 @@
-"""The mixer of an Ardour session: a master bus and a strip for every track."""
+"""Mixer of an Ardour session: a master bus and a strip for every track."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ _OPAQUE = 0xFF
 
 
 class IdCounter:
-    """Ardour's ids: numbers, each used once in a session."""
+    """Counter of Ardour's ids: numbers, each used once in a session."""
 
     def __init__(self) -> None:
         self._last = 0
 
     def new(self) -> int:
-        """The next one."""
+        """Return the next id."""
         self._last += 1
         return self._last
 
 
 @dataclass(frozen=True)
 class PlayingTrack:
-    """A track with clips: its ids, and its place from the top."""
+    """Track with clips: its ids, and its place from the top."""
 
     track: Track
     number: int
@@ -44,14 +44,14 @@ class PlayingTrack:
 
 
 def colour(track: Track) -> int:
-    """A track's colour as Ardour writes it, 0xRRGGBBAA; 0 leaves it to Ardour."""
+    """Return a track's colour in Ardour's format, 0xRRGGBBAA; 0 leaves it to Ardour."""
     if not track.colour:
         return 0
     return int(track.colour.removeprefix("#"), 16) << 8 | _OPAQUE
 
 
 def master(ids: IdCounter, width: int) -> Element:
-    """The master bus, of `width` channels, to the first outputs of the machine."""
+    """Build the master bus, of `width` channels, to the first outputs of the machine."""
     ports = [f"system:playback_{channel}" for channel in range(1, width + 1)]
     strip = {"strict-io": 1, "meter-type": "MeterK20", "meter-point": "MeterOutput"}
     info = {"order": 0, "flags": "MasterOut", "color": 0}
@@ -67,9 +67,9 @@ def master(ids: IdCounter, width: int) -> Element:
 
 
 def track(ids: IdCounter, player: PlayingTrack, width: int) -> Element:
-    """A track that plays through the master bus of `width` channels.
+    """Build a track that plays through the master bus of `width` channels.
 
-    One channel goes to all of a wider bus at full level; more go each to its own.
+    A mono track goes to all channels of a wider bus at full level; other channels go one to one.
     """
     one = player.track
     channels = max(one.channels, 1)

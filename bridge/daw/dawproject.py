@@ -1,8 +1,8 @@
-"""A DAWproject: a zip of project.xml and metadata.xml (Bitwig Studio, Studio One, Cubase).
+"""DAWproject: a zip of project.xml and metadata.xml (Bitwig Studio, Studio One, Cubase).
 
-By the schema of the DAWproject 1.0 format. Audio is referenced beside the file, not embedded: the
-stems are there already, and a second copy of them would double the space. Times are in seconds,
-which no change of tempo moves.
+By the schema of the DAWproject 1.0 format. Audio is referenced beside the file, not embedded: a
+second copy of the stems would double the space. Times are in seconds, which do not move with the
+tempo.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _MASTER = "master"
 
 
 def write(session: Session, path: Path, folder: Path | None = None) -> None:
-    """Writes the project; media are named relative to `folder`, by default its own.
+    """Write the project; media are named relative to `folder`, by default its own.
 
     Raises SessionError for a file name that XML cannot hold and for a position that a double cannot
     hold to the frame; and OutputError.
@@ -135,7 +135,7 @@ def _arrangement(session: Session, ids: dict[int, str], folder: Path) -> Element
 
 
 def _clip(session: Session, clip: Clip, folder: Path) -> Element:
-    """The clip on the track, and in it the clip that plays the file."""
+    """Clip on the track, with the clip inside that plays the file."""
     length_s = seconds(clip.length_frames, session.rate_hz)
     start_s = seconds(clip.start_frames, session.rate_hz)
     offset_s = seconds(clip.offset_frames, session.rate_hz)
@@ -187,7 +187,7 @@ def _markers(session: Session) -> list[Element]:
 
 
 def _tempo_map(session: Session) -> list[Element]:
-    """The changes behind the first tempo, which the transport holds."""
+    """Tempo changes behind the first one, which the transport holds."""
     if len(session.tempos) < 2:
         return []
     tempos, meters = [], []

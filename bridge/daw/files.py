@@ -1,4 +1,4 @@
-"""A session file comes into its place whole or not at all."""
+"""Atomic writing of session files."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
 
 
 def write_file(path: Path, data: bytes) -> None:
-    """Writes a file, replacing one of that name. Raises OutputError."""
+    """Write a file atomically, replacing one of that name. Raises OutputError."""
     with new_file(path) as temporary:
         temporary.write_bytes(data)
 
 
 @contextlib.contextmanager
 def new_file(path: Path) -> Iterator[Path]:
-    """A temporary name beside `path` to write to; what is there at the end is synced and moved.
+    """Create a temporary path beside `path`, which is synced and moved to `path` at the end.
 
-    Its folder is made. When the body fails, nothing of it stays. Raises OutputError for what the
-    system says against it.
+    Its folder is created. When the body fails, everything is removed. Raises OutputError for errors
+    of the system.
     """
     # Hidden, so that no watcher takes it; short, because `path` may have the longest legal name.
     temporary = path.parent / f".{uuid.uuid4().hex}{path.suffix}"

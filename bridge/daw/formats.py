@@ -1,4 +1,4 @@
-"""Which session files can be written, under which name, and what each needs."""
+"""Registry of session formats: their file names and requirements."""
 
 from __future__ import annotations
 
@@ -19,11 +19,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SessionFormat:
-    """One kind of session file.
+    """Format of session files.
 
-    suffix: of its name. joins: whether it can hold more than one bounce.
-    write(session, path, folder): see its module; `folder` is where the file will lie.
-    missing(): why it cannot be written here, or None.
+    Attributes:
+        suffix: of its file name.
+        joins: whether it can hold more than one bounce.
+        write: write(session, path, folder), see its module; `folder` is where the file will lie.
+        missing: missing() returns why it cannot be written here, or None.
     """
 
     name: str
@@ -34,12 +36,12 @@ class SessionFormat:
     missing: Callable[[], str | None] = lambda: None
 
     def place(self, folder: Path, name: str) -> Path:
-        """Where the session `name` lies in `folder`; `name` must be legal as a file name."""
+        """Return the path of the session `name` in `folder`; `name` must be a legal file name."""
         return folder / f"{name}{self.suffix}"
 
 
 def _absolute(write: Callable[[Session, Path], None]) -> Callable[[Session, Path, Path], None]:
-    """For a format that names files by their absolute paths, or not at all."""
+    """Adapt the writer of a format that names files by absolute paths, or not at all."""
     return lambda session, path, _folder: write(session, path)
 
 
@@ -81,7 +83,7 @@ FORMATS: Mapping[str, SessionFormat] = MappingProxyType(
 
 
 def find_format(name: str) -> SessionFormat:
-    """The format of that name; SessionError for an unknown one, with what was probably meant."""
+    """Return the format of that name. Raises SessionError with a suggestion for an unknown one."""
     if name in FORMATS:
         return FORMATS[name]
     near = difflib.get_close_matches(name, FORMATS, 1)
@@ -92,20 +94,20 @@ def find_format(name: str) -> SessionFormat:
 def write_session(
     name: str, session: Session, folder: Path, file_name: str, *, stays_in: Path | None = None
 ) -> Path:
-    """Writes one session file and returns what to open.
+    """Write one session file and return the path to open.
 
     Paths in it are relative to the folder where it will stay, or absolute (Ardour, AAF).
 
     Args:
         name: of the format.
-        session: what to write.
-        folder: where to write it: where the stems lie, or above several of them.
+        session: to write.
+        folder: to write it to: where the stems lie, or above several of them.
         file_name: legal as a file name, without suffix.
-        stays_in: the folder into which it is moved afterwards, if it is.
+        stays_in: the folder into which it is moved afterwards, if any.
 
     Raises:
         SessionError: the format is unknown, cannot be written here or cannot hold this session;
-            SessionDefect for any exception that its writer does not announce.
+            SessionDefect for an unexpected exception of its writer.
         OutputError: the system refused.
     """
     chosen = find_format(name)

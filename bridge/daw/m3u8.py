@@ -1,4 +1,4 @@
-"""A playlist of every file of a session (extended M3U in UTF-8), for players and for dragging."""
+"""Playlist of every file of a session (extended M3U in UTF-8), for players and drag and drop."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SUFFIX = ".m3u8"
 
 
 def write(session: Session, path: Path, folder: Path | None = None) -> None:
-    """Writes the playlist; files are named relative to `folder`, by default its own.
+    """Write the playlist; files are named relative to `folder`, by default its own.
 
     Raises SessionError for a file name that the format cannot hold, and OutputError.
     """

@@ -1,4 +1,4 @@
-"""A session file without the parts that its format cannot hold."""
+"""Session files without the clips and markers that their format cannot hold."""
 
 from __future__ import annotations
 
@@ -28,10 +28,11 @@ def write_what_fits(
     Args: as of `bridge.daw.formats.write_session`.
 
     Returns:
-        what to open, and a line for each part that was left out, with its reason.
+        The path to open, and a line for each part that was left out, with its reason.
 
     Raises:
-        SessionError: it cannot be written whole, and no part is to blame or nothing would play.
+        SessionError: it cannot be written whole, and no single part is the cause or nothing would
+            play.
         OutputError: the system refused.
     """
     try:
@@ -56,9 +57,9 @@ def write_what_fits(
 
 
 def without_unsupported(session: Session, attempt: Attempt) -> tuple[Session, tuple[str, ...]]:
-    """The session without the clips and markers that cannot be held, each tried by itself.
+    """Remove the clips and markers that `attempt` rejects with SessionError, each tested alone.
 
-    attempt: raises SessionError for what cannot be held. Returns the reasons, too.
+    Returns the rest and the reasons.
     """
     bare = replace(session, tracks=(), markers=(), tempos=())
     odd: dict[int, str] = {}
@@ -77,7 +78,10 @@ def without_unsupported(session: Session, attempt: Attempt) -> tuple[Session, tu
 def _fitting_markers(
     bare: Session, markers: tuple[Marker, ...], attempt: Attempt, odd: dict[int, str]
 ) -> tuple[Marker, ...]:
-    """Those that can be held; the others' reasons go into `odd`. Thousands are the usual case."""
+    """Markers that the format can hold, tested together first: thousands are usual.
+
+    Adds the reasons for the others to `odd`.
+    """
     if _refusal(replace(bare, markers=markers), attempt) is None:
         return markers
     for marker in markers:
@@ -88,7 +92,7 @@ def _fitting_markers(
 
 
 def _plays(track: Track) -> bool:
-    """Whether it has a clip that is heard: a session of muted ones is of no use."""
+    """Whether it has an audible clip: a session of muted ones is useless."""
     return not track.muted and (bool(track.clips) or any(map(_plays, track.children)))
 
 
@@ -101,7 +105,7 @@ def _refusal(part: Session, attempt: Attempt) -> str | None:
 
 
 def _without(track: Track, odd: dict[int, str]) -> Track:
-    """The track without its odd clips; one that is empty then stays, with its name."""
+    """Track without its rejected clips; kept by name even if it is empty then."""
     clips = tuple(clip for clip in track.clips if id(clip) not in odd)
     children = tuple(_without(child, odd) for child in track.children)
     return replace(track, clips=clips, children=children)

@@ -1,7 +1,7 @@
-"""A REAPER project (.RPP).
+"""REAPER project (.RPP).
 
-The format is text: one thing a line, blocks in `<` and `>`. Its fields are those of
-"State Chunk Definitions" in the ReaTeam wiki; quoting is that of WDL's line parser, REAPER's own.
+The format is text: one entry per line, blocks in `<` and `>`. Its fields are those of "State Chunk
+Definitions" in the ReaTeam wiki; quoting is that of WDL's line parser, REAPER's own.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ _NO_FADE = "1 0 0 1 0 0 0"  # shape, length, length of the automatic fade, ...
 
 
 def write(session: Session, path: Path, folder: Path | None = None) -> None:
-    """Writes the project; media are named relative to `folder`, by default its own.
+    """Write the project; media are named relative to `folder`, by default its own.
 
-    Raises SessionError for a file name, a position or a width that REAPER cannot hold, and
+    Raises SessionError for a file name, a position or a channel count that REAPER cannot hold, and
     OutputError.
     """
     session.check_reach(LAST_EXACT_FRAME, "REAPER")
@@ -54,9 +54,9 @@ def write(session: Session, path: Path, folder: Path | None = None) -> None:
 
 
 def quoted(text: str) -> str:
-    """A string as REAPER's parser reads it: in the first kind of quotes that it does not hold.
+    """Quote a string for REAPER's parser, with the first kind of quotes that it does not contain.
 
-    Raises SessionError for one with all three kinds: there is no escape.
+    Raises SessionError if it contains all three kinds: there is no escape.
     """
     for mark in "\"'`":
         if mark not in text:
@@ -65,7 +65,7 @@ def quoted(text: str) -> str:
 
 
 def _name(name: str) -> str:
-    """A name to be read: where all kinds of quotes are in it, one gives way."""
+    """Quote a name; if it contains all kinds of quotes, one kind is replaced."""
     text = one_line(name)
     return quoted(text.replace("`", "'") if {*"\"'`"} <= {*text} else text)
 
@@ -108,7 +108,7 @@ def _tempo_point(tempo: Tempo, rate_hz: int) -> str:
 
 
 def _folder_ends(tracks: tuple[Track, ...]) -> dict[int, int]:
-    """How many folders each track, counted from 1, is the last in."""
+    """Number of folders that end with each track, counted from 1."""
     ends: dict[int, int] = {}
     number = 0
     for track in tracks:

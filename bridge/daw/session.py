@@ -1,7 +1,7 @@
-"""What a session file says, whichever DAW it is for: tracks, clips, markers, tempo.
+"""Neutral model of a session file, for every DAW: tracks, clips, markers, tempo.
 
-Every position and length is a whole number of frames at the session's rate. A writer turns them
-into its format's units, with enough digits to read back to the same frame.
+Every position and length is an integer number of frames at the session's rate. A writer converts
+them to its format's units, with enough digits to read back to the same frame.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ _SPARE_COLOURS = ("#e69f00", "#0072b2", "#f0e442", "#009e73", "#d55e00", "#cc79a
 
 @dataclass(frozen=True)
 class SoundFile:
-    """A sound file at the session's rate.
+    """Sound file at the session's rate.
 
-    path: where it lies when the session is opened; absolute. staged: where it lies while the
-    session is written, if not there yet.
+    path: its place when the session is opened; absolute. staged: its place while the session is
+    written, if another.
     """
 
     path: Path
@@ -49,17 +49,17 @@ class SoundFile:
     staged: Path | None = None
 
     @property
-    def at_hand(self) -> Path:
-        """Where it can be read now."""
+    def current_path(self) -> Path:
+        """Path where it can be read now."""
         return self.staged or self.path
 
 
 @dataclass(frozen=True)
 class Clip:
-    """A stretch of a file on a track.
+    """Range of a file on a track.
 
-    start_frames: where it begins in the session. offset_frames: the first frame of the file that
-    is heard. Raises SessionError for a stretch that the file does not have.
+    start_frames: position in the session. offset_frames: first frame of the file that plays. Raises
+    SessionError for a range that the file does not have.
     """
 
     file: SoundFile
@@ -80,13 +80,13 @@ class Clip:
 
     @property
     def end_frames(self) -> int:
-        """The first position behind it."""
+        """First position behind it."""
         return self.start_frames + self.length_frames
 
 
 @dataclass(frozen=True)
 class Track:
-    """A track; with children it is a folder that they play through. `colour` is "#rrggbb"."""
+    """Track; with children it is a folder that they play through. `colour` is "#rrggbb"."""
 
     name: str
     clips: tuple[Clip, ...] = ()
@@ -96,20 +96,20 @@ class Track:
     muted: bool = False
 
     def walk(self) -> Iterator[Track]:
-        """Itself and everything below, a folder before its children."""
+        """Yield it and everything below, a folder before its children."""
         yield self
         for child in self.children:
             yield from child.walk()
 
     @property
     def channels(self) -> int:
-        """The widest file on it or below it; 0 where there is none."""
+        """Largest number of channels of a file on it or below it; 0 without files."""
         return max((c.file.channels for t in self.walk() for c in t.clips), default=0)
 
 
 @dataclass(frozen=True)
 class Marker:
-    """A named position. Raises SessionError for one before the session begins."""
+    """Named position. Raises SessionError for one before the session begins."""
 
     name: str
     position_frames: int
@@ -121,9 +121,9 @@ class Marker:
 
 @dataclass(frozen=True)
 class Tempo:
-    """From `position_frames` on: quarter notes per minute, bars of `beats` notes of 1/`unit`.
+    """Tempo from `position_frames` on: quarter notes per minute, bars of `beats` notes of 1/`unit`.
 
-    Raises SessionError for what is no tempo.
+    Raises SessionError for invalid values.
     """
 
     bpm: float
@@ -143,9 +143,9 @@ class Tempo:
 
 @dataclass(frozen=True)
 class Session:
-    """A whole session. `tempos` is empty where nothing is known of it, else its first is at 0.
+    """Whole session. `tempos` is empty if the tempo is unknown; otherwise its first is at 0.
 
-    Raises SessionError for a rate that is none.
+    Raises SessionError for an invalid rate.
     """
 
     name: str
@@ -159,7 +159,7 @@ class Session:
             raise SessionError(f"{self.name}: {self.rate_hz} Hz is no rate; make the stems anew")
 
     def walk(self) -> Iterator[Track]:
-        """Every track, a folder before its children."""
+        """Yield every track, a folder before its children."""
         for track in self.tracks:
             yield from track.walk()
 
@@ -170,17 +170,17 @@ class Session:
 
     @property
     def start_frames(self) -> int:
-        """Where the first clip begins."""
+        """Start of the first clip."""
         return min((clip.start_frames for clip in self.clips), default=0)
 
     @property
     def end_frames(self) -> int:
-        """The first position behind the last clip."""
+        """First position behind the last clip."""
         return max((clip.end_frames for clip in self.clips), default=0)
 
     @property
     def last_frame(self) -> int:
-        """The latest position that it states: of a clip, inside its file, a marker or a tempo."""
+        """Latest position in it: of a clip, inside its file, of a marker or a tempo."""
         clips = self.clips
         found = (
             *(clip.end_frames for clip in clips),
@@ -191,9 +191,9 @@ class Session:
         return max(found, default=0)
 
     def check_reach(self, last_frame: int, reader: str) -> None:
-        """Raises SessionError for a position or a rate that `reader` does not have exactly.
+        """Raise SessionError for a position or a rate that `reader` does not represent exactly.
 
-        last_frame: the last position that it has.
+        last_frame: its last exact position.
         """
         if self.rate_hz > _HIGHEST_RATE_HZ:
             raise SessionError(
@@ -207,7 +207,7 @@ class Session:
 
     @property
     def channels(self) -> int:
-        """The widest file in it."""
+        """Largest number of channels of a file in it."""
         return max((track.channels for track in self.tracks), default=0)
 
 
@@ -219,21 +219,21 @@ def from_manifest(
     tempos: tuple[Tempo, ...] = (),
     staged: Path | None = None,
 ) -> Session:
-    """The session of one stem set: the bounce, muted, and a folder of its stems, all at one place.
+    """Build the session of one stem set: the muted bounce and a folder of its stems, at one place.
 
-    The place is the time reference, or 0 where the bounce has none; a file that was trimmed is as
-    much later. Gains are 0 dB: the files are heard as they are. Mixdowns hold what the stems hold,
-    so they are muted beside them; where there are no stems, the first one plays.
+    The place is the time reference, or 0 if the bounce has none; a trimmed file is placed later by
+    its offset. Gains are 0 dB: the files play unchanged. Mixdowns repeat the stems, so they are
+    muted beside them; without stems, the first mixdown plays.
 
     Args:
-        manifest: the data of a `manifest.json` (see `bridge.publish.manifest`).
+        manifest: data of a `manifest.json` (see `bridge.publish.manifest`).
         folder: where that manifest lies, or will.
-        markers: of the session; those that the manifest tells of, if none are given.
-        tempos: of the session; as the manifest has it, if none are given.
+        markers: of the session; by default those of the manifest.
+        tempos: of the session; by default those of the manifest.
         staged: where the stems lie until they are in `folder`.
 
     Raises:
-        SessionError: it is no such manifest, or its files are not at one rate.
+        SessionError: the manifest is invalid, or its files differ in rate.
     """
     try:
         return _from_manifest(manifest, folder.absolute(), staged, markers, tempos)
@@ -245,10 +245,10 @@ def from_manifest(
 
 
 def merge_sessions(name: str, sessions: Iterable[Session]) -> tuple[Session, ...]:
-    """Everything of several sessions in one: one for each rate, the lowest first.
+    """Merge several sessions: into one for each rate, the lowest first.
 
-    Where there are several rates, their names tell them apart. The tempo is that of the first
-    session that has one; markers at one place with one name are kept once.
+    With several rates, each name states its rate. The tempo is that of the first session with one;
+    markers with equal place and name are kept once.
     """
     by_rate: dict[int, list[Session]] = {}
     for session in sessions:
@@ -294,13 +294,13 @@ def _from_manifest(
 
 
 def _playing(stems: Iterable[Mapping[str, Any]]) -> set[int]:
-    """Which of them are heard: together they must not hold anything twice."""
+    """Indices of the files that play: together they must not repeat anything."""
     kinds = [bool(stem.get("mixdown", False)) for stem in stems]
     return {index for index, mixdown in enumerate(kinds) if not mixdown} or {0}
 
 
 def _marks(source: Mapping[str, Any], start_frames: int) -> tuple[Marker, ...]:
-    """The bounce's own, which count from its first frame."""
+    """Markers of the bounce, which count from its first frame."""
     return tuple(
         Marker(_text(mark["name"]), start_frames + int(mark["position_frames"]))
         for mark in source.get("marks") or ()
@@ -308,7 +308,7 @@ def _marks(source: Mapping[str, Any], start_frames: int) -> tuple[Marker, ...]:
 
 
 def _text(name: object) -> str:
-    """Metadata of anyone may hold what is no text in any encoding."""
+    """Name from untrusted metadata, without characters that no encoding holds."""
     return str(name).encode("utf-8", "replace").decode()
 
 
@@ -320,7 +320,7 @@ def _tempo(source: Mapping[str, Any]) -> tuple[Tempo, ...]:
 def _whole(
     path: Path, facts: Mapping[str, Any], name: str, start_frames: int, staged: Path | None = None
 ) -> Clip:
-    """A whole file as one clip."""
+    """Clip of a whole file."""
     frames = int(facts["frames"])
     file = SoundFile(path, frames, int(facts["channels"]), staged)
     return Clip(file, name, start_frames, frames)

@@ -1,4 +1,4 @@
-"""Where every clip belongs, as a table (CSV) for spotting by hand in any DAW."""
+"""Table (CSV) of the positions of all clips, for spotting by hand in any DAW."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ COLUMNS = (
 
 
 def write(session: Session, path: Path, folder: Path | None = None) -> None:
-    """Writes the table in UTF-8; files are named relative to `folder`, by default its own.
+    """Write the table in UTF-8; files are named relative to `folder`, by default its own.
 
-    A time reference is in frames since midnight, and is the position in the session. The last part
-    of the timecode is in hundredths of a picture. Raises SessionError for a file name that has no
-    bytes, and OutputError.
+    A time reference is in frames since midnight and equals the position in the session. The last
+    part of the timecode is in hundredths of a picture. Raises SessionError for an unencodable file
+    name, and OutputError.
     """
     rate = session.rate_hz
     out = io.StringIO(newline="")
@@ -54,12 +54,12 @@ def write(session: Session, path: Path, folder: Path | None = None) -> None:
 
 
 def _text(name: str) -> str:
-    """A name as a cell; some readers end a table at a NUL."""
+    """Name as a cell, without NUL, at which some readers end the table."""
     return encodable(name).replace("\0", " ")
 
 
 def timecode(frames: int, rate_hz: int) -> str:
-    """A position as HH:MM:SS:PP.hh, the hundredths of a picture rounded down."""
+    """Format a position as HH:MM:SS:PP.hh, the hundredths of a picture rounded down."""
     hundredths = frames * FPS * 100 // rate_hz
     pictures, hundredths = divmod(hundredths, 100)
     whole_s, picture = divmod(pictures, FPS)

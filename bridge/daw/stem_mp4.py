@@ -1,9 +1,9 @@
-"""A stem file (.stem.mp4) of one bounce, for Traktor, Mixxx and others that play stems.
+"""Stem file (.stem.mp4) of one bounce, for Traktor, Mixxx and other stem players.
 
 Five streams, the mix, drums, bass, other and vocals, and a JSON box moov/udta/stem with their names
 and colours (Native Instruments, "Stem file specification"). The streams are lossless (ALAC of 16 or
-24 bits): each is as long as the bounce to the frame, with no delay of a coder in front, and
-together the stems are still the mix. The boxes are those of ISO/IEC 14496-12 section 4.2.
+24 bits): each has the bounce's frame count, without encoder delay, and the stems still add up to
+the mix. The boxes are those of ISO/IEC 14496-12 section 4.2.
 """
 
 from __future__ import annotations
@@ -44,11 +44,12 @@ _LIMITER = {"enabled": False, "release": 0.05, "threshold": 0.0, "ceiling": 0.0}
 
 
 def write(session: Session, path: Path) -> None:
-    """Writes the stem file of a session that holds one bounce and its stems.
+    """Write the stem file of a session with one bounce and its stems.
 
-    Raises SessionError when the stems are not the four (others of a larger model are added to
-    `other`), when they are not stereo or not as long as the bounce, and when one of the files
-    cannot be read; and OutputError.
+    Raises:
+        SessionError: the stems are not the four (others of a larger model are added to `other`),
+            are not stereo or not as long as the bounce, or a file cannot be read.
+        OutputError: the system refused.
     """
     mix, stems = _parts(session)
     with new_file(path) as temporary:
@@ -57,7 +58,7 @@ def write(session: Session, path: Path) -> None:
 
 
 def _parts(session: Session) -> tuple[Clip, dict[str, list[Clip]]]:
-    """The mix, and the clips that make up each stem."""
+    """Mix, and the clips that make up each stem."""
     bounces = [track for track in session.tracks if not track.children]
     folders = [track for track in session.tracks if track.children]
     if len(bounces) != 1 or len(folders) != 1:
@@ -87,7 +88,7 @@ def _parts(session: Session) -> tuple[Clip, dict[str, list[Clip]]]:
 
 
 def _check(mix: Clip, clips: list[Clip]) -> None:
-    """Players start all streams at once: they must be of one length, and stereo."""
+    """Check that all streams are of one length and stereo: players start them at once."""
     for clip in (mix, *clips):
         whole = clip.offset_frames == 0 and clip.length_frames == clip.file.frames
         if not whole or clip.file.frames != mix.file.frames:
@@ -102,9 +103,9 @@ def _check(mix: Clip, clips: list[Clip]) -> None:
 
 
 def _add_names(path: Path) -> None:
-    """Puts the box with the stems' names into a file whose moov box is the last, as FFmpeg's is.
+    """Add the box with the stems' names to a file whose moov box is the last, as by FFmpeg.
 
-    Nothing that counts from the beginning of the file moves then.
+    Offsets from the start of the file stay valid then.
     """
     with path.open("rb+") as file:
         start = _last_box(file)
@@ -117,7 +118,7 @@ def _add_names(path: Path) -> None:
 
 
 def _last_box(file: BinaryIO) -> int:
-    """Where the last box of the file begins."""
+    """Offset of the last box of the file."""
     file_bytes = file.seek(0, 2)
     at = start = 0
     while at + 8 <= file_bytes:
@@ -131,7 +132,7 @@ def _last_box(file: BinaryIO) -> int:
 
 
 def with_names(moov: bytes) -> bytes:
-    """A moov box with the box of the stems' names in its udta, which is made where it lacks."""
+    """Return a moov box with the box of the stems' names in its udta, created if absent."""
     names = _box(b"stem", json.dumps(_names(), separators=(",", ":")).encode())
     body, at = moov[8:], 0
     while at + 8 <= len(body):

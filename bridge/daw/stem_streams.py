@@ -1,6 +1,6 @@
-"""The streams of a stem file: the mix and its stems, read from their files and encoded in ALAC.
+"""Streams of a stem file: the mix and its stems, read from their files and encoded in ALAC.
 
-Integers of up to 24 bits go through as they are. Floats are rounded to 24 bits, the stems together,
+Integers of up to 24 bits are stored unchanged. Floats are rounded to 24 bits, the stems together,
 so that their sum stays the mix (see `bridge.audio.quantise`).
 """
 
@@ -80,14 +80,14 @@ def encode_streams(
 
 @dataclass(frozen=True)
 class _Stream:
-    """The clips of one stream, which are added up, and what their files are; None: an M4A."""
+    """Clips of one stream, which are added up, and the info of their files; None: an M4A."""
 
     clips: tuple[Clip, ...]
     infos: tuple[AudioInfo | None, ...]
 
     @property
     def bits(self) -> int:
-        """The depth that holds every value of its files, 24 where none does."""
+        """Depth that holds every value of its files; 24 if none does."""
         depths = [
             PCM_BITS.get(info.subtype, _MOST_BITS) if info else _MOST_BITS for info in self.infos
         ]
@@ -100,7 +100,7 @@ class _Stream:
         return len(subtypes) == 1 and subtypes[0] in PCM_BITS
 
     def blocks(self) -> Iterator[NDArray[np.float64]]:
-        """The sum, (channels, frames) float64, in blocks of _BLOCK_FRAMES; the last is shorter."""
+        """Yield the sum, (channels, frames) float64, in blocks of up to _BLOCK_FRAMES."""
         each = [_blocks(clip, info) for clip, info in zip(self.clips, self.infos, strict=True)]
         for blocks in zip(*each, strict=True):
             yield np.sum(blocks, axis=0, dtype=np.float64)
@@ -122,7 +122,7 @@ def _info(clip: Clip, rate_hz: int) -> AudioInfo | None:
 
 
 def _gain(streams: Iterable[_Stream]) -> float:
-    """What all streams are multiplied by, so that none is above full scale; mostly 1.0."""
+    """Common gain of all streams that keeps them within full scale; mostly 1.0."""
     peak = 1.0
     for stream in streams:
         if not stream.fits:
@@ -132,14 +132,14 @@ def _gain(streams: Iterable[_Stream]) -> float:
 
 
 def _together(blocks: Sequence[NDArray[np.float64]], bits: int) -> Iterator[NDArray[np.int32]]:
-    """The stems rounded as a set."""
+    """Round the stems as a set."""
     numbered = {str(number): block for number, block in enumerate(blocks)}
     yield from quantise_set(numbered, bits).stems.values()
 
 
 def _blocks(clip: Clip, info: AudioInfo | None) -> Iterator[NDArray[np.float32]]:
-    """The audio of a clip, in blocks of _BLOCK_FRAMES; SessionError when it is not as long."""
-    path, left_frames = clip.file.at_hand, clip.file.frames
+    """Audio of a clip, in blocks of _BLOCK_FRAMES. Raises SessionError for another length."""
+    path, left_frames = clip.file.current_path, clip.file.frames
     decoded: Iterable[NDArray[np.float32]]
     if info is None:
         decoded = mp4_input.decode_stream(path, frames=left_frames)
@@ -163,7 +163,7 @@ def _another_length(clip: Clip) -> SessionError:
 
 
 def _of_one_size(blocks: Iterable[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
-    """The same audio in blocks of _BLOCK_FRAMES; the last is shorter."""
+    """Split audio into blocks of _BLOCK_FRAMES; the last is shorter."""
     held: list[NDArray[np.float32]] = []
     held_frames = 0
     for block in blocks:
@@ -181,7 +181,7 @@ def _of_one_size(blocks: Iterable[NDArray[np.float32]]) -> Iterator[NDArray[np.f
 
 @contextmanager
 def _readable(clip: Clip) -> Iterator[None]:
-    """A file of the set that cannot be read costs the stem file alone."""
+    """Raise SessionError for a file that cannot be read, which costs only the stem file."""
     try:
         yield
     except (BounceError, BounceChanged) as error:

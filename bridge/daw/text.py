@@ -1,4 +1,4 @@
-"""Names, paths and times as text that a session format can hold."""
+"""Conversion of names, paths and times to text of session formats."""
 
 from __future__ import annotations
 
@@ -34,37 +34,37 @@ _IDS = uuid.uuid5(uuid.NAMESPACE_OID, "stembridge session files")
 
 
 def one_line(name: str) -> str:
-    """A name without line ends or other controls: each run of them becomes a space."""
+    """Replace each run of line ends and other controls in a name by a space."""
     return _CONTROL.sub(" ", encodable(name))
 
 
 def encodable(name: str) -> str:
-    """A name that `encoded` takes: what has no bytes becomes the replacement character."""
+    """Make a name acceptable to `encoded`: characters without bytes become U+FFFD."""
     return _NO_BYTES.sub("\N{REPLACEMENT CHARACTER}", name)
 
 
 def encoded(text: str) -> bytes:
-    """A text file in UTF-8; bytes of file names that are no text come out as they were."""
+    """Encode a text file in UTF-8; undecodable bytes of file names are restored."""
     return text.encode("utf-8", "surrogateescape")
 
 
 def xml_name(name: str) -> str:
-    """A name as XML can hold it, on one line."""
+    """Return a name for XML, on one line."""
     return _NOT_XML.sub("\N{REPLACEMENT CHARACTER}", one_line(name))
 
 
 def xml_path(path: str) -> str:
-    """A path for XML; SessionError where XML cannot say it."""
+    """Return a path for XML. Raises SessionError if XML cannot hold it."""
     return _allowed(path, _NOT_XML, _CONTROL)
 
 
 def line_path(path: str) -> str:
-    """A path for a format of lines; SessionError where a line would end in it."""
+    """Return a path for a line format. Raises SessionError if it contains a line end."""
     return _allowed(path, _CONTROL, _NO_BYTES)
 
 
 def cell_path(path: str) -> str:
-    """A path for a table, where line ends are quoted; SessionError where it has no bytes."""
+    """Return a path for a table, which quotes line ends; SessionError if unencodable."""
     return _allowed(path, _NO_BYTES)
 
 
@@ -75,7 +75,7 @@ def _allowed(path: str, *forbidden: re.Pattern[str]) -> str:
 
 
 def relative(path: Path, folder: Path) -> str:
-    """`path` as seen from `folder`, with "/"; absolute where there is no way (another drive)."""
+    """Return `path` relative to `folder`, with "/"; absolute on another drive."""
     try:
         return PurePath(os.path.relpath(path, folder)).as_posix()
     except ValueError:
@@ -83,7 +83,7 @@ def relative(path: Path, folder: Path) -> str:
 
 
 def seconds(frames: int, rate_hz: int) -> str:
-    """A position in seconds as a decimal number that rounds back to the same frame.
+    """Format a position in seconds as a decimal that rounds back to the same frame.
 
     Read as a double it does so up to LAST_EXACT_FRAME.
     """
@@ -94,12 +94,12 @@ def seconds(frames: int, rate_hz: int) -> str:
 
 
 def linear(gain_db: float) -> str:
-    """A gain as a factor."""
+    """Format a gain as a linear factor."""
     return f"{10 ** (gain_db / 20):.12g}"
 
 
 def guid(*content: object) -> uuid.UUID:
-    """An id that follows from what it names."""
+    """Derive an id from its content."""
     # Bytes that are no text stay apart from one another; joined by a character no name can hold.
     text = "\0".join(str(part) for part in content)
     digest = text.encode("utf-8", "surrogatepass").hex()
@@ -109,14 +109,14 @@ def guid(*content: object) -> uuid.UUID:
 def element(
     tag: str, attributes: Mapping[str, object], *children: ElementTree.Element
 ) -> ElementTree.Element:
-    """An XML element with its children; attributes that are None are left out."""
+    """Create an XML element with its children; attributes that are None are left out."""
     made = ElementTree.Element(tag, {k: str(v) for k, v in attributes.items() if v is not None})
     made.extend(children)
     return made
 
 
 def document(root: ElementTree.Element) -> bytes:
-    """An XML file in UTF-8, indented."""
+    """Serialise an XML file in UTF-8, indented."""
     ElementTree.indent(root)
     head = b'<?xml version="1.0" encoding="UTF-8"?>\n'
     body: bytes = ElementTree.tostring(root, encoding="utf-8")
