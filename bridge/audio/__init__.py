@@ -1,1 +1,1 @@
-"""Sound files: checked before they are decoded, decoded in blocks, written as the source was."""
+"""Sound files: checked before they are decoded, decoded in blocks, written like the source."""

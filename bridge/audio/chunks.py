@@ -1,9 +1,8 @@
-"""The chunk list of RIFF, RIFX, RF64 and BW64 files, read by seeking, never by loading audio.
+"""Chunk list of RIFF, RIFX, RF64 and BW64 files, read by seeking, without loading audio.
 
 Sources: Microsoft "Multimedia Programming Interface and Data Specifications 1.0" (RIFF),
-"WAVEFORMATEXTENSIBLE", EBU Tech 3306 (RF64), ITU-R BS.2088 (BW64).
-Every size in a header is a claim: none is used to allocate or to seek before it was held against
-the size of the file.
+"WAVEFORMATEXTENSIBLE", EBU Tech 3306 (RF64), ITU-R BS.2088 (BW64). Every size in a header is a
+claim: none is used to allocate or to seek before it is checked against the size of the file.
 """
 
 from __future__ import annotations
@@ -61,7 +60,7 @@ _SOUND = {b"data", b"SSND", b"BODY"}
 
 @dataclass(frozen=True)
 class Chunk:
-    """A chunk to be written: a four-byte id and its data without pad byte."""
+    """Chunk to be written: a four-byte id and its data without pad byte."""
 
     id: bytes
     data: bytes
@@ -69,7 +68,7 @@ class Chunk:
 
 @dataclass(frozen=True)
 class ChunkRef:
-    """Where a chunk's data lies; `size_bytes` is a claim and may pass the end of the file."""
+    """Place of a chunk's data; `size_bytes` is a claim and may pass the end of the file."""
 
     id: bytes
     offset: int
@@ -92,7 +91,7 @@ class Fmt:
     def value_bytes(self) -> int:
         """Bytes of one value of one channel: the bits, rounded up to whole bytes.
 
-        G.711 has one whatever its header says, and some headers say nothing.
+        Always 1 for G.711, whose header often states 0 bits or something else.
         """
         if self.tag in _G711:
             return 1
@@ -102,8 +101,7 @@ class Fmt:
     def padded(self) -> bool:
         """Whether the values lie in wider cells than their bits need, which no standard defines.
 
-        A block size that is no multiple of the channels is not padding but an error in the
-        header, and the bits are right.
+        A block size that is no multiple of the channels is an error in the header, not padding.
         """
         if not self.channels or self.block_bytes % self.channels:
             return False
@@ -121,10 +119,13 @@ class Fmt:
 
 @dataclass(frozen=True)
 class WavLayout:
-    """What the header of a RIFF-like file says and where its parts lie, in bytes.
+    """Header of a RIFF-like file and the places of its parts, in bytes.
 
-    data_offset and data_bytes are those of the first data chunk; end is that of the chunk list.
-    open_ended: the writer did not know the length of the audio, which is the rest of the file.
+    Attributes:
+        data_offset, data_bytes: of the first data chunk.
+        end: of the chunk list.
+        open_ended: the writer did not know the length of the audio, which extends to the end of the
+            file.
     """
 
     container: str
@@ -139,20 +140,20 @@ class WavLayout:
 
     @property
     def byte_order(self) -> ByteOrder:
-        """Order of the numbers in the header, the metadata and the audio."""
+        """Byte order of the header, the metadata and the audio."""
         return "big" if self.container == "RIFX" else "little"
 
     def find(self, chunk_id: bytes) -> ChunkRef | None:
-        """The first chunk of that id."""
+        """Return the first chunk with that id; None without one."""
         return next((chunk for chunk in self.chunks if chunk.id == chunk_id), None)
 
 
 @contextmanager
 def open_bounce(path: Path) -> Iterator[BinaryIO]:
-    """Open a bounce for reading; what the system says against it becomes an error of the tree.
+    """Open a bounce for reading; convert errors of the system to BounceChanged.
 
-    Raises EmptyBounce for 0 bytes, NotAudio for what is not a regular file (a pipe would block
-    for ever), BounceChanged when it is gone or cannot be read now.
+    Raises EmptyBounce for 0 bytes, NotAudio for anything but a regular file (a pipe would block
+    forever), BounceChanged when it is gone or cannot be read now.
     """
     try:
         if not stat.S_ISREG(path.stat().st_mode):
@@ -171,7 +172,7 @@ def open_bounce(path: Path) -> Iterator[BinaryIO]:
 
 
 def open_binary(path: Path, buffering: int = -1) -> BinaryIO:
-    """Open for reading, and never wait: a pipe in a file's place would block for ever."""
+    """Open for reading without blocking: a pipe in a file's place would block forever."""
 
     def without_waiting(name: str, flags: int) -> int:
         return os.open(name, flags | getattr(os, "O_NONBLOCK", 0))  # Windows has no such pipes
@@ -181,19 +182,24 @@ def open_binary(path: Path, buffering: int = -1) -> BinaryIO:
 
 
 def read_layout(path: Path) -> WavLayout:
-    """See `parse_layout`. Raises also EmptyBounce and BounceChanged."""
+    """Parse the chunk list of the file at `path`; see `parse_layout`.
+
+    Raises also EmptyBounce and BounceChanged.
+    """
     with open_bounce(path) as file:
         return parse_layout(file)
 
 
 def parse_layout(file: BinaryIO) -> WavLayout:
-    """The chunk list of an open RIFF, RIFX, RF64 or BW64 file.
+    """Parse the chunk list of an open RIFF, RIFX, RF64 or BW64 file.
 
-    Sizes are returned as claimed: that the audio is really there is the caller's check. Only where
-    a writer did not know the length of the audio is it that up to the end of the file.
+    Sizes are returned as claimed; the caller checks that the audio is present. Only if the writer
+    did not know the length of the audio does it extend to the end of the file.
 
-    Raises NotAudio (no such header, no `fmt `, a chunk list that leads nowhere), TruncatedBounce
-    and NoFrames (no `data`), UnsupportedBounce (too many chunks).
+    Raises:
+        NotAudio: no such header, no `fmt `, or an invalid chunk list.
+        TruncatedBounce, NoFrames: no `data`.
+        UnsupportedBounce: too many chunks.
     """
     file_bytes = size_bytes(file)
     file.seek(0)
@@ -229,7 +235,7 @@ def parse_layout(file: BinaryIO) -> WavLayout:
 
 
 def _block_bytes(file: BinaryIO, order: str) -> int:
-    """Block size of the first `fmt ` chunk; 1 where none is found."""
+    """Block size of the first `fmt ` chunk; 1 without one."""
     refs, _ = chunk_list(file, 12, size_bytes(file), order)
     ref = next((ref for ref in refs if ref.id == b"fmt "), None)
     data = read_chunk(file, ref) if ref else b""
@@ -242,7 +248,7 @@ def _in_wave_list(file: BinaryIO, refs: tuple[ChunkRef, ...], order: str) -> Chu
 
 
 def wave_lists(file: BinaryIO, refs: tuple[ChunkRef, ...], order: str) -> tuple[ChunkRef, ...]:
-    """The `data` and `slnt` chunks of a file in their order, also those within a LIST `wavl`."""
+    """List the `data` and `slnt` chunks of a file in order, also those within a LIST `wavl`."""
     found: list[ChunkRef] = []
     for ref in refs:
         if ref.id == b"data":
@@ -264,7 +270,7 @@ def _no_data(refs: tuple[ChunkRef, ...], file_bytes: int, short: bool) -> ChunkR
 
 
 def list_chunks(file: BinaryIO, start: int, file_bytes: int, order: str) -> tuple[ChunkRef, ...]:
-    """The chunks of `chunk_list` with their claimed sizes."""
+    """List the chunks of `chunk_list` with their claimed sizes."""
     return chunk_list(file, start, file_bytes, order)[0]
 
 
@@ -275,18 +281,18 @@ def chunk_list(
     order: str,
     sound_bytes: Callable[[int, int], int] = lambda _offset, size: size,
 ) -> tuple[tuple[ChunkRef, ...], int]:
-    """Every chunk from byte `start` on; also beyond the size that the file claims for itself.
+    """List every chunk from byte `start` on, also beyond the claimed size of the file.
 
     Args:
         file: open for reading.
-        start: where the first chunk begins.
+        start: offset of the first chunk.
         end: of the file, or of the list within it.
         order: "<" or ">", of the sizes.
-        sound_bytes: gives the true size of a chunk of sound, from its offset and its claimed size.
+        sound_bytes: maps offset and claimed size of an audio chunk to its true size.
 
     Returns:
-        The chunks, and where they end: at the end of the file, where no chunk follows (its id is
-        printable ASCII), or where another sound file begins.
+        The chunks, and their end: at the end of the file, where no chunk follows (ids are printable
+            ASCII), or where another sound file begins.
 
     Raises:
         UnsupportedBounce: more than MAX_CHUNKS.
@@ -312,21 +318,21 @@ def chunk_list(
 
 
 def _lacks_pad(following: bytes) -> bool:
-    """Whether a chunk of odd size is followed by the next at once, and not by a pad byte."""
+    """Whether a chunk of odd size is followed by the next one without a pad byte."""
     if following[:4] in _AFTER_ODD:
         return True
     return is_id(following[:4]) and not is_id(following[1:])
 
 
 def read_chunk(file: BinaryIO, ref: ChunkRef) -> bytes:
-    """A chunk's data as far as the file holds it, at most MAX_CHUNK_BYTES."""
+    """Read a chunk's data as far as the file holds it, at most MAX_CHUNK_BYTES."""
     present_bytes = max(size_bytes(file) - ref.offset, 0)
     file.seek(ref.offset)
     return file.read(min(ref.size_bytes, present_bytes, MAX_CHUNK_BYTES))
 
 
 def parse_fmt(data: bytes, order: str = "<") -> Fmt:
-    """Read a `fmt ` chunk; raises NotAudio when it is too short to say anything."""
+    """Parse a `fmt ` chunk. Raises NotAudio if it is too short."""
     if len(data) < 16:
         raise NotAudio("damaged: its fmt chunk is too short; export it again from the DAW")
     tag, channels, rate_hz, _, block_bytes, bits = struct.unpack(order + "HHIIHH", data[:16])

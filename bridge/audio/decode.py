@@ -1,4 +1,4 @@
-"""A bounce as blocks of float32, as often as needed, in memory that its length does not change."""
+"""Decoding of a bounce to blocks of float32, repeatable, in memory independent of its length."""
 
 from __future__ import annotations
 
@@ -42,15 +42,19 @@ _OPEN_END_BLOCK_FRAMES = 4_096
 
 
 class Decoder:
-    """The audio of a probed bounce; each iteration opens the file anew and begins at frame 0.
+    """Audio of a probed bounce; each iteration reopens the file and begins at frame 0.
 
     Yields (channels, up to block_frames) float32. PCM of 8, 16 and 24 bits is value / 2**(bits-1),
-    exactly; FLOAT comes as it is, also beyond ±1; 32-bit integers and doubles are rounded to
-    float32. With `leniency.repair`, values that no sound has are replaced (see
-    `bridge.audio.plausible`), and `repaired_values` counts them after each pass. Raises while
-    iterating: NonFiniteBounce (the first of them), TruncatedBounce (fewer frames than the header
-    says, known after the last block), BounceError (a damaged stream), NoFrames, BounceChanged (not
-    the file that was probed, gone, or cannot be read now).
+    exactly; FLOAT is unchanged, also beyond ±1; 32-bit integers and doubles are rounded to float32.
+    With `leniency.repair`, implausible values are replaced (see `bridge.audio.plausible`), and
+    `repaired_values` counts them after each pass.
+
+    Raises while iterating:
+        NonFiniteBounce: the first implausible value.
+        TruncatedBounce: fewer frames than the header states, known after the last block.
+        BounceError: a damaged stream.
+        NoFrames: nothing could be decoded.
+        BounceChanged: not the file that was probed, gone, or cannot be read now.
     """
 
     def __init__(
@@ -76,7 +80,7 @@ class Decoder:
         self.repaired_values = repair.values
 
     def _decoded(self) -> Iterator[NDArray[np.float32]]:
-        """The audio as it is in the file, NaN and Inf included."""
+        """Audio as stored in the file, NaN and Inf included."""
         done_frames = 0
         for info in self.info.parts or (self.info,):
             for block in self._part(info):
@@ -85,7 +89,7 @@ class Decoder:
         self._check_count(done_frames)
 
     def _part(self, info: AudioInfo) -> Iterator[NDArray[np.float32]]:
-        """The audio of one of the files that a bounce may be joined of."""
+        """Audio of one part of a file of joined files."""
         done_frames = 0
         end = _length(info)
         with _opened(self.path, info) as source:
@@ -98,9 +102,9 @@ class Decoder:
     def _read(
         self, source: SoundReader, info: AudioInfo, left_frames: int | None
     ) -> NDArray[np.float32]:
-        """The next block, and no more than is left where that is known.
+        """Read the next block, and no more than is left if that is known.
 
-        A decoder that is asked for more stumbles over tags behind the sound.
+        Decoders that read past the audio fail at tags behind it.
         """
         frames = self.block_frames
         if left_frames is not None:
@@ -137,11 +141,15 @@ class Decoder:
 
 @dataclass(frozen=True)
 class SurveyResult:
-    """What one pass over a bounce found; `peak` is linear, 1.0 is full scale.
+    """Result of one pass over a bounce.
 
-    `truncated`: it ends too early, which is accepted; `claimed_frames` is what its header promises
-    then, None where it does not tell. `repaired_values`: how many no sound has. `warnings`: what
-    else the report has to say of its sound.
+    Attributes:
+        frames: decoded length.
+        peak: linear, 1.0 is full scale.
+        truncated: it ends too early, which the user accepted.
+        claimed_frames: length by the header of a truncated bounce; None if not stated.
+        repaired_values: number of implausible values.
+        container_warnings: warnings about the file's structure.
     """
 
     frames: int
@@ -158,12 +166,12 @@ class SurveyResult:
 
     @property
     def silence(self) -> str:
-        """The extent of the silence of a silent bounce, as a clause."""
+        """Clause with the extent of the silence of a silent bounce."""
         extent = "its only frame is" if self.frames == 1 else f"all {self.frames:,} frames are"
         return f"{extent} digital silence"
 
     def all_warnings(self) -> Iterator[str]:
-        """Warnings about the bounce, a line each: silence, and the damage that was accepted."""
+        """Yield warnings for the report: silence, accepted damage, and the file's structure."""
         if self.is_silent:
             yield (
                 f"silent: {self.silence}, so nothing was separated; check what was soloed or muted"
@@ -180,11 +188,11 @@ class SurveyResult:
 
 
 def survey(decoder: Decoder, report: Callable[[float], None] = lambda _: None) -> SurveyResult:
-    """Decode once and keep nothing but the frame count and the peak.
+    """Decode once, for the frame count and the peak only.
 
-    report hears the share done (0..1) after each block; 0 where the length is not known.
+    `report` is called with the share done (0..1) after each block; 0 if the length is unknown.
 
-    Raises what the decoder raises.
+    Raises the errors of `Decoder`.
     """
     frames, peak = 0, 0.0
     for block in decoder:
@@ -236,7 +244,7 @@ def _opening(path: Path, file: BinaryIO, info: AudioInfo) -> AbstractContextMana
 
 
 def _length(info: AudioInfo) -> int | None:
-    """Where the sound of a part ends; None where only its decoder knows."""
+    """End of the audio of a part; None if only its decoder can tell."""
     if info.part is None:
         return None
     if info.frames is not None:

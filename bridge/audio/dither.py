@@ -1,13 +1,13 @@
-"""Dither: noise that turns what rounding does to the audio into a steady, even noise.
+"""Dither: noise that makes the rounding error independent of the audio.
 
-TPDF: a triangular sum of two even distributions, each one step wide. The error of a rounded value
-then has the mean 0 and the variance 1/4 step^2 whatever the audio is (Lipshitz, Wannamaker and
-Vanderkooy, "Quantization and dither: a theoretical survey", J. Audio Eng. Soc. 40 (5), 1992,
-section 4.3), so the noise floor of 16 bit lies at -98.1 dBFS RMS over the whole band (-95.1 dB
-against a sine at full scale).
+TPDF: the sum of two uniform distributions, each one step wide. The error of a rounded value then
+has mean 0 and variance 1/4 step^2 whatever the audio is (Lipshitz, Wannamaker and Vanderkooy,
+"Quantization and dither: a theoretical survey", J. Audio Eng. Soc. 40 (5), 1992, section 4.3), so
+the noise floor of 16 bit lies at -98.1 dBFS RMS over the whole band (-95.1 dB against a sine at
+full scale).
 
-Shaped: the error of that kind, filtered by (1 - 1/z)^2: softer up to a sixth of the rate (12 dB at
-3.5 kHz and 44.1 kHz, where the ear is keenest) and louder above, 7.8 dB louder in all.
+Shaped: that error filtered by (1 - 1/z)^2: quieter up to a sixth of the rate (12 dB at 3.5 kHz and
+44.1 kHz, where hearing is most sensitive) and louder above, 7.8 dB louder in total.
 """
 
 from __future__ import annotations
@@ -39,16 +39,19 @@ def choose(
     processed: bool,
     silent: bool = False,
 ) -> DitherKind:
-    """Which dither a file gets.
+    """Choose the dither of a file.
 
-    source_bits, target_bits: None for floating point. processed: anything but separation, and the
-    one gain that all stems share, has changed the audio. silent: all of it is digital silence.
+    `auto` is TPDF where depth is lost: the source is deeper than the target, or effects or a level
+    of its own changed the audio. Stems of an unprocessed set at the source's own depth get none,
+    whatever their common gain: their rounding errors cancel in their sum (see `quantise`), which is
+    then the bounce times the gain, to one step. Digital silence rounds without an error and gets
+    none.
 
-    `auto` is TPDF where depth is lost: the source is deeper than the target, or effects or levels
-    of its own have made of it what the source's depth no longer describes. Stems of an unprocessed
-    set at the source's own depth get none, whatever that gain is: their rounding errors cancel in
-    their sum (see `quantise`), which is then the bounce times the gain, to one step. Neither does
-    digital silence, which rounds without an error.
+    Args:
+        wanted: the preset's choice.
+        source_bits, target_bits: None for floating point.
+        processed: the audio was changed by anything but separation and the stems' common gain.
+        silent: all of it is digital silence.
     """
     if target_bits is None:
         return "none"
@@ -59,7 +62,7 @@ def choose(
 
 
 class Dither:
-    """The noise for one file, and its way of rounding. Blocks of any size give the same.
+    """Dither noise of one file, with its rounding; independent of the block size.
 
     seed: text; the same seed gives the same noise. Every channel has noise of its own.
     """
@@ -76,7 +79,7 @@ class Dither:
         self._given = np.zeros((channels, 2))
 
     def round(self, exact: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Values in steps, (channels, frames), to whole steps."""
+        """Round values in steps, (channels, frames), to whole steps."""
         noise = self._noise(exact.shape[1])
         if self.kind == "shaped":
             return self._round_shaped(exact, noise)
@@ -84,7 +87,7 @@ class Dither:
         return np.rint(rounded, out=rounded)
 
     def _noise(self, frames: int) -> NDArray[np.float64]:
-        """The next of it, in steps: -1 to 1, (channels, frames)."""
+        """Next frames of noise in steps, -1 to 1, (channels, frames)."""
         while (left := self._drawn.shape[1]) < frames:
             drawn = self._draw()
             self._drawn = np.concatenate([self._drawn, drawn], axis=1) if left else drawn
@@ -92,9 +95,9 @@ class Dither:
         return noise
 
     def _draw(self) -> NDArray[np.float64]:
-        """Differences of two even numbers of 16 bits each.
+        """Draw differences of two uniform 16-bit numbers.
 
-        That they are in grains can be heard only 96 dB below the noise itself.
+        Their granularity is 96 dB below the noise itself.
         """
         drawn = self._random.random_raw(self._channels * _DRAWN_FRAMES // 2).view(np.uint32)
         difference = drawn & np.uint32(0xFFFF)

@@ -1,9 +1,8 @@
-"""Write a stem as a WAV file: header, metadata chunks, audio, all in one sequential pass.
+"""WAV files of stems: header, metadata chunks and audio in one sequential pass.
 
-The sizes are known before the first byte, because a stem has its bounce's frame count; nothing
-is patched afterwards but the loudness in `bext`, where the bounce states one, and the checksum is
-that of the bytes as they went out. Layout by EBU Tech 3306: a JUNK chunk stands where ds64 goes
-when the file needs RF64.
+The sizes are known before the first byte, because a stem has its bounce's frame count; only the
+loudness in `bext` is patched afterwards, if the bounce states one. Layout by EBU Tech 3306: a JUNK
+chunk reserves the place of ds64 for files that need RF64.
 """
 
 from __future__ import annotations
@@ -50,9 +49,9 @@ _SUBFORMAT_TAIL = bytes.fromhex("000000001000800000aa00389b71")
 
 @dataclass(frozen=True)
 class WavTemplate:
-    """A WAV file without its audio: every byte before and after it follows from this.
+    """WAV file without its audio: determines every byte before and after it.
 
-    rf64: write that form also where RIFF would do, as its bounce has it.
+    rf64: write RF64 also where RIFF would suffice, as the bounce does.
     """
 
     rate_hz: int
@@ -90,7 +89,7 @@ class WavTemplate:
         return PCM_BITS.get(self.subtype)
 
     def packed(self, block: NDArray[np.generic]) -> bytes:
-        """A block as it is in the file; 8 bits are unsigned in WAV."""
+        """Encode a block as bytes of the file; 8 bits are unsigned in WAV."""
         if self.subtype == "PCM_U8":
             return interleaved(block.astype(np.int32) + 128, "u1")
         if self.subtype in PCM_BITS:
@@ -98,7 +97,7 @@ class WavTemplate:
         return interleaved(block, "<f4" if self.subtype == "FLOAT" else "<f8")
 
     def head(self) -> bytes:
-        """Everything before the audio: RIFF or RF64, JUNK or ds64, bext, fmt, fact, data header."""
+        """Return all bytes before the audio: RIFF or RF64, JUNK or ds64, bext, fmt, fact, data."""
         # libsndfile loses its way behind a chunk of odd length in RF64; NUL ends the text in it.
         bext = b"".join(
             _chunk(c.id, c.data + bytes(len(c.data) % 2)) for c in self.chunks if c.id == b"bext"
@@ -116,12 +115,12 @@ class WavTemplate:
         return start + middle + struct.pack("<4sI", b"data", _IN_DS64)
 
     def tail(self) -> bytes:
-        """Everything after the audio: its pad byte and the other chunks."""
+        """Return all bytes after the audio: its pad byte and the other chunks."""
         rest = b"".join(_chunk(c.id, c.data) for c in self.chunks if c.id != b"bext")
         return bytes(self.data_bytes % 2) + rest
 
     def fmt(self) -> bytes:
-        """The body of the `fmt ` chunk."""
+        """Return the body of the `fmt ` chunk."""
         tag = 3 if self.subtype in FLOAT_BITS else 1
         plain = self.subtype in {"PCM_U8", "PCM_16", "PCM_24", "FLOAT"}
         extensible = self.extensible or self.channels > 2 or not plain
@@ -169,10 +168,10 @@ class StemWriter(SequentialWriter):
         self._restated: WavTemplate | None = None
         super().__init__(path, form)
 
-    def restate(self, bext: bytes) -> None:
-        """Another `bext` of the same length, for what is known only when all audio was heard.
+    def replace_bext(self, bext: bytes) -> None:
+        """Replace the `bext` by one of equal length, once its loudness is measured.
 
-        Raises PromiseBroken for another length: everything behind it has its place.
+        Raises PromiseBroken for another length: the offsets behind it are fixed.
         """
         chunks = tuple(replace(c, data=bext) if c.id == b"bext" else c for c in self.form.chunks)
         restated = replace(self.form, chunks=chunks)
@@ -199,10 +198,10 @@ class StemWriter(SequentialWriter):
 
 
 def output_subtype(info: AudioInfo) -> tuple[str, str | None]:
-    """The depth in which stems of a bounce are written, and a note where it is not the bounce's.
+    """Choose the depth of a bounce's stems, with a note if it differs from the bounce's.
 
-    PCM, float and double stay as they are, lossless codecs keep their bits, lossy ones become
-    PCM_24, or PCM_16 where the codec holds no more than a telephone's 8 to 13 bits.
+    PCM, float and double stay, lossless codecs keep their bits, lossy ones become PCM_24, or PCM_16
+    if the codec holds no more than the 8 to 13 bits of a telephone.
     """
     subtype = info.subtype
     if subtype in SUBTYPES:

@@ -1,7 +1,7 @@
-"""What a FLAC file says about itself, and whether its frames agree (RFC 9639).
+"""FLAC: metadata blocks and frame headers, checked for agreement (RFC 9639).
 
-Section numbers are those of the RFC. libsndfile stops in silence at a false total, and decodes a
-stream that changes its rate as if it did not: both show in the frame headers alone.
+Section numbers are those of the RFC. libsndfile stops silently at a false total, and ignores a
+change of rate within the stream: both show only in the frame headers.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class FlacHead:
 
 @dataclass(frozen=True)
 class FrameHeader:
-    """One frame header, with STREAMINFO's values where it refers to them."""
+    """Frame header, completed with STREAMINFO's values where it refers to them."""
 
     number: int
     block_frames: int
@@ -55,11 +55,15 @@ class FrameHeader:
 
 @dataclass(frozen=True)
 class FrameScan:
-    """The unbroken run of frames from the first on.
+    """Unbroken run of frames from the first on.
 
-    `change` names what does not stay the same. `resumes`: more frames follow a gap, or may follow
-    where the search ended, so that the file is not merely cut off. `last_offset`: where the last
-    block begins, which has `last_frames`.
+    Attributes:
+        frames: length of the run.
+        change: name of a property that changes within the stream.
+        resumes: more frames follow a gap, or may follow where the search ended, so that the file is
+            not merely truncated.
+        last_offset: start of the last block.
+        last_frames: length of the last block.
     """
 
     frames: int
@@ -71,7 +75,7 @@ class FrameScan:
 
 @dataclass(frozen=True)
 class MetadataBlock:
-    """A metadata block (section 8.1): its type, and where its body lies; its size is a claim."""
+    """Metadata block (section 8.1): its type and the place of its body; its size is a claim."""
 
     type: int
     offset: int
@@ -79,7 +83,7 @@ class MetadataBlock:
 
 
 def blocks(file: BinaryIO, start: int) -> tuple[MetadataBlock, ...] | None:
-    """The metadata blocks of a stream whose `fLaC` is at byte `start`; None if they do not end."""
+    """List the metadata blocks of a stream whose `fLaC` is at `start`; None if they do not end."""
     at = start + 4
     found: list[MetadataBlock] = []
     for _ in range(MAX_BLOCKS):
@@ -95,7 +99,7 @@ def blocks(file: BinaryIO, start: int) -> tuple[MetadataBlock, ...] | None:
 
 
 def read_head(file: BinaryIO, start: int) -> FlacHead | None:
-    """The metadata of a FLAC stream whose `fLaC` is at byte `start`; None without STREAMINFO."""
+    """Read STREAMINFO of a FLAC stream whose `fLaC` is at byte `start`; None without it."""
     found = blocks(file, start) or ()
     first = next((block for block in found if block.type == 0), None)
     info = b""
@@ -115,11 +119,11 @@ def read_head(file: BinaryIO, start: int) -> FlacHead | None:
 
 
 def scan(file: BinaryIO, head: FlacHead) -> FrameScan:
-    """Follow the frame headers by their numbers, without decoding; about a second per gigabyte.
+    """Follow the frame headers by their numbers, without decoding; about 1 s per GB.
 
-    A header counts when its CRC-8 is right and its number is the next one, so that audio bytes
-    that look like a header do not. The run ends where a number is missing: what lies there is
-    for the decoder to judge.
+    A header counts if its CRC-8 is right and its number is the next one, so that audio bytes that
+    look like a header do not. The run ends where a number is missing: damage there is left to the
+    decoder.
     """
     frames = expected = last_offset = last_frames = 0
     resumes = False
@@ -144,16 +148,16 @@ def scan(file: BinaryIO, head: FlacHead) -> FrameScan:
 
 
 def stream_end(file: BinaryIO) -> int:
-    """Where the stream that an open file begins with ends at the latest: at another, or with it."""
+    """Latest end of the stream at the start of an open file: at another stream, or at its end."""
     head, file_bytes = read_head(file, 0), size_bytes(file)
     return find_file(file, b"fLaC", head.audio_offset, file_bytes) if head else file_bytes
 
 
 def last_block_end(head: FlacHead, found: FrameScan) -> int:
-    """The byte at which the last block ends at the latest: where none of its values is predicted.
+    """Latest end of the last block: its size if it is stored without prediction.
 
-    Section 9.2: a subframe that is not compressed has some bytes of header before its values, which
-    have one bit more in a channel that holds a difference.
+    Section 9.2: an uncompressed subframe has some bytes of header before its values, which have one
+    bit more in a channel that holds a difference.
     """
     values_bytes = (head.bits + 1) * (found.last_frames + 1) // 8
     return found.last_offset + _HEADER_BYTES + head.channels * (values_bytes + 8) + 2
@@ -162,7 +166,7 @@ def last_block_end(head: FlacHead, found: FrameScan) -> int:
 def _is_later(
     header: FrameHeader | None, first: FrameHeader | None, expected: int, head: FlacHead
 ) -> bool:
-    """Whether a header out of turn belongs to this stream: its format, and a number yet to come."""
+    """Whether a header out of turn belongs to this stream: its format, and a later number."""
     if header is None or first is None or header.number <= expected:
         return False
     within = head.frames is None or header.number <= head.frames
@@ -170,7 +174,7 @@ def _is_later(
 
 
 def _candidates(file: BinaryIO, start: int) -> Iterator[tuple[int, bool, bytes]]:
-    """Where the first frame's sync code occurs: the byte, whether frames are counted, 16 bytes."""
+    """Yield places of the first frame's sync code: offset, whether frames are counted, 16 bytes."""
     file.seek(start)
     begin = start
     piece = file.read(_PIECE_BYTES)
@@ -191,7 +195,7 @@ def _candidates(file: BinaryIO, start: int) -> Iterator[tuple[int, bool, bytes]]
 
 
 def parse_frame_header(data: bytes, head: FlacHead) -> FrameHeader | None:
-    """Read one frame header (section 9.1); None when it is none or its CRC-8 is wrong."""
+    """Parse one frame header (section 9.1); None if invalid or if its CRC-8 is wrong."""
     if len(data) < 6:
         return None
     block_code, rate_code = data[2] >> 4, data[2] & 15

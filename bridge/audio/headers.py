@@ -1,4 +1,4 @@
-"""What kind of file it is, and whether it is as long as it says, before a decoder opens it.
+"""Container detection, and size checks before a decoder opens the file.
 
 Sources: ISO/IEC 11172-3 (MPEG audio) with the Xing/LAME header, ISO/IEC 13818-7 (ADTS), ATSC A/52.
 """
@@ -48,18 +48,18 @@ _VOWELS = {"AIFF", "AU", "AAC", "AC3", "AMR", "ASF", "MP3", "MP4", "OGG", "RF64"
 
 @dataclass(frozen=True)
 class DetectedContainer:
-    """A file's container, and where it starts behind tags and zeros."""
+    """Container of a file, and its start behind tags and zeros."""
 
     container: str
     start: int
 
 
 def sniff(file: BinaryIO) -> DetectedContainer:
-    """The container by the file's first bytes, whatever its name says.
+    """Detect the container by the file's first bytes, regardless of its name.
 
-    Tags in front (ID3v2, APE, any number of them) are passed over, and so are zeros.
+    Tags in front (ID3v2, APE, any number of them) and zeros are skipped.
 
-    Raises UnsupportedBounce for audio that no decoder here reads, NotAudio for anything else.
+    Raises UnsupportedBounce for audio without a decoder here, NotAudio for anything else.
     """
     buffer = Buffer(file, 0, size_bytes(file))
     first = buffer.at(0, HEAD_BYTES)
@@ -96,7 +96,7 @@ def _container(head: bytes) -> str | None:
 
 
 def _elementary(head: bytes) -> str | None:
-    """The stream that begins with a frame header of its kind, without a container around it."""
+    """Stream type by a frame header without a container."""
     if head[:2] == b"\x0b\x77":
         return "AC3"
     if head[:1] == b"\xff" and len(head) > 1 and head[1] & 0xF6 == 0xF0:
@@ -114,21 +114,21 @@ def _unknown(head: bytes) -> NotAudio:
 
 
 def with_article(container: str) -> str:
-    """A container's name with its article, for messages."""
+    """Return a container's name with its article, for messages."""
     return f"{'an' if container in _VOWELS else 'a'} {container}"
 
 
 def container_of(path: Path) -> str:
-    """The container of a file; raises like `sniff` and `chunks.reading`."""
+    """Detect the container of a file; raises like `sniff` and `chunks.open_bounce`."""
     with open_bounce(path) as file:
         return sniff(file).container
 
 
 def check_sizes(file: BinaryIO, kind: DetectedContainer, file_bytes: int) -> None:
-    """Hold the sizes in the header against the file's.
+    """Check the sizes in the header against the file's size.
 
-    Raises TruncatedBounce. Containers without a size to check pass; those of which the place of the
-    sound is known are checked with it (`bridge.audio.extents`).
+    Raises TruncatedBounce. Containers without a size to check pass; those whose audio can be
+    located are checked by `bridge.audio.extents`.
     """
     check = _CHECKS.get(kind.container)
     if check:
@@ -136,7 +136,7 @@ def check_sizes(file: BinaryIO, kind: DetectedContainer, file_bytes: int) -> Non
 
 
 def _check_mp3(file: BinaryIO, start: int, file_bytes: int) -> None:
-    """The Xing header counts the bytes of the stream; without one there is nothing to check."""
+    """Check the byte count of the Xing header, if there is one."""
     file.seek(start)
     frame = file.read(256)
     at = max(frame.find(b"Xing"), frame.find(b"Info"))
@@ -157,7 +157,7 @@ _CHECKS: dict[str, Callable[[BinaryIO, int, int], None]] = {
 
 
 def _is_mpeg(head: bytes) -> bool:
-    """Eleven bits of sync, a layer and a bit rate that exist."""
+    """Whether there are eleven bits of sync and a valid layer and bit rate."""
     return (
         len(head) > 2
         and head[0] == 0xFF

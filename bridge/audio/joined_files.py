@@ -1,7 +1,7 @@
-"""Sound files that were joined into one, and what else lies around them.
+"""Sound files that were joined into one, and the data around them.
 
-`cat a.wav b.wav` and recorders that begin anew make files of which every other program plays the
-first part only.
+`cat a.wav b.wav` and recorders that restart make files of which other programs play only the first
+part.
 """
 
 from __future__ import annotations
@@ -27,10 +27,7 @@ READ_IN_PARTS = LOCATED | {"FLAC"}
 
 @dataclass(frozen=True)
 class Part:
-    """A sound file within a file, from byte `start` up to `end`.
-
-    open_ended: its header does not know its length.
-    """
+    """Sound file within a file, from byte `start` to `end`; open_ended: of unknown length."""
 
     container: str
     start: int
@@ -38,27 +35,27 @@ class Part:
     open_ended: bool = False
 
     def of(self, file: BinaryIO) -> BinaryIO:
-        """The part as a file of its own."""
+        """Return the part as a file of its own."""
         return view(file, self.start, self.end)
 
 
 @dataclass(frozen=True)
 class Parts:
-    """All sound files within a file, in their order; `unread_bytes` belong to none of them."""
+    """All sound files within a file, in order; `unread_bytes` belong to none of them."""
 
     parts: tuple[Part, ...]
     unread_bytes: int = 0
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """Lines for the report."""
+        """Warnings for the report."""
         count = len(self.parts)
         joined = f"{count} files joined into one: read as one, with the metadata of the first"
         return (*([joined] if count > 1 else []), *unread_warning(self.unread_bytes))
 
 
 def unread_warning(unread_bytes: int) -> tuple[str, ...]:
-    """The warning for bytes behind the end of a sound file that are no tag; none for no bytes."""
+    """Return the warning for bytes behind a sound file that are no tag; none for 0."""
     if not unread_bytes:
         return ()
     text = f"{unread_bytes:,} bytes behind the end of its sound are not read"
@@ -66,16 +63,16 @@ def unread_warning(unread_bytes: int) -> tuple[str, ...]:
 
 
 def parts_of(file: BinaryIO, kind: DetectedContainer) -> Parts:
-    """The parts of an open file.
+    """Find the parts of an open file.
 
     Args:
         file: open for reading.
-        kind: what `sniff` says of it; one of READ_IN_PARTS.
+        kind: result of `sniff`; one of READ_IN_PARTS.
 
     Raises:
-        BounceError: the header of a part leads nowhere.
-        UnsupportedBounce: a file of another container lies behind the first: what belongs together
-            is a guess then.
+        BounceError: the header of a part is invalid.
+        UnsupportedBounce: a file of another container follows the first: which files belong
+            together is ambiguous then.
     """
     file_bytes = size_bytes(file)
     buffer = Buffer(file, 0, file_bytes)
@@ -100,7 +97,7 @@ def parts_of(file: BinaryIO, kind: DetectedContainer) -> Parts:
 
 
 def _part(file: BinaryIO, buffer: Buffer, kind: DetectedContainer) -> Part:
-    """The part that begins where `kind` says, up to where its header ends it."""
+    """Part that begins at `kind.start`, up to the end by its header."""
     rest = view(file, kind.start, buffer.end)
     if kind.container == "FLAC":
         return Part("FLAC", kind.start, kind.start + flac.stream_end(rest))
@@ -112,7 +109,7 @@ def _part(file: BinaryIO, buffer: Buffer, kind: DetectedContainer) -> Part:
 
 
 def _next(file: BinaryIO, buffer: Buffer, end: int) -> DetectedContainer | None:
-    """The sound file that begins behind byte `end` and the tags there."""
+    """Sound file that begins behind byte `end` and the tags there."""
     at = skip_padding(buffer, end)
     if not begins_file(buffer.at(at, HEAD_BYTES)):
         return None

@@ -1,4 +1,4 @@
-"""Kinds of files that are not read, by their first bytes, for a refusal that names them."""
+"""Formats that are recognised but not read, by their first bytes, for specific error messages."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ _XML = {
 
 
 def known_format_error(head: bytes) -> BounceError | None:
-    """The error for a file that begins with `head` and whose kind is known but not read."""
+    """Return the error for a file of a known format that is not read; None for others."""
     for names in (_SOUNDS, _VIDEOS):
         if name := _found(names, head):
             return UnsupportedBounce(f"{name} file, {_OF_SOUND}")

@@ -1,8 +1,8 @@
-"""Which speakers the channels of an AIFF, CAF, Wave64 or FLAC are, as WAVEFORMATEXTENSIBLE bits.
+"""Channel masks (WAVEFORMATEXTENSIBLE bits) of AIFF, CAF, Wave64 and FLAC.
 
 Sources: Apple "Core Audio Format Specification 1.0", channel layout chunk, and the layout tags and
 labels of CoreAudioTypes; Microsoft "WAVEFORMATEXTENSIBLE". A WAV has its channels in the order of
-the bits; a layout in another order has no mask, because the channels stay where they are.
+the bits; a layout in another order has no mask, because channels are not reordered.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _STANDARD = {
 
 
 def flac_mask(file: BinaryIO, start: int, channels: int) -> int | None:
-    """The mask of an open FLAC: its tag (RFC 9639 section 8.6.2), else what its channels mean."""
+    """Channel mask of an open FLAC: by its tag (RFC 9639 section 8.6.2), else its default."""
     for block in flac.blocks(file, start) or ():
         if block.type == _COMMENTS:
             data = read_chunk(file, ChunkRef(b"tags", block.offset, block.size_bytes))
@@ -52,7 +52,7 @@ def flac_mask(file: BinaryIO, start: int, channels: int) -> int | None:
 
 
 def channel_mask(file: BinaryIO, container: str, channels: int) -> int | None:
-    """The mask of an open AIFF, CAF or Wave64; None where it says nothing that a mask can."""
+    """Channel mask of an open AIFF, CAF or Wave64; None if no mask can express its layout."""
     if container == "W64":
         return _of_fmt(file, channels)
     if container == "CAF":
@@ -67,7 +67,7 @@ def channel_mask(file: BinaryIO, container: str, channels: int) -> int | None:
 
 
 def of_layout(data: bytes) -> int | None:
-    """The mask of a channel layout: a tag, a bitmap, or a description of each channel."""
+    """Convert a channel layout (a tag, a bitmap, or a description per channel) to a mask."""
     if len(data) < 12:
         return None
     tag, bitmap, count = struct.unpack(">III", data[:12])

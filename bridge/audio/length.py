@@ -1,8 +1,7 @@
-"""The length of a bounce by its container, held against the length that its decoder gives.
+"""Length of a bounce by its container, to be compared with the decoded length.
 
-No decoder is believed alone: each of them has a kind of file whose end it does not notice. The
-container is counted with code of our own (frame headers, packet tables, sizes of chunks), and the
-two lengths are compared after the first pass.
+Each decoder misses the end of some kind of file. The container is counted independently (frame
+headers, packet tables, chunk sizes), and the two lengths are compared after the first pass.
 """
 
 from __future__ import annotations
@@ -14,12 +13,12 @@ from bridge.errors import TruncatedBounce
 
 @dataclass(frozen=True)
 class Count:
-    """Frames of sound that a container holds, counted apart from the decoder.
+    """Frames of audio in a container, counted without the decoder.
 
     Attributes:
         frames: the count.
-        slack_frames: how far a decoder may be from it with no sound missing: what the encoder put
-            in front of the sound and behind it, where the container does not say how much.
+        slack_frames: tolerated difference of the decoder: delay and padding of the encoder, if the
+            container does not state them.
         basis: what was counted, for messages: "MPEG frame headers".
     """
 
@@ -28,7 +27,7 @@ class Count:
     basis: str
 
     def shortfall(self, decoded_frames: int) -> TruncatedBounce | None:
-        """The error for a decoder that gave too little; None where nothing is missing."""
+        """Return the error for a decoded length that is too short; None if it is not."""
         if decoded_frames >= self.frames - self.slack_frames:
             return None
         return TruncatedBounce(
@@ -37,7 +36,7 @@ class Count:
         )
 
     def surplus(self, decoded_frames: int) -> str | None:
-        """The warning for a decoder that gave too much; None where it did not."""
+        """Return the warning for a decoded length that is too long; None if it is not."""
         if decoded_frames <= self.frames + self.slack_frames:
             return None
         return (

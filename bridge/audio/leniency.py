@@ -1,4 +1,4 @@
-"""Treatment of bounces that are not in order: damage is refused and silence kept by default."""
+"""Options for damaged and silent bounces: damage is refused and silence kept by default."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Leniency(BaseModel):
-    """The user's choices about damage and silence.
+    """User's choices about damage and silence.
 
-    accept_truncated: a bounce that is shorter than its header says is taken to its end.
-    repair: NaN and Inf are replaced (see `bridge.audio.repair`).
-    skip_silent: no stems are made of a bounce that is digital silence throughout.
+    Attributes:
+        accept_truncated: read a bounce that is shorter than its header states to its end.
+        repair: replace NaN and Inf (see `bridge.audio.repair`).
+        skip_silent: make no stems of a bounce of digital silence.
 
     Part of a preset, because each changes the stems; the manifest marks the damage accepted.
     """

@@ -1,6 +1,6 @@
-"""ffmpeg's decoders (PyAV) behind the same narrow door as libsndfile: frames in their order.
+"""FFmpeg's decoders (PyAV) behind the interface of `sndfile.SoundReader`.
 
-Imported late: `av` costs some 45 ms, and most bounces need none of it.
+Imported late: `av` costs some 45 ms, and most bounces do not need it.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _MOST_PLANES = 8  # AV_NUM_DATA_POINTERS
 
 @dataclass(frozen=True)
 class DecodedFormat:
-    """What a decoder gives: the rate, and the channels by ffmpeg's names."""
+    """Output format of a decoder: the rate, and the channels by ffmpeg's names."""
 
     rate_hz: int
     speakers: tuple[str, ...]
@@ -59,7 +59,7 @@ class DecodedFormat:
         return sum(1 << _SPEAKERS.index(name) for name in self.speakers)
 
     def check(self, first: DecodedFormat, done_frames: int) -> None:
-        """Raise UnsupportedBounce where this is not the form of the first frame."""
+        """Raise UnsupportedBounce if this differs from the format of the first frame."""
         for what, before, now in (
             ("sample rate", first.rate_hz, self.rate_hz),
             ("channel count", len(first.speakers), len(self.speakers)),
@@ -73,11 +73,11 @@ class DecodedFormat:
 
 
 class CodedReader:
-    """The sound of a walked file, decoded in order; see `reader.Source`.
+    """Reader of a walked file's audio; see `sndfile.SoundReader`.
 
-    claimed_frames: what the walk has counted; None where only decoding can tell.
+    claimed_frames: by the walk; None if only decoding can tell.
 
-    Raises NoFrames where nothing is decoded, BounceError for a first packet that does not decode.
+    Raises NoFrames if nothing is decoded, BounceError if the first packet does not decode.
     """
 
     located = False
@@ -101,10 +101,10 @@ class CodedReader:
         self.claimed_frames = sum(known) * scale if len(known) == len(lengths) else None
 
     def read(self, frames: int) -> Block:
-        """The next block: (channels, up to `frames`) float32, empty at the end.
+        """Read the next block: (channels, up to `frames`) float32, empty at the end.
 
-        What was decoded before an error comes first, and the error with the call after it. Raises
-        BounceError for packets that do not decode, or not to what was counted.
+        Audio decoded before an error is returned first; the next call raises the error. Raises
+        BounceError for packets that do not decode, or to another length than was counted.
         """
         self._fill(frames)
         if self._error and not self._held_frames:
@@ -116,7 +116,7 @@ class CodedReader:
         return np.ascontiguousarray(joined[:, :frames])
 
     def _fill(self, frames: int) -> None:
-        """Hold at least that many frames, as far as there are any."""
+        """Hold at least `frames` frames, as far as there are any."""
         while self._held_frames < frames and self._error is None:
             try:
                 found = next(self._blocks, None)
@@ -130,7 +130,7 @@ class CodedReader:
 
 
 def _sound(runs: Sequence[Run]) -> Iterator[tuple[DecodedFormat, Block]]:
-    """The sound of all runs; raises UnsupportedBounce where its form changes."""
+    """Audio of all runs; raises UnsupportedBounce if its format changes."""
     first: DecodedFormat | None = None
     done_frames = 0
     for run in runs:
@@ -142,10 +142,10 @@ def _sound(runs: Sequence[Run]) -> Iterator[tuple[DecodedFormat, Block]]:
 
 
 def _sound_of(run: Run, before_frames: int) -> Iterator[tuple[DecodedFormat, Block]]:
-    """What a run decodes to, without its delay and padding.
+    """Decoded audio of a run, without its delay and padding.
 
-    before_frames: how many come before it, for messages. Raises BounceError where it is not as long
-    as was counted.
+    before_frames: length of the runs before it, for messages. Raises BounceError if its length
+    differs from the count.
     """
     decoded = given = 0
     scale = 1
@@ -179,13 +179,13 @@ def _sound_of(run: Run, before_frames: int) -> Iterator[tuple[DecodedFormat, Blo
 
 
 class _End:
-    """Keeps back the last frames, which are no sound."""
+    """Holds back the last frames, which are padding."""
 
     def __init__(self) -> None:
         self._kept: Block | None = None
 
     def kept_back(self, block: Block, frames: int) -> Block:
-        """What can be passed on, now that this block has come."""
+        """Return the frames that are certainly audio, now that `block` has been decoded."""
         if not frames:
             return block
         joined = block if self._kept is None else np.concatenate((self._kept, block), axis=1)
@@ -201,12 +201,12 @@ def decode_packets(
     extradata: bytes = b"",
     options: Mapping[str, str] | None = None,
 ) -> Iterator[AudioFrame]:
-    """Decode packets that our own walk has found.
+    """Decode packets that a walk of this package found.
 
     Args:
         codec: ffmpeg's name of the decoder.
-        packets: in their order.
-        extradata: what the decoder needs before the first packet.
+        packets: in order.
+        extradata: codec configuration for the decoder.
         options: of the decoder.
 
     Raises:
@@ -222,7 +222,7 @@ def decode_packets(
 def decoder(
     codec: str, extradata: bytes = b"", options: Mapping[str, str] | None = None
 ) -> AudioCodecContext:
-    """One of ffmpeg's decoders, by its name."""
+    """Create one of ffmpeg's decoders, by its name."""
     import av
 
     context: AudioCodecContext = av.CodecContext.create(codec, "r")  # type: ignore[assignment]
@@ -234,7 +234,7 @@ def decoder(
 
 
 def decode(context: AudioCodecContext, packet: Packet[Any] | None) -> Iterator[AudioFrame]:
-    """Frames of one packet, or of None what the decoder still holds."""
+    """Decode one packet; None flushes the decoder."""
     import av
 
     try:
@@ -267,7 +267,7 @@ def _readable(frames: Iterator[AudioFrame]) -> Iterator[AudioFrame]:
 
 
 def _form(frame: AudioFrame, known: dict[tuple[int, str], DecodedFormat]) -> DecodedFormat:
-    """Of a frame; known: those of the frames before it."""
+    """Format of a frame; known: cache of the formats of earlier frames."""
     key = frame.sample_rate, frame.layout.name
     if key not in known:
         known[key] = DecodedFormat(
@@ -304,6 +304,6 @@ def failure() -> type[Exception]:
 
 
 def error_text(error: Exception) -> str:
-    """What ffmpeg's libraries say, for a message."""
+    """Text of a libav error, for a message."""
     reason = getattr(error, "strerror", None) or type(error).__name__
     return " ".join(str(reason).split()).rstrip(". ")

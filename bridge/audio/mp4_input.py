@@ -29,9 +29,9 @@ _FULL_SCALE = {"u8": 2**7, "s16": 2**15, "s32": 2**31}
 
 @dataclass(frozen=True)
 class StreamInfo:
-    """What the file states of an audio stream.
+    """Header fields of an audio stream.
 
-    codec: as FFmpeg names it. length_s: after its edit list, None where the file states none.
+    codec: as FFmpeg names it. length_s: after its edit list, None if not stated.
     """
 
     codec: str
@@ -47,7 +47,7 @@ class StreamInfo:
 
 
 def list_streams(path: Path) -> tuple[StreamInfo, ...]:
-    """The audio streams of a file in their order. Raises BounceError when it cannot be read."""
+    """List the audio streams of a file in order. Raises BounceError if it cannot be read."""
     with _opened(path) as container:
         return tuple(_info(path, stream) for stream in container.streams.audio)
 
@@ -55,14 +55,14 @@ def list_streams(path: Path) -> tuple[StreamInfo, ...]:
 def decode_stream(
     path: Path, index: int = 0, *, frames: int | None = None
 ) -> Iterator[NDArray[np.float32]]:
-    """The audio of one stream, in blocks of (channels, frames) float32, ±1.0 full scale.
+    """Decode one stream to blocks of (channels, frames) float32, ±1.0 full scale.
 
-    The edit list is honoured in front; at the end the library gives the last packet whole.
+    The edit list is applied at the start; at the end, the library returns the whole last packet.
 
     Args:
         path: of the file.
         index: of the stream among the audio streams.
-        frames: where to stop, None for the end of the last packet.
+        frames: where to stop; None for the end of the last packet.
 
     Raises:
         BounceError: it cannot be read or decoded, or its channels change.

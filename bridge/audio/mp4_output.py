@@ -1,8 +1,8 @@
 """MP4 files with audio streams, encoded and written by FFmpeg's libraries (PyAV).
 
-The same audio gives the same bytes: no clock and no version of a library is in the file, and one
+The same audio gives the same bytes: the file contains no clock and no library version, and one
 thread encodes. Lengths count frames, because the time scale of the movie is the rate (ISO/IEC
-14496-12 section 8.2.2); the edit list (section 8.6.6) leaves out what the encoder puts in front.
+14496-12 section 8.2.2); the edit list (section 8.6.6) skips the encoder delay.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ _DTYPES: dict[str, Any] = {"fltp": np.float32, "s16p": np.int16, "s32p": np.int3
 
 
 class EncodingFailed(Exception):
-    """The encoder or the MP4 writer of the library refuses what it is given."""
+    """The encoder or the MP4 writer of the library failed."""
 
 
 @dataclass(frozen=True)
 class StreamEncoding:
-    """How one stream is encoded.
+    """Encoding of one stream.
 
     sample_format: of the arrays that are written: "fltp" is float32, ±1.0 full scale; "s16p" is
     int16; "s32p" is int32, of which ALAC stores the upper 24 bits. bit_rate: of AAC, in bit/s.
@@ -51,10 +51,10 @@ class StreamEncoding:
 
 
 class Mp4Output:
-    """A new MP4 file: `write` to its streams in turn, then `close` it, or `discard` it.
+    """New MP4 file: `write` to its streams in turn, then `close` or `discard` it.
 
     As a context manager it is closed at the end, and discarded after an error. Each method raises
-    OutputError when the system refuses to write, and EncodingFailed.
+    OutputError for write errors of the system, and EncodingFailed.
     """
 
     def __init__(
@@ -167,7 +167,7 @@ class Mp4Output:
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
-        """Raise what the system refused as OutputError, what the library did as EncodingFailed."""
+        """Raise errors of the system as OutputError, those of the library as EncodingFailed."""
         import av
 
         try:
@@ -179,10 +179,10 @@ class Mp4Output:
 
 
 class _Sink:
-    """The file, as the library writes to it; its first error is kept for `check`.
+    """File for the library to write to; keeps its first error for `check`.
 
-    The library reports a refused write late, without the system's reason, and not at all when it is
-    the last one. closing: from then on nothing is written.
+    The library reports a failed write late, without the system's reason, and not at all if it is
+    the last one. closing: discard further writes.
     """
 
     def __init__(self, file: BinaryIO) -> None:
@@ -191,7 +191,7 @@ class _Sink:
         self.closing = False
 
     def write(self, data: bytes) -> int:
-        """Like that of a file, but without an error."""
+        """Write like a file, but without raising."""
         if self._error is None and not self.closing:
             try:
                 self._file.write(data)
@@ -200,7 +200,7 @@ class _Sink:
         return len(data)
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        """Like that of a file, but without an error."""
+        """Seek like a file, but without raising."""
         if self._error is None and not self.closing:
             try:
                 return self._file.seek(offset, whence)
@@ -209,7 +209,7 @@ class _Sink:
         return offset
 
     def tell(self) -> int:
-        """Like that of a file."""
+        """Return the position, like a file."""
         return self._file.tell()
 
     def check(self, path: Path) -> None:

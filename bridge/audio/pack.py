@@ -1,4 +1,4 @@
-"""Audio as the bytes of a file: interleaved, of any depth and either byte order (pure)."""
+"""Packing of audio arrays into interleaved bytes of any depth and byte order (pure)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Order = Literal["<", ">"]
 
 
 def integers(block: NDArray[np.generic], bits: int, order: Order = "<") -> bytes:
-    """(channels, frames) signed integers in the range of `bits` (16, 24 or 32)."""
+    """Pack (channels, frames) signed integers in the range of `bits` (16, 24 or 32)."""
     if bits != 24:
         return interleaved(block, f"{order}i{bits // 8}")
     channels, frames = block.shape
@@ -29,12 +29,12 @@ def integers(block: NDArray[np.generic], bits: int, order: Order = "<") -> bytes
 
 
 def interleaved(block: NDArray[np.generic], dtype: str) -> bytes:
-    """(channels, frames) of numbers as frames of `dtype`, which must hold them."""
+    """Pack (channels, frames) numbers as frames of `dtype`, which must hold them."""
     return frames_first(block, dtype).tobytes()
 
 
 def frames_first(block: NDArray[np.generic], dtype: str) -> NDArray[Any]:
-    """(channels, frames) -> (frames, channels), next to each other in memory.
+    """Transpose (channels, frames) to contiguous (frames, channels).
 
     Channel by channel: five times as fast as `numpy.ascontiguousarray(block.T)`.
     """

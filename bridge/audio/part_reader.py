@@ -1,4 +1,4 @@
-"""Opens the sound of one part of a file."""
+"""Reader for the audio of one part of a file."""
 
 from __future__ import annotations
 
@@ -25,18 +25,17 @@ if TYPE_CHECKING:
 def open_part(
     path: Path, file: BinaryIO, part: Part, sound: SoundData | None
 ) -> AbstractContextManager[SoundReader]:
-    """The sound of a part, decoded.
+    """Open the audio of a part for decoding.
 
     Args:
-        path: of the file, for libsndfile, which is to open it itself where the part is all of it.
+        path: of the file; libsndfile opens it itself if the part is the whole file.
         file: the same, open.
         part: of it.
-        sound: where the sound lies, with the sizes that are there; None where only the decoder
-            knows.
+        sound: located audio, with the sizes present; None if only the decoder can locate it.
 
     Raises:
-        UnsupportedBounce: no decoder takes it.
-        BounceError: see `streams.opening.walked`.
+        UnsupportedBounce: no decoder accepts it.
+        BounceError: see `streams.registry.walk_container`.
     """
     shown = part.of(file)
     if sound is None:
@@ -60,7 +59,7 @@ def _open_by_libsndfile(
 def _open_codec(
     opening: AbstractContextManager[SndfileReader], part: Part, sound: SoundData
 ) -> Iterator[SndfileReader]:
-    """What is opening; a refusal names the codec, where libsndfile blames the header."""
+    """Open with an error that names the codec, where libsndfile blames the header."""
     with ExitStack() as stack:
         try:
             source = stack.enter_context(opening)
@@ -73,9 +72,9 @@ def _open_codec(
 
 
 def stream_of(file: BinaryIO, sound: SoundData) -> BinaryIO:
-    """The bytes of sound in a container as a file of their own.
+    """Return the audio bytes in a container as a file of their own.
 
-    Raises UnsupportedBounce where they are in several pieces.
+    Raises UnsupportedBounce if they are in several pieces.
     """
     if len(sound.extents) != 1:
         raise UnsupportedBounce(

@@ -1,9 +1,9 @@
-"""Values that no sound has: NaN, Inf, and numbers so large that they are one of those in disguise.
+"""Implausible values: NaN, Inf, and numbers too large for audio.
 
-A plugin that fails leaves NaN or Inf, and also what its filters were multiplied to on the way
-there: 1e30 in a float file, 1e200 in one of doubles, which becomes Inf as a float32. Beside a value
-of 2**20 float32 has steps of 1/16 of full scale: nothing of a sound at a usual level is left in a
-sum with it, so that stems of it can be no stems.
+A failing plugin leaves NaN or Inf, and also the values of its diverging filters: 1e30 in a float
+file, 1e200 in one of doubles, which becomes Inf as a float32. Near a value of 2**20, float32 has
+steps of 1/16 of full scale: a sum with it loses all audio at usual levels, so that it cannot be
+separated.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ LIMIT_TEXT = f"beyond {_LIMIT_DBFS:+} dBFS"
 
 
 def check_values(blocks: Iterable[Audio], subtype: str) -> Iterator[Audio]:
-    """The same blocks, (channels, frames) float32; `subtype` is soundfile's, for the message.
+    """Pass blocks through, (channels, frames) float32; `subtype` is soundfile's, for the message.
 
-    Raises NonFiniteBounce at the first value that no sound has.
+    Raises NonFiniteBounce at the first implausible value.
     """
     done_frames = 0
     for block in blocks:
@@ -50,7 +50,7 @@ def check_values(blocks: Iterable[Audio], subtype: str) -> Iterator[Audio]:
 
 
 def mark_implausible(blocks: Iterable[Audio]) -> Iterator[Audio]:
-    """The same blocks, with NaN for every value that no sound has."""
+    """Pass blocks through, with NaN in place of every implausible value."""
     for block in blocks:
         if _is_plausible(block):
             yield block

@@ -1,4 +1,4 @@
-"""What a bounce is, by our own look at its header before any decoder opens it."""
+"""Probing of a bounce: its header is parsed here before any decoder opens it."""
 
 from __future__ import annotations
 
@@ -51,15 +51,22 @@ section 9), Opus 5,760 into one. A header that claims more is lying, whatever th
 
 @dataclass(frozen=True)
 class AudioInfo:
-    """What the header says, checked.
+    """Checked header of a bounce.
 
-    `frames` is None where only decoding can tell (streamed FLAC, MP3). `subtype` is soundfile's
-    name. `channel_mask` are WAVEFORMATEXTENSIBLE's speaker bits; `time_reference` is the position
-    of the first frame in frames since midnight, None where the file has none. `open_end`: audio
-    may be missing at the end, which is accepted; `claimed_frames` is then what the header promises,
-    None where it does not tell. `count` is the length by the container, where `frames` is None and
-    the two are to be compared after decoding. `warnings` go into the report. `part`: where the
-    sound file lies in the file, if that is known; `parts`: each of several that were joined.
+    Attributes:
+        container: as `headers.sniff` names it.
+        frames: length; None if only decoding can tell (streamed FLAC, MP3).
+        rate_hz, channels: within the limits of this module.
+        subtype: soundfile's name.
+        channel_mask: WAVEFORMATEXTENSIBLE's speaker bits; None if unknown.
+        extensible: the header is WAVEFORMATEXTENSIBLE.
+        time_reference: position of the first frame in frames since midnight; None if absent.
+        open_end: audio may be missing at the end, which is accepted.
+        claimed_frames: length by the header of such a bounce; None if not stated.
+        count: length by the container, to be compared after decoding; only if `frames` is None.
+        warnings: for the report.
+        part: place of the sound file in the file, if known.
+        parts: each of several joined files.
     """
 
     container: str
@@ -81,10 +88,17 @@ class AudioInfo:
 def probe(path: Path, leniency: Leniency = STRICT) -> AudioInfo:
     """Check a bounce's header against the limits and against the file's size.
 
-    Raises EmptyBounce, NotAudio, UnsupportedBounce (channels, rate, codec), NoFrames,
-    TruncatedBounce (also for a header that was never finished), and BounceChanged when the file is
-    gone or cannot be read now. Where `leniency` accepts it, a truncated bounce with some audio is
-    described as far as it goes.
+    If `leniency` accepts it, a truncated bounce with some audio is described as far as it goes.
+
+    Args:
+        path: of the bounce.
+        leniency: damage that is accepted.
+
+    Raises:
+        EmptyBounce, NotAudio, NoFrames: there is no audio.
+        UnsupportedBounce: channels, rate or codec are not supported.
+        TruncatedBounce: audio is missing, or the header was never finished.
+        BounceChanged: the file is gone or cannot be read now.
     """
     with open_bounce(path) as file:
         kind = sniff(file)
@@ -101,7 +115,8 @@ def probe(path: Path, leniency: Leniency = STRICT) -> AudioInfo:
 def _believable(info: AudioInfo, file_bytes: int, leniency: Leniency) -> AudioInfo:
     """Raise TruncatedBounce for more frames than a file of that size can hold in any codec.
 
-    Raises NotAudio for fewer than none: a damaged packet table of a CAF has libsndfile count so.
+    Raises NotAudio for a negative length, which libsndfile gives for a damaged packet table of a
+    CAF.
     """
     if info.frames is not None and info.frames < 0:
         raise NotAudio("damaged: its header leads to a negative length; export it again")
@@ -130,7 +145,7 @@ def _check_limits(channels: int, rate_hz: int) -> None:
 def _probe_parts(
     path: Path, file: BinaryIO, kind: DetectedContainer, leniency: Leniency
 ) -> AudioInfo:
-    """Files of which several may have been joined into one; only the last may be cut off."""
+    """Probe joined files; only the last may be truncated."""
     found = parts_of(file, kind)
     infos: list[AudioInfo] = []
     empty: NoFrames | None = None
@@ -149,7 +164,7 @@ def _probe_parts(
 
 
 def _joined(infos: Sequence[AudioInfo], warnings: Sequence[str]) -> AudioInfo:
-    """One bounce of the parts of a file. Raises UnsupportedBounce where they differ in form."""
+    """Combine the parts of a file. Raises UnsupportedBounce if their formats differ."""
     first, last = infos[0], infos[-1]
     warnings = (*(text for info in infos for text in info.warnings), *warnings)
     if len(infos) == 1:
@@ -181,7 +196,7 @@ def _joined(infos: Sequence[AudioInfo], warnings: Sequence[str]) -> AudioInfo:
 
 
 def _probe_located(path: Path, file: BinaryIO, part: Part, leniency: Leniency) -> AudioInfo:
-    """A container of which it is known in which bytes its sound lies."""
+    """Probe a container whose audio bytes can be located."""
     shown = part.of(file)
     sound = locate(shown, part.container)
     _check_limits(sound.channels, sound.rate_hz)
@@ -210,7 +225,7 @@ def _probe_located(path: Path, file: BinaryIO, part: Part, leniency: Leniency) -
 def _probe_sound(
     path: Path, file: BinaryIO, part: Part, sound: SoundData, leniency: Leniency
 ) -> AudioInfo:
-    """The length of sound that was located, as its codec has it."""
+    """Probe located audio; its length is that of its codec."""
     shown = part.of(file)
     if sound.stream in CODED:
         info = _probe_coded(stream_of(shown, sound), DetectedContainer(sound.stream, 0), leniency)
@@ -251,7 +266,7 @@ def _accepted(check: Callable[[], None], leniency: Leniency) -> TruncatedBounce 
 
 
 def check_codec(layout: WavLayout) -> None:
-    """Raise UnsupportedBounce for PCM and float widths that nobody can read for certain."""
+    """Raise UnsupportedBounce for ambiguous widths of PCM and float."""
     fmt = layout.fmt
     if fmt.tag not in {1, 3}:
         return
@@ -273,7 +288,7 @@ def _probe_other(file: BinaryIO, kind: DetectedContainer, leniency: Leniency) ->
 
 
 def _probe_coded(file: BinaryIO, kind: DetectedContainer, leniency: Leniency) -> AudioInfo:
-    """What our own walk finds, and what the first packet decodes to."""
+    """Probe coded audio by a walk and by decoding its first packet."""
     walk = walk_container(file, kind)
     if walk.cut and not (leniency.accept_truncated and walk.cut.present_bytes):
         raise walk.cut
@@ -345,7 +360,7 @@ def _check_flac_end(file: BinaryIO, found: flac.FrameScan, head: flac.FlacHead) 
 
 
 def _scanned(file: BinaryIO, head: flac.FlacHead) -> flac.FrameScan:
-    """What the frame headers say. Raises UnsupportedBounce where they disagree among themselves."""
+    """Scan the frame headers. Raises UnsupportedBounce if they disagree."""
     found = flac.scan(file, head)
     if found.change:
         raise UnsupportedBounce(

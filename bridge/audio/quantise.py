@@ -1,7 +1,7 @@
-"""Float audio to integers and back without losing a bit that was there (pure).
+"""Lossless conversion between float audio and integers (pure).
 
-libsndfile scales floats by 2**(bits-1) - 1 on the way out and 2**(bits-1) on the way in, so that
-PCM does not come back as it was. Here both ways use 2**(bits-1).
+libsndfile scales floats by 2**(bits-1) - 1 when writing and 2**(bits-1) when reading, so that PCM
+changes in a round trip. Here both directions use 2**(bits-1).
 """
 
 from __future__ import annotations
@@ -57,12 +57,18 @@ def quantise_set(
 ) -> Quantised:
     """Round the stems of the same frames together, so that their sum stays that of the mixture.
 
-    Each stem's rounding error is added to the next stem before that one is rounded: the sum of
-    all stems is then off by at most half a step, however many they are, as long as none clips.
-    Frames do not depend on each other, so blocks of any size give the same integers.
+    Each stem's rounding error is added to the next stem before that one is rounded: the sum of all
+    stems is then off by at most half a step, however many they are, as long as none clips. Frames
+    are independent, so blocks of any size give the same integers.
 
-    dither: for every stem, or None. The errors that are handed on are those with dither, so the sum
-    of all stems has the noise of one, as if the mixture had been dithered.
+    Args:
+        blocks: (channels, frames) float by stem name, ±1.0 full scale.
+        bits: 8, 16, 24 or 32.
+        dither: for every stem, or None. The carried errors include the dither, so the sum of all
+            stems has the noise of one, as if the mixture had been dithered.
+
+    Raises:
+        PromiseBroken: a stem holds NaN or Inf.
     """
     scale = 2.0 ** _checked(bits)
     stems = {name: np.empty(block.shape, np.int32) for name, block in blocks.items()}
@@ -84,7 +90,7 @@ def quantise_set(
 def _within(
     name: str, exact: NDArray[np.float64], rounded: NDArray[np.float64], scale: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], int]:
-    """Whole steps in range, the error to carry on, how many were clipped."""
+    """Whole steps in range, the error to carry on, and the number of clipped values."""
     lowest, highest = rounded.min(), rounded.max()
     if not (np.isfinite(lowest) and np.isfinite(highest)):  # min and max hand NaN on
         raise PromiseBroken(f"stem {name} holds NaN or Inf; report this with the bounce")
@@ -96,7 +102,7 @@ def _within(
 
 
 def dequantise(values: NDArray[np.int32], bits: int) -> NDArray[np.float32]:
-    """Signed integers of `bits` bits as float32, ±1.0 full scale; exact up to 24 bits."""
+    """Convert signed integers of `bits` bits to float32, ±1.0 full scale; exact up to 24 bits."""
     return (values.astype(np.float64) / 2.0 ** _checked(bits)).astype(np.float32)
 
 

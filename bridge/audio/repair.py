@@ -1,10 +1,9 @@
-"""Values that are no numbers (NaN, Inf), replaced so that they are heard as little as possible.
+"""Inaudible replacement of NaN and Inf.
 
-A plugin that fails leaves either single values or, when its filters have stored the NaN, nothing
-else until the render ends. A short run is bridged by a straight line between its neighbours: a
-zero there would be a click, at any level. In a long one nothing is known of the sound, and it is
-silent: a held or drawn line would be an offset that the model takes for bass. Inf is treated like
-NaN: it says that a value overflowed, not that it was full scale.
+A failing plugin leaves either single values or, once its filters have stored the NaN, nothing else
+until the render ends. A short run is bridged by a straight line between its neighbours: zeros would
+click at any level. A long run becomes silence: a held or interpolated line would be an offset that
+the model takes for bass. Inf is treated like NaN: it marks an overflow, not full scale.
 """
 
 from __future__ import annotations
@@ -25,9 +24,9 @@ BRIDGED_S = 0.002
 
 
 class Repair:
-    """One pass over a bounce; `values` counts what was replaced so far.
+    """One pass over a bounce; `values` counts the replaced values so far.
 
-    longest_frames: of a run that is bridged. The result does not depend on how the audio is cut.
+    longest_frames: longest run that is bridged. The result is independent of the block size.
     """
 
     def __init__(self, channels: int, longest_frames: int) -> None:
@@ -38,10 +37,10 @@ class Repair:
         self._in_long_run = np.zeros(channels, np.bool_)
 
     def blocks(self, blocks: Iterable[Audio]) -> Iterator[Audio]:
-        """(channels, frames) float32 blocks with finite values only, as many frames in all.
+        """Yield (channels, frames) float32 blocks of finite values, of the same total length.
 
-        A run at the end of a block is held back until its length is known. What lies before the
-        first frame and behind the last one counts as silence.
+        A run at the end of a block is held back until its length is known. Audio before the first
+        and behind the last frame counts as silence.
         """
         for block in blocks:
             yield from self._give(self._taken_in(block))
@@ -67,7 +66,7 @@ class Repair:
         return buffer[:, :ready_frames]
 
     def _mend(self, buffer: Audio, channel: int) -> bool:
-        """Mends the runs of one channel in place; True when a short one at the end stays open."""
+        """Repair the runs of one channel in place; True if a short one at the end stays open."""
         row = buffer[channel]
         missing = ~np.isfinite(row)
         edges = np.flatnonzero(np.diff(missing, prepend=False, append=False))
@@ -92,7 +91,7 @@ class Repair:
         return open_ended
 
     def _rest(self) -> Audio:
-        """What is held back, with silence behind it."""
+        """Frames held back, repaired as if silence followed."""
         if not self._held.shape[1]:
             return self._held
         silence = np.zeros((self._held.shape[0], 1), np.float32)

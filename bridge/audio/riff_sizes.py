@@ -1,4 +1,4 @@
-"""The 64-bit sizes of RIFF files, and what their `data` chunks really have.
+"""64-bit sizes of RIFF files, and the true sizes of their `data` chunks.
 
 Sources: EBU Tech 3306 (RF64), ITU-R BS.2088 (BW64); `bridge.audio.unknown_sizes`.
 """
@@ -21,7 +21,7 @@ _WRAP = 1 << 32
 
 @dataclass
 class DataSizes:
-    """The true sizes of the `data` chunks of one file, of what its header claims."""
+    """True sizes of the `data` chunks of one file, derived from its header's claims."""
 
     file: BinaryIO
     magic: bytes
@@ -33,7 +33,7 @@ class DataSizes:
     unknown: bool = False
 
     def true_bytes(self, offset: int, size_bytes: int) -> int:
-        """Size of the data that begin at `offset` and claim `size_bytes`."""
+        """Return the size of the data that begin at `offset` and claim `size_bytes`."""
         self.seen += 1
         if self.long_bytes is not None and self.seen == 1 and size_bytes in {0, IN_DS64}:
             if not is_unknown_64(self.long_bytes):
@@ -60,7 +60,7 @@ class DataSizes:
 
 
 def read_ds64(file: BinaryIO) -> tuple[int | None, int | None]:
-    """The 64-bit sizes of RIFF and data; the chunk must be the first (EBU Tech 3306 section 3)."""
+    """Read the 64-bit sizes of RIFF and data; ds64 must come first (EBU Tech 3306 section 3)."""
     head = file.read(24)
     if len(head) < 24 or head[:4] != b"ds64":
         return None, None
@@ -69,6 +69,6 @@ def read_ds64(file: BinaryIO) -> tuple[int | None, int | None]:
 
 
 def _wrapped_bytes(claimed: int, file_bytes: int) -> int:
-    """What a 32-bit size lost in a RIFF file above 4 GiB whose writer let its fields wrap."""
+    """Bytes lost in a RIFF file above 4 GiB whose 32-bit sizes wrapped around."""
     lost = file_bytes - 8 - claimed
     return lost if lost > 0 and lost % _WRAP == 0 else 0

@@ -1,7 +1,6 @@
-"""A file whose every byte is known before its first is written, but for its audio.
+"""Sequential writing of a file whose every byte but the audio is known in advance.
 
-One sequential pass: nothing is patched afterwards, and the checksum is that of the bytes as they
-went out.
+Nothing is patched afterwards, and the checksum is that of the bytes as they were written.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class FileTemplate(Protocol):
-    """A sound file without its audio: every byte before and after it follows from this."""
+    """Sound file without its audio: determines every byte before and after it."""
 
     @property
     def rate_hz(self) -> int:
@@ -34,37 +33,36 @@ class FileTemplate(Protocol):
 
     @property
     def channels(self) -> int:
-        """How many."""
+        """Number of channels."""
 
     @property
     def frames(self) -> int:
-        """How many the file gets."""
+        """Length of the audio in frames."""
 
     @property
     def subtype(self) -> str:
-        """The depth, as soundfile names it."""
+        """Depth, by soundfile's name."""
 
     @property
     def integer_bits(self) -> int | None:
         """Bits of one value; None for floating point."""
 
     def head(self) -> bytes:
-        """Everything before the audio."""
+        """Return all bytes before the audio."""
 
     def packed(self, block: NDArray[np.generic]) -> bytes:
-        """A block as it is in the file: (channels, frames) integers, or floats, ±1.0 full scale."""
+        """Encode (channels, frames) integers, or floats of ±1.0 full scale, as the file's bytes."""
 
     def tail(self) -> bytes:
-        """Everything after the audio."""
+        """Return all bytes after the audio."""
 
 
 class SequentialWriter:
-    """Audio, written front to back into a file that did not exist before.
+    """Writer of audio into a new file, front to back.
 
     As a context manager it closes the file at the end and removes it after an error. `sha256`,
-    `peak` (of the values as written, linear), `bytes` and `clipped` hold after `close()`.
-    Raises OutputError for whatever the disk refuses, PromiseBroken when what is written is not
-    what was announced.
+    `peak` (of the values as written, linear), `bytes` and `clipped` are valid after `close()`.
+    Raises OutputError for errors of the disk, PromiseBroken if the audio differs from the template.
     """
 
     encoder_delay_frames = 0
@@ -87,7 +85,7 @@ class SequentialWriter:
 
     @property
     def sha256(self) -> str:
-        """Hex digest of everything written so far; of the file once it is closed."""
+        """Hex digest of the bytes written so far; of the file once it is closed."""
         return self._digest.hexdigest()
 
     def write_float(self, block: NDArray[np.floating]) -> None:
@@ -111,11 +109,11 @@ class SequentialWriter:
             raise PromiseBroken(f"{self.path.name}: integers beyond {bits} bits")
         self._append(block, float(full_scale))
 
-    def restate(self, bext: bytes) -> None:
-        """Another `bext` of the same length; a form that has no such chunk does without."""
+    def replace_bext(self, bext: bytes) -> None:
+        """Do nothing: only formats with a `bext` chunk replace it."""
 
     def close(self) -> None:
-        """Check the length, write what follows the audio, and see it onto the disk."""
+        """Check the length, write the bytes after the audio, and sync the file to the disk."""
         if self._file.closed:
             return
         if self._frames != self.form.frames:

@@ -1,4 +1,4 @@
-"""First bytes of sound files that are certain enough to be found in the middle of a file."""
+"""Signatures of sound files that are long enough to be found in the middle of a file."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def begins_file(head: bytes) -> bool:
 
 
 def _begins_au(head: bytes) -> bool:
-    """Whether they are an AU's: a short name, so that its fields have to make sense too."""
+    """Whether these bytes begin an AU: its signature is short, so its fields are checked, too."""
     if head[:4] not in {b".snd", b"dns."}:
         return False
     order: Callable[[bytes], int] = _big if head[:1] == b"." else _little
@@ -60,19 +60,19 @@ def _little(data: bytes) -> int:
 
 
 def find_file(file: BinaryIO, name: bytes, start: int, end: int) -> int:
-    """Where another sound file begins within an open one.
+    """Find the start of another sound file within an open one.
 
-    The first search takes about a second per gigabyte; its result is kept for as long as the file
-    stays what it is, since a file is opened several times on its way.
+    The first search takes about a second per gigabyte; its result is cached while the file is
+    unchanged, since a file is opened several times during a job.
 
     Args:
         file: open for reading.
-        name: first four bytes of the file that is looked for. Not for AU, whose name is too short.
-        start: byte from which it may begin.
-        end: byte before which its first 16 bytes end.
+        name: first four bytes of the file to find. Not AU, whose signature is too short.
+        start: first possible offset.
+        end: of the search; the first 16 bytes of the file must end before it.
 
     Returns:
-        The byte; `end` where there is none.
+        The offset; `end` if there is none.
     """
     state = state_of(file)
     key = (*state, name, start, end) if state else None

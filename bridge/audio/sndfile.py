@@ -1,8 +1,8 @@
-"""libsndfile behind one narrow door: forward-only, on a file that we opened ourselves.
+"""libsndfile as a forward-only reader, of files that this package opened itself.
 
-- Sound with one value per frame and channel is decoded from the place that our own header check
-  found (`bridge.audio.extents`), so that no second, more trusting reader of headers has a say.
-- Forward only: soundfile seeks after every read, which a FLAC of unknown length cannot.
+- Audio with one value per frame and channel is decoded from the place that our own header check
+found (`bridge.audio.extents`): libsndfile's less strict header parser is bypassed.
+- Forward only: soundfile seeks after every read, which a FLAC of unknown length does not allow.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
 
 class Window(io.RawIOBase):
-    """A stretch of an open file, seen as a file of its own.
+    """Byte range of an open file, as a file of its own.
 
-    Python errors cannot cross libsndfile: a read error is kept in `error` and looks to it like
-    the end of the file.
+    Python errors cannot cross libsndfile: a read error is kept in `error` and appears as the end of
+    the file.
     """
 
     def __init__(self, file: BinaryIO, start: int, size: int) -> None:
@@ -73,10 +73,10 @@ class _Forward(soundfile.SoundFile):  # type: ignore[misc]
 
 
 class SoundReader(Protocol):
-    """An open sound file: what it is, and its frames in order.
+    """Interface of an open sound file: its format, and its frames in order.
 
-    claimed_frames: what the decoder says of its length, or our own count; None where neither can
-    tell. located: the audio's place and length come from our own header check.
+    claimed_frames: length by the decoder or by our own count; None if unknown. located: place and
+    length of the audio come from our own header check.
     """
 
     @property
@@ -91,15 +91,15 @@ class SoundReader(Protocol):
     def located(self) -> bool: ...
 
     def read(self, frames: int) -> NDArray[np.float32]:
-        """The next block: (channels, up to `frames`) float32, empty at the end.
+        """Read the next block: (channels, up to `frames`) float32, empty at the end.
 
-        PCM comes as value / 2**(bits - 1). Raises BounceError for a damaged stream and OSError
-        for a file that cannot be read.
+        PCM is value / 2**(bits - 1). Raises BounceError for a damaged stream and OSError for a file
+        that cannot be read.
         """
 
 
 class SndfileReader:
-    """What libsndfile says of an open sound file; see `SoundReader`."""
+    """Reader of a sound file opened by libsndfile; see `SoundReader`."""
 
     def __init__(self, file: _Forward, window: Window | None) -> None:
         self._file = file
@@ -112,7 +112,7 @@ class SndfileReader:
         self._read_frames = 0
 
     def read(self, frames: int) -> NDArray[np.float32]:
-        """See `SoundReader.read`."""
+        """Read the next block; see `SoundReader.read`."""
         try:
             block = self._file.read(frames, dtype="float32", always_2d=True)
         except soundfile.LibsndfileError as error:
@@ -126,7 +126,7 @@ class SndfileReader:
         return np.ascontiguousarray(block.T)
 
     def tags(self) -> tuple[str, ...]:
-        """Names of the text tags that libsndfile found (title, artist, ...)."""
+        """Return the names of the text tags that libsndfile found (title, artist, ...)."""
         return tuple(sorted(self._file.copy_metadata()))
 
     def _raise_read_error(self) -> None:
@@ -136,11 +136,11 @@ class SndfileReader:
 
 @contextmanager
 def open_container(path: Path, name: str) -> Iterator[SndfileReader]:
-    """Any other sound file, its header read by libsndfile.
+    """Open a sound file whose header libsndfile parses.
 
-    `name` is the container's, for the message. By descriptor: a file name says nothing about
-    what is inside (".raw"), and need not be valid text. Raises UnsupportedBounce when libsndfile
-    refuses it.
+    `name` is the container's, for messages. Opened by descriptor: libsndfile guesses the format
+    from some file names (".raw"), and a name need not be valid text. Raises UnsupportedBounce when
+    libsndfile refuses it.
     """
     with open_binary(path, buffering=0) as file:
         try:
@@ -155,7 +155,7 @@ def open_container(path: Path, name: str) -> Iterator[SndfileReader]:
 
 @contextmanager
 def open_view(file: BinaryIO, size_bytes: int, name: str) -> Iterator[SndfileReader]:
-    """As `open_container`, for a sound file that lies within another: what `file` shows of it."""
+    """Open a sound file that lies within another; see `open_container`."""
     window = Window(file, 0, size_bytes)
     try:
         opened = _Forward(window, "r")
@@ -171,7 +171,7 @@ def open_view(file: BinaryIO, size_bytes: int, name: str) -> Iterator[SndfileRea
 
 @contextmanager
 def open_pcm(window: Window, sound: SoundData) -> Iterator[SndfileReader]:
-    """The values in a window, one per frame and channel, of the form that `sound` describes."""
+    """Open the raw values in a window, in the format of `sound`."""
     with _Forward(
         window,
         "r",

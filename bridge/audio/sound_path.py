@@ -1,4 +1,4 @@
-"""Paths for soundfile, which refuses text that the system's encoding lacks."""
+"""Paths for soundfile, which refuses text that the system's encoding cannot represent."""
 
 from __future__ import annotations
 
@@ -10,5 +10,5 @@ if TYPE_CHECKING:
 
 
 def sound_path(path: Path) -> str | bytes:
-    """A path for soundfile: as bytes, wherever a path is bytes that need not be text."""
+    """Convert a path for soundfile: to bytes, except on Windows."""
     return str(path) if os.name == "nt" else os.fsencode(path)

@@ -1,4 +1,4 @@
-"""Text in metadata: whatever a writer put there becomes text that can be shown."""
+"""Decoding of text in metadata for display."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ NAME_CHARACTERS = 255
 
 
 def decode_text(raw: bytes) -> str:
-    """UTF-8 where it is that, else Windows-1252; up to the first NUL, without spaces around it.
+    """Decode UTF-8, else Windows-1252, up to the first NUL, and strip it.
 
-    The standards say ASCII; writers use either.
+    The standards ask for ASCII; writers use either.
     """
     raw = raw.split(b"\0", 1)[0]
     try:
@@ -20,13 +20,13 @@ def decode_text(raw: bytes) -> str:
 
 
 def shown(text: str) -> str:
-    """A name for one line: no control characters, at most NAME_CHARACTERS."""
+    """Clean a name for one line: no control characters, at most NAME_CHARACTERS."""
     printable = "".join(character if character.isprintable() else " " for character in text)
     return " ".join(printable.split())[:NAME_CHARACTERS]
 
 
 def leading_number(text: str) -> float | None:
-    """The number at its beginning, as in "120.00 BPM"; None where there is none above 0."""
+    """Parse the number at the start, as in "120.00 BPM"; None without one above 0."""
     first = text.replace(",", ".").split()[:1]
     try:
         value = float(first[0]) if first else 0.0

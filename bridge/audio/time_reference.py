@@ -1,8 +1,8 @@
-"""Time references that are no place on any timeline.
+"""Implausible time references.
 
-EBU Tech 3285 section 2.4 has "the first sample count since midnight" as an unsigned 64-bit number.
-A program that counts from zero of its timeline writes a start before zero as a number that wrapped;
-others write leftovers of a buffer, or swap the two halves.
+EBU Tech 3285 section 2.4 defines "the first sample count since midnight" as an unsigned 64-bit
+number. Programs whose timeline begins at zero store an earlier start as a number that wrapped;
+others leave old buffer contents, or swap the two halves.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ _WRAP = 1 << 64
 
 
 def implausibility(time_reference: int | None, rate_hz: int) -> str | None:
-    """What is wrong with a time reference, in words; None where nothing is.
+    """Describe the fault of a time reference; None if it is plausible.
 
-    time_reference: in frames since midnight, None where the file has none.
+    time_reference: in frames since midnight, None if the file has none.
     """
     if time_reference is None or time_reference <= LATEST_S * rate_hz:
         return None
@@ -34,12 +34,12 @@ def implausibility(time_reference: int | None, rate_hz: int) -> str | None:
 
 
 def at_rate(time_reference: int, rate_hz: int, out_rate_hz: int) -> int:
-    """The same position at another rate, to the nearest frame; one below zero stays that."""
+    """Convert a position to another rate, to the nearest frame; wrapped ones stay below zero."""
     signed = time_reference - (_WRAP if time_reference >= _SIGN else 0)
     return (signed * out_rate_hz + rate_hz // 2) // rate_hz % _WRAP
 
 
 def _time(frames: int, rate_hz: int) -> str:
-    """A length in seconds, or in days where it is some."""
+    """Format a length in seconds, or in days from one day on."""
     seconds = frames / rate_hz
     return f"{seconds:.3f} s" if seconds < DAY_S else f"{seconds / DAY_S:,.1f} days"

@@ -1,8 +1,8 @@
-"""Sizes by which writers say that they do not know the length: the sound goes to the file's end.
+"""Sizes with which writers mark an unknown length: the audio extends to the end of the file.
 
-A writer into a pipe cannot go back to its header. The container formats have a word for that (CAF
--1, AU 0xFFFFFFFF, RF64 "see ds64"); for the others each program has its own, found by having them
-write. They count only where the file is not as long as they say.
+A writer into a pipe cannot go back to its header. Some container formats define a value for this
+(CAF -1, AU 0xFFFFFFFF, RF64 "see ds64"); for the others each program has its own, collected from
+their output. They count only if the file is shorter than they state.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ _UNKNOWN_64 = 0x7FFFFFFFFFFFFFFF
 
 
 def is_unknown(size_bytes: int, block_bytes: int = 1, *, aiff: bool = False) -> bool:
-    """Whether a 32-bit size is one of those, as it is or in whole blocks (frames) of the codec."""
+    """Return whether a 32-bit size marks an unknown length, as it is or in whole codec blocks."""
     block_bytes = max(block_bytes, 1)
     sizes = _UNKNOWN_AIFF if aiff else _UNKNOWN
     return any(size_bytes in {size, size - size % block_bytes} for size in sizes)
 
 
 def is_unknown_64(size_bytes: int) -> bool:
-    """Whether a 64-bit size is one of those."""
+    """Return whether a 64-bit size marks an unknown length."""
     return size_bytes >= _UNKNOWN_64 - 64

@@ -1,4 +1,4 @@
-"""Parts of an open file, seen as files of their own."""
+"""Byte ranges of an open file as files of their own."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import BinaryIO, cast
 
 
 class View(io.RawIOBase):
-    """`size_bytes` of an open file from byte `start` on; what the system refuses is raised."""
+    """`size_bytes` of an open file from byte `start` on; errors of the system are raised."""
 
     def __init__(self, file: BinaryIO, start: int, size_bytes: int) -> None:
         self.size_bytes = size_bytes
@@ -39,20 +39,20 @@ class View(io.RawIOBase):
 
 
 def size_bytes(file: BinaryIO) -> int:
-    """Size of an open file or of a view of one, now."""
+    """Return the current size of an open file or of a view of one."""
     if isinstance(file, View):
         return file.size_bytes
     return os.fstat(file.fileno()).st_size
 
 
 def bytes_at(file: BinaryIO, at: int, count: int) -> bytes:
-    """Up to `count` bytes of an open file from byte `at` on."""
+    """Read up to `count` bytes of an open file from byte `at` on."""
     file.seek(at)
     return file.read(count)
 
 
 def state_of(file: BinaryIO) -> tuple[int, ...] | None:
-    """What changes when an open file does, with the place of a view; None for what is no file."""
+    """Return a key that changes with the file, and identifies a view; None if it is no file."""
     if isinstance(file, View):
         state = state_of(file.file)
         return None if state is None else (*state, file.start, file.size_bytes)
@@ -64,7 +64,7 @@ def state_of(file: BinaryIO) -> tuple[int, ...] | None:
 
 
 def view(file: BinaryIO, start: int, end: int) -> BinaryIO:
-    """The bytes `start` to `end` of an open file, as a file; the file itself where that is all."""
+    """Return the bytes `start` to `end` of an open file as a file; `file` itself if that is all."""
     if start == 0 and end >= size_bytes(file):
         return file
     return cast("BinaryIO", View(file, start, max(end - start, 0)))

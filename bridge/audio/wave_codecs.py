@@ -1,4 +1,4 @@
-"""Names of codecs by the format tag of a WAV (Microsoft mmreg.h, IANA's registry of RFC 2361)."""
+"""Codec names by the format tag of a WAV (Microsoft mmreg.h, IANA's registry of RFC 2361)."""
 
 from __future__ import annotations
 
@@ -74,5 +74,5 @@ STREAMS = {0x0050: "MP3", 0x0055: "MP3", 0x1600: "AAC", 0x2000: "AC3"}
 
 
 def codec_name(tag: int) -> str:
-    """Of a format tag, its name or its number as mmreg.h writes it."""
+    """Return the name of a format tag, or its number as mmreg.h writes it."""
     return _NAMES.get(tag, f"codec 0x{tag:04X}")

@@ -171,7 +171,7 @@ class _Writer:
         made = self._file.create.WAVEDescriptor()
         made["SampleRate"].value = self._session.rate_hz
         made["Length"].value = file.frames
-        made["Summary"].value = bytearray(_summary(file.at_hand))
+        made["Summary"].value = bytearray(_summary(file.current_path))
         made["ContainerFormat"].value = self._file.dictionary.lookup_containerdef("AAF")
         made["Locator"].append(locator)
         return made

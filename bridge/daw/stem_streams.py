@@ -111,7 +111,7 @@ def _stream(clips: Sequence[Clip], rate_hz: int) -> _Stream:
 
 
 def _info(clip: Clip, rate_hz: int) -> AudioInfo | None:
-    path = clip.file.at_hand
+    path = clip.file.current_path
     if path.suffix.lower() == ".m4a":
         return None
     with _readable(clip):

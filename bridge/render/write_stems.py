@@ -187,7 +187,7 @@ class _StemWriter:
             programme.max_momentary_lufs,
             programme.max_short_term_lufs,
         )
-        self.writer.restate(bext.parse(data).with_loudness(stated).to_bytes())
+        self.writer.replace_bext(bext.parse(data).with_loudness(stated).to_bytes())
 
     def facts(self) -> StemFacts:
         """Facts about the file, after it is closed."""

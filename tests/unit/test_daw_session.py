@@ -119,10 +119,10 @@ def test_staged_stems_are_named_where_they_will_lie() -> None:
     here, there = Path("/out/.staging"), Path("/out/Mix")
     made = from_manifest(manifest(BOUNCE), there, staged=here)
     original, *stems = (clip.file for clip in made.clips)
-    assert (original.path, original.at_hand) == (BOUNCE, BOUNCE)
+    assert (original.path, original.current_path) == (BOUNCE, BOUNCE)
     for file in stems:
-        assert (file.path.parent, file.at_hand.parent) == (there, here)
-    assert from_manifest(manifest(BOUNCE), there).clips[1].file.at_hand.parent == there
+        assert (file.path.parent, file.current_path.parent) == (there, here)
+    assert from_manifest(manifest(BOUNCE), there).clips[1].file.current_path.parent == there
 
 
 def damaged(change: Callable[[dict[str, Any]], object]) -> dict[str, Any]:

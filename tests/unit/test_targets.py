@@ -25,7 +25,7 @@ from bridge.audio.probe import AudioInfo, probe
 from bridge.audio.quantise import quantise
 from bridge.audio.targets.registry import TARGETS, target_for, unsupported_reason
 from bridge.audio.targets.spec import Spec, Writer
-from bridge.audio.targets.writers import FORMS, not_carried, open_writer
+from bridge.audio.targets.writers import TEMPLATES, not_carried, open_writer
 from bridge.errors import DiskFull, PromiseBroken
 from tests.audio_files import noise
 from tests.hypothesis_profiles import examples
@@ -193,7 +193,7 @@ def test_opus_is_as_long_as_its_bounce(
 @pytest.mark.parametrize(("name", "reach"), [("caf", 2**35), ("w64", 2**35), ("aiff", 2**31)])
 def test_headers_of_long_files_state_their_length(name: str, reach: int) -> None:
     wanted = spec(name, "PCM_16", frames=reach // 4)
-    form = FORMS[name](wanted)
+    form = TEMPLATES[name](wanted)
     head = form.head()
     size_bytes = len(head) + reach + len(form.tail())
     stated = {

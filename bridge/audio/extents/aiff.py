@@ -1,7 +1,7 @@
-"""AIFF and AIFF-C: `SSND`; and its forebear 8SVX: `BODY`.
+"""AIFF and AIFF-C (`SSND`), and their predecessor 8SVX (`BODY`).
 
-Sources: Apple "Audio Interchange File Format 1.3" and "AIFF-C, draft 1991"; Electronic Arts
-"8SVX IFF 8-Bit Sampled Voice".
+Sources: Apple "Audio Interchange File Format 1.3" and "AIFF-C, draft 1991"; Electronic Arts "8SVX
+IFF 8-Bit Sampled Voice".
 """
 
 from __future__ import annotations
@@ -72,19 +72,19 @@ class _Common:
 
     @property
     def frame_bytes(self) -> int:
-        """Of linear PCM."""
+        """Bytes of one frame of linear PCM."""
         return self.channels * ((self.bits + 7) // 8)
 
     @property
     def subtype(self) -> str | None:
-        """soundfile's name; None for a compression that is one."""
+        """soundfile's name; None for a compressed codec."""
         if self.compression in _SUBTYPES:
             return _SUBTYPES[self.compression]
         return PCM.get((self.bits + 7) // 8) if self.compression in _LINEAR else None
 
 
 def sound_data(file: BinaryIO) -> SoundData:
-    """The sound of an open AIFF or AIFF-C.
+    """Locate the audio of an open AIFF or AIFF-C.
 
     Raises NotAudio without COMM, NoFrames or TruncatedBounce without SSND.
     """
@@ -123,7 +123,7 @@ def sound_data(file: BinaryIO) -> SoundData:
 
 @dataclass
 class _SoundSizes:
-    """The true sizes of the `SSND` chunks of one file, of what its header claims."""
+    """True sizes of the `SSND` chunks of one file, derived from its header's claims."""
 
     file: BinaryIO
     file_bytes: int
@@ -131,7 +131,7 @@ class _SoundSizes:
     unknown: bool = False
 
     def true_bytes(self, offset: int, size_bytes: int) -> int:
-        """Size of the chunk that begins at `offset` and claims `size_bytes`."""
+        """Return the size of the chunk that begins at `offset` and claims `size_bytes`."""
         sound_bytes = size_bytes - _SOUND_HEAD_BYTES
         known = not is_unknown(size_bytes, aiff=True)
         if known and not is_unknown(sound_bytes, self.frame_bytes, aiff=True):
@@ -159,7 +159,7 @@ def _common(file: BinaryIO, refs: tuple[ChunkRef, ...]) -> _Common | None:
 
 
 def _extended(data: bytes) -> int:
-    """Whole part of an 80-bit float (IEEE 754-1985 double extended), 0 for what is no rate."""
+    """Integer part of an 80-bit float (IEEE 754-1985 double extended); 0 if it cannot be a rate."""
     exponent, mantissa = struct.unpack(">HQ", data)
     shift = 16383 + 63 - (exponent & 0x7FFF)
     return mantissa >> shift if 0 <= shift < 64 and exponent < 0x8000 else 0
@@ -177,7 +177,7 @@ def _codec(common: _Common) -> str:
 
 
 def svx_sound_data(file: BinaryIO) -> SoundData:
-    """The sound of an open 8SVX or 16SV.
+    """Locate the audio of an open 8SVX or 16SV.
 
     Raises NotAudio without VHDR, NoFrames or TruncatedBounce without BODY, UnsupportedBounce for
     several channels, several octaves, and compression.

@@ -28,7 +28,7 @@ _NAMES = {23: "G.721 ADPCM", 24: "G.722", 25: "G.723 ADPCM", 26: "G.723 ADPCM"}
 
 
 def sound_data(file: BinaryIO) -> SoundData:
-    """The sound of an open AU. Raises NotAudio where its header is cut off."""
+    """Locate the audio of an open AU. Raises NotAudio if its header is cut off."""
     file_bytes = size_bytes(file)
     file.seek(0)
     head = file.read(_HEAD_BYTES)

@@ -1,6 +1,6 @@
-"""Core Audio Format: `data`, and the packet table that says how long packed sound is.
+"""Core Audio Format: `data`, and the packet table with the length of compressed audio.
 
-Source: Apple "Core Audio Format Specification 1.0". Everything but the sound is big-endian.
+Source: Apple "Core Audio Format Specification 1.0". Everything but the audio is big-endian.
 """
 
 from __future__ import annotations
@@ -65,15 +65,15 @@ class _Description:
 
     @property
     def byte_order(self) -> ByteOrder:
-        """Of the sound."""
+        """Byte order of the audio."""
         return "little" if self.codec == b"lpcm" and self.flags & _LITTLE else "big"
 
 
 def sound_data(file: BinaryIO) -> SoundData:
-    """The sound of an open CAF.
+    """Locate the audio of an open CAF.
 
     Raises NotAudio without desc, NoFrames or TruncatedBounce without data, UnsupportedBounce for
-    PCM of widths that can be read in two ways.
+    PCM with an ambiguous width.
     """
     file_bytes = size_bytes(file)
     refs, end = chunk_list(file)
@@ -152,7 +152,7 @@ def _check_pcm(found: _Description) -> None:
 
 @dataclass(frozen=True)
 class _Table:
-    """The packet table. packed_bytes: of all packets; None where it does not list them."""
+    """Packet table. packed_bytes: of all packets; None if it does not list them."""
 
     packets: int
     frames: int
@@ -161,9 +161,9 @@ class _Table:
     packed_bytes: int | None
 
     def counted_frames(self, packet_frames: int) -> int | None:
-        """Frames of sound by the number of packets.
+        """Return the frames of audio by the number of packets.
 
-        None for packets of changing length and for a table that is damaged.
+        None for packets of varying length and for a damaged table.
         """
         numbers = (self.packets, self.priming_frames, self.remainder_frames)
         found = self.packets * packet_frames - self.priming_frames - self.remainder_frames
@@ -182,7 +182,7 @@ def _packet_table(file: BinaryIO, refs: tuple[ChunkRef, ...]) -> _Table | None:
 
 
 def _variable_lengths(data: bytes) -> list[int]:
-    """Integers of seven bits to the byte, the highest first; the eighth says that more follow."""
+    """Decode integers of seven bits per byte, most significant first; the eighth bit continues."""
     found, value = [], 0
     for byte in data:
         value = value << 7 | byte & 0x7F

@@ -1,4 +1,4 @@
-"""Length of sound in a block codec (ADPCM, GSM, ALAC): by its container, held against a decoder."""
+"""Length of audio in a block codec (ADPCM, GSM, ALAC): container against decoder."""
 
 from __future__ import annotations
 
@@ -12,32 +12,32 @@ if TYPE_CHECKING:
     from bridge.audio.extents.model import SoundData
 
 _SLACK_FRAMES = 512
-"""Of a codec whose blocks are not known: more than any telephone codec puts into one."""
+"""Slack for a codec of unknown block size: more than any telephone codec has in a block."""
 
 _PRIMING_FRAMES = 1152
-"""What writers of MP3 in a WAV may count and not write: one frame of the encoder's."""
+"""Frames that writers of MP3 in a WAV may count and not write: one MPEG frame."""
 
-_NONSENSE_FRAMES = 1 << 48  # 46 years at 192 kHz; libsndfile states more where it does not know
+_NONSENSE_FRAMES = 1 << 48  # 46 years at 192 kHz; libsndfile states more for an unknown length
 
 _PAD_BYTES = 1  # of a chunk of odd size, which some writers count
 
 
 @dataclass(frozen=True)
 class SoundLength:
-    """Frames to decode, and what is odd about them."""
+    """Frames to decode, and warnings about them."""
 
     frames: int
     warnings: tuple[str, ...] = ()
 
 
 def sound_length(sound: SoundData, decoder_frames: int) -> SoundLength:
-    """How much of a decoder's output is sound.
+    """Compute how many frames of a decoder's output are audio.
 
-    The last block is filled up by the encoder; the header says how much of it counts.
+    The encoder fills up the last block; the header states how much of it counts.
 
     Args:
-        sound: with the sizes that are there.
-        decoder_frames: what the decoder announces.
+        sound: with the sizes present in the file.
+        decoder_frames: length that the decoder announces.
 
     Raises:
         UnsupportedBounce: the blocks hold more than the decoder announces.
@@ -62,20 +62,20 @@ def sound_length(sound: SoundData, decoder_frames: int) -> SoundLength:
 
 
 def _present(sound: SoundData, whole: int) -> int:
-    """Frames of the blocks and of the part of one that is there."""
+    """Frames of the complete blocks and of the part of one that is there."""
     if sound.counted_frames is not None or not sound.block_bytes or not sound.block_frames:
         return whole
     return -(-sound.claimed_bytes * sound.block_frames // sound.block_bytes)
 
 
 def length_warning(sound: SoundData, frames: int | None) -> tuple[str, ...]:
-    """The warning for a header that states more frames than there are.
+    """Return the warning for a header that states more frames than are present.
 
     A count of values (frames x channels) is a common mistake, and no warning.
 
     Args:
-        sound: what its header says.
-        frames: that are there; None where only decoding tells.
+        sound: the header's claims.
+        frames: present in the file; None if only decoding can tell.
     """
     stated = sound.stated_frames
     if frames is None or stated is None or sound.open_ended:
@@ -91,7 +91,7 @@ def length_warning(sound: SoundData, frames: int | None) -> tuple[str, ...]:
 
 
 def _counted(sound: SoundData, decoder_frames: int) -> tuple[int, int]:
-    """Frames by the blocks that are there, and by how much a decoder may give less."""
+    """Frames by the blocks present, and the number by which a decoder may give less."""
     if sound.counted_frames is not None:
         return sound.counted_frames, max(sound.block_frames, 1)
     if not sound.block_bytes or not sound.block_frames:

@@ -1,4 +1,4 @@
-"""The sound of any container whose sound lies in bytes that can be found."""
+"""Location of the audio in any container whose audio bytes can be found."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ LOCATED = frozenset(_READERS)
 
 
 def locate(file: BinaryIO, container: str) -> SoundData:
-    """Where the sound of an open file of that container lies.
+    """Locate the audio of an open file of that container.
 
-    Raises NotAudio, NoFrames, TruncatedBounce and UnsupportedBounce where the header leads nowhere.
+    Raises NotAudio, NoFrames, TruncatedBounce and UnsupportedBounce for invalid headers.
     """
     return _READERS[container](file)

@@ -1,4 +1,4 @@
-"""The sound of a file as runs of bytes, and what its header claims of it."""
+"""Audio data of a file as runs of bytes, with its header's claims."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ VALUE_BYTES = {
     "ALAW": 1,
     "ULAW": 1,
 }
-"""Of one value, for the codecs that have one per frame and channel; by soundfile's names."""
+"""Bytes of one value, for codecs with one per frame and channel, by soundfile's names."""
 
 MOST_HELD_PER_BYTE = 5_000
-"""Frames of silence without bytes that are believed: hours of it in a file of music, seconds in one
-of a few bytes."""
+"""Plausible frames of silence without bytes, per byte of file: hours in a file of music, seconds
+in one of a few bytes."""
 
 PCM = {1: "PCM_S8", 2: "PCM_16", 3: "PCM_24", 4: "PCM_32"}
 """soundfile's names of signed integers, by their bytes."""
@@ -33,9 +33,9 @@ PCM = {1: "PCM_S8", 2: "PCM_16", 3: "PCM_24", 4: "PCM_32"}
 
 @dataclass(frozen=True)
 class Extent:
-    """A run of bytes of sound; `size_bytes` is a claim until it was held against the file.
+    """Run of bytes of audio; `size_bytes` is a claim until checked against the file.
 
-    Of size 0 it is a silence without bytes: `held_frames` times the frame before it, or bytes of
+    Size 0 is a silence without bytes: `held_frames` times the frame before it, or bytes of
     `silent_value` at the beginning of the file.
     """
 
@@ -47,24 +47,24 @@ class Extent:
 
 @dataclass(frozen=True)
 class SoundData:
-    """Where the sound lies, in bytes, and what the header says of it.
+    """Location of the audio in bytes, and its header's claims.
 
     Attributes:
         rate_hz, channels: as in the header, unchecked.
         subtype: soundfile's name of a codec with one value per frame and channel, else None.
         codec: name of the codec for messages.
-        stream: the container that the bytes of sound would be by themselves, as `headers.sniff`
-            names it; "" where they would be none.
-        extents: in the order in which they sound.
-        end: where what belongs to the container ends; at most the size of the file.
+        stream: container name (see `headers.sniff`) of the audio bytes taken by themselves; "" if
+            they are not a file of their own.
+        extents: in playing order.
+        end: end of the container's data; at most the size of the file.
         file_bytes: size of the file.
-        block_bytes, block_frames: of a codec that works in blocks of one size; else 0.
-        counted_frames: by a table of the packets; None where there is none.
-        stated_frames: what the header says apart from the bytes; None where it does not.
-        stated_by: which part of the header that is.
-        growing: the header is as its writer leaves it until the file is closed.
-        open_ended: the header says that the length is not known, so that the sound is the rest.
-        warnings: what is odd about the sound, and what is not read.
+        block_bytes, block_frames: of a codec with blocks of one size; else 0.
+        counted_frames: by a table of the packets; None without one.
+        stated_frames: length in a header field of its own; None without one.
+        stated_by: name of that field.
+        growing: the header is in the state that its writer leaves until the file is closed.
+        open_ended: the header states an unknown length: the audio extends to the end of the file.
+        warnings: irregularities of the audio, and data that is not read.
     """
 
     rate_hz: int
@@ -87,28 +87,28 @@ class SoundData:
 
     @property
     def frame_bytes(self) -> int:
-        """Bytes of one frame; 0 for a codec that has no such thing."""
+        """Bytes of one frame; 0 for a block codec."""
         return self.channels * VALUE_BYTES[self.subtype] if self.subtype else 0
 
     @property
     def claimed_bytes(self) -> int:
-        """Bytes of sound by the header."""
+        """Bytes of audio by the header."""
         return sum(extent.size_bytes for extent in self.extents)
 
     @property
     def held_frames(self) -> int:
-        """Frames of silence that have no bytes."""
+        """Frames of silence without bytes."""
         return sum(extent.held_frames for extent in self.extents)
 
     @property
     def frames(self) -> int:
-        """Whole frames of a codec that has one value per frame and channel."""
+        """Complete frames of a codec with one value per frame and channel."""
         return self.claimed_bytes // self.frame_bytes + self.held_frames
 
     def present(self) -> SoundData:
-        """This, with its sound as far as the file holds it.
+        """Return a copy limited to the bytes that the file holds.
 
-        That is all that follows the header where its writer never filled in the size.
+        Where the writer never filled in the size, that is all that follows the header.
         """
         if self.extents and not self.claimed_bytes and not self.held_frames:
             first = self.extents[0]
@@ -123,12 +123,13 @@ class SoundData:
 
 
 def check_sound_data(sound: SoundData) -> None:
-    """Hold the bytes of sound that a header claims against those that are there.
+    """Check the claimed bytes of audio against those present.
 
-    Raises NoFrames for a file without any, TruncatedBounce for a header that claims more than
-    follows or that its writer never finished, and UnsupportedBounce for silence without measure and
-    for sound in pieces of which one but the last ends within a frame: where the next frame begins
-    is then a guess.
+    Raises:
+        NoFrames: the file has no audio.
+        TruncatedBounce: the header claims more than follows, or was never finished.
+        UnsupportedBounce: silence of an implausible length, or audio in pieces of which one but the
+            last ends within a frame: the start of the next frame is ambiguous then.
     """
     if sound.held_frames > MOST_HELD_PER_BYTE * sound.file_bytes:
         raise UnsupportedBounce(
@@ -154,7 +155,7 @@ def check_sound_data(sound: SoundData) -> None:
 
 
 def partial_frame_warning(file: BinaryIO, sound: SoundData) -> tuple[str, ...]:
-    """The warning for a last frame that is not whole; none for zeros that pad a file."""
+    """Return the warning for an incomplete last frame; none for zeros that pad a file."""
     if not sound.extents or not sound.extents[-1].size_bytes:
         return ()
     last = sound.extents[-1]
@@ -166,7 +167,7 @@ def partial_frame_warning(file: BinaryIO, sound: SoundData) -> tuple[str, ...]:
 
 
 def truncated_error(claimed_bytes: int, present_bytes: int) -> TruncatedBounce:
-    """The error for audio that its header claims and the file lacks."""
+    """Error for audio that the header claims and the file lacks."""
     return TruncatedBounce(
         f"cut off: its header claims {claimed_bytes:,} bytes of audio, {present_bytes:,} are "
         "there; render it again, or take what is there with --accept-truncated",
@@ -176,7 +177,7 @@ def truncated_error(claimed_bytes: int, present_bytes: int) -> TruncatedBounce:
 
 
 def unfinished_error(following_bytes: int) -> TruncatedBounce:
-    """The error for a header that still waits for its writer to fill in the size."""
+    """Error for a header whose size its writer has not filled in yet."""
     return TruncatedBounce(
         f"unfinished: its header says that there is no audio yet, but {following_bytes:,} bytes "
         "follow; let the render finish, or take what is there with --accept-truncated",

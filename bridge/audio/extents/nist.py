@@ -1,4 +1,4 @@
-"""NIST SPHERE: a text header, and the sound behind it.
+"""NIST SPHERE: a text header followed by the audio.
 
 Source: NIST "SPHERE header format", in the SPeech HEader REsources distribution.
 """
@@ -23,7 +23,7 @@ _NO_NUMBER = 0
 
 
 def sound_data(file: BinaryIO) -> SoundData:
-    """The sound of an open NIST file. Raises NotAudio where its header leads nowhere."""
+    """Locate the audio of an open NIST file. Raises NotAudio for an invalid header."""
     file_bytes = size_bytes(file)
     file.seek(8)
     begin = _number(file.read(8))
@@ -58,6 +58,6 @@ def sound_data(file: BinaryIO) -> SoundData:
 
 
 def _number(text: bytes) -> int:
-    """Of a header field; 0 for what is none, and for more digits than any size has."""
+    """Integer of a header field; 0 if it is none or has too many digits for a size."""
     word = text.split(b".")[0].strip()
     return int(word) if word.isdigit() and len(word) <= 18 else _NO_NUMBER

@@ -22,7 +22,7 @@ _WITH_BLOCK_FRAMES = {2, 0x11, 0x31}
 
 
 def sound_data(file: BinaryIO, layout: WavLayout) -> SoundData:
-    """The sound of an open RIFF-like file with that layout."""
+    """Locate the audio of an open RIFF-like file with that layout."""
     fmt = layout.fmt
     order = ">" if layout.byte_order == "big" else "<"
     parts = wave_lists(file, layout.chunks, order)
@@ -54,7 +54,7 @@ def _data(file: BinaryIO, ref: ChunkRef | None) -> bytes:
 
 
 def pieces_warning(extents: Sequence[Extent], name: str) -> tuple[str, ...]:
-    """The warning for sound that is not in one piece."""
+    """Return the warning for audio in several pieces."""
     if len(extents) < 2:
         return ()
     return (f"its sound is in {len(extents)} {name}, which are read one after the other",)
@@ -76,7 +76,7 @@ def _extents(
 
 
 def block_frames(tag: int, fmt: bytes, order: str) -> int:
-    """Frames of a block by the data of a `fmt ` chunk; 0 for a codec that has no place for it."""
+    """Frames per block from the data of a `fmt ` chunk; 0 if the codec does not state it."""
     if tag not in _WITH_BLOCK_FRAMES or len(fmt) < _BLOCK_FRAMES_AT + 2:
         return 0
     return int(struct.unpack(order + "H", fmt[_BLOCK_FRAMES_AT : _BLOCK_FRAMES_AT + 2])[0])

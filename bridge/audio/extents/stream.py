@@ -1,4 +1,4 @@
-"""The extents of a file's sound as one run of bytes, and the decoder for them."""
+"""Extents of a file's audio as one run of bytes, and the decoder for them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class ExtentStream(Window):
-    """Extents one behind the other; a read error is kept, as in a window."""
+    """Concatenation of extents as a file; a read error is kept in `error`, as in a `Window`."""
 
     def __init__(self, file: BinaryIO, extents: Sequence[Extent], frame_bytes: int) -> None:
         sizes = [extent.size_bytes or extent.held_frames * frame_bytes for extent in extents]
@@ -41,7 +41,7 @@ class ExtentStream(Window):
         return done
 
     def _within_one(self, count: int) -> bytes:
-        """Up to `count` bytes from the extent that comes next."""
+        """Up to `count` bytes of the current extent."""
         index = bisect_right(self._starts, self._at) - 1
         extent, at = self._extents[index], self._at - self._starts[index]
         count = min(count, self._starts[index + 1] - self._at)
@@ -52,7 +52,7 @@ class ExtentStream(Window):
         return (self._held_frame(index) * (count // self._frame_bytes + 2))[first : first + count]
 
     def _held_frame(self, index: int) -> bytes:
-        """The frame that an extent of silence repeats."""
+        """Frame that an extent of silence repeats."""
         before = next((e for e in reversed(self._extents[:index]) if e.size_bytes), None)
         if before is None:
             return self._extents[index].silent_value * self._frame_bytes
@@ -61,5 +61,5 @@ class ExtentStream(Window):
 
 
 def open_extents(file: BinaryIO, sound: SoundData) -> AbstractContextManager[SndfileReader]:
-    """Sound with one value per frame and channel, decoded from the bytes that were found."""
+    """Decode audio with one value per frame and channel from its extents."""
     return open_pcm(ExtentStream(file, sound.extents, sound.frame_bytes), sound)

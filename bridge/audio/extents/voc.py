@@ -1,4 +1,4 @@
-"""Creative Voice: sound in blocks, of which any number may follow one another.
+"""Creative Voice: audio in any number of consecutive blocks.
 
 Source: Creative Labs "Sound Blaster Series Hardware Programming Guide", VOC file format.
 """
@@ -38,7 +38,7 @@ class _Format:
 
 @dataclass
 class _Blocks:
-    """What was found so far."""
+    """Blocks found so far."""
 
     file: BinaryIO
     file_bytes: int
@@ -48,7 +48,7 @@ class _Blocks:
     repeats: bool = False
 
     def take(self, kind: int, at: int, size: int) -> None:
-        """A block whose body begins at byte `at`."""
+        """Add a block whose body begins at byte `at`."""
         handlers: dict[int, Callable[[int, int], None]] = {
             _SOUND: self._sound,
             _MORE: self._more,
@@ -96,10 +96,10 @@ class _Blocks:
 
 
 def sound_data(file: BinaryIO) -> SoundData:
-    """The sound of an open VOC.
+    """Locate the audio of an open VOC.
 
-    Raises NoFrames or TruncatedBounce without any sound block, UnsupportedBounce for a codec that
-    is not read and for blocks of several formats.
+    Raises NoFrames or TruncatedBounce without any sound block, UnsupportedBounce for an unsupported
+    codec and for blocks of several formats.
     """
     file_bytes = size_bytes(file)
     blocks = _Blocks(file, file_bytes)
@@ -133,7 +133,7 @@ def sound_data(file: BinaryIO) -> SoundData:
 
 
 def _walk(file: BinaryIO, blocks: _Blocks, file_bytes: int) -> tuple[int, bool]:
-    """Take every block; where they end, and whether that is where they say so."""
+    """Add every block; return where they end, and whether that end is regular."""
     file.seek(20)
     at = int.from_bytes(file.read(2), "little")
     if at < _HEAD_BYTES:
@@ -160,7 +160,7 @@ def _head(file: BinaryIO, at: int) -> tuple[int, int]:
 
 
 def _miscounted(file: BinaryIO, kind: int, end: int, file_bytes: int) -> int:
-    """Bytes of a block behind its stated end, where its writer is known to count wrongly."""
+    """Extra bytes behind a block's stated end, for writers known to count wrongly."""
     if kind != _NEW_SOUND or end + _SOX_MISCOUNT_BYTES + 1 != file_bytes:
         return 0
     file.seek(file_bytes - 1)

@@ -20,7 +20,7 @@ from bridge.errors import NoFrames, NotAudio, TruncatedBounce
 
 
 def sound_data(file: BinaryIO) -> SoundData:
-    """The sound of an open Wave64.
+    """Locate the audio of an open Wave64.
 
     Raises NotAudio without fmt, NoFrames or TruncatedBounce without data.
     """

@@ -1,1 +1,1 @@
-"""Metadata of sound files, read into and written from one neutral form."""
+"""Metadata of sound files: read from every container into one neutral form, and written from it."""

@@ -1,7 +1,7 @@
-"""The broadcast extension chunk (`bext`) of EBU Tech 3285, versions 0 to 2.
+"""Broadcast extension chunk (`bext`) of EBU Tech 3285, versions 0 to 2.
 
-Fields are kept as the bytes of the file, NUL padding included: the chunk says ASCII, recorders
-write Latin-1, UTF-8 and leftovers of their buffers, and what is not understood must survive.
+Fields are kept as the bytes of the file, NUL padding included: the standard asks for ASCII, but
+recorders write Latin-1, UTF-8 and leftovers of their buffers, and unknown content must survive.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ LOUDNESS_NOT_SET = 0x7FFF
 
 _LOUDNESS_SINCE_VERSION = 2  # before that these ten bytes are reserved, and not ours to change
 _LOUDNESS_LIMIT = 9999
-_MODES = {1: "mono", 2: "stereo"}  # EBU R 98 has no word for more channels
+_MODES = {1: "mono", 2: "stereo"}  # EBU R 98 names no more channels
 
 
 @dataclass(frozen=True)
@@ -71,17 +71,16 @@ class Bext:
 
     @property
     def states_loudness(self) -> bool:
-        """Whether it has loudness values; many writers of version 2 leave zeros there."""
+        """Whether the chunk has loudness values; many writers of version 2 leave zeros there."""
         known = any(value not in {LOUDNESS_NOT_SET, 0} for value in self.loudness)
         return self.version >= _LOUDNESS_SINCE_VERSION and known
 
     def for_stem(self, line: str) -> Bext:
-        """This chunk for a stem: every field kept, `line` added to the coding history.
+        """Return the chunk of a stem: every field kept, `line` added to the coding history.
 
-        The loudness of a version 2 chunk is that of the mixture and false for a stem: it becomes
-        "not set".
+        The loudness of a version 2 chunk measures the mixture, not the stem: it becomes "not set".
         """
-        # Recorders leave whatever was in their buffer behind the end of the text.
+        # Recorders leave old buffer contents behind the end of the text.
         history = self.coding_history.split(b"\0", 1)[0]
         if history and not history.endswith(b"\n"):
             history += b"\r\n"
@@ -92,15 +91,15 @@ class Bext:
         return replace(self, coding_history=history, loudness=loudness)
 
     def with_loudness(self, levels: Sequence[float]) -> Bext:
-        """Stating five levels of its own, in LUFS, LU or dBTP, in the order of the chunk."""
+        """Return the chunk with five given levels in LUFS, LU or dBTP, in chunk order."""
         first, second, third, fourth, fifth = map(loudness_value, levels)
         return replace(self, loudness=(first, second, third, fourth, fifth))
 
 
 def parse(data: bytes, byte_order: ByteOrder = "little") -> Bext:
-    """Read the data of a `bext` chunk; a chunk that is too short reads as if NUL followed.
+    """Read the data of a `bext` chunk; a chunk that is too short is padded with NUL.
 
-    `byte_order` is "big" in a RIFX file. Trailing NUL of the coding history is dropped: it pads.
+    `byte_order` is "big" in a RIFX file. Trailing NUL of the coding history is padding and dropped.
     """
     fixed = data[:FIXED_BYTES].ljust(FIXED_BYTES, b"\0")
     fields = struct.unpack(("<" if byte_order == "little" else ">") + _FIELDS, fixed)
@@ -121,7 +120,7 @@ def parse(data: bytes, byte_order: ByteOrder = "little") -> Bext:
 
 
 def new_bext(time_reference: int, line: str) -> Bext:
-    """A `bext` for a stem whose bounce has none, but says when it begins (in frames)."""
+    """Create a `bext` for a stem whose bounce has a time reference (in frames) but no `bext`."""
     return Bext(
         description=b"",
         originator=b"Stembridge",
@@ -138,7 +137,7 @@ def new_bext(time_reference: int, line: str) -> Bext:
 
 
 def loudness_value(level: float) -> int:
-    """A level in LUFS, LU or dBTP as the chunk has it; "not set" where there is none.
+    """Encode a level in LUFS, LU or dBTP for the chunk; "not set" for NaN and infinity.
 
     Section 2.4 allows -99.99 to 99.99.
     """
@@ -147,7 +146,7 @@ def loudness_value(level: float) -> int:
 
 
 def history_line(*, rate_hz: int, bits: int, channels: int, text: str) -> str:
-    """A line for the coding history in the form of EBU R 98, without the line end.
+    """Format a line for the coding history (EBU R 98), without the line end.
 
     A = coding algorithm, F = rate in Hz, W = word length in bits, M = mode (left out above two
     channels), T = free text, in which the standard allows neither commas nor line ends.

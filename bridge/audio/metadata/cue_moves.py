@@ -1,7 +1,7 @@
-"""Cue points, labels and sampler loops of a file that begins later and ends earlier.
+"""Cue points, labels and sampler loops of a trimmed file.
 
-Points outside fall away, regions are cut to what is inside, and so are their labels and lengths. A
-loop stays only where all of it is inside: cut, it would sound different.
+Points outside fall away with their labels; regions are cut to the file. A loop stays only if all of
+it is inside: cut, it would sound different.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Moves:
-    """Where each cue point of a file lies in a file of `frames` that begins at `start_frame`."""
+    """Positions of a file's cue points in a file of `frames` that begins at `start_frame`."""
 
     def __init__(
         self, cue: bytes, adtl: Sequence[bytes], smpl: bytes, start_frame: int, frames: int
@@ -32,7 +32,7 @@ class Moves:
                 self._now[name] = mark
 
     def cue(self, cue: bytes) -> bytes:
-        """The points that are inside; empty where none is."""
+        """Return the points that are inside; empty if there are none."""
         kept = []
         for at in cues.entries(cue, 4, cues.POINT_BYTES, int.from_bytes(cue[:4], "little")):
             name, _, chunk, begin, block, _ = struct.unpack(
@@ -44,7 +44,7 @@ class Moves:
         return struct.pack("<I", len(kept)) + b"".join(kept) if kept else b""
 
     def adtl(self, body: bytes) -> bytes:
-        """The labels of points that are inside, and of none; empty where nothing is left."""
+        """Return the labels of points that are inside or unknown; empty if none remain."""
         kept = []
         for kind, data in cues.parts(body):
             name = cues.cue_id(data)
@@ -58,7 +58,7 @@ class Moves:
         return b"".join(kept)
 
     def smpl(self, smpl: bytes) -> bytes:
-        """The loops that are inside."""
+        """Return the loops that are inside."""
         if len(smpl) < cues.SMPL_HEAD_BYTES:
             return smpl
         count = int.from_bytes(smpl[28:32], "little")

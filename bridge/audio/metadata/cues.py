@@ -1,8 +1,8 @@
-"""Cue points, their labels and regions, and sampler loops: read, written, turned around.
+"""Cue points, their labels and regions, and sampler loops: parsed, encoded, byte-swapped.
 
 Source: Microsoft "Multimedia Programming Interface and Data Specifications 1.0": `cue `, `LIST`
 `adtl` (`labl`, `note`, `ltxt`), and the `smpl` chunk of its later revision. Data is little-endian
-here; `turned_*` make it so.
+here; the `byteswapped_*` functions convert big-endian data.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
 MAX_MARKS = 10_000
-"""Real files have dozens. A report that lists a million helps nobody."""
+"""Real files have dozens; a report with a million would be unreadable."""
 
 POINT_BYTES = 24
 SMPL_HEAD_BYTES = 36
 LOOP_BYTES = 24
 LIMIT_FRAMES = 0xFFFFFFFF
-"""Of a cue point, which has 32 bits."""
+"""Largest position of a cue point: 32 bits."""
 
 _REGION = b"rgn "  # the purpose that editors give to regions
 
 LOOP_NAME = "Loop"
-"""Of a loop as a mark; samplers give theirs no names."""
+"""Name of a loop as a mark; loops of samplers have no names."""
 
 
 @dataclass(frozen=True)
 class Loop:
-    """A loop of a sampler, from its first frame to its last."""
+    """Sampler loop, from its first frame to its last."""
 
     id: int
     start_frames: int
@@ -42,7 +42,7 @@ class Loop:
 
 
 def points(cue: bytes) -> list[tuple[int, int]]:
-    """(id, position in frames) of each cue point that is there, in the order of the chunk."""
+    """List (id, position in frames) of each cue point present, in the order of the chunk."""
     found = []
     for at in entries(cue, 4, POINT_BYTES, int.from_bytes(cue[:4], "little")):
         name, position, _, _, _, offset = struct.unpack("<II4sIII", cue[at : at + POINT_BYTES])
@@ -52,7 +52,7 @@ def points(cue: bytes) -> list[tuple[int, int]]:
 
 
 def loops(smpl: bytes) -> list[Loop]:
-    """The loops of a `smpl` chunk."""
+    """List the loops of a `smpl` chunk."""
     count = int.from_bytes(smpl[28:32], "little")
     found = []
     for at in entries(smpl, SMPL_HEAD_BYTES, LOOP_BYTES, count):
@@ -62,13 +62,13 @@ def loops(smpl: bytes) -> list[Loop]:
 
 
 def entries(data: bytes, start: int, size: int, count: int) -> range:
-    """Where whole entries of an array begin; `count` is a claim."""
+    """Return the offsets of the complete entries of an array; `count` is the header's claim."""
     present = max(len(data) - start, 0) // size
     return range(start, start + size * min(count, present, MAX_MARKS), size)
 
 
 def parts(body: bytes, order: str = "<") -> Iterator[tuple[bytes, bytes]]:
-    """(id, data) of each chunk within a list, as far as they are there."""
+    """Yield (id, data) of each chunk within a list, as far as present."""
     at = 0
     while at + 8 <= len(body):
         chunk_id, size = struct.unpack(order + "4sI", body[at : at + 8])
@@ -77,11 +77,18 @@ def parts(body: bytes, order: str = "<") -> Iterator[tuple[bytes, bytes]]:
 
 
 def marks(cue: bytes, adtl: Sequence[bytes], smpl: bytes) -> tuple[Mark, ...]:
-    """All of them as marks, in the order of their positions.
+    """Convert cue points and loops to marks, in the order of their positions.
 
-    adtl: the bodies of the lists, without their form. A loop that shares id and place with a cue
-    point is its length, which is how REAPER writes regions (their last frame is the first behind
-    them); the other loops are marks of their own.
+    A loop that shares id and place with a cue point is its length: REAPER writes regions so (their
+    last frame is the first one behind them). Other loops are marks of their own.
+
+    Args:
+        cue: data of the `cue ` chunk.
+        adtl: bodies of the `adtl` lists, without the form type.
+        smpl: data of the `smpl` chunk.
+
+    Returns:
+        At most MAX_MARKS marks.
     """
     labels: dict[int, str] = {}
     for kind, data in (one for body in adtl for one in parts(body)):
@@ -98,7 +105,7 @@ def marks(cue: bytes, adtl: Sequence[bytes], smpl: bytes) -> tuple[Mark, ...]:
 
 
 def lengths(cue: bytes, adtl: Sequence[bytes], smpl: bytes) -> dict[int, int]:
-    """In frames, of the cue points that are regions; see `marks`."""
+    """Return the lengths in frames, by id, of the cue points that are regions; see `marks`."""
     places = dict(points(cue))
     known = {
         loop.id: max(loop.last_frames - loop.start_frames, 0)
@@ -112,17 +119,17 @@ def lengths(cue: bytes, adtl: Sequence[bytes], smpl: bytes) -> dict[int, int]:
 
 
 def cue_id(data: bytes) -> int:
-    """The cue point that a part of an `adtl` list belongs to."""
+    """Return the id of the cue point that an entry of an `adtl` list belongs to."""
     return int.from_bytes(data[:4], "little")
 
 
 def in_order(found: Iterable[Mark]) -> tuple[Mark, ...]:
-    """By position, the first MAX_MARKS."""
+    """Sort marks by position and keep the first MAX_MARKS."""
     return tuple(sorted(found, key=lambda mark: mark.position_frames)[:MAX_MARKS])
 
 
 def encode_cues(found: Sequence[Mark]) -> tuple[bytes, bytes]:
-    """The data of a `cue ` chunk and of its `LIST` `adtl`; empty where there is nothing to say."""
+    """Encode marks as the data of a `cue ` chunk and of its `LIST` `adtl`; empty without marks."""
     kept = [mark for mark in found if mark.position_frames <= LIMIT_FRAMES]
     if not kept:
         return b"", b""
@@ -139,7 +146,7 @@ def encode_cues(found: Sequence[Mark]) -> tuple[bytes, bytes]:
 
 
 def encode_smpl(found: Sequence[Mark]) -> bytes:
-    """The data of a `smpl` chunk with these loops; empty without any."""
+    """Encode marks with a length as the loops of a `smpl` chunk; empty without any."""
     kept = [m for m in found if m.position_frames + m.length_frames <= LIMIT_FRAMES]
     if not kept:
         return b""
@@ -152,12 +159,12 @@ def encode_smpl(found: Sequence[Mark]) -> bytes:
 
 
 def part(chunk_id: bytes, data: bytes) -> bytes:
-    """One chunk within a list."""
+    """Encode one chunk of a list."""
     return struct.pack("<4sI", chunk_id, len(data)) + data + bytes(len(data) % 2)
 
 
 def byteswapped_cue(cue: bytes) -> bytes:
-    """A big-endian `cue ` chunk, little-endian; the id of the chunk it points to is text."""
+    """Convert a big-endian `cue ` chunk to little-endian; the chunk ids in it are text and stay."""
     count = int.from_bytes(cue[:4], "big")
     found = [
         struct.unpack(">II4sIII", cue[at : at + POINT_BYTES])
@@ -167,7 +174,7 @@ def byteswapped_cue(cue: bytes) -> bytes:
 
 
 def byteswapped_smpl(smpl: bytes) -> bytes:
-    """A big-endian `smpl` chunk, little-endian; what a sampler adds behind the loops stays."""
+    """Convert a big-endian `smpl` chunk to little-endian; data behind the loops stays."""
     if len(smpl) < SMPL_HEAD_BYTES:
         return smpl
     count = int.from_bytes(smpl[28:32], "big")
@@ -177,7 +184,7 @@ def byteswapped_smpl(smpl: bytes) -> bytes:
 
 
 def byteswapped_list(body: bytes) -> bytes:
-    """A big-endian `adtl` or `INFO` list, without its form, little-endian."""
+    """Convert a big-endian `adtl` or `INFO` list, without its form type, to little-endian."""
     return b"".join(part(kind, _turned_part(kind, data)) for kind, data in parts(body, ">"))
 
 

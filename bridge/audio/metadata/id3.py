@@ -1,8 +1,8 @@
-"""ID3v2 tags: read from strangers, written for the `id3 ` chunk of a WAV.
+"""ID3v2 tags: parsed from untrusted files, written for the `id3 ` chunk of a WAV.
 
-mutagen reads and writes the frames. Which frames it gets to read is decided here: those that hold
-text and pictures, and none that is compressed, because a few kilobytes could unpack to gigabytes.
-Source: ID3v2.2, ID3v2.3 and ID3v2.4 "main structure" and "native frames".
+mutagen reads and writes the frames. This module selects which frames it may parse: text and
+pictures, and no compressed frames, because a few kilobytes could unpack to gigabytes. Source:
+ID3v2.2, ID3v2.3 and ID3v2.4 "main structure" and "native frames".
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from bridge.audio.metadata.tags import Tagged, collect_tags
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-# What mutagen raises for data that is not what it says, and what slips past its own checks.
+# What mutagen raises for invalid data, and what slips past its own checks.
 UNREADABLE = (ValueError, LookupError, TypeError, ArithmeticError, EOFError, struct.error)
 
 _MAX_FRAMES = 1000  # real tags have fewer than 100
@@ -73,7 +73,7 @@ _UNSYNCHRONISED, _HAS_LENGTH, _HAS_GROUP = 0x02, 0x01, {3: 0x20, 4: 0x40}
 
 
 def read(data: bytes) -> Tagged:
-    """Tags and pictures of a whole ID3v2 tag; nothing of what is none."""
+    """Parse the tags and pictures of a whole ID3v2 tag; empty for anything else."""
     kept, left = b"", []
     chapters = []
     for name, body in _frames(data):
@@ -90,7 +90,10 @@ def read(data: bytes) -> Tagged:
 
 
 def _chapter(body: bytes, version: int) -> tuple[int, int, str] | None:
-    """Start, end and title of a chapter ("ID3v2 Chapter Frame Addendum"); None of a damaged one."""
+    """Start and end in ms and title of a chapter; None if damaged.
+
+    Source: "ID3v2 Chapter Frame Addendum".
+    """
     at = body.find(b"\0") + 1
     if not at or len(body) < at + 16:
         return None
@@ -106,7 +109,7 @@ def _plain_frame(name: str, body: bytes) -> bytes:
 
 
 def _read_clean(frames: bytes, left: Sequence[str]) -> Tagged:
-    """By mutagen, from a tag of version 2.3 that holds nothing but these plain frames."""
+    """Parse a version 2.3 tag rebuilt from the selected plain frames, with mutagen."""
     try:
         return _understood(frames, left)
     except UNREADABLE:
@@ -124,7 +127,7 @@ def _understood(frames: bytes, left: Sequence[str]) -> Tagged:
         return Tagged(left=tuple(left))
     tags, false = collect_tags(_texts(tag))
     pictures = tuple(
-        Picture.of_stranger(str(frame.mime), bytes(frame.data), int(frame.type), str(frame.desc))
+        Picture.sanitised(str(frame.mime), bytes(frame.data), int(frame.type), str(frame.desc))
         for frame in tag.getall("APIC")
         if frame.data
     )
@@ -149,7 +152,7 @@ def _texts(tag: Any) -> Iterator[tuple[str, str]]:
 
 
 def _frames(data: bytes) -> Iterator[tuple[str, bytes | None]]:
-    """Name and body of each frame as plain bytes; None for one that is not looked into."""
+    """Yield name and body of each frame as plain bytes; None for a body that is not parsed."""
     if len(data) < 10 or data[:3] != b"ID3" or data[3] not in {2, 3, 4}:
         return
     version, flags = data[3], data[5]
@@ -166,7 +169,7 @@ def _frames(data: bytes) -> Iterator[tuple[str, bytes | None]]:
 
 
 def _frames_from(body: bytes, at: int, version: int) -> Iterator[tuple[str, bytes | None]]:
-    """From byte `at` on, of version 2.3 or 2.4."""
+    """Yield the frames from byte `at` on, of version 2.3 or 2.4."""
     for _ in range(_MAX_FRAMES):
         name, size = body[at : at + 4], _frame_size(body, at, version)
         if len(body) < at + 10 or not name.isalnum() or not name.isascii():
@@ -188,7 +191,7 @@ def _frames_v22(body: bytes) -> Iterator[tuple[str, bytes | None]]:
 
 
 def _frame_size(body: bytes, at: int, version: int) -> int:
-    """Version 2.4 counts seven bits to a byte; some of its writers do not know that."""
+    """Size of a frame: 7 bits per byte in version 2.4, except from writers that use 8."""
     size = int.from_bytes(body[at + 4 : at + 8], "big")
     if version == 3:
         return size
@@ -212,7 +215,7 @@ def _unwrapped(content: bytes, flags: int, version: int) -> bytes | None:
 
 
 def write(tags: Mapping[str, tuple[str, ...]], pictures: Sequence[Picture]) -> bytes:
-    """A tag of version 2.4 that holds all of it; empty where there is nothing."""
+    """Encode tags and pictures as a version 2.4 tag; empty without either."""
     from mutagen.id3 import APIC, COMM, ID3, TXXX, USLT, Encoding, Frames
 
     if not tags and not pictures:
@@ -246,7 +249,7 @@ def write(tags: Mapping[str, tuple[str, ...]], pictures: Sequence[Picture]) -> b
 
 
 def _plain(size: bytes) -> int:
-    """A number of seven bits to a byte."""
+    """Decode a number of seven bits per byte."""
     value = 0
     for byte in size:
         value = value << 7 | byte & 0x7F
@@ -254,5 +257,5 @@ def _plain(size: bytes) -> int:
 
 
 def syncsafe(size: int) -> bytes:
-    """A size of up to 28 bits, seven to a byte."""
+    """Encode a size of up to 28 bits, seven bits per byte."""
     return bytes(size >> shift & 0x7F for shift in (21, 14, 7, 0))

@@ -1,7 +1,7 @@
-"""What is read of an iXML chunk (iXML specification 3.01), and what changes where a file is cut.
+"""iXML chunk (iXML specification 3.01): values that are read, and changes for trimmed files.
 
-The chunk is carried as its bytes are. It is never parsed into a tree: recorders write broken XML,
-and XML from strangers can be made to explode. Numbers are searched for and replaced in place.
+The chunk is copied byte for byte and never parsed into a tree: recorders write broken XML, and
+untrusted XML can expand without limit. Numbers are searched for and replaced in place.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _SEARCHED_BYTES = 1 << 20  # the largest real ones have some hundred kilobytes
 
 
 def time_reference(data: bytes) -> int | None:
-    """Position of the first frame in frames since midnight; None where it does not say."""
+    """Position of the first frame in frames since midnight; None if absent."""
     low = _LOWS.search(data)
     if low is None:
         return None
@@ -36,14 +36,14 @@ def time_reference(data: bytes) -> int | None:
 
 
 def tempo_bpm(data: bytes) -> float | None:
-    """In quarter notes per minute; None where it does not say."""
+    """Tempo in quarter notes per minute; None if absent."""
     start = data[:_SEARCHED_BYTES]
     found = _TEMPO.search(start) or _STEINBERG.search(start)
     return tempo.parse_tempo(found[1].decode("ascii")) if found else None
 
 
 def with_later_start(data: bytes, start_frame: int) -> bytes:
-    """The chunk of a file that begins `start_frame` frames later; the rest byte by byte."""
+    """Return the chunk with a time reference `start_frame` frames later; the rest byte for byte."""
     before = time_reference(data)
     if before is None:
         return data
@@ -54,7 +54,7 @@ def with_later_start(data: bytes, start_frame: int) -> bytes:
 
 
 def _with(word: int, found: re.Match[bytes]) -> bytes:
-    """As many digits as before, where they are enough: some recorders write ten."""
+    """Format a number with as many digits as before, if they suffice: some recorders write ten."""
     whole, start = found[0], found.start()
     digits = b"%0*d" % (len(found[1]), word)
     return whole[: found.start(1) - start] + digits + whole[found.end(1) - start :]

@@ -1,4 +1,4 @@
-"""What a bounce says about itself beside its audio, whichever container it came in.
+"""Neutral form of a bounce's metadata, independent of its container.
 
 Positions count from the first frame of the file, in its frames.
 """
@@ -25,7 +25,7 @@ _MIME_CHARACTERS = 64  # the longest in use has 24
 
 @dataclass(frozen=True)
 class Mark:
-    """A cue point, a marker, or a region; of a point, length_frames is 0."""
+    """Cue point, marker or region; length_frames of a point is 0."""
 
     position_frames: int
     name: str = ""
@@ -42,8 +42,8 @@ class Picture:
     description: str = ""
 
     @classmethod
-    def of_stranger(cls, mime: str, data: bytes, kind: int, description: str) -> Picture:
-        """With a type, a kind and a text that every format can hold, whatever the file says."""
+    def sanitised(cls, mime: str, data: bytes, kind: int, description: str) -> Picture:
+        """Create a picture from untrusted fields, limited to values that every format can hold."""
         plain = mime.isascii() and mime.isprintable() and len(mime) <= _MIME_CHARACTERS
         known = 0 <= kind <= _LAST_KIND
         return cls(mime if plain else "image/", data, kind if known else 0, shown(description))
@@ -51,21 +51,22 @@ class Picture:
 
 @dataclass(frozen=True)
 class Metadata:
-    """Read from a bounce, for its stems.
+    """Metadata of a bounce, for its stems.
 
-    chunks: what goes into a WAV, in its order, all of it: `bext` has the line of this job in its
-    coding history, and what came from another container has become chunks here. A target that is
-    no WAV takes the other fields, and what it wants of `bext` and `iXML` from here.
-    tags: names of Vorbis comments in upper case (TITLE, ARTIST, ALBUM, DATE, GENRE, COMMENT,
-    TRACKNUMBER, ISRC, BPM, ...), each with one value or more.
-    marks: in the order of their positions.
-    tempo_bpm: quarter notes per minute; None where nothing says.
-    time_reference: position of the first frame in frames since midnight; None where nothing says.
-    cuesheet: the body of a FLAC's CUESHEET block (RFC 9639 section 8.7); its tracks are in
-    `marks` too.
-    not_carried: what is in none of these, named as a user would.
-    states_loudness: the `bext` of the bounce gives loudness values. Those in `chunks` are "not
-    set", until a file's own are known.
+    Attributes:
+        chunks: all chunks of a WAV stem, in order: `bext` has this job's line in its coding
+            history, and metadata of other containers is translated into chunks. Other targets use
+            the fields below, and read only `bext` and `iXML` from here.
+        tags: names of Vorbis comments in upper case (TITLE, ARTIST, ALBUM, DATE, GENRE, COMMENT,
+            TRACKNUMBER, ISRC, BPM, ...), each with one value or more.
+        marks: in the order of their positions.
+        tempo_bpm: quarter notes per minute; None if unknown.
+        time_reference: position of the first frame in frames since midnight; None if unknown.
+        cuesheet: body of a FLAC's CUESHEET block (RFC 9639 section 8.7); its tracks are in `marks`,
+            too.
+        not_carried: user-facing names of metadata that is in none of these fields.
+        states_loudness: the `bext` of the bounce gives loudness values. Those in `chunks` are "not
+            set" until a file's own are measured.
     """
 
     chunks: tuple[Chunk, ...] = ()
@@ -79,19 +80,19 @@ class Metadata:
     states_loudness: bool = False
 
     def find(self, chunk_id: bytes) -> bytes | None:
-        """The data of the first chunk of that id."""
+        """Return the data of the first chunk with that id; None without one."""
         return next((chunk.data for chunk in self.chunks if chunk.id == chunk_id), None)
 
     def without(self, *reasons: str) -> Metadata:
-        """This, with more that is not carried."""
+        """Return a copy with more entries in `not_carried`."""
         return replace(self, not_carried=tuple(dict.fromkeys((*self.not_carried, *reasons))))
 
 
 def shift_marks(marks: tuple[Mark, ...], start_frame: int, frames: int) -> tuple[Mark, ...]:
-    """The marks of a file that begins at `start_frame` of the bounce and has `frames` frames.
+    """Return the marks of a file of `frames` frames that begins at `start_frame` of the bounce.
 
-    Points outside fall away; regions are cut to what is inside. A point at the very end stays:
-    DAWs write the end of the song there.
+    Points outside fall away; regions are cut to the file. A point at the very end stays: DAWs mark
+    the end of the song there.
     """
     found = (_shifted(mark, start_frame, frames) for mark in marks)
     return tuple(mark for mark in found if mark is not None)

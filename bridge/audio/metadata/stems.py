@@ -1,4 +1,4 @@
-"""Which metadata of a bounce goes into each of its stems, and which cannot."""
+"""Selection of the bounce's metadata that goes into each of its stems."""
 
 from __future__ import annotations
 
@@ -48,12 +48,14 @@ _WITH_ID3: dict[str, Callable[[BinaryIO, str, Sequence[LoadedChunk]], Metadata]]
 
 
 def stem_metadata(path: Path, history_line: str) -> Metadata:
-    """Metadata of the bounce at `path` for its stems.
+    """Read the metadata of the bounce at `path` for its stems.
 
     `bext` is rebuilt with `history_line` added to its coding history; iXML, cue, LIST adtl and
-    INFO, smpl, inst, acid, ID3, XMP and the audio definition model are taken as they are, and
-    what another container holds is said in those. 16 MiB are taken at most. Raises what reading
-    the header raises (see `chunks.read_layout`); metadata that cannot be read is never an error.
+    INFO, smpl, inst, acid, ID3, XMP and the audio definition model are copied, and metadata of
+    other containers is translated into these. At most 16 MiB are read.
+
+    Raises what reading the header raises (see `chunks.read_layout`); unreadable metadata is not an
+    error.
     """
     with open_bounce(path) as file:
         kind = sniff(file)

@@ -1,4 +1,4 @@
-"""Title, artist and the like under one set of names, and the `LIST` `INFO` of a WAV.
+"""Title, artist and other tags under one set of names, and the `LIST` `INFO` of a WAV.
 
 The names are those of Vorbis comments, in upper case. Sources: Xiph.Org "Ogg Vorbis I format
 specification: comment field"; Microsoft "Multimedia Programming Interface and Data Specifications
@@ -48,19 +48,19 @@ _INFO = {
     b"ISBJ": "DESCRIPTION",
     b"IKEY": "KEYWORDS",
 }
-_INFO_ALSO = {b"IPRT": "TRACKNUMBER"}  # what some write for it
+_INFO_ALSO = {b"IPRT": "TRACKNUMBER"}  # used by some writers
 _INFO_OF = {name: chunk_id for chunk_id, name in _INFO.items()}
 
-_OF_THE_FILE = "WAVEFORMATEXTENSIBLE_CHANNEL_MASK"  # read where the header is
+_OF_THE_FILE = "WAVEFORMATEXTENSIBLE_CHANNEL_MASK"  # read with the header
 # The level of the bounce, and where its encoder put the first frame: false for a stem.
 _FALSE_FOR_STEMS = ("REPLAYGAIN_", "R128_", "ITUNSMPB", "ITUNNORM", "ITUNPGAP")
 _TEMPOS = ("BPM", "TBPM", "TEMPO")
-_TIME_REFERENCES = ("TIME_REFERENCE", "TIMEREFERENCE")  # as ffmpeg names that of `bext`
+_TIME_REFERENCES = ("TIME_REFERENCE", "TIMEREFERENCE")  # names of ffmpeg for the field of `bext`
 
 
 @dataclass
 class Tagged:
-    """What a tag holds. `left` names the rest; `chapters` is (start, end) in ms and a title."""
+    """Contents of a tag; `left` names the rest; `chapters` is (start, end) in ms and a title."""
 
     tags: Tags = field(default_factory=dict)
     pictures: tuple[Picture, ...] = ()
@@ -69,7 +69,7 @@ class Tagged:
 
 
 def collect_tags(found: Iterable[tuple[str, str]]) -> tuple[Tags, tuple[str, ...]]:
-    """Values under their names, and the names of those that would be false for a stem."""
+    """Collect values by name; also return the names of values that would be false for a stem."""
     tags: Tags = {}
     false: list[str] = []
     for name, value in found:
@@ -92,14 +92,14 @@ def collect_tags(found: Iterable[tuple[str, str]]) -> tuple[Tags, tuple[str, ...
 
 
 def _key(name: str) -> str:
-    """A name that Vorbis comments allow: printable ASCII without "="."""
+    """Convert to a name that Vorbis comments allow: printable ASCII without "="."""
     return "".join(c for c in name.upper() if " " <= c <= "}" and c != "=").strip()[:255]
 
 
 def merge_tags(
     first: Mapping[str, tuple[str, ...]], *others: Mapping[str, tuple[str, ...]]
 ) -> Tags:
-    """All tags; the earlier mapping is believed where two have one name."""
+    """Merge mappings of tags; the earlier one wins where two have one name."""
     tags = dict(first)
     for other in others:
         for name, values in other.items():
@@ -108,13 +108,13 @@ def merge_tags(
 
 
 def tempo_bpm(tags: Mapping[str, tuple[str, ...]]) -> float | None:
-    """What the tags say of the tempo."""
+    """Tempo of the tags in quarter notes per minute; None if absent."""
     found = (tempo.parse_tempo(tags[name][0]) for name in _TEMPOS if name in tags)
     return next((bpm for bpm in found if bpm), None)
 
 
 def time_reference(tags: Mapping[str, tuple[str, ...]]) -> int | None:
-    """Position of the first frame in frames since midnight, as ffmpeg passes it on."""
+    """Position of the first frame in frames since midnight, under the name that ffmpeg gives it."""
     for name in _TIME_REFERENCES:
         text = tags.get(name, ("",))[0]
         if text.isascii() and text.isdigit() and len(text) <= _DIGITS:
@@ -123,7 +123,7 @@ def time_reference(tags: Mapping[str, tuple[str, ...]]) -> int | None:
 
 
 def without_positions(tags: Mapping[str, tuple[str, ...]]) -> Tags:
-    """Without positions: they have fields of their own, and would be false once a file is cut."""
+    """Remove positions, which `Metadata` has fields for and which trimming would make false."""
     return {
         name: values
         for name, values in tags.items()
@@ -132,14 +132,14 @@ def without_positions(tags: Mapping[str, tuple[str, ...]]) -> Tags:
 
 
 def parse_info(body: bytes) -> Tags:
-    """Tags of an `INFO` list, given without its form."""
+    """Parse the tags of an `INFO` list, given without its form type."""
     names = {**_INFO, **_INFO_ALSO}
     found = ((names[kind], decode_text(data)) for kind, data in parts(body) if kind in names)
     return collect_tags(found)[0]
 
 
 def encode_info(tags: Mapping[str, tuple[str, ...]]) -> bytes:
-    """An `INFO` list of those tags that it has a place for; empty where there is none."""
+    """Encode the tags that an `INFO` list has an id for; empty without any."""
     body = b""
     for name, values in tags.items():
         if name in _INFO_OF:

@@ -1,7 +1,7 @@
-"""Tempo: what is believed of it, and the `encode_acid` chunk, which loops bring it in.
+"""Tempo values and the `acid` chunk, in which loops carry theirs.
 
-The chunk was never published by its maker; its layout (flags, root note, two fields of no known
-use, beats, meter, tempo) is common knowledge among sequencers.
+The chunk was never published by its maker; its layout (flags, root note, two fields of unknown use,
+beats, meter, tempo) is common knowledge among sequencers.
 """
 
 from __future__ import annotations
@@ -17,30 +17,30 @@ _ACID_BYTES = struct.calcsize(_ACID)
 _ONE_SHOT = 1
 
 SLOWEST_BPM, FASTEST_BPM = 10.0, 1000.0
-"""What the fields of sequencers take, with room; a value beyond is a field misread."""
+"""Range of sequencers, with a margin; a value beyond it is a misread field."""
 
 
 def plausible_tempo(bpm: float | None) -> float | None:
-    """A tempo in quarter notes per minute; None for one that nobody plays."""
+    """Return a tempo in quarter notes per minute; None outside the range of sequencers."""
     if bpm is None or not SLOWEST_BPM <= bpm <= FASTEST_BPM:
         return None
     return round(bpm, 6)  # a 32-bit float holds no more
 
 
 def parse_tempo(text: str) -> float | None:
-    """Of a tag or an element of XML."""
+    """Parse the text of a tag or of an XML element; None if it is not a plausible tempo."""
     return plausible_tempo(leading_number(text))
 
 
 def tempo_of_acid(data: bytes) -> float | None:
-    """Of the data of an `encode_acid` chunk; None where it has none."""
+    """Read the tempo from the data of an `acid` chunk; None if absent."""
     if len(data) < _ACID_BYTES:
         return None
     return plausible_tempo(struct.unpack(_ACID, data[:_ACID_BYTES])[7])
 
 
 def encode_acid(tempo_bpm: float) -> bytes:
-    """The data of an `encode_acid` chunk that says this tempo; its beats are not counted yet."""
+    """Encode a tempo as the data of an `acid` chunk, without a beat count."""
     return struct.pack(_ACID, _ONE_SHOT, 0, 0x8000, 0.0, 0, 4, 4, tempo_bpm)
 
 
@@ -57,7 +57,7 @@ def with_beat_count(data: bytes, frames: int, rate_hz: int, *, anew: bool) -> by
 
 
 def byteswapped_acid(data: bytes) -> bytes:
-    """A big-endian `encode_acid` chunk, little-endian."""
+    """Convert a big-endian `acid` chunk to little-endian."""
     if len(data) < _ACID_BYTES:
         return data
     fields = struct.unpack(_ACID.replace("<", ">"), data[:_ACID_BYTES])

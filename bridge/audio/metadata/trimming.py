@@ -1,4 +1,4 @@
-"""The metadata of one file of a job: of a file that was trimmed, every position counts anew."""
+"""Metadata of one output file: in a trimmed file, every position moves."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
     from bridge.audio.metadata.model import Metadata
 
-# The audio definition model tells of times in the whole programme, and in more places than one.
+# The audio definition model has times of the whole programme, in several places.
 _LOST = frozenset({b"axml", b"bxml", b"sxml", b"chna", b"dbmd"})
 _WORD = 1 << 64
 
 
 def of_whole_file(metadata: Metadata, frames: int, rate_hz: int) -> Metadata:
-    """Of a file that has all `frames` of the bounce: only the beats of a tempo are counted."""
+    """Return the metadata of a file with all `frames` of the bounce, with its beats counted."""
     chunks = tuple(
         Chunk(c.id, tempo.with_beat_count(c.data, frames, rate_hz, anew=False))
         if c.id == b"acid"
@@ -32,9 +32,15 @@ def of_whole_file(metadata: Metadata, frames: int, rate_hz: int) -> Metadata:
 
 
 def of_trimmed_file(metadata: Metadata, start_frame: int, frames: int, rate_hz: int) -> Metadata:
-    """Of a file that begins at `start_frame` of the bounce and ends `frames` later.
+    """Return the metadata of a file that begins at `start_frame` of the bounce.
 
     Markers and loops outside fall away; the time reference moves; see `lost_by_trimming`.
+
+    Args:
+        metadata: of the bounce.
+        start_frame: first frame of the file in the bounce.
+        frames: length of the file.
+        rate_hz: of the bounce.
     """
     reference = metadata.time_reference
     return replace(
@@ -47,7 +53,7 @@ def of_trimmed_file(metadata: Metadata, start_frame: int, frames: int, rate_hz: 
 
 
 def lost_by_trimming(metadata: Metadata) -> tuple[str, ...]:
-    """What a file that was trimmed does not hold."""
+    """List the user-facing names of metadata that a trimmed file cannot hold."""
     names = [chunk.id.decode().strip() for chunk in metadata.chunks if chunk.id in _LOST]
     return tuple(f"{name} (the files are trimmed)" for name in dict.fromkeys(names))
 

@@ -1,7 +1,7 @@
-"""Vorbis comments, pictures and cue sheets as FLAC and Ogg hold them, read by mutagen.
+"""Vorbis comments, pictures and cue sheets of FLAC and Ogg, parsed by mutagen.
 
-Source: RFC 9639 sections 8.6 to 8.8. mutagen gets bytes that are already in memory, so that no
-length in them is believed before it was held against what is there.
+Source: RFC 9639 sections 8.6 to 8.8. mutagen gets bytes that are already in memory, so that a false
+length in them cannot cause a large allocation.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _LEAD_OUT = {170, 255}  # section 8.7: the number of the lead-out track of a CD,
 
 
 def parse_comments(block: bytes) -> Tagged:
-    """The body of a VORBIS_COMMENT block."""
+    """Parse the body of a VORBIS_COMMENT block."""
     from mutagen import MutagenError
     from mutagen.flac import VCFLACDict
 
@@ -40,7 +40,7 @@ def parse_comments(block: bytes) -> Tagged:
 
 
 def parse_pairs(pairs: Iterable[tuple[str, str]]) -> Tagged:
-    """Tags and embedded pictures of names with their values."""
+    """Collect tags and embedded pictures from (name, value) pairs."""
     rest, pictures, left = [], [], []
     for name, value in pairs:
         if name.upper() not in _PICTURE_NAMES:
@@ -63,7 +63,7 @@ def _embedded(value: str) -> Picture | None:
 
 
 def parse_picture(block: bytes) -> Picture | None:
-    """The body of a PICTURE block; None for one that is damaged or only a link."""
+    """Parse the body of a PICTURE block; None if it is damaged or only a link."""
     from mutagen import MutagenError
     from mutagen.flac import Picture as Block
 
@@ -73,11 +73,11 @@ def parse_picture(block: bytes) -> Picture | None:
         return None
     if not found.data or found.mime == "-->":
         return None
-    return Picture.of_stranger(str(found.mime), bytes(found.data), int(found.type), str(found.desc))
+    return Picture.sanitised(str(found.mime), bytes(found.data), int(found.type), str(found.desc))
 
 
 def sheet_marks(block: bytes) -> tuple[Mark, ...]:
-    """The tracks of the body of a CUESHEET block as marks; none of one that is damaged."""
+    """Convert the tracks of a CUESHEET block's body to marks; empty if it is damaged."""
     from mutagen import MutagenError
     from mutagen.flac import CueSheet
 
@@ -96,7 +96,7 @@ def sheet_marks(block: bytes) -> tuple[Mark, ...]:
 
 
 def chapters(tags: Mapping[str, tuple[str, ...]], rate_hz: int) -> tuple[Mark, ...]:
-    """Chapters among the tags as marks."""
+    """Convert the chapters among the tags to marks."""
     marks = []
     for name, values in tags.items():
         chapter = _CHAPTER.fullmatch(name)

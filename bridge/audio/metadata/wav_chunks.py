@@ -1,4 +1,4 @@
-"""Between the chunks of a WAV and the neutral form: one is made of the other, either way."""
+"""Conversion between the chunks of a WAV and the neutral form, in both directions."""
 
 from __future__ import annotations
 
@@ -18,10 +18,15 @@ _LISTS = (b"LIST", b"list")
 
 
 def from_wav_chunks(chunks: Sequence[Chunk], left: Sequence[str], history: str) -> Metadata:
-    """The neutral form of the chunks of a WAV, little-endian, that are to be carried as they are.
+    """Parse the chunks of a WAV that are copied into stems.
 
-    Where only iXML says when the file begins, a `bext` that says the same goes before it: most
-    DAWs place a file by that alone.
+    Where only iXML has a time reference, a `bext` with the same value is put before it: most DAWs
+    place a file by `bext` alone.
+
+    Args:
+        chunks: little-endian, in order.
+        left: names of the chunks that are not copied.
+        history: line for the coding history.
     """
     of_id = {chunk.id: chunk.data for chunk in reversed(chunks)}
     lists = [chunk.data for chunk in chunks if chunk.id in _LISTS]
@@ -53,10 +58,14 @@ def from_wav_chunks(chunks: Sequence[Chunk], left: Sequence[str], history: str) 
 def with_wav_chunks(
     found: Metadata, history: str, *, broadcast: Bext | None = None, verbatim: Sequence[Chunk] = ()
 ) -> Metadata:
-    """What another container holds, with chunks that say the same in a WAV.
+    """Add WAV chunks with equal content to the metadata of another container.
 
-    broadcast: a `bext` that it has of its own, already with `history`. verbatim: chunks that go
-    into a WAV as they are; with an `id3 ` among them, none is made of the tags.
+    Args:
+        found: metadata as read.
+        history: line for the coding history.
+        broadcast: the container's own `bext`, already with `history`.
+        verbatim: chunks that are copied into a WAV; with an `id3 ` among them, none is made of the
+            tags.
     """
     if broadcast is None and found.time_reference is not None:
         broadcast = bext.new_bext(found.time_reference, history)
@@ -70,9 +79,9 @@ def with_wav_chunks(
 
 
 def _made(found: Metadata, kept: Mapping[bytes, bytes]) -> list[Chunk]:
-    """Chunks for what those that are kept do not say."""
-    told = cues.marks(b"", [], kept.get(b"smpl", b""))
-    cue, labels = cues.encode_cues([mark for mark in found.marks if mark not in told])
+    """Chunks for the metadata that the kept chunks lack."""
+    loop_marks = cues.marks(b"", [], kept.get(b"smpl", b""))
+    cue, labels = cues.encode_cues([mark for mark in found.marks if mark not in loop_marks])
     chunks = [
         Chunk(b"cue ", cue),
         Chunk(b"LIST", labels),

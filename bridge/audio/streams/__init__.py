@@ -1,5 +1,5 @@
-"""Coded sound (MP3, Ogg, AAC, ...), counted by our own walk and decoded by ffmpeg's libraries.
+"""Coded audio (MP3, Ogg, AAC, ...), counted by this package and decoded by FFmpeg's libraries.
 
-One module for each container finds where the packets lie and how many frames they are; `decoding`
-decodes them, and what it gives has to be as long as what was counted. `opening` chooses.
+One module per container finds the packets and counts their frames; `demuxing` decodes them, and
+`libav` checks the decoded length against the count. `registry` chooses the module.
 """

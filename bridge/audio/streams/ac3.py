@@ -26,7 +26,7 @@ _DEPENDENT = 1
 
 @dataclass(frozen=True)
 class Header:
-    """See `frame_walk.Header`. frames is 0 for a frame that adds channels to the one before it."""
+    """Frame header, see `frame_walk.Header`; 0 frames if it extends the frame before it."""
 
     size_bytes: int
     frames: int
@@ -42,7 +42,7 @@ class Header:
 
 @lru_cache(maxsize=4096)
 def parse(head: bytes) -> Header | None:
-    """Read eight bytes; None when they are no frame header."""
+    """Parse eight bytes; None if they are no frame header."""
     if len(head) < _HEAD_BYTES or head[:2] != b"\x0b\x77":
         return None
     version = head[5] >> 3
@@ -52,7 +52,7 @@ def parse(head: bytes) -> Header | None:
 
 
 def _ac3(head: bytes, shift: int) -> Header | None:
-    """shift: 1 for half the rate, 2 for a quarter, as versions 9 and 10 have it."""
+    """AC-3 header; shift: 1 for half the rate, 2 for a quarter, as in versions 9 and 10."""
     rate_code, size_code = head[4] >> 6, head[4] & 63
     if rate_code == 3 or size_code >> 1 >= len(_KBPS):
         return None
@@ -84,7 +84,7 @@ def _eac3(head: bytes) -> Header | None:
 
 
 def walk(file: BinaryIO, start: int, end: int) -> Walk:
-    """See `elementary.walk_frames`."""
+    """Walk the frames; see `elementary.walk_frames`."""
     file.seek(start)
     enhanced = file.read(_HEAD_BYTES)[5:6] > bytes([_LAST_AC3 << 3 | 7])
     codec, subtype = ("eac3", "EAC3") if enhanced else ("ac3", "AC3")

@@ -25,7 +25,7 @@ _CHANNELS = (None, 1, 2, 3, 4, 5, 6, 8)  # None: the frames themselves say it
 
 @dataclass(frozen=True)
 class Header:
-    """See `frame_walk.Header`."""
+    """Frame header; see `frame_walk.Header`."""
 
     size_bytes: int
     frames: int
@@ -41,7 +41,7 @@ class Header:
 
 @lru_cache(maxsize=4096)
 def parse(head: bytes) -> Header | None:
-    """Read seven bytes; None when they are no frame header."""
+    """Parse seven bytes; None if they are no frame header."""
     if len(head) < _HEAD_BYTES or head[0] != 0xFF or head[1] & 0xF6 != 0xF0:
         return None
     rate_code = head[2] >> 2 & 15
@@ -58,7 +58,7 @@ def parse(head: bytes) -> Header | None:
 
 
 def walk(file: BinaryIO, start: int, end: int) -> Walk:
-    """See `elementary.walk_frames`."""
+    """Walk the frames; see `elementary.walk_frames`."""
     return walk_frames(file, start, end, SYNTAX, codec="aac", subtype="AAC")
 
 

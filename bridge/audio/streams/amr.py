@@ -27,7 +27,7 @@ _KINDS = (
 
 
 def walk(file: BinaryIO, start: int, end: int) -> Walk:
-    """All frames between two places of a file.
+    """Walk all frames between two byte offsets of a file.
 
     Raises UnsupportedBounce for several channels, NoFrames, and BounceError for a frame of a
     reserved type.
@@ -58,9 +58,9 @@ def walk(file: BinaryIO, start: int, end: int) -> Walk:
 
 
 def _places(buffer: Buffer, magic: bytes, sizes: tuple[int, ...]) -> Iterator[tuple[int, int]]:
-    """Where each frame begins and ends; the last one may end behind the file.
+    """Start and end of each frame; the last one may end behind the file.
 
-    The header of another file that was joined is passed over.
+    The header of another file that was joined is skipped.
     """
     at = buffer.start
     while head := buffer.at(at, 1):

@@ -1,4 +1,4 @@
-"""ASF, the container of Windows Media: the payloads of every data packet counted.
+"""ASF, the container of Windows Media: counts the payloads of every data packet.
 
 Source: Microsoft "Advanced Systems Format Specification", revision 01.20.06: sections 3.2 and 3.3
 (header), 5.1 and 5.2 (data packets and payloads).
@@ -42,10 +42,13 @@ _CODEC_FRAMES = 4096  # the longest block of Windows Media Audio Professional
 
 @dataclass
 class _Head:
-    """What the header says. packets: how many, of packet_bytes each, from data_at on.
+    """Contents of the header.
 
-    duration: of what is played, in 100 ns; None where it is not known. sounds: rate, bytes a second
-    and bytes a block of each track of sound, by its number. unread_bytes: behind its end.
+    Attributes:
+        packets: number of packets, of packet_bytes each, from data_at on.
+        duration: of the presentation, in 100 ns; None if unknown.
+        sounds: rate, bytes per second and bytes per block of each audio track, by track number.
+        unread_bytes: behind the end of the container.
     """
 
     packets: int = 0
@@ -57,9 +60,9 @@ class _Head:
 
 
 def walk(file: BinaryIO, start: int, end: int) -> Walk:
-    """The first track of sound.
+    """Walk the first audio track.
 
-    Raises UnsupportedBounce (no sound, protected), NoFrames, and NotAudio for damage.
+    Raises UnsupportedBounce (no audio, protected), NoFrames, and NotAudio for damage.
     """
     buffer = Buffer(file, start, end)
     head = _head(buffer)
@@ -99,7 +102,7 @@ def walk(file: BinaryIO, start: int, end: int) -> Walk:
 
 
 def _count(head: _Head, number: int, rate_hz: int) -> Count | None:
-    """The length that the header states, which encoders round to a packet and a block."""
+    """Length stated in the header, which encoders round to a packet and a block."""
     if head.duration is None:
         return None
     _, bytes_a_second, align = head.sounds[number]
@@ -178,7 +181,7 @@ def _read_stream(body: bytes, head: _Head) -> None:
 
 
 def _read_extension(body: bytes, head: _Head) -> None:
-    """Tracks that are described in the header's extension."""
+    """Add the tracks described in the header's extension."""
     at = body.find(_STREAM)
     while at >= 0:
         _read_stream(body[at + _OBJECT_BYTES :], head)
@@ -200,20 +203,20 @@ def _payloads(buffer: Buffer, head: _Head) -> Iterator[tuple[int, int]]:
 
 
 class _Fields:
-    """The fields of a packet, in order; IndexError behind its end."""
+    """Reader of a packet's fields, in order; raises IndexError at its end."""
 
     def __init__(self, data: bytes) -> None:
         self.data = data
         self.at = 0
 
     def take(self, size: int) -> int:
-        """The next number of that many bytes."""
+        """Return the next number, of `size` bytes."""
         value = int.from_bytes(self.data[self.at : self.at + size], "little")
         self.skip(size)
         return value
 
     def skip(self, size: int) -> None:
-        """Leave bytes out."""
+        """Skip `size` bytes."""
         self.at += size
         if self.at > len(self.data):
             raise IndexError

@@ -1,4 +1,4 @@
-"""An open file, read at any place in small pieces as a walk over it needs them."""
+"""Buffered random access to an open file, for walks that read small pieces."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ _PIECE_BYTES = 1 << 18
 
 
 class Buffer:
-    """Bytes `start` to `end` of a file; a walk goes forward, so that one piece is kept.
+    """Bytes `start` to `end` of a file, of which one piece is kept: walks go forward.
 
-    piece_bytes: what is read at once; less where a walk passes over most of the file.
+    piece_bytes: size of a read; smaller for a walk that skips most of the file.
     """
 
     def __init__(
@@ -24,7 +24,7 @@ class Buffer:
         self._piece_at = start
 
     def at(self, offset: int, count: int) -> bytes:
-        """Up to `count` bytes from `offset` on: fewer at the end, none before the start."""
+        """Return up to `count` bytes from `offset` on: fewer at the end, none before the start."""
         count = min(count, self.end - offset)
         if count <= 0 or offset < self.start:
             return b""
@@ -36,7 +36,7 @@ class Buffer:
         return self._piece[first : first + count]
 
     def find(self, wanted: bytes, offset: int) -> int | None:
-        """Where `wanted` occurs first from `offset` on."""
+        """Return the first offset of `wanted` from `offset` on; None if it does not occur."""
         while offset + len(wanted) <= self.end:
             piece = self.at(offset, _PIECE_BYTES)
             found = piece.find(wanted)
@@ -46,7 +46,7 @@ class Buffer:
         return None
 
     def zeros_end(self, offset: int) -> int:
-        """The first place from `offset` on that is not zero; the end where all are."""
+        """Return the offset of the first non-zero byte from `offset` on; the end without one."""
         while piece := self.at(offset, _PIECE_BYTES):
             rest = piece.lstrip(b"\0")
             if rest:
@@ -55,5 +55,5 @@ class Buffer:
         return max(offset, self.end)  # a tag may claim to end behind the file
 
     def is_zero(self, start: int, end: int) -> bool:
-        """Whether nothing but zeros lies between two places."""
+        """Return whether all bytes between two offsets are zero."""
         return self.zeros_end(start) >= end

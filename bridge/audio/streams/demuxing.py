@@ -1,6 +1,6 @@
-"""Tracks of sound in a container: which there are, and the packets of one of them decoded.
+"""Audio tracks of a container: their list, and the decoded packets of one of them.
 
-ffmpeg's libraries take the container apart; our own walks say which packets there have to be.
+FFmpeg's libraries demux the container; the walks of this package count the packets to expect.
 """
 
 from __future__ import annotations
@@ -48,13 +48,13 @@ _ESCAPED, _USAC = 31, 42  # audio object types of an AAC (ISO/IEC 14496-3 sectio
 
 @dataclass(frozen=True)
 class Packets:
-    """All packets of a track by our own count: their bytes, and how many; None: not counted."""
+    """Expected packets of a track: their bytes and their number; None: not counted."""
 
     size_bytes: int | None
     count: int | None = None
 
     def check(self, size_bytes: int, count: int) -> None:
-        """Raise BounceError where others came out of the container."""
+        """Raise BounceError if the container gave other packets than were counted."""
         for what, counted, read in (
             ("bytes", self.size_bytes, size_bytes),
             ("packets", self.count, count),
@@ -68,10 +68,14 @@ class Packets:
 
 @dataclass(frozen=True)
 class MediaStream:
-    """A track of sound.
+    """Audio track of a container.
 
-    index, id: of it in the container. codec: ffmpeg's name, format: that of its values. extradata:
-    what the decoder needs before the first packet. label: number, language and title, for messages.
+    Attributes:
+        index, id: in the container.
+        codec: ffmpeg's name.
+        format: ffmpeg's name of the sample format.
+        extradata: codec configuration for the decoder.
+        label: number, language and title, for messages.
     """
 
     index: int
@@ -85,15 +89,15 @@ class MediaStream:
 
     @property
     def subtype(self) -> str:
-        """The codec, by soundfile's name where it has one."""
+        """soundfile's name of the codec if it has one, else ffmpeg's."""
         return subtype_name(self.codec, self.format, self.extradata)
 
 
 def list_streams(file: BinaryIO, container: str) -> tuple[MediaStream, ...]:
-    """The tracks of sound of an open file. container: ffmpeg's name of its format.
+    """List the audio tracks of an open file; `container` is ffmpeg's name of its format.
 
-    Of a track that no decoder is there for, the codec is empty and the rate 0. Raises
-    UnsupportedBounce where ffmpeg's libraries refuse the file.
+    A track without a decoder has an empty codec and the rate 0. Raises UnsupportedBounce if
+    FFmpeg's libraries refuse the file.
     """
     with open_demuxer(file, container) as found:
         return tuple(_stream(number, one) for number, one in enumerate(found.streams.audio, 1))
@@ -123,7 +127,7 @@ def _label(number: int, codec: str, metadata: Mapping[str, str]) -> str:
 
 
 def other_streams_warning(chosen: MediaStream, found: Sequence[MediaStream]) -> tuple[str, ...]:
-    """The warning for tracks of sound beside the one that is taken; empty without."""
+    """Return the warning for audio tracks beside the chosen one; empty without any."""
     left = [stream.label for stream in found if stream.index != chosen.index]
     if not left:
         return ()
@@ -135,7 +139,7 @@ def other_streams_warning(chosen: MediaStream, found: Sequence[MediaStream]) -> 
 def decode_stream(
     file: BinaryIO, container: str, stream: MediaStream, expected: Packets
 ) -> Iterator[AudioFrame]:
-    """All that a track decodes to, without regard to delays and edits.
+    """Decode all packets of a track, without regard to delays and edits.
 
     Args:
         file: open for reading.
@@ -144,7 +148,8 @@ def decode_stream(
         expected: its packets by our own count.
 
     Raises:
-        BounceError: they are others. av.FFmpegError: one does not decode.
+        BounceError: the packets differ from those counted.
+        av.FFmpegError: a packet does not decode.
     """
     import av
     from av.stream import Discard
@@ -168,7 +173,7 @@ def decode_stream(
 
 
 def _own_decoder(stream: MediaStream) -> AudioCodecContext | None:
-    """A decoder of our choice; None for that of ffmpeg's."""
+    """Decoder that replaces ffmpeg's default for a codec; None to keep the default."""
     if stream.codec not in _DECODERS:
         return None
     name, options = _DECODERS[stream.codec]
@@ -209,15 +214,15 @@ def _check_layouts(stream: MediaStream) -> None:
 def open_demuxer(
     file: BinaryIO, container: str, *, all_packets: bool = False
 ) -> Iterator[InputContainer]:
-    """An open file, taken apart by ffmpeg's libraries.
+    """Open a file with FFmpeg's demuxer for its container.
 
     Args:
         file: open for reading.
         container: ffmpeg's name of its format.
-        all_packets: also those that its edit list leaves out.
+        all_packets: include packets that the edit list leaves out.
 
     Raises:
-        UnsupportedBounce: they refuse it.
+        UnsupportedBounce: the library refuses the file.
     """
     import av
 

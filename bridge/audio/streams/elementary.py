@@ -31,18 +31,18 @@ def walk_frames(
     subtype: str,
     options: Mapping[str, str] | None = None,
 ) -> Walk:
-    """All frames between two places of a file.
+    """Walk all frames between two byte offsets of a file.
 
     Args:
         file: open for reading.
         start, end: of the stream, in bytes.
-        syntax: of its frames. Those with a length of 0 belong to the frame in front of them.
+        syntax: of its frames. Frames of length 0 belong to the frame in front of them.
         codec, options: of ffmpeg's decoder.
-        subtype: its word.
+        subtype: name of the codec.
 
     Raises:
         NotAudio: no frame is found.
-        UnsupportedBounce: rate or channels change, or most of the stream is something else.
+        UnsupportedBounce: rate or channels change, or most of the stream is not audio.
     """
     buffer = Buffer(file, start, end)
     sound = Buffer(file, start, sound_end(buffer))
@@ -104,7 +104,7 @@ def _decoded(
 
 
 def _packets(buffer: Buffer, places: Places, syntax: Syntax[H]) -> Iterator[bytes]:
-    """Frames, each with those of length 0 that belong to it."""
+    """Frames, each joined with the frames of length 0 that belong to it."""
     held = b""
     for at, header in places.headers(buffer, syntax):
         if held and header.frames:

@@ -1,7 +1,7 @@
-"""A stream of frames that each begin with a sync word and state their own length, walked.
+"""Walk over a stream of frames that each begin with a sync word and state their own length.
 
 The frames need nothing around them: such a stream can be cut and joined anywhere, and begin or end
-with tags, zeros or anything else.
+with tags, zeros or other data.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ _MAX_CANDIDATES = 1 << 20  # places of a possible header in gaps; a second of se
 
 
 class Header(Protocol):
-    """A frame header.
+    """Frame header.
 
-    size_bytes: of the whole frame. frames: of sound in it. channels: None where another place says.
+    size_bytes: of the whole frame. frames: of audio in it. channels: None if stated elsewhere.
     """
 
     @property
@@ -41,7 +41,7 @@ class Header(Protocol):
     def channels(self) -> int | None: ...
     @property
     def form(self) -> object:
-        """Equal for frames that can be of one stream."""
+        """Format key: equal for frames that can belong to one stream."""
 
 
 H = TypeVar("H", bound=Header)
@@ -49,10 +49,10 @@ H = TypeVar("H", bound=Header)
 
 @dataclass(frozen=True)
 class Syntax(Generic[H]):
-    """How a stream's frames look.
+    """Frame syntax of a stream.
 
-    name: for messages. sync: with which bytes each begins. head_bytes: how many `parse` needs; it
-    returns None for what is no header.
+    name: for messages. sync: possible first bytes of a frame. head_bytes: number that `parse`
+    needs, which returns None for anything but a header.
     """
 
     name: str
@@ -63,26 +63,26 @@ class Syntax(Generic[H]):
 
 @dataclass(frozen=True)
 class Frame(Generic[H]):
-    """A whole frame and its place in the file."""
+    """Complete frame and its place in the file."""
 
     at: int
     header: H
 
     @property
     def end(self) -> int:
-        """Where the next one begins."""
+        """Offset of the next frame."""
         return self.at + self.header.size_bytes
 
 
 class Places:
-    """Where frames lie that were walked: one behind the other, but for what lies between them."""
+    """Places of the walked frames, stored compactly: consecutive frames form runs."""
 
     def __init__(self) -> None:
         self.start = self.end = 0
         self._jumps: dict[int, int] = {}
 
     def add(self, frame: Frame[H]) -> None:
-        """The next frame."""
+        """Add the next frame."""
         if not self.end:
             self.start = frame.at
         elif frame.at != self.end:
@@ -90,7 +90,7 @@ class Places:
         self.end = frame.end
 
     def headers(self, buffer: Buffer, syntax: Syntax[H]) -> Iterator[tuple[int, H]]:
-        """Place and header of each frame again; BounceChanged where one is gone."""
+        """Read the place and header of each frame again; raises BounceChanged if one is gone."""
         at = self.start
         while at < self.end:
             header = syntax.parse(buffer.at(at, syntax.head_bytes))
@@ -102,9 +102,9 @@ class Places:
 
 
 def frames_of(buffer: Buffer, syntax: Syntax[H]) -> Iterator[Frame[H] | Gap]:
-    """Frames and what lies between them, in the order of the file; tags are left out.
+    """Yield frames and the gaps between them, in the order of the file; tags are skipped.
 
-    Raises UnsupportedBounce where too much has been searched between the frames.
+    Raises UnsupportedBounce if too many bytes were searched between the frames.
     """
     at = buffer.start
     form: object = None
@@ -134,7 +134,7 @@ def frames_of(buffer: Buffer, syntax: Syntax[H]) -> Iterator[Frame[H] | Gap]:
 
 
 class _Search(Generic[H]):
-    """Looks for frames where none is expected, with an end to its patience."""
+    """Search for frames in gaps, with a limit on the number of candidates."""
 
     def __init__(self, buffer: Buffer, syntax: Syntax[H]) -> None:
         self._buffer = buffer
@@ -142,11 +142,11 @@ class _Search(Generic[H]):
         self._candidates = 0
 
     def header(self, at: int) -> H | None:
-        """The header at a place, if there is one."""
+        """Return the header at an offset; None if there is none."""
         return self._syntax.parse(self._buffer.at(at, self._syntax.head_bytes))
 
     def next_frame(self, at: int) -> int:
-        """Where a chain of frames begins from `at` on; the end of the buffer if nowhere."""
+        """Return where a chain of frames begins from `at` on; the end of the buffer if nowhere."""
         place = self._buffer.find(self._syntax.sync, at)
         while place is not None:
             self._candidates += 1

@@ -1,4 +1,4 @@
-"""What lies between the frames of a stream and is neither sound nor a tag."""
+"""Gaps between the frames of a stream: bytes that are neither audio nor a tag."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _SHOWN = 5  # a stream with more holes is described by their number
 
 @dataclass(frozen=True)
 class Gap:
-    """Bytes `at` to `end`. incomplete: a frame that breaks off. zeros: nothing but zeros."""
+    """Bytes `at` to `end`; incomplete: a frame that breaks off; zeros: nothing but zeros."""
 
     at: int
     end: int
@@ -22,15 +22,15 @@ class Gap:
 
 
 def gap_warnings(gaps: Sequence[Gap], what: str, *, first: int, last: int) -> tuple[str, ...]:
-    """A line for each gap where sound may be missing.
+    """Return a warning for each gap where audio may be missing.
 
     Zeros in front of the first frame and behind the last are padding, and an incomplete frame at
-    the end is reported as a file that is cut off.
+    the end is reported as a truncated file.
 
     Args:
         gaps: in the order of the file.
         what: the stream, as in "no MPEG audio".
-        first, last: where its first frame begins and its last one ends.
+        first, last: start of its first frame and end of its last one.
     """
     inside = [
         gap
@@ -52,6 +52,6 @@ def _warning(gap: Gap, what: str) -> str:
 
 
 def trailing_bytes_warning(size_bytes: int) -> tuple[str, ...]:
-    """The warning for so many bytes behind the end of a container; none for no bytes."""
+    """Return the warning for bytes behind the end of a container; none for 0."""
     text = f"{size_bytes:,} bytes behind its end are not read"
     return (f"{text}; if something is missing there, export it again",) if size_bytes > 0 else ()

@@ -1,4 +1,4 @@
-"""Matroska and WebM: every block of a track counted, with its time.
+"""Matroska and WebM: counts every block of a track, with its time.
 
 Sources: RFC 8794 (EBML), RFC 9559 (Matroska): sections 5.1 (elements), 10 (blocks, lacing), 11
 (encodings).
@@ -48,7 +48,7 @@ _BLOCK_HEAD_BYTES = 4096  # the longest lacing: 256 frames with some bytes each
 
 @dataclass(frozen=True)
 class Element:
-    """An element: its name, and where its contents lie. end is None where it is not known."""
+    """EBML element: its id and the place of its contents; end is None if unknown."""
 
     id: int
     start: int
@@ -57,12 +57,15 @@ class Element:
 
 @dataclass
 class _Track:
-    """A track. delay_ns: of its codec. stripped: bytes that each frame lacks, None where its
-    encoding changes sizes.
+    """Track of a Matroska file.
 
-    frames, size_bytes: of all blocks. first, last: times of the first and the last one, and the
-    duration of the last one, where it states it, in units of the time stamps. discard_ns: at the
-    end of the sound.
+    Attributes:
+        delay_ns: of its codec.
+        stripped: bytes that each frame lacks; None if its encoding changes sizes.
+        frames, size_bytes: of all blocks.
+        first, last: times of the first and the last block, in units of the time stamps.
+        last_duration: of the last block, where it states it; same units.
+        discard_ns: at the end of the audio.
     """
 
     number: int = 0
@@ -80,7 +83,7 @@ class _Track:
     discard_ns: int = 0
 
     def packets(self, stream: MediaStream) -> Packets:
-        """What has to come out of the container."""
+        """Packets to expect from the demuxer."""
         changed = self.stripped is None or stream.codec in _REBUILT
         size_bytes = None if changed else self.size_bytes + (self.stripped or 0) * self.frames
         return Packets(size_bytes, self.frames)
@@ -88,9 +91,10 @@ class _Track:
 
 @dataclass
 class _File:
-    """All tracks; scale_ns is that of the time stamps.
+    """All tracks of a file.
 
-    end: of the last element. broken: the file ends within it. unread_bytes: behind it.
+    scale_ns: of the time stamps. end: of the last element. broken: the file ends within it.
+    unread_bytes: behind it.
     """
 
     scale_ns: int = 1_000_000
@@ -101,9 +105,9 @@ class _File:
 
 
 def walk(file: BinaryIO, start: int, end: int) -> Walk:
-    """The first track of sound that is meant to be heard by default.
+    """Walk the default audio track, or the first if none is marked as default.
 
-    Raises UnsupportedBounce (no sound, encrypted), NoFrames, and NotAudio for damage.
+    Raises UnsupportedBounce (no audio, encrypted), NoFrames, and NotAudio for damage.
     """
     buffer = Buffer(file, start, end, _PIECE_BYTES)
     read = _read(buffer)
@@ -219,7 +223,7 @@ def _track(buffer: Buffer, entry: Element) -> _Track:
 
 
 def _add_block(buffer: Buffer, element: Element, read: _File, cluster: int) -> None:
-    """Count a block, with the frames that are laced into it."""
+    """Count a block with its laced frames."""
     block: Element | None = element
     discard_ns = duration = 0
     if element.id == _GROUP:
@@ -245,7 +249,7 @@ def _add_block(buffer: Buffer, element: Element, read: _File, cluster: int) -> N
 
 
 def _laced(data: bytes, lacing: int) -> tuple[int, int]:
-    """Frames in a block, and the bytes that say how long they are (RFC 9559 section 10.3)."""
+    """Frames in a block, and the bytes of their size fields (RFC 9559 section 10.3)."""
     if not lacing or not data:
         return 1, 0
     frames, at = data[0] + 1, 1
@@ -260,9 +264,10 @@ def _laced(data: bytes, lacing: int) -> tuple[int, int]:
 
 
 def elements(buffer: Buffer, at: int, end: int, into: int | None = None) -> Iterator[Element]:
-    """Elements between two places; the last one may end behind `end`.
+    """Yield elements between two offsets; the last one may end behind `end`.
 
-    into: an element whose contents follow it, as if they lay beside it; so its size is not needed.
+    into: an element whose children follow it as if they were its siblings, so that its size is not
+    needed.
     """
     while at < end:
         head = buffer.at(at, 12)
@@ -301,5 +306,5 @@ def _value(buffer: Buffer, element: Element) -> int:
 
 
 def _width(first: bytes) -> int:
-    """Bytes of a number, by its first one (RFC 8794 section 4); 0 for what is none."""
+    """Bytes of a number, by its first one (RFC 8794 section 4); 0 if invalid."""
     return 9 - first[0].bit_length() if first and first[0] else 0

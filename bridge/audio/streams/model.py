@@ -1,4 +1,4 @@
-"""What a walk over a coded file finds: runs of packets, and which of their frames are the sound."""
+"""Result of a walk over a coded file: runs of packets, and which of their frames are the audio."""
 
 from __future__ import annotations
 
@@ -18,17 +18,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Run:
-    """What one decoder decodes from its first packet to its last, and where in it the sound lies.
+    """Consecutive packets of one decoder, and the place of the audio in their output.
 
-    rate_hz, channels: as the container states them; None where only the decoder can tell. All
-    frames here are counted at that rate; a decoder that doubles it (spectral band replication)
-    doubles them all.
-    decode: begins anew with each call.
-    coded_frames: what all packets decode to, slack_frames: by how much it may be less; None where
-    only the decoder can tell.
-    skip_frames: how many of them come before the sound (encoder delay, pre-skip).
-    frames: length of the sound; None for all that follows, but for tail_frames at the end.
-    lead_frames: silence in front of it.
+    Attributes:
+        rate_hz, channels: by the container; None if only the decoder can tell. All frames here are
+            counted at that rate; a decoder that doubles it (spectral band replication) doubles them
+            all.
+        decode: decodes the run from its start with each call.
+        coded_frames: decoded length of all packets; None if only the decoder can tell.
+        slack_frames: by how much the decoder may give less.
+        skip_frames: frames before the audio (encoder delay, pre-skip).
+        frames: length of the audio; None for all that follows, but for tail_frames at the end.
+        lead_frames: silence in front of the audio.
     """
 
     rate_hz: int
@@ -43,22 +44,21 @@ class Run:
 
     @property
     def sound_frames(self) -> int | None:
-        """Length of the sound with the silence in front of it; None where it is not known."""
+        """Length of the audio with the silence in front of it; None if unknown."""
         return None if self.frames is None else self.lead_frames + self.frames
 
 
 @dataclass(frozen=True)
 class Walk:
-    """All of a coded file.
+    """Walked coded file.
 
-    runs: in the order of the file; their sounds follow each other without a gap.
-    subtype: the codec, by soundfile's name where it has one.
-    cut: why sound is missing at the end; claimed_frames: how much there should be then, where the
-    file states it.
-    channel_mask: WAVEFORMATEXTENSIBLE's speaker bits by the container, for a decoder that states
-    none.
-    count: the length by the container, where the runs have none that is exact.
-    warnings: what of the file is not in the runs.
+    Attributes:
+        runs: in the order of the file; their audio is contiguous.
+        subtype: the codec, by soundfile's name if it has one.
+        cut: error for audio missing at the end.
+        claimed_frames: length that a truncated file states, if it does.
+        count: length by the container, if the runs have no exact one.
+        warnings: data of the file that is not in the runs.
     """
 
     runs: tuple[Run, ...]
@@ -71,7 +71,7 @@ class Walk:
 
 
 def check_agreement(runs: Sequence[Run]) -> None:
-    """Raise UnsupportedBounce where the runs are not of one rate and number of channels."""
+    """Raise UnsupportedBounce if the runs differ in rate or number of channels."""
     done_frames = 0
     for run in runs:
         for what, before, now in (

@@ -1,4 +1,4 @@
-"""MP4, M4A and QuickTime: the sample tables count the sound, the edit list says what is heard."""
+"""MP4, M4A and QuickTime: audio counted by the sample tables, trimmed by the edit list."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ _ADVICE = "export it again, or take what is there with --accept-truncated"
 
 
 def walk(file: BinaryIO, start: int, end: int) -> Walk:
-    """The first enabled track with sound.
+    """Walk the first enabled audio track.
 
-    Raises UnsupportedBounce (no sound, protected, edits that are not read), NoFrames, and
-    TruncatedBounce without `moov`.
+    Raises UnsupportedBounce (no audio, protected, unsupported edits), NoFrames, and TruncatedBounce
+    without `moov`.
     """
     buffer = Buffer(file, start, end)
     movie, last = _movie(buffer)
@@ -90,7 +90,7 @@ def _channel_mask(track: Track, stream: MediaStream) -> int | None:
 
 @dataclass(frozen=True)
 class _Place:
-    """Where the sound lies in what is decoded, and the silence in front of it, in frames."""
+    """Place of the audio in the decoder's output, and the silence in front of it, in frames."""
 
     skip: int
     frames: int
@@ -98,7 +98,7 @@ class _Place:
 
 
 def _place(track: Track, movie: Movie, rate_hz: int) -> _Place:
-    """By the edit list; without one by iTunSMPB; else all of it."""
+    """Place by the edit list; without one by iTunSMPB; else the whole output."""
     total = _frames(track.duration, track.timescale, rate_hz)
     gapless = _gapless(track, movie, rate_hz)
     edits = [edit for edit in track.edits if edit.duration or edit.media_time is not None]
@@ -120,7 +120,7 @@ def _place(track: Track, movie: Movie, rate_hz: int) -> _Place:
 
 
 def _one_piece(edits: Sequence[Edit], track: Track, movie: Movie) -> int:
-    """Where in the track the sound begins; raises UnsupportedBounce for more than one piece."""
+    """Start of the audio in the track; raises UnsupportedBounce for more than one piece."""
     first = edits[0].media_time or 0
     expected = first
     for edit in edits:
@@ -139,7 +139,7 @@ def _one_piece(edits: Sequence[Edit], track: Track, movie: Movie) -> int:
 
 
 def _gapless(track: Track, movie: Movie, rate_hz: int) -> tuple[int, int] | None:
-    """Delay and length by iTunSMPB, if they and its padding come to what the track has."""
+    """Delay and length by iTunSMPB, if they and its padding add up to the track's length."""
     if movie.gapless is None:
         return None
     delay, padding, length = movie.gapless
@@ -154,9 +154,9 @@ def _frames(duration: int, timescale: int, rate_hz: int) -> int:
 
 
 def _movie(buffer: Buffer) -> tuple[Movie, int]:
-    """All tracks with their fragments; and where the last box ends, which may be behind the file.
+    """All tracks with their fragments, and the end of the last box, which may be behind the file.
 
-    Raises UnsupportedBounce for joined files: the tables of one count from where it began.
+    Raises UnsupportedBounce for joined files: the tables count from the start of each.
     """
     movie: Movie | None = None
     end = buffer.start

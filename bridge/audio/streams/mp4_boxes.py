@@ -1,4 +1,4 @@
-"""The boxes of an MP4, M4A or QuickTime file that say how long its tracks are.
+"""Boxes of an MP4, M4A or QuickTime file that state how long its tracks are.
 
 Sources: ISO/IEC 14496-12 sections 4.2 (boxes), 8.2 to 8.6 (movie, tracks, sample tables, edits) and
 8.8 (fragments); Apple "QuickTime File Format"; iTunSMPB as iTunes writes it.
@@ -29,7 +29,7 @@ _SMPB = re.compile(rb"iTunSMPB.{0,16}?data.{8} ?([0-9A-Fa-f ]{35,})", re.DOTALL)
 
 @dataclass(frozen=True)
 class Box:
-    """A box: its type, and where its contents lie."""
+    """Box: its type and the place of its contents."""
 
     type: bytes
     start: int
@@ -38,9 +38,10 @@ class Box:
 
 @dataclass(frozen=True)
 class Edit:
-    """A piece of the presentation. duration: in the movie's time scale, 0 for up to the end.
+    """Entry of an edit list.
 
-    media_time: where it begins, in the track's; None for silence. rate: 1 unless it is slowed down.
+    duration: in the movie's time scale, 0 for up to the end. media_time: start in the track's time
+    scale; None for silence. rate: playback speed, 1 is normal.
     """
 
     duration: int
@@ -50,11 +51,14 @@ class Edit:
 
 @dataclass
 class Track:
-    """A track. durations: (number of samples, duration of each), in units of 1/timescale s.
+    """Track of a movie.
 
-    samples, size_bytes: of all samples; size_bytes is None where the table does not tell. end: of
-    the last of them in the file. kind: soun, vide, ... coding: of the first description.
-    speakers: its channel layout, as Core Audio writes it.
+    Attributes:
+        durations: (number of samples, duration of each), in units of 1/timescale s.
+        samples, size_bytes: of all samples; size_bytes is None if the table does not state it.
+        end: of the last sample in the file.
+        kind: soun, vide, ...
+        coding: of the first sample description.
     """
 
     id: int = 0
@@ -71,7 +75,7 @@ class Track:
 
     @property
     def duration(self) -> int:
-        """Of all samples."""
+        """Duration of all samples."""
         return sum(count * each for count, each in self.durations)
 
     @property
@@ -82,7 +86,7 @@ class Track:
 
 @dataclass
 class Movie:
-    """What all tracks share. gapless: delay, padding and length by iTunSMPB."""
+    """All tracks; gapless: delay, padding and length by iTunSMPB."""
 
     timescale: int = 0
     tracks: list[Track] = field(default_factory=list)
@@ -91,7 +95,7 @@ class Movie:
 
 
 def boxes(buffer: Buffer, start: int, end: int) -> Iterator[Box]:
-    """The boxes between two places; the last one may end behind `end`."""
+    """Yield the boxes between two offsets; the last one may end behind `end`."""
     at = start
     while at + 8 <= end:
         head = buffer.at(at, 16)
@@ -106,7 +110,7 @@ def boxes(buffer: Buffer, start: int, end: int) -> Iterator[Box]:
 
 
 def inside(buffer: Buffer, box: Box, *path: bytes) -> Iterator[Box]:
-    """The boxes at the end of a path of types below a box."""
+    """Yield the boxes at the end of a path of types below a box."""
     for child in boxes(buffer, box.start, min(box.end, buffer.end)):
         if child.type == path[0]:
             if len(path) == 1:
@@ -116,7 +120,7 @@ def inside(buffer: Buffer, box: Box, *path: bytes) -> Iterator[Box]:
 
 
 def read_movie(buffer: Buffer, box: Box) -> Movie:
-    """The contents of `moov`. Raises NotAudio where a table breaks off."""
+    """Parse the contents of `moov`. Raises NotAudio if a table breaks off."""
     movie = Movie()
     for header in inside(buffer, box, b"mvhd"):
         movie.timescale = _timescale(_body(buffer, header))
@@ -154,7 +158,7 @@ class _Sizes:
     entries: NDArray[np.int64] | None = None
 
     def up_to(self, samples: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Bytes of the first so many samples."""
+        """Bytes of the first n samples, for each n of `samples`."""
         if self.entries is None:
             return samples * self.each
         return np.concatenate(([0], np.cumsum(self.entries)))[samples]
@@ -206,7 +210,7 @@ def _sizes(buffer: Buffer, found: dict[bytes, Box]) -> _Sizes:
 
 
 def _last_byte(buffer: Buffer, found: dict[bytes, Box], sizes: _Sizes) -> int:
-    """Where the last chunk of samples ends in the file."""
+    """End of the last chunk of samples in the file."""
     wide = b"co64" in found
     box = found.get(b"co64") or found.get(b"stco")
     offsets = _numbers(_body(buffer, box)[8:], ">u8" if wide else ">u4") if box else np.zeros(0)
@@ -265,7 +269,7 @@ def _add_run(data: bytes, track: Track, duration: int, size: int) -> None:
 
 
 def _edits(data: bytes) -> Iterator[Edit]:
-    """Section 8.6.6."""
+    """Entries of an edit list (section 8.6.6)."""
     wide = data[:1] == b"\1"
     each = 20 if wide else 12
     for number in range(min(_u32(data, 4), (len(data) - 8) // each)):
@@ -304,7 +308,7 @@ def _body(buffer: Buffer, box: Box) -> bytes:
 
 
 def _numbers(data: bytes, dtype: str, columns: int = 0) -> NDArray[Any]:
-    """A table of numbers, with rows where it has columns; what does not fill a row is left out."""
+    """Table of numbers, in rows if it has columns; an incomplete last row is dropped."""
     row_bytes = np.dtype(dtype).itemsize * max(columns, 1)
     found = np.frombuffer(data[: len(data) // row_bytes * row_bytes], dtype)
     return found.reshape(-1, columns) if columns else found

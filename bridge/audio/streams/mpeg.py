@@ -1,4 +1,4 @@
-"""MPEG audio (MP3, layers I and II): every frame header walked, tags and gaps left out.
+"""MPEG audio (MP3, layers I and II): every frame header walked, tags and gaps skipped.
 
 Sources: ISO/IEC 11172-3 section 2.4.1.3 and 13818-3 (headers), with Fraunhofer's version 2.5 for
 low rates; the Xing/Info frame with LAME's extension ("Mp3 Info Tag revision 1"); Fraunhofer's VBRI.
@@ -44,7 +44,7 @@ _DECODER_DELAY_FRAMES = 529  # 528 + 1 of the synthesis filter bank, LAME's "dec
 
 @dataclass(frozen=True)
 class Header:
-    """A frame header. size_bytes: of the whole frame."""
+    """Frame header; size_bytes: of the whole frame."""
 
     layer: int
     version: float
@@ -61,10 +61,12 @@ class Header:
 
 @dataclass(frozen=True)
 class Info:
-    """An information frame (Xing, Info, VBRI), which holds no sound.
+    """Information frame (Xing, Info, VBRI), which holds no audio.
 
-    frames: MPEG frames that follow; size_bytes: of the stream with this frame; both None where it
-    does not say. delay_frames, padding_frames: of the encoder; None where the frame states none.
+    Attributes:
+        frames: MPEG frames that follow; None if not stated.
+        size_bytes: of the stream with this frame; None if not stated.
+        delay_frames, padding_frames: of the encoder; None if not stated.
     """
 
     frames: int | None
@@ -75,7 +77,7 @@ class Info:
 
 @lru_cache(maxsize=4096)
 def parse(head: bytes) -> Header | None:
-    """Read four bytes; None when they are no frame header."""
+    """Parse four bytes; None if they are no frame header."""
     if len(head) < 4 or head[0] != 0xFF or head[1] >> 5 != 7:
         return None
     version_code, layer_code = head[1] >> 3 & 3, head[1] >> 1 & 3
@@ -97,13 +99,15 @@ SYNTAX = Syntax("MPEG audio", b"\xff", 4, parse)
 
 
 def walk(file: BinaryIO, start: int, end: int) -> Walk:
-    """All of an MPEG audio stream between two places of a file.
+    """Walk an MPEG audio stream between two byte offsets of a file.
 
-    Files that were joined become one run each, as far as their information frames tell them apart.
+    Joined files become one run each, as far as their information frames separate them.
 
-    Raises NotAudio where no frame is found, NoFrames where no more than an information frame is,
-    UnsupportedBounce for free format, other rates or channels on the way, and a stream that
-    consists mostly of something else.
+    Raises:
+        NotAudio: no frame is found.
+        NoFrames: there is only an information frame.
+        UnsupportedBounce: free format, changes of rate or channels, or a stream that is mostly not
+            audio.
     """
     buffer = Buffer(file, start, end)
     sound = Buffer(file, start, sound_end(buffer))
@@ -139,7 +143,7 @@ def walk(file: BinaryIO, start: int, end: int) -> Walk:
 
 
 class _Run:
-    """Frames of one encoder, while they are walked."""
+    """Frames of one encoder, collected while walking."""
 
     def __init__(self, start: int, header: Header, info: Info | None) -> None:
         self.start = self.end = start
@@ -149,14 +153,14 @@ class _Run:
         self._places = Places()
 
     def add(self, frame: Frame[Header], info: Info | None) -> None:
-        """Count a frame, if it holds sound."""
+        """Count a frame that holds audio."""
         self.end = frame.end
         if info is None:
             self.count += 1
             self._places.add(frame)
 
     def takes(self, frame: Frame[Header], buffer: Buffer) -> bool:
-        """Whether a frame goes on where this run is; else it begins another, joined to it."""
+        """Return whether a frame continues this run; otherwise it begins a joined file."""
         if frame.header.form != self.header.form:
             return False
         announced = self.info.frames if self.info else None
@@ -164,7 +168,7 @@ class _Run:
 
     @property
     def missing(self) -> int:
-        """Frames that were announced and are not there."""
+        """Frames that were announced and are missing."""
         if self.info is None or self.info.frames is None:
             return 0
         missing = max(self.info.frames - self.count, 0)
@@ -175,13 +179,13 @@ class _Run:
 
     @property
     def promised_frames(self) -> int:
-        """Length of the sound, were nothing missing."""
+        """Length of the audio if nothing were missing."""
         total = (self.count + self.missing) * self.header.frames
         skip, padding = self._around(total)
         return total - skip - padding
 
     def _around(self, total: int) -> tuple[int, int]:
-        """Frames in front of the sound and behind it, of so many; as mpg123 counts them, too."""
+        """Frames in front of the audio and behind it, out of `total`; mpg123 counts alike."""
         if self.info is None or self.info.delay_frames is None:
             return 0, 0
         skip = self.info.delay_frames + _DECODER_DELAY_FRAMES
@@ -191,7 +195,7 @@ class _Run:
         return (skip, padding) if skip + padding < total else (0, 0)
 
     def run(self, buffer: Buffer, *, whole: bool) -> Run:
-        """The finished run. whole: its last frame is there, and so is its padding."""
+        """Return the finished run; whole: its last frame and padding are present."""
         total = self.count * self.header.frames
         skip, padding = self._around(total)
         padding = padding if whole else 0
@@ -206,14 +210,14 @@ class _Run:
 
 
 def _nothing(head: bytes) -> BounceError:
-    """The error for a file in which no frame was found."""
+    """Error for a file in which no frame was found."""
     if len(head) == 4 and head[2] >> 4 == 0 and parse(head[:2] + b"\x90" + head[3:]):
         return UnsupportedBounce("free-format MPEG audio, which is not read; export WAV or FLAC")
     return NotAudio("not audio: no MPEG audio frame in it; export it again from the DAW")
 
 
 def _begins(frame: Frame[Header], buffer: Buffer) -> bool:
-    """Whether a frame needs no bits of those before it, as the first of a file does."""
+    """Whether a frame needs no bits of those before it, like the first of a file."""
     head = buffer.at(frame.at, 8)
     at = 4 if head[1] & 1 else 6  # behind a checksum
     bits = 9 if frame.header.version == 1 else 8  # of main_data_begin
@@ -226,7 +230,7 @@ def _decoded(codec: str, buffer: Buffer, places: Places) -> Iterator[AudioFrame]
 
 
 def _cut(runs: list[_Run], gaps: list[Gap]) -> TruncatedBounce | None:
-    """The error for what is missing at the end of the last run, or of one before it."""
+    """Error for audio missing at the end of the last run or of one before it."""
     last = runs[-1]
     advice = "render it again, or take what is there with --accept-truncated"
     present = last.end - runs[0].start
@@ -244,7 +248,7 @@ def _cut(runs: list[_Run], gaps: list[Gap]) -> TruncatedBounce | None:
 
 
 def _missing(runs: list[_Run]) -> Iterator[str]:
-    """A warning for each run that has less than its information frame announces."""
+    """Warnings for runs with fewer frames than their information frame announces."""
     for run in runs:
         if run.missing:
             yield (
@@ -254,14 +258,14 @@ def _missing(runs: list[_Run]) -> Iterator[str]:
 
 
 def _claimed_frames(runs: list[_Run]) -> int | None:
-    """Frames of sound that the information frames promise; None where the last run has none."""
+    """Frames of audio by the information frames; None if the last run has none."""
     if not runs[-1].missing:
         return None
     return sum(run.promised_frames for run in runs)
 
 
 def _info(buffer: Buffer, frame: Frame[Header]) -> Info | None:
-    """The information that a frame carries instead of sound; None for sound."""
+    """Information frame in place of audio; None for an audio frame."""
     header = frame.header
     if header.layer != 3:
         return None

@@ -1,4 +1,4 @@
-"""Ogg: every link of a chain, every page, and the frames that pages and packets count."""
+"""Ogg: walks every page of every link of a chain, and counts frames by pages and by packets."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ _MAX_STREAMS = 64  # beside each other, in one link
 
 
 def walk(file: BinaryIO, start: int, end: int) -> Walk:
-    """All of an Ogg file between two places of a file.
+    """Walk an Ogg stream between two byte offsets of a file.
 
-    Of streams beside each other, the first with sound is taken in each link.
+    In each link, the first of several concurrent streams with audio is taken.
 
-    Raises UnsupportedBounce where there is no sound that is read, or links differ; NoFrames;
+    Raises UnsupportedBounce if there is no supported audio or the links differ, NoFrames, and
     BounceError for missing and damaged pages.
     """
     buffer = Buffer(file, start, end)
@@ -78,7 +78,7 @@ def _cut(reason: str, present_bytes: int) -> TruncatedBounce:
 
 @dataclass
 class _Link:
-    """Logical streams that lie beside each other, from byte `start` to byte `end`."""
+    """Concurrent logical streams, from byte `start` to byte `end`."""
 
     start: int
     end: int = 0
@@ -86,7 +86,7 @@ class _Link:
     has_data: bool = False
 
     def add(self, page: Page) -> None:
-        """A page of this link."""
+        """Add a page of this link."""
         self.end = page.end
         self.has_data = self.has_data or not page.begins
         if page.begins:
@@ -112,12 +112,17 @@ def _links(buffer: Buffer) -> tuple[list[_Link], list[Gap]]:
 
 @dataclass
 class _Count:
-    """What pages and packets say of a stream's length.
+    """Length of a stream by its pages and packets.
 
-    extradata: what the decoder needs of the headers. decoded: frames of all packets. first_frames:
-    of those up to the first page with a position, which is first_position; last_position: of the
-    last such page, last_frames: of the packets that end on it. pages: with a position. ended: the
-    last page has the end mark. open_packet: its last packet goes on behind the end.
+    Attributes:
+        extradata: header packets for the decoder.
+        decoded: frames of all packets.
+        first_frames: of the packets up to the first page with a position, first_position.
+        last_position: of the last page with a position.
+        last_frames: of the packets that end on that page.
+        pages: number of pages with a position.
+        ended: the last page has the end mark.
+        open_packet: the last packet is incomplete.
     """
 
     extradata: bytes = b""
@@ -133,7 +138,7 @@ class _Count:
 
 @dataclass(frozen=True)
 class _Stream:
-    """One logical stream of a link. first_packet: tells the codec. others: with sound beside it."""
+    """Logical stream of a link, with its first packet and concurrent audio streams."""
 
     buffer: Buffer
     link: _Link
@@ -143,7 +148,7 @@ class _Stream:
 
     @property
     def codec(self) -> Codec:
-        """A new one: it counts from the first packet on."""
+        """Create a codec, whose count begins at the first packet."""
         codec = codec_of(self.first_packet)
         assert codec is not None
         return codec
@@ -171,7 +176,7 @@ class _Stream:
         return count
 
     def run(self, count: _Count) -> Run:
-        """The stream as one run."""
+        """Return the stream as one run."""
         skip, frames = self._place(count)
         return Run(
             rate_hz=self.codec.rate_hz,
@@ -183,12 +188,12 @@ class _Stream:
         )
 
     def claimed_frames(self, count: _Count) -> int:
-        """How many frames the packets should have been, by the position of the last page."""
+        """Return the frames that the packets should hold, by the position of the last page."""
         skip, frames = self._place(count)
         return skip + frames
 
     def notes(self, count: _Count) -> Iterator[str]:
-        """What is to be known of the stream."""
+        """Yield warnings about the stream."""
         if self.others:
             yield f"only the first of {self.others + 1} streams of sound in it was taken"
         if self._excess(count) > count.last_frames:
@@ -198,23 +203,23 @@ class _Stream:
             )
 
     def _start(self, count: _Count) -> int:
-        """Position of the first frame: above 0 where a stream was cut out of a longer one.
+        """Position of the first frame: above 0 in a stream cut out of a longer one.
 
-        Below 0, what lies in front of 0 is not sound (Vorbis I, A.2); but where one page is all, it
-        is the end that is cut.
+        Below 0, frames in front of 0 are not audio (Vorbis I, A.2); but in a stream of one page,
+        the end is cut.
         """
         start = (count.first_position or 0) - count.first_frames
         early = start < 0 and count.pages > 1 and self.codec.starts_early
         return start if start > 0 or early else 0
 
     def _excess(self, count: _Count) -> int:
-        """Frames behind the position of the last page, which an encoder filled up."""
+        """Frames behind the position of the last page: padding of the encoder."""
         if count.first_position is None:
             return 0
         return count.decoded - (count.last_position - self._start(count))
 
     def _place(self, count: _Count) -> tuple[int, int]:
-        """Frames in front of the sound, and of the sound."""
+        """Frames in front of the audio, and of the audio."""
         excess = self._excess(count)
         # Only packets of the last page can be beyond its position (RFC 7845 section 4.4).
         kept = count.decoded - (excess if excess <= count.last_frames else 0)
@@ -222,7 +227,7 @@ class _Stream:
         return skip, max(kept - skip, 0)
 
     def _pages(self, count: _Count | None = None) -> Iterator[Page]:
-        """Its pages. Raises BounceError where one is missing or damaged."""
+        """Pages of this stream. Raises BounceError if one is missing or damaged."""
         before: Page | None = None
         for page in pages(Buffer(self.buffer.file, self.link.start, self.link.end)):
             if isinstance(page, Gap) or page.serial != self.serial:
@@ -257,7 +262,7 @@ class _Stream:
 
 
 def _stream(buffer: Buffer, link: _Link) -> _Stream | None:
-    """The first stream with sound that is read; None where there is none."""
+    """First stream with supported audio; None if there is none."""
     found = []
     for page in link.first_pages:
         first = next(packets(buffer, [page]), None)

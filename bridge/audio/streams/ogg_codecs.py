@@ -1,4 +1,4 @@
-"""What lies in an Ogg stream: its headers, and how many frames each packet is.
+"""Codecs in Ogg: their headers, and the number of frames in each packet.
 
 Sources: Xiph.Org "Vorbis I specification" sections 4 and A, RFC 7845 (Opus in Ogg) and 6716 section
 3.1, RFC 9639 section 10.1 (FLAC in Ogg), "The Speex Codec Manual" (header packet).
@@ -22,10 +22,10 @@ _OPUS_MS = ((10, 20, 40, 60), (10, 20), (2.5, 5, 10, 20))  # SILK, hybrid, CELT
 
 
 class Codec(Protocol):
-    """One logical stream's codec, from its first packet.
+    """Codec of one logical stream, created from its first packet.
 
-    decoder, options: of ffmpeg. skip_frames: what its first packets hold in front of the sound.
-    starts_early: frames at positions below 0 are no sound.
+    decoder, options: of ffmpeg. skip_frames: frames of the first packets in front of the audio.
+    starts_early: frames at positions below 0 are not audio.
     """
 
     @property
@@ -44,17 +44,17 @@ class Codec(Protocol):
     def starts_early(self) -> bool: ...
 
     def is_header(self, packet: bytes, number: int) -> bool:
-        """Whether the packet of this number (from 0) holds no sound."""
+        """Return whether the packet of this number (from 0) holds no audio."""
 
     def extradata(self, headers: Sequence[bytes]) -> bytes:
-        """What ffmpeg's decoder needs of the headers. Raises NotAudio where they are damaged."""
+        """Return the decoder's configuration from the headers. Raises NotAudio for damaged ones."""
 
     def frames(self, packet: bytes) -> int:
-        """What the next packet decodes to."""
+        """Return the number of frames that the next packet decodes to."""
 
 
 def codec_of(packet: bytes) -> Codec | None:
-    """The codec by the first packet of a stream; None for what is no sound that is read."""
+    """Identify the codec by the first packet of a stream; None if it is not supported audio."""
     codecs: tuple[tuple[bytes, int, Callable[[bytes], Codec]], ...] = (
         (b"\x01vorbis", 30, Vorbis),
         (b"OpusHead", 19, Opus),
@@ -122,7 +122,7 @@ def _vorbis_modes(setup: bytes) -> tuple[int, ...]:
 
 
 class Opus:
-    """Opus: always 48 kHz, the first byte of a packet tells its length."""
+    """Opus: always 48 kHz, with the length of a packet in its first byte."""
 
     decoder, subtype = "libopus", "OPUS"
     # All that it decodes, as the others do, and not rounded to 16 bits.
@@ -185,7 +185,7 @@ class Flac:
 
 
 class Speex:
-    """Speex: all packets have the same number of frames."""
+    """Speex: the same number of frames in every packet."""
 
     decoder, subtype = "speex", "SPEEX"
     options = _NO_OPTIONS

@@ -25,9 +25,9 @@ _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 @dataclass(frozen=True)
 class Page:
-    """A page at byte `at`. position: of the last frame that ends on it, None where none does.
+    """Page at byte `at`.
 
-    lacing: the segment table.
+    position: of the last frame that ends on it, None if none does. lacing: the segment table.
     """
 
     at: int
@@ -54,21 +54,21 @@ class Page:
 
     @property
     def data_at(self) -> int:
-        """Where its data begins in the file."""
+        """Offset of its data in the file."""
         return self.at + _HEAD_BYTES + len(self.lacing)
 
     @property
     def end(self) -> int:
-        """Where the next page begins."""
+        """Offset of the next page."""
         return self.data_at + sum(self.lacing)
 
     def follows(self, other: Page) -> bool:
-        """Whether no page of the stream is missing between the other and this one."""
+        """Return whether no page of the stream is missing between `other` and this one."""
         return self.number == (other.number + 1) % _WRAP
 
 
 def pages(buffer: Buffer) -> Iterator[Page | Gap]:
-    """Pages and what lies between them, in the order of the file; tags are left out.
+    """Yield pages and the gaps between them, in the order of the file; tags are skipped.
 
     A page that breaks off with the file is an incomplete gap.
     """
@@ -109,14 +109,14 @@ def _page(buffer: Buffer, at: int) -> Page | None:
 
 
 def is_intact(buffer: Buffer, page: Page) -> bool:
-    """Whether the page has its checksum (section 6)."""
+    """Return whether the page matches its checksum (section 6)."""
     data = buffer.at(page.at, page.end - page.at)
     crc = zlib.crc32((data[:22] + bytes(4) + data[26:]).translate(_REVERSED), _ALL) ^ _ALL
     return crc.to_bytes(4, "big").translate(_REVERSED) == data[22:26]
 
 
 def packets(buffer: Buffer, stream: Iterable[Page]) -> Iterator[tuple[bytes, Page | None]]:
-    """The packets of one logical stream, given its pages.
+    """Yield the packets of one logical stream, given its pages.
 
     With each comes the page on which it is the last one that ends, else None.
     """

@@ -1,4 +1,4 @@
-"""Which walk a container needs, and its sound as a source."""
+"""Walk and decoder for each container of coded audio."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ CODED = frozenset(_WALKS)
 
 
 def walk_container(file: BinaryIO, kind: DetectedContainer) -> Walk:
-    """Count an open file's sound apart from its decoder. Raises what the walks raise."""
+    """Count an open file's audio without its decoder. Raises what the walks raise."""
     end = size_bytes(file)
     if kind.start > end:
         raise TruncatedBounce(
@@ -47,5 +47,5 @@ def walk_container(file: BinaryIO, kind: DetectedContainer) -> Walk:
 
 
 def open_coded(file: BinaryIO, kind: DetectedContainer) -> CodedReader:
-    """The sound of an open file. Raises what the walks raise, and what `CodedReader` raises."""
+    """Open a file's audio. Raises what the walks and `CodedReader` raise."""
     return CodedReader(walk_container(file, kind))

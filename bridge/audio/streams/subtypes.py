@@ -1,4 +1,4 @@
-"""Words for what ffmpeg's libraries decode: soundfile's where it has one, else in its manner."""
+"""Names of the codecs that FFmpeg's libraries decode: soundfile's, or similar ones."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ _FLAC_BITS_AT = 12  # in STREAMINFO (RFC 9639 section 8.2)
 
 
 def subtype_name(codec: str, sample_format: str, extradata: bytes) -> str:
-    """The word for a codec.
+    """Name a codec.
 
     Args:
         codec: ffmpeg's name of it or of its decoder.
-        sample_format: ffmpeg's name of what it is decoded to.
-        extradata: what the decoder needs before the first packet.
+        sample_format: ffmpeg's name of the decoded sample format.
+        extradata: codec configuration for the decoder.
     """
     codec = codec.removesuffix("float")
     if codec in _NAMES:

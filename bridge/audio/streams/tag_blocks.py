@@ -1,4 +1,4 @@
-"""How long the tags are that lie in front of, between and behind the frames of a stream.
+"""Tags and zeros in front of, between and behind the frames of a stream, and their lengths.
 
 Sources: "ID3 tag version 2.4.0 - Main Structure" sections 3.1 and 3.4, ID3v1.1, "APEv2
 specification" (Hydrogenaudio), "Lyrics3 v2.00".
@@ -19,7 +19,7 @@ _HEAD_BYTES = 32
 
 
 def id3_bytes(head: bytes) -> int:
-    """Length of the ID3v2 tag that begins with these 10 bytes; 0 where there is none."""
+    """Length of the ID3v2 tag that begins with these 10 bytes; 0 without one."""
     if (
         len(head) < 10
         or head[:3] != b"ID3"
@@ -32,7 +32,7 @@ def id3_bytes(head: bytes) -> int:
 
 
 def leading(buffer: Buffer, at: int) -> int:
-    """Bytes of the tag that begins at `at`; 0 where there is none."""
+    """Length of the tag that begins at `at`; 0 without one."""
     head = buffer.at(at, _HEAD_BYTES)
     if head[:3] == b"ID3":
         return id3_bytes(head)
@@ -49,7 +49,7 @@ def leading(buffer: Buffer, at: int) -> int:
 
 
 def sound_end(buffer: Buffer) -> int:
-    """Where the tags at the end of the file begin."""
+    """Offset where the tags at the end of the file begin."""
     end = buffer.end
     while True:
         size = _trailing(buffer, end)
@@ -59,7 +59,7 @@ def sound_end(buffer: Buffer) -> int:
 
 
 def _trailing(buffer: Buffer, end: int) -> int:
-    """Bytes of the tag that ends at `end`; 0 where there is none."""
+    """Length of the tag that ends at `end`; 0 without one."""
     if buffer.at(end - _ID3V1_BYTES, 3) == b"TAG":
         extended = end - _ID3V1_BYTES - _ID3V1_EXTENDED_BYTES
         return _ID3V1_BYTES + (_ID3V1_EXTENDED_BYTES if buffer.at(extended, 4) == b"TAG+" else 0)
@@ -74,3 +74,27 @@ def _trailing(buffer: Buffer, end: int) -> int:
     if foot[:3] == b"3DI":
         return id3_bytes(b"ID3" + foot[3:])
     return 0
+
+
+def padding_end(buffer: Buffer, at: int) -> int:
+    """End of the tag or of the run of zeros that begins at `at`; `at` if there is neither.
+
+    A tag may claim to end behind the file.
+    """
+    return at + leading(buffer, at) if leading(buffer, at) else buffer.zeros_end(at)
+
+
+def skip_padding(buffer: Buffer, at: int) -> int:
+    """Offset behind all tags and zeros from `at` on."""
+    while at < buffer.end:
+        behind = padding_end(buffer, at)
+        if behind == at:
+            return at
+        at = behind
+    return buffer.end
+
+
+def unread_bytes(buffer: Buffer, at: int) -> int:
+    """Number of bytes from `at` on that are neither zeros nor tags."""
+    at = skip_padding(buffer, at)
+    return max(sound_end(buffer) - at, 0)

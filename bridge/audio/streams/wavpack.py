@@ -35,7 +35,7 @@ _OPTIONS = {"err_detect": "crccheck+explode"}  # each block has a checksum of it
 
 @dataclass(frozen=True)
 class _Block:
-    """A block: sound of one or two channels, or only metadata."""
+    """Block: audio of one or two channels, or only metadata."""
 
     at: int
     size_bytes: int
@@ -46,23 +46,23 @@ class _Block:
 
     @property
     def end(self) -> int:
-        """Where the next one begins."""
+        """Offset of the next block."""
         return self.at + self.size_bytes
 
     @property
     def channels(self) -> int:
-        """In this block."""
+        """Number of channels in this block."""
         return 1 if self.flags & _MONO else 2
 
     @property
     def is_first(self) -> bool:
-        """Whether the frames begin with it, and not further channels of the block before."""
+        """Whether the frames begin with it; otherwise it adds channels to the block before."""
         return bool(self.flags & _FIRST)
 
 
 @dataclass
 class _Stretch:
-    """Blocks of one file of several that were joined. first: of them; end: of the last."""
+    """Blocks of one of several joined files; first: first block; end: of the last."""
 
     first: _Block
     end: int = 0
@@ -70,11 +70,11 @@ class _Stretch:
     frames: int = 0
 
     def continues(self, block: _Block) -> bool:
-        """Whether a block belongs to the same file: only that of another begins anew."""
+        """Return whether a block belongs to the same file: another file counts anew."""
         return not block.is_first or block.index != 0 or self.frames == 0
 
     def add(self, block: _Block) -> None:
-        """Raises for sound that is not read, and where a block is missing."""
+        """Add a block; raises for unsupported audio and for a missing block."""
         if block.flags & _DSD:
             raise UnsupportedBounce("a WavPack of DSD, which is not read; export WAV or FLAC")
         if block.is_first:
@@ -94,10 +94,9 @@ class _Stretch:
 
 
 def walk(file: BinaryIO, start: int, end: int) -> Walk:
-    """All blocks between two places of a file.
+    """Walk all blocks between two byte offsets of a file.
 
-    Raises NotAudio, UnsupportedBounce (DSD, several forms), and BounceError where a block is
-    missing.
+    Raises NotAudio, UnsupportedBounce (DSD, several formats), and BounceError for a missing block.
     """
     buffer = Buffer(file, start, end)
     sound = Buffer(file, start, sound_end(buffer))
@@ -155,14 +154,14 @@ def _cut(last: _Stretch, present_bytes: int, *, incomplete: bool) -> TruncatedBo
 
 
 def _subtype(flags: int) -> str:
-    """As soundfile names that of a FLAC; of a hybrid file, in which sound is missing, its own."""
+    """soundfile's name as for FLAC; a name of its own for a hybrid file, which is lossy."""
     if flags & _HYBRID:
         return "WAVPACK_HYBRID"
     return "FLOAT" if flags & _FLOAT else _SUBTYPES[flags & 3]
 
 
 def _blocks(buffer: Buffer) -> Iterator[_Block | Gap]:
-    """Blocks with sound and what lies between them, in the order of the file."""
+    """Yield audio blocks and the gaps between them, in the order of the file."""
     at = buffer.start
     while at < buffer.end:
         block = _block(buffer, at)
@@ -202,7 +201,7 @@ def _block(buffer: Buffer, at: int) -> _Block | None:
 
 
 def _rate_hz(buffer: Buffer, block: _Block) -> int:
-    """Of the flags, or of the sub-block that states another. Raises NotAudio without it."""
+    """Rate by the flags, or by the sub-block for other rates. Raises NotAudio without it."""
     code = block.flags >> 23 & 15
     if code < len(_RATES_HZ):
         return _RATES_HZ[code]
@@ -225,7 +224,7 @@ def _decoded(buffer: Buffer, start: int, end: int) -> Iterator[AudioFrame]:
 
 
 def _packets(buffer: Buffer) -> Iterator[bytes]:
-    """All channels of the same frames together."""
+    """Yield the blocks of all channels of the same frames together."""
     held = b""
     for item in _blocks(buffer):
         if isinstance(item, Gap):

@@ -1,7 +1,7 @@
-"""The formats that stems are written in.
+"""File formats that stems are written in.
 
-registry.py says what each can hold; aiff.py, caf.py and w64.py lay uncompressed files out; coded.py
-writes through libsndfile's encoders and mpeg4.py through that of FFmpeg, and readback.py decodes
-what they wrote; tags.py, mp3.py, ogg.py and flac_blocks.py say what becomes of a bounce's metadata.
-opening.py joins them.
+`registry` lists them and what each can hold; `aiff`, `caf` and `w64` lay out uncompressed files;
+`coded` writes through libsndfile's encoders and `mpeg4` through FFmpeg's, and `readback` decodes
+their files; `tags`, `mp3`, `ogg` and `flac_blocks` write the metadata. `writers` opens the writer
+of a target.
 """

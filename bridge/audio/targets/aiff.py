@@ -27,7 +27,7 @@ _COMPRESSION = {"FLOAT": (b"fl32", "32-bit float"), "DOUBLE": (b"fl64", "64-bit 
 
 @dataclass(frozen=True)
 class AiffTemplate:
-    """An AIFF file without its audio. chunks: beside COMM and SSND, numbers big-endian."""
+    """AIFF file without its audio; chunks: beside COMM and SSND, numbers big-endian."""
 
     rate_hz: int
     channels: int
@@ -47,7 +47,7 @@ class AiffTemplate:
         return self.frames * self.channels * (PCM_BITS | FLOAT_BITS)[self.subtype] // 8
 
     def head(self) -> bytes:
-        """FORM, COMM and the metadata, and the header of SSND, which comes last."""
+        """Return FORM, COMM, the metadata, and the header of SSND, which comes last."""
         kind = b"AIFC" if self.subtype in _COMPRESSION else b"AIFF"
         first = chunk(b"FVER", _FVER) if kind == b"AIFC" else b""
         body = kind + first + chunk(b"COMM", self._comm) + self._layout
@@ -57,11 +57,11 @@ class AiffTemplate:
         return b"FORM" + struct.pack(">I", len(body) + self.data_bytes + len(self.tail())) + body
 
     def tail(self) -> bytes:
-        """The pad byte of the audio."""
+        """Return the pad byte of the audio, if any."""
         return bytes(self.data_bytes % 2)
 
     def packed(self, block: NDArray[np.generic]) -> bytes:
-        """A block as it is in the file."""
+        """Encode a block as bytes of the file."""
         bits = self.integer_bits
         if bits is not None:
             return integers(block, bits, ">")
@@ -78,20 +78,20 @@ class AiffTemplate:
 
     @cached_property
     def _layout(self) -> bytes:
-        """Which speakers the channels are for, where the bounce says it: by bits, as in WAV."""
+        """Channel layout, where the bounce has a channel mask: by bits, as in WAV."""
         if self.channel_mask is None:
             return b""
         return chunk(b"CHAN", channel_layout(self.channel_mask, self.channels))
 
 
 def extended(value: int) -> bytes:
-    """A positive integer in the 80-bit floating point of SANE (Apple Numerics Manual)."""
+    """Encode a positive integer as an 80-bit float (SANE, Apple Numerics Manual)."""
     exponent = value.bit_length() - 1
     return struct.pack(">HQ", 16383 + exponent, value << (63 - exponent))
 
 
 def pascal(text: str) -> bytes:
-    """A length and up to 255 bytes of UTF-8, whole characters, made even by a pad byte."""
+    """Encode a string: its length, up to 255 bytes of UTF-8 (whole characters), pad byte."""
     kept = text.encode()[:255].decode(errors="ignore").encode()
     made = bytes([len(kept)]) + kept
     return made + bytes(len(made) % 2)
@@ -104,11 +104,11 @@ _DISCRETE = 147 << 16
 
 
 def channel_layout(mask: int, channels: int) -> bytes:
-    """The body of CAF's `chan` and AIFF's `CHAN`: tag, bits, no descriptions."""
+    """Encode the body of CAF's `chan` and AIFF's `CHAN`: tag, bits, no descriptions."""
     tag = _USE_BITMAP if mask else _DISCRETE | channels
     return struct.pack(">III", tag, mask, 0)
 
 
 def chunk(chunk_id: bytes, data: bytes) -> bytes:
-    """With its header and its pad byte."""
+    """Encode a chunk with its header and pad byte."""
     return struct.pack(">4sI", chunk_id, len(data)) + data + bytes(len(data) % 2)

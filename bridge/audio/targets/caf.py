@@ -28,7 +28,7 @@ _GENERIC, _NO_TIME_CODE, _ALL_CHANNELS = 0, bytes([0xFF] * 8), 0
 
 @dataclass(frozen=True)
 class CafTemplate:
-    """A CAF file without its audio. chunks: (id, data) beside desc, chan and data."""
+    """CAF file without its audio; chunks: (id, data) beside desc, chan and data."""
 
     rate_hz: int
     channels: int
@@ -43,7 +43,7 @@ class CafTemplate:
         return PCM_BITS.get(self.subtype)
 
     def head(self) -> bytes:
-        """Header, description and metadata, and the header of the audio, which comes last."""
+        """Return header, description, metadata, and the header of the audio, which comes last."""
         bits = (PCM_BITS | FLOAT_BITS)[self.subtype]
         flags = _LITTLE_FLAG | (_FLOAT_FLAG if self.subtype in FLOAT_BITS else 0)
         frame_bytes = self.channels * bits // 8
@@ -57,11 +57,11 @@ class CafTemplate:
         return made + struct.pack(">4sqI", b"data", 4 + self.frames * frame_bytes, 0)
 
     def tail(self) -> bytes:
-        """Nothing."""
+        """Return no bytes."""
         return b""
 
     def packed(self, block: NDArray[np.generic]) -> bytes:
-        """A block as it is in the file."""
+        """Encode a block as bytes of the file."""
         bits = self.integer_bits
         if bits is not None:
             return integers(block, bits)
@@ -69,14 +69,14 @@ class CafTemplate:
 
 
 def information(entries: Mapping[str, str]) -> tuple[bytes, bytes]:
-    """The `info` chunk: pairs of text, each ended by NUL."""
+    """Encode the `info` chunk: pairs of text, each ended by NUL."""
     pairs = [(key, value.replace("\0", " ")) for key, value in entries.items()]
     text = "".join(f"{key}\0{value}\0" for key, value in pairs)
     return b"info", struct.pack(">I", len(pairs)) + text.encode("utf-8", "replace")
 
 
 def markers(marks: Sequence[Mark]) -> tuple[tuple[bytes, bytes], ...]:
-    """The `strg` and `mark` chunks: names by number, and points with the numbers."""
+    """Encode the `strg` and `mark` chunks: names by number, and points that refer to them."""
     table, names, points = b"", b"", b""
     for number, mark in enumerate(marks, 1):
         table += struct.pack(">Iq", number, len(names))

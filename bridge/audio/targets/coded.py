@@ -1,8 +1,8 @@
 """FLAC, MP3, Ogg Vorbis and Opus, through the encoders of libsndfile.
 
-A decoder gives back exactly the frames that went in, at their place: FLAC as it is; MP3 by the LAME
-tag in its first frame, which libsndfile writes (delay and padding); Vorbis by the granule position
-of its last page; Opus by that and its pre-skip (RFC 7845 sections 4.2 and 4.4).
+A decoder returns exactly the frames that were encoded, in place: FLAC by its format; MP3 by the
+LAME tag in its first frame, which libsndfile writes (delay and padding); Vorbis by the granule
+position of its last page; Opus by that and its pre-skip (RFC 7845 sections 4.2 and 4.4).
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _FORMATS = {"flac": "FLAC", "mp3": "MP3", "ogg": "OGG", "opus": "OGG"}
 
 
 class CodedWriter:
-    """One file, encoded as it comes; tags are put in at the end, then it is hashed.
+    """Writer of one encoded file, which is tagged and hashed when it is closed.
 
     Raises like `FrontToBack`.
     """
@@ -106,14 +106,14 @@ class CodedWriter:
         # libsndfile takes them at the upper end of 32 bits.
         self._put(np.ascontiguousarray((block << (32 - bits)).T))
 
-    def restate(self, bext: bytes) -> None:
-        """Another `bext`, known only when all audio was heard."""
+    def replace_bext(self, bext: bytes) -> None:
+        """Replace the `bext` in the metadata, once its loudness is measured."""
         metadata = self.spec.metadata
         chunks = (replace(c, data=bext) if c.id == b"bext" else c for c in metadata.chunks)
         self.spec = replace(self.spec, metadata=replace(metadata, chunks=tuple(chunks)))
 
     def close(self) -> None:
-        """Check the length, end the stream, tag and hash the file, and see it onto the disk."""
+        """Check the length, end the stream, tag and hash the file, and sync it to the disk."""
         if self._handle is None:
             return
         if self._frames != self.spec.frames:
@@ -136,10 +136,10 @@ class CodedWriter:
         self.sha256 = sync_and_hash(self.path)
         self.encoder_delay_frames = _delay_frames(self.path, self.spec.target.name)
         if self.spec.target.lossy:
-            self._listen()
+            self._measure_peak()
 
-    def _listen(self) -> None:
-        """Decodes the file: a lossy one may rise above what went into it."""
+    def _measure_peak(self) -> None:
+        """Decode the file: a lossy one may exceed the peak of its input."""
         with _refusals(self.path, None):
             found = decode_file(self.path)
         if found.frames != self.spec.out_frames:
@@ -173,7 +173,7 @@ class CodedWriter:
         self._frames += frames
 
     def _put(self, wave: NDArray[np.generic]) -> None:
-        """Frames first, as soundfile has it, and no more than the file is to have."""
+        """Write (frames, channels), as soundfile expects, and no more frames than announced."""
         assert self._file is not None
         assert self._handle is not None
         kept = wave[: self.spec.out_frames - self._put_frames]
@@ -184,7 +184,7 @@ class CodedWriter:
 
 
 def _settings(spec: Spec) -> dict[str, object]:
-    """How libsndfile is told how good it is to be: a compression between 0 and 1."""
+    """Map bitrate or quality to libsndfile's `compression_level`, 0 to 1."""
     kbps = spec.bitrate_kbps or spec.target.default_kbps or 0
     if spec.target.name == "mp3":
         most, least = next(range_[1:] for range_ in _MP3_KBPS if spec.rate_hz >= range_[0])
@@ -207,7 +207,7 @@ def _resampler(spec: Spec) -> soxr.ResampleStream | None:
 
 
 def _complete(path: Path, spec: Spec) -> None:
-    """Tags and whatever else stands beside the audio."""
+    """Write the tags and the other metadata."""
     metadata = spec.out_metadata
     tags, marked = stem_tags(metadata), chapters(metadata.marks, spec.out_rate_hz)
     name = spec.target.name
@@ -226,10 +226,10 @@ def _complete(path: Path, spec: Spec) -> None:
 
 
 def _mask_tag(spec: Spec) -> dict[str, tuple[str, ...]]:
-    """Speakers, by the word that FLAC has for them (RFC 9639 section 8.6.2).
+    """Channel mask as a Vorbis comment (RFC 9639 section 8.6.2).
 
-    Also where they are those that it assumes: of six channels, ffmpeg assumes others. 0: none, as
-    of ambisonics.
+    Written for default layouts, too: for six channels, ffmpeg assumes another one. 0: no speakers,
+    as of ambisonics.
     """
     if spec.channel_mask is None or spec.channels <= 2:
         return {}
@@ -237,7 +237,7 @@ def _mask_tag(spec: Spec) -> dict[str, tuple[str, ...]]:
 
 
 def _delay_frames(path: Path, name: str) -> int:
-    """What the header says stands in front of the audio."""
+    """Encoder delay stated in the header."""
     with disk_errors(path), path.open("rb") as file:
         file.seek(sniff(file).start)
         head = file.read(_HEAD_BYTES)
@@ -252,9 +252,9 @@ def _delay_frames(path: Path, name: str) -> int:
 
 @contextmanager
 def _refusals(path: Path, handle: int | None) -> Iterator[None]:
-    """What the system refuses, also to libsndfile, as OutputError.
+    """Raise write errors of the system and of libsndfile as OutputError.
 
-    handle: of the file, while it is written.
+    handle: of the file while it is written.
     """
     try:
         with disk_errors(path):
@@ -268,7 +268,7 @@ def _refusals(path: Path, handle: int | None) -> Iterator[None]:
 
 
 def _provoke(path: Path, handle: int) -> None:
-    """libsndfile keeps the system's word to itself; a few bytes more bring it out."""
+    """Raise the system's error, which libsndfile hides, by writing a few bytes more."""
     with disk_errors(path):
         os.lseek(handle, 0, os.SEEK_END)
         os.write(handle, bytes(4096))

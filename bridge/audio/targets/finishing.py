@@ -1,4 +1,4 @@
-"""The last steps of a file that an encoder wrote: tags, onto the disk, checksum."""
+"""Last steps of an encoded file: tags, sync to the disk, checksum."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _HASHED_BYTES = 1 << 20
 
 @contextmanager
 def tagging_errors(path: Path) -> Iterator[None]:
-    """What mutagen met becomes an error of the tree: mostly the system's refusal to write."""
+    """Convert errors of mutagen, mostly refused writes, to OutputError or PromiseBroken."""
     try:
         with disk_errors(path):
             yield
@@ -33,7 +33,7 @@ def tagging_errors(path: Path) -> Iterator[None]:
 
 
 def sync_and_hash(path: Path) -> str:
-    """Waits until the file is on the disk; its sha256 in hex. Raises OutputError."""
+    """Sync the file to the disk; return its sha256 in hex. Raises OutputError."""
     digest = hashlib.sha256()
     with disk_errors(path), path.open("rb+") as file:
         os.fsync(file.fileno())

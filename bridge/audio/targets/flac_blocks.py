@@ -1,7 +1,7 @@
-"""What a FLAC file holds beside its audio (RFC 9639 section 8), put into one that is written.
+"""Metadata blocks of a FLAC file (RFC 9639 section 8), added to a written file.
 
-The header and all chunks of the WAV that the stem would be stand in APPLICATION blocks, as
-`flac --keep-foreign-metadata` leaves them there: that program makes the very WAV of the file.
+The header and all chunks of the corresponding WAV are stored in APPLICATION blocks, as by `flac
+--keep-foreign-metadata`, so that `flac` restores that WAV byte for byte.
 """
 
 from __future__ import annotations
@@ -26,7 +26,15 @@ _MAX_BLOCK_BYTES = (1 << 24) - 1  # of its body
 def write_blocks(
     path: Path, metadata: Metadata, tags: Tags, wav: WavTemplate, cuesheet: bytes | None
 ) -> None:
-    """Into a FLAC file that has none of it. wav: without its audio, the file as a WAV."""
+    """Add the metadata blocks to a FLAC file without any.
+
+    Args:
+        path: of the file.
+        metadata: of the stem.
+        tags: Vorbis comments.
+        wav: the same stem as a WAV, for the foreign chunks.
+        cuesheet: body of the CUESHEET block; None without one.
+    """
     file = flac.FLAC(path)
     if file.tags is None:
         file.add_tags()
@@ -42,7 +50,7 @@ def write_blocks(
 
 
 def picture_block(picture: Picture) -> flac.Picture:
-    """A PICTURE block."""
+    """Convert a picture to a PICTURE block."""
     made = flac.Picture()
     made.type, made.mime, made.desc = picture.kind, picture.mime, picture.description
     made.data = picture.data
@@ -50,7 +58,7 @@ def picture_block(picture: Picture) -> flac.Picture:
 
 
 def _foreign(wav: WavTemplate) -> Iterator[bytes]:
-    """RIFF and WAVE; every chunk with its header and pad byte; of the audio, the header."""
+    """Yield RIFF and WAVE, every chunk with its header and pad byte, and the audio's header."""
     head, tail = wav.head(), wav.tail()[wav.data_bytes % 2 :]
     parts = [head[:12], *_chunks(head[12:-8]), head[-8:], *_chunks(tail)]
     if all(len(part) + 4 <= _MAX_BLOCK_BYTES for part in parts):

@@ -1,6 +1,6 @@
-"""The ID3 tag of an MP3: title and the like, pictures, and markers as chapters.
+"""ID3 tag of an MP3: text tags, pictures, and markers as chapters.
 
-Source: "ID3v2 Chapter Frame Addendum" 1.0. Chapters are to the millisecond.
+Source: "ID3v2 Chapter Frame Addendum" 1.0. Chapter times are in milliseconds.
 """
 
 from __future__ import annotations
@@ -22,7 +22,15 @@ _NO_OFFSET = 0xFFFFFFFF  # of a chapter in bytes: its times count
 
 
 def put_tag(path: Path, metadata: Metadata, tags: Tags, rate_hz: int, frames: int) -> None:
-    """Into an MP3 without one. frames: of the file."""
+    """Add the ID3 tag to an MP3 without one.
+
+    Args:
+        path: of the file.
+        metadata: of the stem.
+        tags: by the names of Vorbis comments.
+        rate_hz: of the marks.
+        frames: length of the file.
+    """
     plain = write(tags, metadata.pictures)
     made: Any = id3.ID3(io.BytesIO(plain)) if plain else id3.ID3()
     starts = [mark.position_frames for mark in metadata.marks]

@@ -1,8 +1,8 @@
-"""AAC in an M4A file, through the encoder of FFmpeg's libraries.
+"""AAC in an M4A file, through FFmpeg's encoder.
 
-AAC has 1024 frames of delay in front and fills its last packet up. The file says so twice: in its
-edit list (ISO/IEC 14496-12 section 8.6.6), and in iTunSMPB, the word of iTunes for it, which
-players read that do not know edit lists.
+AAC has 1024 frames of delay in front, and its last packet is padded. Both are stated twice: in the
+edit list (ISO/IEC 14496-12 section 8.6.6), and in iTunSMPB, the tag of iTunes for it, for players
+that ignore edit lists.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ COVERS = {"image/jpeg": mp4.MP4Cover.FORMAT_JPEG, "image/png": mp4.MP4Cover.FORM
 
 
 class M4aWriter:
-    """One file, encoded as it comes; tags are put in at the end, then it is hashed.
+    """Writer of one M4A file, which is tagged and hashed when it is closed.
 
     Raises like `FrontToBack`.
     """
@@ -91,14 +91,14 @@ class M4aWriter:
             self._file.write(0, block)
 
     def write_int(self, block: NDArray[np.int32]) -> None:
-        """There are none in AAC."""
+        """Raise PromiseBroken: AAC holds no integers."""
         raise PromiseBroken(f"{self.path.name}: integers for an AAC file")
 
-    def restate(self, bext: bytes) -> None:
-        """Its loudness has no place in an M4A."""
+    def replace_bext(self, bext: bytes) -> None:
+        """Do nothing: an M4A has no field for the loudness of a `bext`."""
 
     def close(self) -> None:
-        """Check the length, end the stream, tag and hash the file, and see it onto the disk."""
+        """Check the length, end the stream, tag and hash the file, and sync it to the disk."""
         if self.sha256:
             return
         if self._frames != self.spec.frames:
@@ -110,10 +110,10 @@ class M4aWriter:
         with tagging_errors(self.path):
             _complete(self.path, self.spec)
         self.sha256 = sync_and_hash(self.path)
-        self._listen()
+        self._measure_peak()
 
-    def _listen(self) -> None:
-        """Decodes the file: it may rise above what went into it."""
+    def _measure_peak(self) -> None:
+        """Decode the file: AAC may exceed the peak of its input."""
         found = decode_file(self.path)
         if found.frames != self.spec.frames:
             raise PromiseBroken(
@@ -128,7 +128,7 @@ class M4aWriter:
 
     @contextmanager
     def _refusals(self) -> Iterator[None]:
-        """What the encoder refuses, as OutputError."""
+        """Raise errors of the encoder as OutputError."""
         try:
             yield
         except EncodingFailed as error:
@@ -138,10 +138,11 @@ class M4aWriter:
 
 
 def _chapters(spec: Spec) -> tuple[Mark, ...]:
-    """The markers as stretches. A point lasts until the next one, a region as long as it is.
+    """Convert the markers to contiguous chapters.
 
-    A track of chapters begins at the beginning and has no gaps: the first marker would be drawn to
-    the front, and a region to the next marker. What lies between them is a chapter without a name.
+    A point lasts until the next marker, a region as long as it is. A chapter track begins at 0 and
+    has no gaps: players would move the first marker to the front and extend a region to the next
+    marker. Gaps are therefore filled with chapters without a name.
     """
     marks = spec.metadata.marks
     if marks and marks[0].position_frames > 0:
@@ -176,7 +177,7 @@ def _complete(path: Path, spec: Spec) -> None:
 
 
 def _gapless(frames: int) -> str:
-    """Delay, padding and length in hexadecimal, as iTunes writes them, and nothing in the rest."""
+    """Value of iTunSMPB: delay, padding and length in hexadecimal, the other fields 0."""
     padding = -(PACKET_FRAMES + frames) % PACKET_FRAMES
     head = f" 00000000 {PACKET_FRAMES:08X} {padding:08X} {frames:016X}"
     return head + " 00000000" * 8

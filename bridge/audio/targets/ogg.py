@@ -1,4 +1,4 @@
-"""Tags of Ogg files, and serial numbers that are the same every time (RFC 3533)."""
+"""Tags and reproducible serial numbers of Ogg files (RFC 3533)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def put_tags(file: OggFileType, metadata: Metadata, tags: Tags) -> None:
-    """Replaces the tags and saves them. Pictures as METADATA_BLOCK_PICTURE, which players know."""
+    """Replace the tags and save them; pictures as METADATA_BLOCK_PICTURE, which players read."""
     for name, values in tags.items():
         file[name] = list(values)
     if metadata.pictures:
@@ -30,13 +30,13 @@ def put_tags(file: OggFileType, metadata: Metadata, tags: Tags) -> None:
 
 
 def serial_of(name: str) -> int:
-    """A serial number for a file's name: files of a set differ, as they should when chained."""
+    """Derive a serial number from a file's name: files of a set must differ to be chained."""
     digest = hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest()
     return int.from_bytes(digest[:4], "little")
 
 
 def renumber(path: Path, serial: int) -> None:
-    """Gives every page of a file with one stream that serial number, and its checksum anew."""
+    """Set the serial number and the checksum of every page of a file with one stream."""
     with path.open("rb+") as file:
         while True:
             start = file.tell()

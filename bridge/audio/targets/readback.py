@@ -1,4 +1,4 @@
-"""What a decoder gets out of a lossy file: libsndfile's, and for an M4A that of FFmpeg."""
+"""Decoding of encoded files, to check them: libsndfile's, and for an M4A FFmpeg's."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _BLOCK_FRAMES = 65_536
 
 @dataclass(frozen=True)
 class DecodedAudio:
-    """The audio of a file: how long, and its highest value, linear, which may be above 1."""
+    """Length and linear peak of a decoded file; the peak may be above 1."""
 
     frames: int
     peak: float
 
 
 def decode_file(path: Path) -> DecodedAudio:
-    """Reads all of a file. Raises soundfile.LibsndfileError, of an M4A PromiseBroken."""
+    """Decode all of a file. Raises soundfile.LibsndfileError; of an M4A PromiseBroken."""
     frames, peak = 0, 0.0
     for block in _blocks_of_m4a(path) if path.suffix == ".m4a" else _blocks(path):
         frames += block.shape[1]
@@ -40,7 +40,7 @@ def decode_file(path: Path) -> DecodedAudio:
 
 
 def m4a_properties(path: Path) -> tuple[int, int, int, str]:
-    """Frames, rate, channels and codec as the file states them. Raises PromiseBroken.
+    """Return frames, rate, channels and codec as the file states them. Raises PromiseBroken.
 
     Its time base is the rate, so that the length counts frames.
     """
@@ -61,7 +61,7 @@ def _blocks(path: Path) -> Iterator[NDArray[np.float32]]:
 
 
 def _blocks_of_m4a(path: Path) -> Iterator[NDArray[np.float32]]:
-    """Up to the end of the edit list; the last packet is longer."""
+    """Yield the audio up to the end of the edit list; the last packet is longer."""
     frames, *_ = m4a_properties(path)
     with _own(path):
         yield from mp4_input.decode_stream(path, frames=frames)
@@ -69,7 +69,7 @@ def _blocks_of_m4a(path: Path) -> Iterator[NDArray[np.float32]]:
 
 @contextmanager
 def _own(path: Path) -> Iterator[None]:
-    """Raise PromiseBroken for a file of ours that cannot be read."""
+    """Raise PromiseBroken if a file that this program wrote cannot be read."""
     try:
         yield
     except BounceError as error:

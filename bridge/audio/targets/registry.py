@@ -1,4 +1,4 @@
-"""Every format that stems can have, and what it can hold."""
+"""Every format that stems can have, and its limits."""
 
 from __future__ import annotations
 
@@ -28,12 +28,17 @@ _AIFF_LIMIT_BYTES = 0xFFFFFFFF
 
 @dataclass(frozen=True)
 class Target:
-    """A format.
+    """File format of stems.
 
-    name: as a preset has it. title: as a user says it. suffix: of its files. subtypes: the depths
-    that it holds, as soundfile names them; of a lossy one, its codec. rates_hz: None for all that
-    a bounce may have. coding: its word in a coding history (EBU R 98). bitrates_kbps: which may be
-    asked for, empty where it has none; default_kbps: without being asked.
+    Attributes:
+        name: in presets.
+        title: for users.
+        suffix: of its files.
+        subtypes: possible depths, by soundfile's names; of a lossy format, its codec.
+        rates_hz: possible rates; None for all that a bounce may have.
+        coding: coding algorithm in a coding history (EBU R 98).
+        bitrates_kbps: range of a preset's choice; empty without one.
+        default_kbps: where the preset gives none.
     """
 
     name: Name
@@ -49,15 +54,15 @@ class Target:
     default_kbps: int | None = None
 
     def out_rate_hz(self, rate_hz: int) -> int:
-        """The rate of a file with audio of `rate_hz`."""
+        """Return the rate of a file with audio of `rate_hz`."""
         return OPUS_HZ if self.name == "opus" else rate_hz
 
     def out_frames(self, frames: int, rate_hz: int) -> int:
-        """How many frames a file has that is as long as `frames` at `rate_hz`: rounded up."""
+        """Return the length of a file with `frames` at `rate_hz`, rounded up."""
         return -(-frames * self.out_rate_hz(rate_hz) // rate_hz)
 
     def depth(self, wanted: Subtype, info: AudioInfo) -> tuple[str, str | None]:
-        """The subtype for stems of a bounce, and a note where it is not what was asked for."""
+        """Return the subtype for stems of a bounce, and a note if it differs from `wanted`."""
         if self.lossy:
             return self.subtypes[0], None
         chosen, note = output_subtype(info) if wanted == "same" else (wanted, None)
@@ -126,7 +131,7 @@ _SAME = {"AIFF": "aiff", "CAF": "caf", "W64": "w64", "FLAC": "flac"}
 
 
 def target_for(wanted: str, container: str) -> Target:
-    """The target that a preset asks for; with `same` that of the bounce, where it is lossless.
+    """Return the target of a preset; for `same` the bounce's format, if lossless.
 
     container: of the bounce, as `headers.sniff` names it.
     """
@@ -134,7 +139,7 @@ def target_for(wanted: str, container: str) -> Target:
 
 
 def missing_requirement(target: Target) -> str | None:
-    """What this machine lacks for a target, and what to do; None when all is there."""
+    """Return what this machine lacks for a target, and what to do; None if nothing."""
     if target.name in _LIBSNDFILE:
         import soundfile  # late: presets are read where nothing is written
 
@@ -153,9 +158,13 @@ _LIBSNDFILE = {
 
 
 def unsupported_reason(target: Target, info: AudioInfo, frames: int, subtype: str) -> str | None:
-    """Why stems of a bounce cannot be files of that format, and what to do; None if they can.
+    """Return why stems of a bounce cannot have this format, and what to do; None if they can.
 
-    frames: of the stems.
+    Args:
+        target: format of the stems.
+        info: of the bounce.
+        frames: of the stems.
+        subtype: of the stems.
     """
     lossless = "choose flac or wav"
     if info.channels > target.max_channels:

@@ -1,4 +1,4 @@
-"""What one file of a job is to be, and how a file is written whatever it is."""
+"""Specification of one output file, and the interface of its writers."""
 
 from __future__ import annotations
 
@@ -41,17 +41,17 @@ class Spec:
 
     @property
     def out_rate_hz(self) -> int:
-        """The rate at which the file is read back."""
+        """Rate of the file when read back."""
         return self.target.out_rate_hz(self.rate_hz)
 
     @property
     def out_frames(self) -> int:
-        """The frames that are read back, at that rate."""
+        """Length of the file when read back, at `out_rate_hz`."""
         return self.target.out_frames(self.frames, self.rate_hz)
 
     @property
     def out_metadata(self) -> Metadata:
-        """The metadata with positions in frames of the file that is read back."""
+        """Metadata with positions in frames at `out_rate_hz`."""
         if self.out_rate_hz == self.rate_hz:
             return self.metadata
         found = self.metadata
@@ -65,12 +65,12 @@ class Spec:
         return replace(found, marks=marks, time_reference=moved)
 
     def _out(self, frames: int) -> int:
-        """The nearest frame at the rate of the file."""
+        """Nearest frame at the rate of the file."""
         return (frames * self.out_rate_hz + self.rate_hz // 2) // self.rate_hz
 
     @property
     def wav(self) -> WavTemplate:
-        """The same as a WAV."""
+        """The same file as a WAV."""
         return WavTemplate(
             self.rate_hz,
             self.channels,
@@ -84,22 +84,22 @@ class Spec:
 
 
 class Writer(Protocol):
-    """A file that is written front to back; what it says of itself holds after `close`."""
+    """Sequential writer of one file; its properties are valid after `close`."""
 
     path: Path
     clipped: int
 
     @property
     def peak(self) -> float:
-        """Of what a reader of the file gets, linear."""
+        """Linear peak of the file when decoded."""
 
     @property
     def sha256(self) -> str:
-        """Of the file, hex."""
+        """Hex digest of the file."""
 
     @property
     def encoder_delay_frames(self) -> int:
-        """In front of the audio, for players that do not read the file's own word about it."""
+        """Frames in front of the audio for players that ignore the delay stated in the file."""
 
     def write_float(self, block: NDArray[np.floating]) -> None:
         """Append (channels, frames) float, ±1.0 full scale."""
@@ -107,11 +107,11 @@ class Writer(Protocol):
     def write_int(self, block: NDArray[np.int32]) -> None:
         """Append (channels, frames) signed integers in the range of the file's bits."""
 
-    def restate(self, bext: bytes) -> None:
-        """Another `bext` of the same length, known only when all audio was heard."""
+    def replace_bext(self, bext: bytes) -> None:
+        """Replace the `bext` by one of equal length, once its loudness is measured."""
 
     def close(self) -> None:
-        """Finish it, and see it onto the disk."""
+        """Finish the file and sync it to the disk."""
 
     def discard(self) -> None:
-        """Close and remove it."""
+        """Close and remove the file."""

@@ -1,7 +1,7 @@
-"""A bounce's metadata as tags: what every target has that is no chunk format (pure).
+"""A bounce's metadata as tags, for targets without chunks (pure).
 
-The fields of `bext` get the names that ffmpeg gives them, which REAPER reads too, so that a
-converter finds them: DESCRIPTION, ORIGINATOR, TIME_REFERENCE, CODING_HISTORY and so on.
+The fields of `bext` get the names that ffmpeg gives them, which REAPER reads, too: DESCRIPTION,
+ORIGINATOR, TIME_REFERENCE, CODING_HISTORY and so on.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _CHUNK_NAMES = {
 
 
 def stem_tags(metadata: Metadata) -> Tags:
-    """The tags of a stem, by the names of Vorbis comments, sorted."""
+    """Return the tags of a stem, by the names of Vorbis comments, sorted."""
     found: Tags = {name: tuple(values) for name, values in metadata.tags.items()}
     for name, value in _of_bext(metadata.find(b"bext")):
         found.setdefault(name, (value,))
@@ -41,7 +41,7 @@ def stem_tags(metadata: Metadata) -> Tags:
 
 
 def chapters(marks: Sequence[Mark], rate_hz: int) -> Tags:
-    """Markers as chapters, CHAPTER001=00:00:01.500 and CHAPTER001NAME, to the millisecond."""
+    """Convert markers to chapter tags, CHAPTER001=00:00:01.500 and CHAPTER001NAME, in ms."""
     found: Tags = {}
     for number, mark in enumerate(marks[:MAX_CHAPTERS], 1):
         milliseconds = round(1000 * mark.position_frames / rate_hz)
@@ -53,7 +53,7 @@ def chapters(marks: Sequence[Mark], rate_hz: int) -> Tags:
 
 
 def untagged_chunks(metadata: Metadata, kept: Sequence[bytes] = ()) -> tuple[str, ...]:
-    """What tags do not say of a WAV's chunks. kept: ids that the target has a place for."""
+    """List the contents of a WAV's chunks that tags lack; kept: ids that the target can hold."""
     held = {chunk.id for chunk in metadata.chunks} - {*kept}
     return tuple(name for chunk_id, name in _CHUNK_NAMES.items() if chunk_id in held)
 
@@ -79,7 +79,7 @@ def _of_bext(data: bytes | None) -> Iterator[tuple[str, str]]:
 
 
 def _text(data: bytes) -> str:
-    """Up to the first NUL; recorders write UTF-8 or Latin-1 where the standard has ASCII."""
+    """Text up to the first NUL; recorders write UTF-8 or Latin-1 where the standard has ASCII."""
     cut = data.split(b"\0", 1)[0]
     try:
         return cut.decode("utf-8").strip()

@@ -26,7 +26,7 @@ _HEAD_BYTES = 24  # id and size, which counts these 24 bytes
 
 @dataclass(frozen=True)
 class W64Template:
-    """A Wave64 file without its audio. chunks: as in a WAV; all of them have a place here."""
+    """Wave64 file without its audio; chunks: as in a WAV, all of which fit."""
 
     wav: WavTemplate
     chunks: tuple[Chunk, ...] = ()
@@ -38,17 +38,17 @@ class W64Template:
 
     @property
     def channels(self) -> int:
-        """How many."""
+        """Number of channels."""
         return self.wav.channels
 
     @property
     def frames(self) -> int:
-        """How many the file gets."""
+        """Length of the audio in frames."""
         return self.wav.frames
 
     @property
     def subtype(self) -> str:
-        """The depth."""
+        """Depth, by soundfile's name."""
         return self.wav.subtype
 
     @property
@@ -57,7 +57,7 @@ class W64Template:
         return self.wav.integer_bits
 
     def head(self) -> bytes:
-        """The header, `fmt ` and the metadata, and the header of the audio, which comes last."""
+        """Return the header, `fmt `, metadata, and the header of the audio, which comes last."""
         body = b"wave" + _TAIL + _chunk(b"fmt ", self._fmt())
         if self.integer_bits is None:
             body += _chunk(b"fact", struct.pack("<Q", self.frames))
@@ -68,7 +68,7 @@ class W64Template:
         return b"riff" + _RIFF_TAIL + struct.pack("<Q", total_bytes) + body
 
     def _fmt(self) -> bytes:
-        """As in a WAV, but floats are never `extensible`: libsndfile takes those for integers."""
+        """As in a WAV, but floats are never `extensible`: libsndfile reads those as integers."""
         if self.integer_bits is not None:
             return self.wav.fmt()
         wav = self.wav
@@ -77,11 +77,11 @@ class W64Template:
         return struct.pack("<HHIIHHH", _FLOAT_TAG, *fields, 0)
 
     def packed(self, block: NDArray[np.generic]) -> bytes:
-        """A block as it is in the file."""
+        """Encode a block as bytes of the file."""
         return self.wav.packed(block)
 
     def tail(self) -> bytes:
-        """Nothing: libsndfile takes whatever follows the audio for audio."""
+        """Return no bytes: libsndfile reads anything behind the audio as audio."""
         return b""
 
 

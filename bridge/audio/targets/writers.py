@@ -1,4 +1,4 @@
-"""A writer for every target."""
+"""Writers for every target."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ _AIFF_TEXTS = {b"NAME": "TITLE", b"AUTH": "ARTIST", b"(c) ": "COPYRIGHT", b"ANNO
 
 @contextmanager
 def open_writer(path: Path, spec: Spec) -> Iterator[Writer]:
-    """A file that did not exist before: closed at the end, removed after an error."""
+    """Create a new file: closed at the end, removed after an error."""
     writer = _opened(path, spec)
     try:
         yield writer
@@ -76,8 +76,8 @@ def _opened(path: Path, spec: Spec) -> Writer:
             chunks=spec.metadata.chunks,
             rf64=spec.rf64,
         )
-    if name in FORMS:
-        return SequentialWriter(path, FORMS[name](spec))
+    if name in TEMPLATES:
+        return SequentialWriter(path, TEMPLATES[name](spec))
     return M4aWriter(path, spec) if name == "m4a" else CodedWriter(path, spec)
 
 
@@ -100,7 +100,7 @@ def _w64(spec: Spec) -> W64Template:
 
 
 def _aiff_marks(metadata: Metadata) -> Iterator[Chunk]:
-    """Markers. The time reference is the name of one, which is where Logic writes it."""
+    """MARK chunk; the time reference is the name of a marker, where Logic writes it."""
     marks = [one for one in metadata.marks if one.position_frames <= _AIFF_POSITION]
     if metadata.time_reference is not None:
         marks.insert(0, Mark(0, f"Timestamp: {metadata.time_reference}"))
@@ -123,16 +123,20 @@ def _caf(spec: Spec) -> CafTemplate:
     return CafTemplate(*form, tuple(chunks))
 
 
-FORMS: dict[str, Callable[[Spec], FileTemplate]] = {"aiff": _aiff, "caf": _caf, "w64": _w64}
-"""What lays out the files whose every byte is known beforehand."""
+TEMPLATES: dict[str, Callable[[Spec], FileTemplate]] = {"aiff": _aiff, "caf": _caf, "w64": _w64}
+"""Layouts of the uncompressed formats, whose every byte is known beforehand."""
 
 
 def not_carried(
     target: Target, metadata: Metadata, info: AudioInfo, subtype: str
 ) -> tuple[str, ...]:
-    """What of a bounce's metadata a file of that format does not hold, as a user would say it.
+    """List the user-facing names of metadata that a target cannot hold.
 
-    subtype: of the files.
+    Args:
+        target: format of the files.
+        metadata: of the bounce.
+        info: of the bounce.
+        subtype: of the files.
     """
     speakers = info.channel_mask if info.channels > 2 else None
     if target.name == "w64" and speakers and subtype in FLOAT_BITS:

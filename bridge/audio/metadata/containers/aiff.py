@@ -28,13 +28,13 @@ STRUCTURAL = frozenset({b"COMM", b"SSND", b"FVER", b"VHDR", b"BODY", b"CHAN", b"
 _TEXTS = {b"NAME": "TITLE", b"AUTH": "ARTIST", b"(c) ": "COPYRIGHT", b"ANNO": "COMMENT"}
 _KNOWN = {*_TEXTS, b"MARK", b"COMT", b"INST", b"ID3 ", b"id3 ", b"bext", b"iXML"}
 
-# AIFF has no field for it: where a file belongs is said in the name of a marker. Not a standard.
+# AIFF has no field for the time reference: by convention it is the name of a marker.
 _TIMESTAMP = re.compile(r"Timestamp: (\d{1,20})")
 _NO_LOOP = 0
 
 
 def read_metadata(file: BinaryIO, history: str, front: Sequence[LoadedChunk] = ()) -> Metadata:
-    """The metadata of an open AIFF; `front`: tags in front of it."""
+    """Read the metadata of an open AIFF; `front`: tags in front of it."""
     refs = list_chunks(file, 12, size_bytes(file), ">")
     more, left = merge_chunks(refs, front)
     return metadata_of_chunks(chain(load_chunks(file, refs, STRUCTURAL), more), history).without(
@@ -43,9 +43,9 @@ def read_metadata(file: BinaryIO, history: str, front: Sequence[LoadedChunk] = (
 
 
 def metadata_of_chunks(pieces: Iterable[LoadedChunk], history: str) -> Metadata:
-    """The metadata of its chunks."""
-    room = MetadataBudget()
-    kept = list(_known(pieces, room))
+    """Convert the chunks of an AIFF to the neutral form."""
+    budget = MetadataBudget()
+    kept = list(_known(pieces, budget))
     of_id = {piece.id: piece.data for piece in reversed(kept)}
     ids = dict(_points(of_id.get(b"MARK", b"")))
     time_reference, points = _without_timestamp(ids.values())
@@ -72,18 +72,18 @@ def metadata_of_chunks(pieces: Iterable[LoadedChunk], history: str) -> Metadata:
         b"id3 ": tag,
     }
     return with_wav_chunks(
-        metadata.without(*room.left),
+        metadata.without(*budget.left),
         history,
         broadcast=broadcast.for_stem(history) if broadcast else None,
         verbatim=[Chunk(chunk_id, data) for chunk_id, data in verbatim.items()],
     )
 
 
-def _known(pieces: Iterable[LoadedChunk], room: MetadataBudget) -> Iterator[LoadedChunk]:
+def _known(pieces: Iterable[LoadedChunk], budget: MetadataBudget) -> Iterator[LoadedChunk]:
     for piece in pieces:
         if piece.id not in _KNOWN:
-            room.left.append(piece.name)
-        elif room.takes(piece):
+            budget.left.append(piece.name)
+        elif budget.accepts(piece):
             yield piece
 
 
@@ -119,7 +119,7 @@ def _points(data: bytes) -> Iterator[tuple[int, Mark]]:
 
 
 def _without_timestamp(points: Iterable[Mark]) -> tuple[int | None, list[Mark]]:
-    """What a marker says of the file's place, and the others."""
+    """Split off the marker whose name holds the time reference."""
     rest, found = [], None
     for mark in points:
         stamp = _TIMESTAMP.fullmatch(mark.name)
@@ -144,7 +144,7 @@ def _loops(inst: bytes, ids: dict[int, Mark]) -> Iterator[Mark]:
 
 
 def _inst(inst: bytes) -> bytes:
-    """An instrument chunk as a WAV has it: note, detune, gain, then keys and velocities."""
+    """Convert an instrument chunk to a WAV's: note, detune, gain, then keys and velocities."""
     if len(inst) < 8:
         return b""
     gain_db = max(-64, min(int.from_bytes(inst[6:8], "big", signed=True), 64))
@@ -152,9 +152,9 @@ def _inst(inst: bytes) -> bytes:
 
 
 def _broadcast(data: bytes | None) -> bext.Bext | None:
-    """A `bext` in a file whose numbers are big-endian, written in either order.
+    """Parse a `bext` in a big-endian file, which writers store in either byte order.
 
-    The version tells: there are three.
+    The version number, 0 to 2, identifies the order.
     """
     if not data or len(data) < bext.FIXED_BYTES:
         return None

@@ -1,4 +1,4 @@
-"""Core Audio Format: the chunk list, and what `encode_info`, `mark` and `strg` say.
+"""Core Audio Format: the chunk list, and the metadata of `info`, `mark` and `strg`.
 
 Source: Apple "Core Audio Format Specification 1.0". Everything is big-endian.
 """
@@ -28,7 +28,7 @@ _STRUCTURAL = frozenset(
 _KNOWN = {b"info", b"mark", b"strg"}
 _MARKER = ">IdI8sI"  # type, position in frames, id, SMPTE time, channel
 _MARKER_BYTES = struct.calcsize(_MARKER)
-# The names of the info chunk that Vorbis comments have another word for.
+# Names of the info chunk that differ from those of Vorbis comments.
 _NAMES = {
     "TRACK NUMBER": "TRACKNUMBER",
     "YEAR": "DATE",
@@ -43,9 +43,9 @@ _FALSE_FOR_STEMS = ("APPROXIMATE DURATION", "NOMINAL BIT RATE", "CHANNEL LAYOUT"
 
 
 def chunk_list(file: BinaryIO) -> tuple[tuple[ChunkRef, ...], int]:
-    """Every chunk up to the sound, and those behind it where its size is known; and their end.
+    """List the chunks, with those behind the audio if its size is known, and their end.
 
-    A data chunk of size -1 is the rest of the file: it is the last, with that size.
+    A data chunk of size -1 extends to the end of the file: it is the last, with that size.
     """
     file_bytes = size_bytes(file)
     found: list[ChunkRef] = []
@@ -69,18 +69,18 @@ def chunk_list(file: BinaryIO) -> tuple[tuple[ChunkRef, ...], int]:
 
 
 def refs(file: BinaryIO) -> tuple[ChunkRef, ...]:
-    """The chunks whose size is known."""
+    """List the chunks whose size is known."""
     return tuple(ref for ref in chunk_list(file)[0] if ref.size_bytes >= 0)
 
 
 def read_metadata(file: BinaryIO, history: str) -> Metadata:
-    """The metadata of an open CAF."""
-    room = MetadataBudget()
+    """Read the metadata of an open CAF."""
+    budget = MetadataBudget()
     of_id: dict[bytes, bytes] = {}
     for piece in load_chunks(file, refs(file), _STRUCTURAL):
         if piece.id not in _KNOWN or piece.id in of_id:
-            room.left.append(piece.name)
-        elif room.takes(piece):
+            budget.left.append(piece.name)
+        elif budget.accepts(piece):
             of_id[piece.id] = piece.data
     found, false = tags.collect_tags(_info(of_id.get(b"info", b"")))
     names = dict(_strings(of_id.get(b"strg", b"")))
@@ -90,11 +90,11 @@ def read_metadata(file: BinaryIO, history: str) -> Metadata:
         tempo_bpm=tags.tempo_bpm(found),
         time_reference=tags.time_reference(found),
     )
-    return with_wav_chunks(metadata.without(*room.left, *false), history)
+    return with_wav_chunks(metadata.without(*budget.left, *false), history)
 
 
 def _info(data: bytes) -> Iterator[tuple[str, str]]:
-    """Keys and values, each ended by a NUL, behind a count that nothing depends on."""
+    """Yield keys and values, each ended by a NUL, behind a count that is ignored."""
     words = data[4:].split(b"\0", 2 * tags.MAX_TAGS)
     for key, value in zip(words[::2], words[1::2], strict=False):
         name = decode_text(key).upper()

@@ -1,4 +1,4 @@
-"""Chunks as they were found, and the limit on what of them is held in memory."""
+"""Chunks loaded into memory, within a budget of bytes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class LoadedChunk:
     """A chunk's id and its data, as far as it is held in memory.
 
-    `size_bytes` is what it claims, and `whole` whether the file has that much.
+    `size_bytes` is the claimed size; `whole`: the file holds that many bytes.
     """
 
     id: bytes
@@ -27,7 +27,7 @@ class LoadedChunk:
 
     @property
     def name(self) -> str:
-        """As a user would call it."""
+        """User-facing name."""
         name = shown(self.id.decode("ascii", "replace"))
         if self.id.upper() == b"LIST":  # recorders write both
             name += " " + shown(self.data[:4].decode("ascii", "replace"))
@@ -57,27 +57,27 @@ _MEANINGS = {
 def load_chunks(
     file: BinaryIO, refs: Iterable[ChunkRef], structural: frozenset[bytes]
 ) -> Iterator[LoadedChunk]:
-    """The data of all chunks but the structural ones, one at a time."""
+    """Load all chunks but the structural ones, one at a time."""
     for ref in refs:
         if ref.id not in structural:
             yield load_chunk(file, ref)
 
 
 def load_chunk(file: BinaryIO, ref: ChunkRef) -> LoadedChunk:
-    """One chunk, read."""
+    """Load one chunk."""
     whole = ref.offset + ref.size_bytes <= size_bytes(file)
     return LoadedChunk(ref.id, read_chunk(file, ref), ref.size_bytes, whole)
 
 
 class MetadataBudget:
-    """16 MiB of metadata for one bounce, and the names of what did not fit or was cut off."""
+    """Limit of 16 MiB of metadata per bounce; names the chunks that exceed it or are cut off."""
 
     def __init__(self) -> None:
         self.left: list[str] = []
         self._bytes = MAX_CHUNK_BYTES
 
-    def takes(self, piece: LoadedChunk) -> bool:
-        """Whether it is whole and there is room for it; it is taken then."""
+    def accepts(self, piece: LoadedChunk) -> bool:
+        """Reserve budget for a chunk; False if it is cut off or too large."""
         if not piece.whole:
             self.left.append(f"{piece.name} (cut off)")
             return False

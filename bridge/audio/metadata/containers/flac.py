@@ -33,13 +33,13 @@ _NAMES = {
     _PICTURE: "PICTURE",
 }
 _RIFF, _AIFF = b"riff", b"aiff"
-# Everything else of the foreign chunks says the same as the comments, or less.
+# The other foreign chunks repeat the comments.
 _FROM_WAV = {b"bext", b"iXML", b"smpl", b"inst", b"acid", b"axml", b"chna", b"dbmd", b"_PMX"}
 
 
 def read_metadata(file: BinaryIO, history: str) -> Metadata:
-    """The metadata of an open FLAC."""
-    room = MetadataBudget()
+    """Read the metadata of an open FLAC."""
+    budget = MetadataBudget()
     bodies: dict[int, list[bytes]] = {}
     for block in flac.blocks(file, 0) or ():
         if block.type in _STRUCTURAL:
@@ -48,23 +48,30 @@ def read_metadata(file: BinaryIO, history: str) -> Metadata:
         ref = ChunkRef(name.encode(), block.offset, block.size_bytes)
         piece = load_chunk(file, ref)
         if block.type not in _NAMES:
-            room.left.append(name)
-        elif room.takes(piece):
+            budget.left.append(name)
+        elif budget.accepts(piece):
             bodies.setdefault(block.type, []).append(piece.data)
     head = flac.read_head(file, 0)
-    return metadata_of_blocks(bodies, room, head.rate_hz if head else 0, history)
+    return metadata_of_blocks(bodies, budget, head.rate_hz if head else 0, history)
 
 
 def metadata_of_blocks(
-    bodies: dict[int, list[bytes]], room: MetadataBudget, rate_hz: int, history: str
+    bodies: dict[int, list[bytes]], budget: MetadataBudget, rate_hz: int, history: str
 ) -> Metadata:
-    """The neutral form of the bodies of its blocks, by their types."""
+    """Convert the bodies of metadata blocks, by type, to the neutral form.
+
+    Args:
+        bodies: of the blocks, by block type.
+        budget: budget that is left for foreign chunks.
+        rate_hz: of the file.
+        history: line for the coding history.
+    """
     comments = bodies.get(_COMMENTS, [])
     tagged = vorbis.parse_comments(comments[0]) if comments else Tagged()
-    pictures = (*tagged.pictures, *_pictures(bodies.get(_PICTURE, ()), room))
-    first = _foreign(bodies.get(_APPLICATION, ()), room, history)
+    pictures = (*tagged.pictures, *_pictures(bodies.get(_PICTURE, ()), budget))
+    first = _foreign(bodies.get(_APPLICATION, ()), budget, history)
     sheets = bodies.get(_SHEET, [])
-    # The same places are often told twice: in the chunks of the first file they have lengths too.
+    # The same places are often stored twice: the chunks of the first file have lengths, too.
     marks = (
         first.marks
         or vorbis.chapters(tagged.tags, rate_hz)
@@ -83,12 +90,12 @@ def metadata_of_blocks(
         cuesheet=sheets[0] if sheets else None,
         not_carried=tagged.left,
     )
-    made = with_wav_chunks(metadata.without(*room.left, *first.not_carried), history)
+    made = with_wav_chunks(metadata.without(*budget.left, *first.not_carried), history)
     return _with(made, first)
 
 
 def _with(made: Metadata, first: Metadata) -> Metadata:
-    """The chunks of the first file where they say more than those that were made."""
+    """Add the foreign chunks that hold more than the chunks made from the comments."""
     kept = [chunk for chunk in first.chunks if chunk.id in _FROM_WAV]
     ids = {chunk.id for chunk in kept}
     if any(chunk.id == b"cue " for chunk in first.chunks):
@@ -101,23 +108,23 @@ def _with(made: Metadata, first: Metadata) -> Metadata:
     return replace(made, chunks=(*kept, *rest), states_loudness=first.states_loudness)
 
 
-def _pictures(blocks: Sequence[bytes], room: MetadataBudget) -> list[Picture]:
+def _pictures(blocks: Sequence[bytes], budget: MetadataBudget) -> list[Picture]:
     found = [vorbis.parse_picture(block) for block in blocks]
-    room.left += ["PICTURE (damaged or a link)"] * (None in found)
+    budget.left += ["PICTURE (damaged or a link)"] * (None in found)
     return [picture for picture in found if picture]
 
 
-def _foreign(blocks: Sequence[bytes], room: MetadataBudget, history: str) -> Metadata:
-    """What the first file said: its chunks, each behind the application's id."""
+def _foreign(blocks: Sequence[bytes], budget: MetadataBudget, history: str) -> Metadata:
+    """Metadata of the original WAV or AIFF: its chunks, each behind the application's id."""
     pieces: dict[bytes, list[LoadedChunk]] = {_RIFF: [], _AIFF: []}
     for block in blocks:
         kind, head, data = block[:4], block[4:12], block[12:]
         if kind not in pieces or len(head) < 8:
-            room.left.append(f"APPLICATION {shown(kind.decode('ascii', 'replace'))}")
+            budget.left.append(f"APPLICATION {shown(kind.decode('ascii', 'replace'))}")
             continue
         size = int.from_bytes(head[4:], "little" if kind == _RIFF else "big")
         if head[:4] in {b"RIFF", b"RF64", b"FORM", b"data", b"SSND"}:
-            continue  # these stand for the whole file, and for the audio
+            continue  # the whole file, and the audio
         pieces[kind].append(LoadedChunk(head[:4], data[:size], size, whole=len(data) >= size))
     if pieces[_AIFF]:
         known = (p for p in pieces[_AIFF] if p.id not in aiff.STRUCTURAL)

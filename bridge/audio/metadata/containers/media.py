@@ -1,4 +1,4 @@
-"""MP4, Matroska, Windows Media and WavPack: tags and chapters as ffmpeg's libraries read them."""
+"""MP4, Matroska, Windows Media and WavPack: tags and chapters as read by FFmpeg's libraries."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from av.container import InputContainer
 
-# What describes the file or its writer, and would be false for a stem.
+# Tags that describe the file or its writer, and would be false for a stem.
 _TECHNICAL = {
     *("MAJOR_BRAND", "MINOR_VERSION", "COMPATIBLE_BRANDS", "HANDLER_NAME", "VENDOR_ID"),
     *("CREATION_TIME", "DURATION", "DEVICEMANUFACTURER", "DEVICECONFORMANCETEMPLATE", "ISVBR"),
@@ -27,12 +27,12 @@ _MIMES = {"png": "image/png", "mjpeg": "image/jpeg"}
 
 
 def read_metadata(container: str, file: BinaryIO, history: str) -> Metadata:
-    """The metadata of an open file.
+    """Read the metadata of an open file.
 
     Args:
         container: ffmpeg's name of its format.
         file: open for reading.
-        history: line for the coding history, see `wav_chunks.translated`.
+        history: line for the coding history, see `wav_chunks.with_wav_chunks`.
     """
     try:
         with open_demuxer(file, container) as found:
@@ -77,7 +77,7 @@ def _chapters(found: InputContainer) -> tuple[Mark, ...]:
 
 
 def _pictures(found: InputContainer) -> tuple[tuple[Picture, ...], tuple[str, ...]]:
-    """Cover art, and names of what is none that is carried."""
+    """Cover art, and the names of attachments that are not copied."""
     from av.stream import Disposition
 
     pictures, left = [], []
@@ -88,7 +88,7 @@ def _pictures(found: InputContainer) -> tuple[tuple[Picture, ...], tuple[str, ..
         mime = _MIMES.get(context.name) if context is not None else None
         packet = next((one for one in found.demux(stream) if one.size), None)
         if mime and packet:
-            pictures.append(Picture.of_stranger(mime, bytes(packet), 3, ""))
+            pictures.append(Picture.sanitised(mime, bytes(packet), 3, ""))
         else:
             left.append("cover art of an unknown kind")
     return tuple(pictures), tuple(left)

@@ -1,4 +1,4 @@
-"""WAV, RIFX, RF64, BW64, and the chunks of one wherever they lie (Wave64, FLAC)."""
+"""WAV, RIFX, RF64, BW64, and WAV chunks inside Wave64 and FLAC."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _VERBATIM = {
 # Lists with a meaning of their own: labels of the cue points, and title, artist and the like.
 _LISTS = {b"adtl", b"INFO"}
 
-# About the container, or derived from the audio and false for a stem: not worth a word.
+# About the container, or derived from the audio and false for a stem: not reported as lost.
 STRUCTURAL = frozenset(
     {
         *(b"fmt ", b"data", b"ds64", b"fact", b"PEAK", b"JUNK", b"junk", b"PAD ", b"FLLR", b"Fake"),
@@ -46,9 +46,9 @@ _TURNED: dict[bytes, Callable[[bytes], bytes]] = {
 
 
 def read_metadata(file: BinaryIO, history: str, front: Sequence[LoadedChunk] = ()) -> Metadata:
-    """The metadata of an open RIFF-like file; `front`: tags in front of it.
+    """Read the metadata of an open RIFF-like file; `front`: tags in front of it.
 
-    Raises what `chunks.layout_of` raises.
+    Raises what `chunks.parse_layout` raises.
     """
     layout = parse_layout(file)
     more, left = merge_chunks(layout.chunks, front)
@@ -57,13 +57,13 @@ def read_metadata(file: BinaryIO, history: str, front: Sequence[LoadedChunk] = (
 
 
 def metadata_of_chunks(pieces: Iterable[LoadedChunk], order: ByteOrder, history: str) -> Metadata:
-    """The metadata of chunks in the order in which they are to be written.
+    """Convert chunks, in the order in which stems get them, to the neutral form.
 
-    `bext` is rebuilt with `history` added to its coding history; the others are taken as they are,
-    turned around from a big-endian file.
+    `bext` is rebuilt with `history` added to its coding history; the others are copied,
+    byte-swapped from a big-endian file.
     """
     chunks: list[Chunk] = []
-    room = MetadataBudget()
+    budget = MetadataBudget()
     states_loudness = False
     for piece in pieces:
         if piece.id == b"bext" and not any(chunk.id == b"bext" for chunk in chunks):
@@ -74,15 +74,15 @@ def metadata_of_chunks(pieces: Iterable[LoadedChunk], order: ByteOrder, history:
         data = _carried(piece, order)
         if data is None:
             big = order == "big" and _carried(piece, "little") is not None
-            room.left.append(f"{piece.name} (big-endian)" if big else piece.name)
-        elif room.takes(piece):
+            budget.left.append(f"{piece.name} (big-endian)" if big else piece.name)
+        elif budget.accepts(piece):
             chunks.append(Chunk(piece.id, data))
-    found = from_wav_chunks(chunks, room.left, history)
+    found = from_wav_chunks(chunks, budget.left, history)
     return replace(found, states_loudness=states_loudness)
 
 
 def _carried(piece: LoadedChunk, order: ByteOrder) -> bytes | None:
-    """Its data, little-endian; None for what is not known to be true of a stem, or not readable."""
+    """The chunk's data, little-endian; None if it may be false for a stem, or is unreadable."""
     form = piece.data[:4]
     is_list = piece.id.upper() == b"LIST" and form in _LISTS
     if piece.id not in _VERBATIM and not is_list:

@@ -1,4 +1,4 @@
-"""Tags around a sound file that has a place of its own for its metadata."""
+"""Tags in front of and behind a sound file whose format has its own place for metadata."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _ID3 = {b"id3 ", b"ID3 "}
 
 
 def leading_tags(file: BinaryIO, start: int) -> list[LoadedChunk]:
-    """The tags in the first `start` bytes of an open file, under the ids of chunks.
+    """List the tags in the first `start` bytes of an open file, under the ids of chunks.
 
-    An ID3 tag has that of its chunk in a WAV. Zeros count for nothing.
+    An ID3 tag gets the id of its chunk in a WAV. Zeros are skipped.
     """
     return list(_tags(file, Buffer(file, 0, start)))
 
@@ -39,7 +39,7 @@ def _tags(file: BinaryIO, buffer: Buffer) -> Iterator[LoadedChunk]:
 
 
 def trailing_tag_names(file: BinaryIO) -> list[str]:
-    """The name of the tags at the end of an open file, if there are any."""
+    """Return the name of the tags at the end of an open file; empty if there are none."""
     buffer = Buffer(file, 0, size_bytes(file))
     return ["tag behind the file"] if sound_end(buffer) < buffer.end else []
 
@@ -47,9 +47,9 @@ def trailing_tag_names(file: BinaryIO) -> list[str]:
 def merge_chunks(
     inside: Sequence[ChunkRef], front: Sequence[LoadedChunk]
 ) -> tuple[list[LoadedChunk], list[str]]:
-    """Which of the tags in front of a file go with its chunks, and the names of the others.
+    """Merge tags in front of a file with its chunks; also return the names of the others.
 
-    That is the first ID3 tag, where the chunks have none.
+    Only the first ID3 tag is merged, and only if the chunks hold none.
     """
     has_id3 = any(ref.id in _ID3 for ref in inside)
     taken = [piece for piece in front if piece.id in _ID3 and not has_id3][:1]
@@ -57,6 +57,6 @@ def merge_chunks(
 
 
 def tag_name(piece: LoadedChunk) -> str:
-    """As a user would call a tag in front of a file."""
+    """User-facing name of a tag in front of a file."""
     kind = {b"id3 ": "ID3", b"APET": "APE", b"LYRI": "Lyrics3"}.get(piece.id, "ID3v1")
     return f"{kind} tag in front of the file"

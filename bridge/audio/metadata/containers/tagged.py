@@ -1,4 +1,4 @@
-"""Containers that have tags and little else: MP3, Ogg, AU."""
+"""Containers whose only metadata is a tag: MP3, Ogg, AU."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _ID3V1_BYTES = 128
 
 
 def read_mp3(file: BinaryIO, start: int, history: str) -> Metadata:
-    """The metadata of an open MP3 whose audio begins at byte `start`: its ID3 tag."""
+    """Read the ID3 tag of an open MP3 whose audio begins at byte `start`."""
     if start > MAX_CHUNK_BYTES:
         return Metadata(not_carried=(f"ID3 ({start:,} bytes)",))
     file.seek(0)
@@ -28,7 +28,7 @@ def read_mp3(file: BinaryIO, start: int, history: str) -> Metadata:
 
 
 def _mp3_rate_hz(file: BinaryIO, start: int) -> int:
-    """Frames per second by the first frame header (ISO/IEC 11172-3 section 2.4.1.3); 0 if none."""
+    """Rate of the first frame header (ISO/IEC 11172-3 section 2.4.1.3); 0 without one."""
     file.seek(start)
     head = file.read(4)
     if len(head) < 4 or head[0] != 0xFF or head[2] >> 2 & 3 == 3:
@@ -39,7 +39,7 @@ def _mp3_rate_hz(file: BinaryIO, start: int) -> int:
 
 
 def _of_id3v1(file: BinaryIO) -> tags.Tags:
-    """The last 128 bytes, where they are such a tag: title, artist, album, year, comment."""
+    """Tags of the last 128 bytes, if they are an ID3v1 tag: title, artist, album, year, comment."""
     at = max(size_bytes(file) - _ID3V1_BYTES, 0)
     file.seek(at)
     data = file.read(_ID3V1_BYTES)
@@ -51,7 +51,7 @@ def _of_id3v1(file: BinaryIO) -> tags.Tags:
 
 
 def read_ogg(file: BinaryIO, history: str) -> Metadata:
-    """The metadata of an open Ogg: Vorbis, Opus, FLAC or Speex in it."""
+    """Read the tags of an open Ogg with Vorbis, Opus, FLAC or Speex."""
     from mutagen import File, MutagenError
     from mutagen.oggflac import OggFLAC
     from mutagen.oggopus import OggOpus
@@ -68,7 +68,7 @@ def read_ogg(file: BinaryIO, history: str) -> Metadata:
 
 
 def read_au(file: BinaryIO, history: str) -> Metadata:
-    """The metadata of an open AU: a note between its header and its audio."""
+    """Read the annotation of an open AU, between its header and its audio."""
     file.seek(4)
     offset = int.from_bytes(file.read(4), "big")
     if offset > MAX_CHUNK_BYTES:
@@ -92,7 +92,7 @@ def _of_tags(tagged: Tagged, rate_hz: int, history: str) -> Metadata:
 
 
 def _chapters(tagged: Tagged, rate_hz: int) -> tuple[Mark, ...]:
-    """Chapters of an ID3 tag; of one that lasts no time, a point is left."""
+    """Marks for the chapters of an ID3 tag; a chapter without length becomes a point."""
     places = (
         (round(start / 1000 * rate_hz), round(end / 1000 * rate_hz), title)
         for start, end, title in tagged.chapters
@@ -101,9 +101,9 @@ def _chapters(tagged: Tagged, rate_hz: int) -> tuple[Mark, ...]:
 
 
 class _Rationed:
-    """An open file of which no read passes its end, and of which 32 MiB are read at most.
+    """Open file that limits reads to its end and to 32 MiB in all.
 
-    A length in a damaged header would otherwise be allocated before it is found to be false.
+    A false length in a damaged header would otherwise be allocated before it is detected.
     """
 
     def __init__(self, file: BinaryIO) -> None:
@@ -113,7 +113,7 @@ class _Rationed:
         file.seek(0)
 
     def read(self, wanted: int = -1) -> bytes:
-        """The next bytes. Raises EOFError when the ration is used up."""
+        """Read the next bytes. Raises EOFError when the limit is reached."""
         present = max(self._size_bytes - self._file.tell(), 0)
         count = present if wanted < 0 else min(wanted, present)
         self._left_bytes -= count
@@ -122,9 +122,9 @@ class _Rationed:
         return self._file.read(count)
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        """As a file does."""
+        """Seek, like a file."""
         return self._file.seek(offset, whence)
 
     def tell(self) -> int:
-        """As a file does."""
+        """Return the position, like a file."""
         return self._file.tell()

@@ -32,7 +32,7 @@ _HEAD_BYTES = 24
 
 
 def chunk_list(file: BinaryIO) -> tuple[tuple[ChunkRef, ...], int]:
-    """Every chunk under the id that it has in a WAV, and where they end; sizes are claims."""
+    """List the chunks under their ids in a WAV, with their claimed sizes, and their end."""
     file_bytes = size_bytes(file)
     found: list[ChunkRef] = []
     at = 40
@@ -54,7 +54,7 @@ def chunk_list(file: BinaryIO) -> tuple[tuple[ChunkRef, ...], int]:
 
 
 def refs(file: BinaryIO) -> tuple[ChunkRef, ...]:
-    """The chunks of `chunk_list`."""
+    """List the chunks of `chunk_list` without their end."""
     return chunk_list(file)[0]
 
 
@@ -67,7 +67,7 @@ def _id(guid: bytes) -> bytes:
 
 
 def read_metadata(file: BinaryIO, history: str, front: Sequence[LoadedChunk] = ()) -> Metadata:
-    """The metadata of an open Wave64: that of its WAV chunks; `front`: tags in front of it."""
+    """Read the metadata of an open Wave64 from its WAV chunks; `front`: tags in front of it."""
     chunks = refs(file)
     more, left = merge_chunks(chunks, front)
     pieces = chain(load_chunks(file, chunks, riff.STRUCTURAL), more)
