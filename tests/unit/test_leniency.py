@@ -115,7 +115,9 @@ def test_a_header_that_was_never_finished(tmp_path: Path) -> None:
     path = write(tmp_path, riff(fmt(), chunk(b"data", audio, size=0), size=36))
     found = surveyed(path, CUT)
     assert (found.frames, found.truncated, found.claimed_frames) == (4800, True, None)
-    assert list(found.all_warnings()) == ["cut off: its header promises more, 4,800 frames were there"]
+    assert list(found.all_warnings()) == [
+        "cut off: its header promises more, 4,800 frames were there"
+    ]
 
 
 @pytest.mark.parametrize(
