@@ -1,4 +1,4 @@
-"""`python -m bridge` is `stembridge`: where the program begins."""
+"""Entry point of `python -m bridge` and of the program `stembridge`."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import sys
 
 
 def main() -> None:
-    """Run the command line; before it the worker, if the command is going to need it."""
+    """Run the command line; start the worker first if the command will need it."""
     from bridge.system import standard_streams
 
-    standard_streams.guard()  # first: a file opened before could get the number of a closed stream
+    standard_streams.guard()  # first, as another file could get the number of a closed stream
 
     from bridge.worker import prestart
 

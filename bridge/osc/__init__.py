@@ -1,5 +1,5 @@
-"""A control surface for any DAW: jobs asked for, and told of, by Open Sound Control over UDP.
+"""Open Sound Control (OSC) interface over UDP: submits jobs and sends their progress.
 
-A packet ─► messages.py (what does it say?) ─► control.py ─► `Watch.submit` ─► ledger
-the service's work ─► control.py, one of its audiences ─► packets to whoever asked
+packet ─► port.py ─► messages.py (parse) ─► control.py ─► `Watch.submit` ─► ledger
+service events ─► control.py, an `EventListener` ─► packets to the clients
 """

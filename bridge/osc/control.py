@@ -1,7 +1,6 @@
-"""The service's OSC port: it takes what is asked, and tells how it goes on.
+"""OSC server of the service: accepts requests and sends the progress of jobs.
 
-Only what the ledger holds is acknowledged. Nothing here can fail a job: packets get lost, and the
-files say how it ended.
+A job is acknowledged once it is in the ledger. Packets may get lost, so no job depends on them.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
     from bridge.publish.manifest import Manifest
 
     class JobService(Protocol):
-        """What is asked for the work: `bridge.service.watch.Watch`."""
+        """The part of `bridge.service.watch.Watch` that the server uses."""
 
         folder: Path
 
@@ -45,43 +44,46 @@ if TYPE_CHECKING:
             """See `Watch.supervised`."""
 
 
-# A share that moved by less is not worth a packet.
+# Smallest change of progress (0..1) that is sent.
 _STEP = 0.01
 
 
 class Control:
-    """OSC server and listener for the service's events; see `bridge.service.events`.
+    """OSC server and event listener; see `bridge.service.events.EventListener`.
 
-    Who asked for a file hears of it, at the port that the question came from. With `reply` all
-    answers go there instead, and news of every other bounce too.
+    The progress of a file goes to the address and port that submitted it.
+
+    Args:
+        endpoint: UDP port to listen on.
+        reply: receives all answers instead, and the progress of every bounce.
     """
 
     def __init__(self, endpoint: Endpoint, reply: Endpoint | None = None) -> None:
         self._reply = None if reply is None else ReplySocket(reply)
         self._port = Port(endpoint)
         self._lock = threading.Lock()
-        # By file, and with the number of the job that they mean: an older one may still run.
-        self._askers: dict[Path, dict[Sender, int]] = {}
-        self._told: dict[int, tuple[str, float]] = {}  # stage and share, by job
+        # Job number by file and client; an older job of the file may still run.
+        self._clients: dict[Path, dict[Sender, int]] = {}
+        self._sent: dict[int, tuple[str, float]] = {}  # stage and share, by job
 
     @property
     def endpoint(self) -> Endpoint:
-        """Where it listens."""
+        """The port that it listens on."""
         return self._port.endpoint
 
     @property
     def warnings(self) -> list[str]:
-        """What the user should know at the start."""
+        """Security warnings for the user."""
         found = []
         if not self.endpoint.is_local:
-            found.append(f"everybody who reaches {self.endpoint} can ask for stems by OSC")
+            found.append(f"anyone who can reach {self.endpoint} can submit files by OSC")
         if self._reply is not None and not self._reply.endpoint.is_local:
-            found.append(f"the names of all bounces go to {self._reply.endpoint} by OSC")
+            found.append(f"the names of all bounces are sent to {self._reply.endpoint} by OSC")
         return found
 
     @contextmanager
     def serving(self, service: JobService) -> Iterator[None]:
-        """Within it, what arrives is done."""
+        """Context in which requests are handled."""
         over = threading.Event()
 
         def run() -> None:
@@ -97,22 +99,22 @@ class Control:
             thread.join()
 
     def _listen(self, service: JobService, over: threading.Event) -> None:
-        """Takes what arrives until `over` is set."""
+        """Handle requests until `over` is set."""
         while not over.is_set():
             packet = self._port.receive()
             if packet is None:
                 continue
             found, sender = packet
             for address, arguments in found:
-                self._take(service, address, arguments, sender)
+                self._handle(service, address, arguments, sender)
 
     def close(self) -> None:
-        """Gives the port back."""
+        """Close the port."""
         self._port.close()
         if self._reply is not None:
             self._reply.close()
 
-    def _take(
+    def _handle(
         self, service: JobService, address: str, arguments: list[object], sender: Sender
     ) -> None:
         path = ""
@@ -130,18 +132,18 @@ class Control:
                 self._answer(sender, messages.STANDING, *numbers, paused or "")
         except StembridgeError as error:
             self._answer(sender, messages.FAILED, path, str(error))
-        except Exception as error:  # noqa: BLE001 what somebody sends must not end the listening
+        except Exception as error:  # noqa: BLE001 a request must not end the server
             reason = f"internal error: {type(error).__name__}: {error}; please report it"
             self._answer(sender, messages.FAILED, path, reason)
 
     def _split(self, service: JobService, request: Split, sender: Sender) -> None:
-        """In the ledger first, then acknowledged; whoever asked hears all that comes after."""
-        with self._lock:  # what the work says meanwhile comes after the acknowledgement
+        """Submit a file, then acknowledge it and register the client for its progress."""
+        with self._lock:  # so that progress is sent after the acknowledgement
             job = service.submit(request.path, request.preset)
             if job.state is State.DONE:
                 self._answer(sender, messages.DONE, str(job.manifest_path), str(job.path))
                 return
-            self._askers.setdefault(job.path, {})[sender] = job.id
+            self._clients.setdefault(job.path, {})[sender] = job.id
             self._answer(sender, messages.QUEUED, str(job.path))
 
     def _answer(self, sender: Sender, address: str, *arguments: messages.Argument) -> None:
@@ -151,81 +153,81 @@ class Control:
         else:
             self._port.send(message, sender)
 
-    def _tell(
+    def _send_update(
         self, job: Job, address: str, *arguments: messages.Argument, last: bool = False
     ) -> None:
         message = Message(address, arguments)
         if address != messages.PROGRESS:
-            self._told.pop(job.id, None)
-        for sender in self._askers_of(job, last=last):
+            self._sent.pop(job.id, None)
+        for sender in self._clients_of(job, last=last):
             self._port.send(message, sender)
         if self._reply is not None:
             self._reply.send(message)
 
-    def _askers_of(self, job: Job, *, last: bool) -> list[Sender]:
-        """Who means this job, or one that it has taken the place of; last: they are forgotten."""
+    def _clients_of(self, job: Job, *, last: bool) -> list[Sender]:
+        """Clients of this job or one that it replaced; last: unregister them."""
         with self._lock:
-            asked = self._askers.get(job.path, {})
-            found = [sender for sender, number in asked.items() if number <= job.id]
+            clients = self._clients.get(job.path, {})
+            found = [sender for sender, number in clients.items() if number <= job.id]
             for sender in found if last else ():
-                del asked[sender]
-            if not asked:
-                self._askers.pop(job.path, None)
+                del clients[sender]
+            if not clients:
+                self._clients.pop(job.path, None)
         return [] if self._reply is not None else found
 
-    # --- what an audience hears ---
+    # EventListener
 
     def note(self, text: str) -> None:
-        """Not told: `status` says what matters."""
+        """Not sent: clients request `status`."""
 
     def event(self, name: str, text: str, **facts: object) -> None:
-        """Not told: `status` says what matters."""
+        """Not sent: clients request `status`."""
 
     def started(self, job: Job) -> None:
-        """The first progress is told by `progress`."""
+        """Not sent: `progress` follows."""
 
     def progress(self, job: Job, stage: str, share: float) -> None:
-        """See `bridge.service.events.EventListener`."""
-        last_stage, last = self._told.get(job.id, ("", 0.0))
+        """See `EventListener`."""
+        last_stage, last = self._sent.get(job.id, ("", 0.0))
         if stage == last_stage and share < 1 and abs(share - last) < _STEP:
             return
-        self._told[job.id] = (stage, share)
-        self._tell(job, messages.PROGRESS, str(job.path), stage, float(share))
+        self._sent[job.id] = (stage, share)
+        self._send_update(job, messages.PROGRESS, str(job.path), stage, float(share))
 
     def done(self, job: Job, manifest: Manifest) -> None:
-        """See `bridge.service.events.EventListener`."""
+        """See `EventListener`."""
         place = job.recipe.out_dir / (job.output_path or "") / MANIFEST
-        self._tell(job, messages.DONE, str(place), str(job.path), last=True)
+        self._send_update(job, messages.DONE, str(place), str(job.path), last=True)
 
     def skipped(self, job: Job) -> None:
-        """See `bridge.service.events.EventListener`. `FAILED` means that no stems will come."""
+        """See `EventListener`. `FAILED` means that no stems will come."""
         if job.has_no_stems:
-            self._tell(job, messages.FAILED, str(job.path), job.reason or "", last=True)
+            self._send_update(job, messages.FAILED, str(job.path), job.reason or "", last=True)
             return
-        self._tell(job, messages.DONE, str(job.manifest_path), str(job.path), last=True)
+        self._send_update(job, messages.DONE, str(job.manifest_path), str(job.path), last=True)
 
     def failed(self, job: Job, reason: str, *, retry: bool) -> None:
-        """See `bridge.service.events.EventListener`."""
+        """See `EventListener`."""
         address = messages.WAITING if retry else messages.FAILED
-        self._tell(job, address, str(job.path), reason, last=not retry)
+        self._send_update(job, address, str(job.path), reason, last=not retry)
 
     def released(self, job: Job, reason: str) -> None:
-        """See `bridge.service.events.EventListener`.
+        """See `EventListener`.
 
-        A bounce of the folder that is gone may come back, and is a job again. A file from
-        elsewhere is not looked for: there its end is the end.
+        A bounce of the folder that is gone may come back and get a new job. A file outside the
+        folder is not watched, so its job is final.
         """
         gone = not has_size_and_mtime(job.path, job.size, job.mtime_ns)
         lost = gone and job.source_path.is_absolute()
         address = messages.FAILED if lost else messages.WAITING
-        self._tell(job, address, str(job.path), reason, last=lost)
+        self._send_update(job, address, str(job.path), reason, last=lost)
 
 
 @contextmanager
 def osc_control(settings: Settings) -> Iterator[Control | None]:
-    """The control that the settings want, closed at the end; None when they want no OSC.
+    """Context with the OSC server by the settings; None if they turn OSC off.
 
-    Raises UsageError when the port cannot be had.
+    Raises UsageError when the port is not available.
     """
     if settings.osc == OFF:
         yield None

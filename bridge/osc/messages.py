@@ -1,4 +1,4 @@
-"""The address space: what may be asked, what is answered, and how a packet is read. Pure."""
+"""OSC address space: requests, answers, and parsing of requests. Pure."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PONG = "/stembridge/pong"
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """An address of the interface. asked: whether it comes in; else it goes out."""
+    """An OSC address, for the documentation. asked: whether it is a request, not an answer."""
 
     name: str
     arguments: str
@@ -52,7 +52,7 @@ ADDRESSES = (
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """An address and its arguments."""
+    """An outgoing message: address and arguments."""
 
     address: str
     arguments: tuple[Argument, ...] = ()
@@ -60,7 +60,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """Somebody wants the stems of a file. preset: its name, None for the usual one."""
+    """Request for the stems of a file. preset: its name; None for the usual one."""
 
     path: Path
     preset: str | None
@@ -68,24 +68,24 @@ class Split:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """Somebody wants to know how things stand."""
+    """Request for the number of jobs in each state."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ping:
-    """Somebody wants to know whether a service listens."""
+    """Request for an answer by a running service."""
 
 
 Request = Split | Status | Ping
 
 
 def parse_request(address: str, arguments: Sequence[object]) -> Request | None:
-    """What a message asks for; None for an address that is not ours.
+    """Parse a request; returns None for an unknown address.
 
-    Control surfaces send a value with every press (1.0, and 0.0 when the key is let go), so what
-    `status` and `ping` bring along is not looked at.
+    Arguments of `status` and `ping` are ignored, because control surfaces send a value with every
+    key press (1.0, then 0.0).
 
-    Raises UsageError for a `split` that names no file.
+    Raises UsageError for a `split` without a file.
     """
     if address == STATUS:
         return Status()
@@ -98,10 +98,10 @@ def _split(arguments: Sequence[object]) -> Split:
     path, preset = (*arguments, None, None)[:2]
     good_path = isinstance(path, str) and path
     if not good_path or not isinstance(preset, str | None) or len(arguments) > 2:
-        raise UsageError(f"{SPLIT} takes the path of a file and, if you like, a preset's name")
+        raise UsageError(f"{SPLIT} takes the path of a file and optionally the name of a preset")
     return Split(Path(str(path)), preset or None)
 
 
 def osc_text(text: object) -> str:
-    """As OSC text: a file name may hold bytes that are none in any encoding."""
+    """Text for OSC; undecodable bytes of a file name are replaced."""
     return str(text).encode("utf-8", "replace").decode()

@@ -1,4 +1,4 @@
-"""A UDP port that reads and writes OSC. Whatever arrives there, it does no harm."""
+"""UDP sockets that receive and send OSC; malformed packets are ignored."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from bridge.system.endpoint import Endpoint
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-#: Where a packet came from, as the system spells it; IPv6 has four parts.
+#: Socket address of a sender; IPv6 has four parts.
 Sender = tuple[str, int] | tuple[str, int, int, int]
 
 _LARGEST_PACKET_BYTES = 65_535  # RFC 768: the length field has 16 bits
-# How late the end of the service may be noticed.
+# How late a stop of the service may be noticed.
 _LOOK_S = 0.2
 
 
 class Port:
-    """A bound port that hears and answers; close it.
+    """A bound UDP port that receives and sends messages; close it.
 
-    Raises UsageError when it cannot be had.
+    Raises UsageError when the port is not available.
     """
 
     def __init__(self, endpoint: Endpoint) -> None:
@@ -46,32 +46,33 @@ class Port:
         logging.getLogger().addFilter(_no_parser)
 
     def close(self) -> None:
-        """Gives the port back."""
+        """Close the port."""
         logging.getLogger().removeFilter(_no_parser)
         self._socket.close()
 
     def receive(self) -> tuple[list[tuple[str, list[object]]], Sender] | None:
-        """The messages of the next packet, address and arguments; None when none came for a while.
+        """Messages (address, arguments) of the next packet; None after a timeout.
 
-        A packet that is no OSC has no messages. Times in bundles are not waited for: a packet from
-        who knows where could hold up everything for years.
+        A malformed packet has no messages. Time tags of bundles are ignored, because a packet could
+        otherwise block the port for years.
         """
         try:
             data, sender = self._socket.recvfrom(_LARGEST_PACKET_BYTES)
-        except OSError:  # nothing came; or an earlier answer found nobody, as Windows tells here
+        except OSError:  # timeout; Windows also reports an undelivered answer here
             return None
         return list(_read(data)), sender
 
     def send(self, message: Message, to: Sender) -> None:
-        """Sends a message, or does not: nobody may be listening there any more."""
+        """Send a message; errors are ignored, as the client may be gone."""
         with suppress(OSError):
             self._socket.sendto(_packet(message), to)
 
 
 class ReplySocket:
-    """A way to one endpoint, with a socket of its own: one that is bound to loopback stays there.
+    """Sends messages to one endpoint; close it.
 
-    Raises UsageError for a host that is not known. Close it.
+    It has a socket of its own, because one that is bound to loopback cannot reach other hosts.
+    Raises UsageError for an unknown host.
     """
 
     def __init__(self, endpoint: Endpoint) -> None:
@@ -79,24 +80,24 @@ class ReplySocket:
         self._socket, self._address = _socket_for(endpoint, "osc_reply")
 
     def close(self) -> None:
-        """Ends it."""
+        """Close the socket."""
         self._socket.close()
 
     def send(self, message: Message) -> None:
-        """Sends a message, or does not."""
+        """Send a message; errors are ignored."""
         with suppress(OSError):
             self._socket.sendto(_packet(message), self._address)
 
 
 def _socket_for(endpoint: Endpoint, setting: str) -> tuple[socket.socket, Sender]:
-    """A socket of the right family, not bound, and the endpoint's address."""
+    """An unbound socket of the endpoint's family, and its address."""
     try:
         found = socket.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_DGRAM)
         family, *_, address = found[0]
         return socket.socket(family, socket.SOCK_DGRAM), address  # type: ignore[return-value]
-    except (OSError, UnicodeError) as error:  # UnicodeError: no host can have such a name
+    except (OSError, UnicodeError) as error:  # UnicodeError: invalid host name
         raise UsageError(
-            f"{setting}: there is no host {endpoint.host} ({error}); name another"
+            f"{setting}: unknown host {endpoint.host} ({error}); name another"
         ) from None
 
 
@@ -111,10 +112,10 @@ def _read(data: bytes) -> Iterator[tuple[str, list[object]]]:
     try:
         for timed in OscPacket(data).messages:
             yield timed.message.address, timed.message.params
-    except Exception:  # noqa: BLE001 the service's edge: anybody may send anything
+    except Exception:  # noqa: BLE001 packets are untrusted input
         pass
 
 
 def _no_parser(record: logging.LogRecord) -> bool:
-    """Keeps the parser, which tells the root logger of every odd packet, from filling the log."""
+    """Log filter for the parser, which logs every malformed packet to the root logger."""
     return record.module not in {"osc_message", "osc_bundle"}

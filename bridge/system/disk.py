@@ -1,4 +1,4 @@
-"""What the system says when it cannot write, what that means, and how much room a job needs."""
+"""Write errors of the system as errors of the bridge, and disk space of a job."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 # Staged audio is float32.
 _STAGED_BYTES = 4
-# Metadata chunks that are carried over, the manifest, and the blocks that a file system rounds to.
-_BESIDE_BYTES = 1 << 20
-# A trial file stays below what every file system holds (FAT32 ends at 4 GB).
+# Metadata, manifest, and rounding to blocks of the file system.
+_OVERHEAD_BYTES = 1 << 20
+# Size of a trial file, within the limit of every file system (FAT32: 4 GB).
 _TRIAL_BYTES = 1 << 30
 
 _FULL = {
@@ -48,10 +48,10 @@ _OTHERS = {
 
 
 def output_error(error: OSError, place: Path) -> OutputError:
-    """What the system's refusal to write means.
+    """Convert an OSError of a write into an OutputError with a remedy.
 
-    DiskFull and OutputBlocked pass without anything being done to the bounce, and may hold for all
-    that is written there; FileTooLarge does not pass by itself.
+    DiskFull and OutputBlocked may concern every job and pass without a change to the bounce;
+    FileTooLarge does not pass by itself.
     """
     number = error.errno or 0
     kind, remedy = OutputError, _OTHERS.get(number, "check the disk")
@@ -69,7 +69,7 @@ def output_error(error: OSError, place: Path) -> OutputError:
 
 @contextmanager
 def disk_errors(place: Path) -> Iterator[None]:
-    """Turns the system's refusals to write into OutputError and what is below it."""
+    """Context that converts write errors into OutputError and its subclasses."""
     try:
         yield
     except OSError as error:
@@ -87,41 +87,43 @@ def disk_errors(place: Path) -> Iterator[None]:
 def job_bytes(
     *, frames: int, channels: int, separated: int, outputs: int, value_bytes: int, chain: bool
 ) -> int:
-    """Bytes that a job has on disk at its peak.
+    """Peak disk space of a job in bytes.
 
-    All separated stems lie there as float32 until the end; beside them first one more while the
-    chain renders a stem, then the outputs.
+    All separated stems are staged as float32 until the end; in addition there is first one more
+    stem while effects are rendered, then the outputs.
 
     Args:
-        frames: of the bounce. channels: of the bounce.
-        separated: stems that the outputs are made of. outputs: files that are published.
-        value_bytes: of one value in an output, 3 for 24 bits. chain: whether effects are rendered.
+        frames: length of the bounce.
+        channels: channels of the bounce.
+        separated: number of separated stems that the outputs need.
+        outputs: number of published files.
+        value_bytes: bytes of one value in an output, such as 3 for 24 bits.
+        chain: whether effects are rendered.
     """
     values = frames * channels
-    beside = max(_STAGED_BYTES * chain, outputs * value_bytes)
-    return values * (separated * _STAGED_BYTES + beside) + _BESIDE_BYTES
+    extra = max(_STAGED_BYTES * chain, outputs * value_bytes)
+    return values * (separated * _STAGED_BYTES + extra) + _OVERHEAD_BYTES
 
 
 def check_space(folder: Path, needed_bytes: int) -> None:
-    """Raises DiskFull when the file system of `folder` has less than that free.
+    """Raise DiskFull when the file system of `folder` has less than `needed_bytes` free.
 
-    A quota for each user is not in these numbers, and no system call asks for it everywhere;
-    `reserve` runs into it.
+    User quotas are not included, as no portable call reports them; `reserve` finds those.
     """
     with disk_errors(folder):
         free_bytes = shutil.disk_usage(folder).free
     if free_bytes < needed_bytes:
         raise DiskFull(
             f"the disk at {_mount_point(folder)} has {_size(free_bytes)} free and this bounce "
-            f"needs {_size(needed_bytes)} for a while: free some space, then `stembridge retry`"
+            f"needs {_size(needed_bytes)} temporarily: free some space, then `stembridge retry`"
         )
 
 
 def reserve(folder: Path, needed_bytes: int) -> None:
-    """Really takes that much, synced, in new files in `folder`; the caller removes them.
+    """Allocate `needed_bytes`, synced, in new files in `folder`; the caller removes them.
 
-    That is the one question to which quotas, reserved blocks and thin volumes answer truthfully.
-    Where the system cannot reserve, a few bytes must do. Raises OutputError.
+    Only an allocation reveals quotas, reserved blocks and thin volumes. On systems without
+    `posix_fallocate` a few bytes are written. Raises OutputError.
     """
     check_space(folder, needed_bytes)
     left_bytes, number = max(needed_bytes, 1), 0
@@ -138,7 +140,7 @@ def reserve(folder: Path, needed_bytes: int) -> None:
 
 
 def _mount_point(folder: Path) -> Path:
-    """Where the file system begins that holds an existing folder."""
+    """Mount point of the file system of an existing folder."""
     whole = folder.resolve()
     return next(place for place in (whole, *whole.parents) if os.path.ismount(place))
 

@@ -1,4 +1,4 @@
-"""Where OSC comes in and goes out: `[HOST:]PORT` as the user writes it."""
+"""UDP endpoints of the OSC settings, written `[HOST:]PORT`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _HIGHEST_PORT = 65_535  # RFC 768: ports have 16 bits
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """A UDP port of a host, which is a name or an address. Port 0 is any free one."""
+    """A UDP port of a host (name or address). Port 0 means any free one."""
 
     host: str
     port: int
@@ -23,7 +23,7 @@ class Endpoint:
 
     @property
     def is_local(self) -> bool:
-        """Whether only programs on this computer reach it."""
+        """Whether only programs on this computer can reach it."""
         if self.host == "localhost":
             return True
         try:
@@ -33,13 +33,13 @@ class Endpoint:
 
 
 def parse(text: str) -> Endpoint:
-    """The endpoint that `PORT`, `HOST:PORT` or `[IPv6]:PORT` names; the host is this computer.
+    """Parse `PORT` (of this computer), `HOST:PORT` or `[IPv6]:PORT`.
 
-    Raises ValueError with what to write instead.
+    Raises ValueError, whose text names the expected form.
     """
     host, colon, port = text.strip().rpartition(":")
     bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
-    # isdecimal takes digits of every script, int too; a port that looks odd is a slip all the same.
+    # isascii, as isdecimal and int accept digits of every script.
     good_port = port.isascii() and port.isdecimal() and int(port) <= _HIGHEST_PORT
     if not good_port or (colon and not bare) or (":" in bare and bare == host):
         raise ValueError(_EXPECTED)
@@ -47,7 +47,7 @@ def parse(text: str) -> Endpoint:
 
 
 def parse_setting(value: object) -> str:
-    """A setting as it is kept: `off`, or an endpoint in its one spelling. Raises ValueError."""
+    """Normalise a setting: `off`, or an endpoint in one spelling. Raises ValueError."""
     if value is None or value is False:
         return OFF
     if isinstance(value, str) and value.strip().lower() in {OFF, "no", "none"}:

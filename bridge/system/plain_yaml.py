@@ -1,9 +1,9 @@
-"""A YAML text as plain data, with the line of every key and item.
+"""Parser of a subset of YAML into plain data, with the line of every key and item.
 
-Mappings, lists, text, numbers, true/false and null are read, anchors, aliases and merge keys
-(`<<: *name`) worked out. Tags are refused, so no object is ever built from a file, and `off`, `on`,
-`yes`, `no` stay text: in YAML 1.1 they are truth values, and `vocals: off` would turn into
-`vocals: false`. So do 1:30 (90 in YAML 1.1) and dates; 010 is ten (8 in YAML 1.1).
+It reads mappings, lists, text, numbers, true/false and null, and resolves anchors, aliases and
+merge keys (`<<: *name`). Tags are errors, so that a file creates no objects. `off`, `on`, `yes`, `no`,
+1:30 and dates are text, and 010 is ten, unlike in YAML 1.1, where `vocals: off` means
+`vocals: false`.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 Location: TypeAlias = tuple[str | int, ...]
 
 MAX_NODES = 2000  # keys and values; a preset has some fifty
-MAX_ALIASES = 16  # split over five levels, so few repeat a node 250 times at most
-MAX_DEPTH = 16  # a preset needs 4; the parser would run out of stack near 300
+MAX_ALIASES = 16  # nested over five levels, these repeat a node 250 times at most
+MAX_DEPTH = 16  # a preset needs 4; the parser overflows the stack near 300
 
 _TAG = "tag:yaml.org,2002:"
 # https://yaml.org/type/merge.html
 _MERGE = "<<"
-# YAML 1.2, section 5.2. The longer marks first: that of UTF-16 is the beginning of that of UTF-32.
+# YAML 1.2, section 5.2. UTF-32 before UTF-16, whose mark is a prefix of its mark.
 _BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF32_LE, "utf-32-le"),
@@ -39,7 +39,7 @@ _BYTE_ORDER_MARKS = (
 
 
 class YamlProblems(Exception):
-    """What is wrong with a text: YamlProblems((line, message), ...), lines counted from 1."""
+    """Errors of a text: YamlProblems((line, message), ...), lines counted from 1."""
 
     def __init__(self, *problems: tuple[int, str]) -> None:
         super().__init__(*problems)
@@ -48,10 +48,11 @@ class YamlProblems(Exception):
 
 @dataclass(frozen=True)
 class PlainYaml:
-    """What a text says, and where.
+    """Data of a text, and the line of each value.
 
-    data: dicts (keys are text), tuples, str, int, float, bool, None.
-    lines: from location (keys and list indices from the top) to line, counted from 1.
+    Attributes:
+        data: dicts with text keys, tuples, str, int, float, bool, None.
+        lines: line, counted from 1, by location (keys and list indices from the top).
     """
 
     data: object
@@ -59,12 +60,12 @@ class PlainYaml:
 
     @property
     def is_empty(self) -> bool:
-        """Whether there is nothing but comments, or null alone."""
+        """Whether the text is empty, only comments, or null."""
         return self.data is None
 
 
 def decode(raw: bytes) -> str:
-    """The text of a file, by its byte order mark, else UTF-8. Raises YamlProblems."""
+    """Decode a file by its byte order mark, else as UTF-8. Raises YamlProblems."""
     mark, encoding = next(
         ((mark, encoding) for mark, encoding in _BYTE_ORDER_MARKS if raw.startswith(mark)),
         (b"", "utf-8"),
@@ -81,9 +82,9 @@ def decode(raw: bytes) -> str:
 
 
 def load(text: str) -> PlainYaml:
-    """What a text says. Raises YamlProblems, with everything that is wrong if it can be read."""
+    """Parse a text. Raises YamlProblems with all errors, or the first one of syntax."""
     try:
-        # Not yaml.load: the loader below only composes nodes, it constructs nothing.
+        # Not yaml.load: the loader below composes nodes and constructs no objects.
         root = _Loader(text).get_single_node()
     except yaml.MarkedYAMLError as error:
         raise YamlProblems(_syntax(error, text)) from error
@@ -93,14 +94,14 @@ def load(text: str) -> PlainYaml:
         raise YamlProblems((line, message)) from error
     if root is None:
         return PlainYaml(None)
-    plain = _Plain()
+    plain = _PlainConverter()
     data = plain.value(root, ())
     if plain.problems:
         raise YamlProblems(*dict.fromkeys(plain.problems))  # an alias repeats those of its anchor
     return PlainYaml(data, plain.lines)
 
 
-# Of PyYAML's messages, by a part of each: what to do.
+# Remedies, by a part of PyYAML's message.
 _ADVICE = {
     "'\\t'": "a tab cannot indent YAML; use spaces",
     "mapping values are not allowed": "a `: ` is not expected here; put text that holds one in "
@@ -115,16 +116,16 @@ _NO_SPACE = re.compile(r"\s*(?:- )?[\w-]+:[^\s:/\\]")
 
 
 def _syntax(error: yaml.MarkedYAMLError, text: str) -> tuple[int, str]:
-    """Line and message of a syntax error, with what to do about it."""
+    """Line and message of a syntax error, with a remedy."""
     mark = error.problem_mark or error.context_mark
     line = mark.line + 1 if mark else 1
     problem = error.problem or "cannot be understood"
-    if isinstance(error, _Refused):
+    if isinstance(error, _UnsupportedYaml):
         return line, problem
     began = error.context_mark.line + 1 if error.context_mark else line
     if "quoted scalar" in (error.context or "") and "end of stream" in problem:
         return began, "the quote that begins here is not closed; close it"
-    # The parser notices a missing space in the line after it.
+    # The parser reports a missing space in the next line.
     if "mapping values" in problem or "expected ':'" in problem:
         for number in range(max(1, min(began, line - 1)), line + 1):
             slip = _missing_space("".join(text.splitlines()[number - 1 : number]))
@@ -153,19 +154,19 @@ def _missing_space(line: str) -> str | None:
 
 
 def _odd_space(text: str) -> str | None:
-    """Spaces that are none to YAML: web pages and word processors use them."""
+    """Message for a Unicode space, as from web pages, that YAML does not treat as one."""
     odd = {c for c in text if unicodedata.category(c) == "Zs" and c != " "}
     if not odd:
         return None
     return f"character U+{ord(min(odd)):04X} looks like a space; type a plain space in its place"
 
 
-class _Refused(yaml.MarkedYAMLError):
-    """Valid YAML that is not read here."""
+class _UnsupportedYaml(yaml.MarkedYAMLError):
+    """Valid YAML outside the supported subset."""
 
 
 class _Loader(yaml.SafeLoader):
-    """Composes nodes; refuses tags, many aliases or nodes, and deep nesting while it does."""
+    """Composes nodes; rejects tags, too many aliases or nodes, and deep nesting."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
@@ -174,14 +175,14 @@ class _Loader(yaml.SafeLoader):
         self._nodes = 0
 
     def scan_to_next_token(self) -> None:
-        """YAML 1.2 (section 6.2) lets tabs separate, only not indent; PyYAML takes none."""
+        """Skip tabs as separators (YAML 1.2, section 6.2), which PyYAML rejects."""
         super().scan_to_next_token()
         while self.peek() == "\t" and self._is_separation():
             self.forward()
             super().scan_to_next_token()
 
     def _is_separation(self) -> bool:
-        """Whether the white space at hand lies behind a token, or before nothing."""
+        """Whether the white space here follows a token or ends the line."""
         scanner: Any = self
         before = scanner.buffer[scanner.pointer - scanner.column : scanner.pointer]
         ahead = 0
@@ -194,29 +195,28 @@ class _Loader(yaml.SafeLoader):
         if isinstance(event, yaml.AliasEvent):
             self._aliases += 1
             if self._aliases > MAX_ALIASES:
-                self._refuse(event, f"more than {MAX_ALIASES} aliases; write the values out")
+                self._reject(event, f"more than {MAX_ALIASES} aliases; write the values out")
         elif getattr(event, "tag", None) is not None:
-            self._refuse(event, f"tag '{event.tag}' is not allowed; write the plain value")
+            self._reject(event, f"tag '{event.tag}' is not allowed; write the plain value")
         self._nodes += 1
         if self._nodes > MAX_NODES:
-            self._refuse(
+            self._reject(
                 event, f"more than {MAX_NODES} keys and values, so another file; check the path"
             )
         if self._depth == MAX_DEPTH:
-            self._refuse(event, f"nested deeper than {MAX_DEPTH} levels; check the brackets")
+            self._reject(event, f"nested deeper than {MAX_DEPTH} levels; check the brackets")
         self._depth += 1
         node: yaml.Node | None = super().compose_node(parent, index)
         self._depth -= 1
         return node
 
     @staticmethod
-    def _refuse(event: Any, problem: str) -> None:
-        raise _Refused(problem=problem, problem_mark=event.start_mark)
+    def _reject(event: Any, problem: str) -> None:
+        raise _UnsupportedYaml(problem=problem, problem_mark=event.start_mark)
 
 
-# The scalars of YAML 1.2's core schema (section 10.3.2), without octal and hexadecimal numbers.
-# Whole numbers of more than 15 digits are read as floats: no setting needs them exactly, and Python
-# refuses to read very long ones as integers.
+# Scalars of YAML 1.2's core schema (section 10.3.2), without octal and hexadecimal numbers.
+# Integers of more than 15 digits are read as floats, because Python limits the length of integers.
 _RULES = (
     ("null", r"~|null|Null|NULL|", "~nN"),
     ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
@@ -235,8 +235,8 @@ for _name, _pattern, _first in _RULES:
     )
 
 
-class _Plain:
-    """Turns nodes into plain data; collects the lines and the problems on the way."""
+class _PlainConverter:
+    """Converts nodes into plain data, and collects lines and problems."""
 
     def __init__(self) -> None:
         self.lines: dict[Location, int] = {}
@@ -261,9 +261,9 @@ class _Plain:
         return data
 
     def _check_characters(self, node: yaml.ScalarNode) -> None:
-        """YAML has escapes for what it forbids: "\\e[2J" would clear the terminal that shows it.
+        """Reject control characters (Cc) and surrogates (Cs), which YAML can escape.
 
-        Neither control characters (Cc) nor halves of characters (Cs) are text.
+        A value "\\e[2J" would clear the terminal that shows it.
         """
         bad = next(
             (
@@ -306,7 +306,7 @@ class _Plain:
         return data
 
     def _key(self, key: yaml.Node) -> str | None:
-        """Its text; None, and a problem, for one that is none."""
+        """Text of a key; None, and a problem, for an invalid key."""
         if not isinstance(key, yaml.ScalarNode):
             self.problems.append(
                 (_line(key), "a key must be a word; quote it or check the brackets")
@@ -321,15 +321,15 @@ class _Plain:
         return name
 
     def _merge(self, node: yaml.Node, data: dict[str, object], location: Location) -> None:
-        """Adds keys of other mappings where the mapping has none; of several, the first counts."""
+        """Add missing keys from the merged mappings; earlier ones take precedence."""
         sources = node.value if isinstance(node, yaml.SequenceNode) else [node]
         for source in sources:
             if not isinstance(source, yaml.MappingNode):
                 text = "`<<` takes a mapping, or a list of mappings; write `<<: *name`"
                 self.problems.append((_line(source), text))
                 continue
-            others = _Plain()
-            others._open = self._open  # an anchor that merges itself is found there
+            others = _PlainConverter()
+            others._open = self._open  # detects an anchor that merges itself
             merged = others.value(source, location)
             self.problems += others.problems
             for name, value in merged.items() if isinstance(merged, dict) else ():
@@ -345,7 +345,7 @@ def _below(lines: Mapping[Location, int], place: Location) -> dict[Location, int
 
 
 def _is_merge(key: yaml.Node) -> bool:
-    """A plain `<<`: in quotes it is a key like any other."""
+    """Whether a key is a plain `<<`; in quotes it is an ordinary key."""
     return isinstance(key, yaml.ScalarNode) and key.value == _MERGE and key.style is None
 
 

@@ -1,4 +1,4 @@
-"""Which process is meant by a number: numbers are used again, after a restart even soon."""
+"""Identification of processes, whose numbers the system reuses."""
 
 from __future__ import annotations
 
@@ -14,16 +14,18 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 # Field 22 of /proc/PID/stat, proc(5); counted after the name in brackets, which may hold spaces.
 _START_FIELD = 22 - 3
 
-# The mark of a process that lives and does not let itself be asked since when.
+# Start mark of a live process that this user may not query.
 UNKNOWN = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """A process as others can find it again.
+    """Identity of a process, for other processes.
 
-    host: the computer, and on Linux the namespace in which `pid` counts. started: tells it from a
-    later process of the same number; not a time that one may calculate with.
+    Attributes:
+        host: host name, and on Linux the namespace of `pid`.
+        pid: process number.
+        start_mark: distinguishes it from a later process with the same number; not a usable time.
     """
 
     host: str
@@ -32,12 +34,12 @@ class Process:
 
     @property
     def is_here(self) -> bool:
-        """Whether this computer can tell if it lives."""
+        """Whether it is in the process namespace of this computer."""
         return self.host == process_namespace()
 
     @property
     def is_gone(self) -> bool:
-        """Whether it has ended for certain: False for another computer's."""
+        """Whether it has certainly ended; False for a process of another computer."""
         if not self.is_here:
             return False
         now = start_mark(self.pid)
@@ -45,15 +47,15 @@ class Process:
 
 
 def this_process() -> Process:
-    """The process that asks."""
+    """The current process."""
     return Process(process_namespace(), os.getpid(), start_mark(os.getpid()) or UNKNOWN)
 
 
 @lru_cache(maxsize=1)
 def process_namespace() -> str:
-    """The name of the place where our process numbers mean something.
+    """Name of the namespace of process numbers: host name, and on Linux the PID namespace.
 
-    Two containers on one computer may have one host name, and different processes of one number.
+    Two containers may have the same host name, but different processes with one number.
     """
     host = socket.gethostname()
     try:
@@ -63,9 +65,9 @@ def process_namespace() -> str:
 
 
 def start_mark(pid: int) -> str | None:
-    """A mark that no other process of this number has; None when there is no such process.
+    """Mark that distinguishes a process from others with the same number; None if it has ended.
 
-    A zombie, which only waits to be collected, counts as ended.
+    A zombie counts as ended.
     """
     try:
         if Path("/proc/self/stat").exists():  # Linux
@@ -79,7 +81,7 @@ def start_mark(pid: int) -> str | None:
 
 
 def _started_linux(pid: int) -> str | None:
-    """Ticks since the computer started, and which start; a clock that is set moves neither."""
+    """Boot ID and start time in ticks since boot; setting the clock changes neither."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text(encoding="latin-1").rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
@@ -91,11 +93,11 @@ def _started_linux(pid: int) -> str | None:
 
 
 def _is_hidden(pid: int) -> bool:
-    """Whether it is another user's, on a system that shows everybody only his own (hidepid)."""
+    """Whether it belongs to another user, on a system that hides those (hidepid)."""
     try:
         os.kill(pid, 0)
     except PermissionError:
         return True
     except (ProcessLookupError, OverflowError):
         pass
-    return False  # it has ended, or began just now
+    return False  # it has ended or has just begun

@@ -1,4 +1,4 @@
-"""Words that were misspelt: the nearest of those that are known."""
+"""Suggestions for misspelt words."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ if TYPE_CHECKING:
 
 
 def nearest(word: str, options: Iterable[str]) -> str | None:
-    """The option most like a word, case aside, or None if none is like it."""
+    """The option most similar to a word, case ignored; None if none is similar."""
     folded = {option.casefold(): option for option in options}
     found = difflib.get_close_matches(word.casefold(), folded, n=1)
     return folded[found[0]] if found else None
 
 
 def suggestion(word: str, options: Iterable[str]) -> str:
-    """`did you mean 'x'?` if an option is near, else the list of options."""
+    """Text `did you mean 'x'?` for a similar option, else the list of options."""
     listed = list(options)
     if not listed:
         return "remove it"

@@ -1,13 +1,13 @@
-"""The standard streams of the program, made so that printing never raises.
+"""Guarded standard output and error: printing never raises.
 
 `guard` runs before anything else opens a file or starts a process. From then on
 
-- a descriptor that was closed leads to the null device: otherwise the next file that is opened,
-  the ledger for instance, would get its number and everything that is printed;
+- a closed descriptor is opened on the null device: otherwise the next file that is opened, such as
+  the ledger, would get its number and all output;
 - a character that the stream's encoding lacks is written in ASCII;
-- a write that fails (disk full, reader gone, terminal gone) is noted and the program goes on.
+- a failed write (disk full, reader gone, terminal gone) is recorded and the program continues.
 
-`finish` turns what was noted about standard output into the exit code.
+`finish` turns a failed write to standard output into the exit code.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ ERRORS = "stembridge"
 """Name of the codec error handler that `guard` registers; see `in_ascii`."""
 
 READER_GONE = 141
-"""Exit code where the reader of a pipe went away: 128 + SIGPIPE, as shells report it."""
+"""Exit code when the reader of a pipe is gone: 128 + SIGPIPE, as in shells."""
 
 # Windows reports a pipe without a reader as an invalid argument.
 _GONE = frozenset({errno.EPIPE, errno.EINVAL} if os.name == "nt" else {errno.EPIPE})
@@ -46,24 +46,24 @@ _LINES = {"HORIZONTAL": "-", "LEFT": "-", "RIGHT": "-", "VERTICAL": "|", "UP": "
 
 
 class Device(io.RawIOBase):
-    """A raw stream whose writes never fail.
+    """Raw stream whose writes never raise.
 
-    Each write is tried even after one has failed: a full disk may have room again.
+    Writes are tried even after one has failed, as a full disk may have room again.
 
     Attributes:
-        lost: the error of the first write that failed, None while there is none.
+        lost: error of the first failed write; None while there is none.
         on_loss: called with that error.
     """
 
     def __init__(self, raw: io.RawIOBase, *, closed: bool = False) -> None:
-        """`closed`: the program was started without this stream; `raw` is the null device."""
+        """closed: the program was started without this stream; `raw` is the null device."""
         self._raw = raw
         self._closed = closed
         self.lost: Exception | None = None
         self.on_loss: Callable[[Exception], None] | None = None
 
     def writable(self) -> bool:
-        """True."""
+        """Always true."""
         return True
 
     def isatty(self) -> bool:
@@ -75,7 +75,7 @@ class Device(io.RawIOBase):
         return self._raw.fileno()
 
     def write(self, data: ReadableBuffer, /) -> int:
-        """Write bytes, or note why that failed; returns how many need no further try."""
+        """Write bytes or record the error; returns the number of bytes done with."""
         try:
             if self._closed:
                 raise OSError(errno.EBADF, _CLOSED)
@@ -99,7 +99,7 @@ _output: Device | None = None
 
 
 def guard() -> None:
-    """Put guarded streams in the place of standard output and standard error."""
+    """Replace standard output and standard error by guarded streams."""
     global _output
     codecs.register_error(ERRORS, in_ascii)
     _open_missing()
@@ -108,7 +108,7 @@ def guard() -> None:
 
 
 def keep_exit_code() -> None:
-    """Let the exit code be that of the work; a loss of standard output is a line meanwhile."""
+    """Ignore a loss of standard output in the exit code; print a warning instead."""
     if _output is not None:
         _output.on_loss = lambda error: _tell(f"{_loss(error)}; the work goes on")
         if _output.lost is not None:
@@ -116,10 +116,10 @@ def keep_exit_code() -> None:
 
 
 def finish(code: int) -> int:
-    """Write out what is buffered and return the exit code of the program.
+    """Flush both streams and return the exit code of the program.
 
-    `code` is that of the command. Where its output was lost, 0 becomes 1 with a line on standard
-    error, or READER_GONE without a word; not after `keep_exit_code`.
+    code: exit code of the command. If its output was lost, 0 becomes 1 with a message on standard
+    error, or READER_GONE without one; unchanged after `keep_exit_code`.
     """
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError):
@@ -134,9 +134,9 @@ def finish(code: int) -> int:
 
 
 def in_ascii(error: UnicodeError) -> tuple[str, int]:
-    """Codec error handler: characters that an encoding lacks, as near to them as ASCII comes.
+    """Codec error handler that replaces characters by similar ASCII ones.
 
-    What has no such form, in file names for instance, is escaped as by "backslashreplace".
+    Others are escaped as by "backslashreplace".
     """
     if not isinstance(error, UnicodeEncodeError):
         raise error
@@ -161,11 +161,11 @@ def _open_missing() -> None:
             if opened != number:
                 os.dup2(opened, number)
                 os.close(opened)
-            os.set_inheritable(number, True)  # a child may rely on it as we do
+            os.set_inheritable(number, True)  # for child processes as well
 
 
 def _guarded(stream: TextIO | None) -> tuple[TextIO, Device]:
-    """The same stream over a device that never fails, and that device."""
+    """The stream over a `Device`, and the device."""
     if stream is None:
         nothing = io.FileIO(os.devnull, "wb")
         device = Device(nothing, closed=True)
@@ -173,7 +173,7 @@ def _guarded(stream: TextIO | None) -> tuple[TextIO, Device]:
     with contextlib.suppress(OSError, ValueError):
         stream.flush()
     buffer: Any = stream.buffer
-    device = Device(getattr(buffer, "raw", buffer))  # without a buffer (python -u) it is raw itself
+    device = Device(getattr(buffer, "raw", buffer))  # without a buffer (python -u) it is raw
     made = io.TextIOWrapper(
         io.BufferedWriter(device),
         stream.encoding,
