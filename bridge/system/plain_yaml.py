@@ -1,8 +1,8 @@
 """Parser of a subset of YAML into plain data, with the line of every key and item.
 
 It reads mappings, lists, text, numbers, true/false and null, and resolves anchors, aliases and
-merge keys (`<<: *name`). Tags are errors, so that a file creates no objects. `off`, `on`, `yes`, `no`,
-1:30 and dates are text, and 010 is ten, unlike in YAML 1.1, where `vocals: off` means
+merge keys (`<<: *name`). Tags are errors, so that a file creates no objects. `off`, `on`, `yes`,
+`no`, 1:30 and dates are text, and 010 is ten, unlike in YAML 1.1, where `vocals: off` means
 `vocals: false`.
 """
 
