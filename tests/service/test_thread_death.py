@@ -128,16 +128,16 @@ def test_an_error_of_ours_is_told_in_its_own_words(
 def test_a_further_loop_of_the_work(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
     """`batch --jobs 2`: what it raised is raised again where it is waited for."""
     main_thread = threading.current_thread()
-    do = JobRunner.do
+    run = JobRunner.run
 
-    def die_elsewhere(work: JobRunner, *given: Any) -> Any:
+    def die_elsewhere(runner: JobRunner, *given: Any) -> Any:
         if threading.current_thread() is not main_thread:
             die()
-        return do(work, *given)
+        return run(runner, *given)
 
     for number in range(4):
         render(studio.folder / f"{number}.wav", seed=number)
-    monkeypatch.setattr(JobRunner, "do", die_elsewhere)
+    monkeypatch.setattr(JobRunner, "run", die_elsewhere)
     converter = studio.watch()._converter
     with pytest.raises(RuntimeError, match="boom"):
         studio.watch(more=[converter]).run(threading.Event(), once=True)
