@@ -28,7 +28,7 @@ NETWORK_TYPES = frozenset(
     }
 )
 # A line of `mount` on macOS: "//me@nas/audio on /Volumes/audio (smbfs, nodev, ...)".
-_MOUNT_LINE = re.compile(r"^.* on (?P<place>/.*) \((?P<type>[^,)]+)[^()]*\)$")
+_MOUNT_LINE = re.compile(r"^.* on (?P<point>/.*) \((?P<type>[^,)]+)[^()]*\)$")
 _MOUNT_TIMEOUT_S = 5.0  # it reads the kernel's table, no server
 _DRIVE_REMOTE = 4  # Windows, GetDriveTypeW
 
@@ -37,7 +37,7 @@ _DRIVE_REMOTE = 4  # Windows, GetDriveTypeW
 class Mount:
     """A mounted file system: mount point and type."""
 
-    place: PurePosixPath
+    mount_point: PurePosixPath
     type: str
 
 
@@ -57,11 +57,11 @@ def network_type(folder: Path) -> str | None:
 
 def network_type_in(table: Iterable[Mount], folder: PurePosixPath) -> str | None:
     """`network_type` by a table of mounts, in mount order; `folder` is free of links."""
-    holds = [m for m in table if m.place == folder or m.place in folder.parents]
+    holds = [m for m in table if m.mount_point == folder or m.mount_point in folder.parents]
     if not holds:
         return None
-    deepest = max(len(mount.place.parts) for mount in holds)
-    top = [mount for mount in holds if len(mount.place.parts) == deepest][-1]
+    deepest = max(len(mount.mount_point.parts) for mount in holds)
+    top = [mount for mount in holds if len(mount.mount_point.parts) == deepest][-1]
     kind = top.type.removeprefix("fuse.")
     return top.type if kind in NETWORK_TYPES else None
 
@@ -80,7 +80,7 @@ def parse_mountinfo(data: bytes) -> list[Mount]:
 def parse_mount(text: str) -> list[Mount]:
     """Parse the output of macOS's `mount`."""
     found = (_MOUNT_LINE.match(line) for line in text.splitlines())
-    return [Mount(PurePosixPath(match["place"]), match["type"]) for match in found if match]
+    return [Mount(PurePosixPath(match["point"]), match["type"]) for match in found if match]
 
 
 def _unescaped(field: bytes) -> str:

@@ -38,11 +38,11 @@ class Address:
 #: s is text, i a whole number, f a number with a fraction (OSC 1.0, "OSC Type Tag String").
 ADDRESSES = (
     Address(SPLIT, "path `s`, preset `s`", "make stems of this file; no preset: as usual", True),
-    Address(STATUS, "", "how do things stand?", True),
-    Address(PING, "", "is anybody there?", True),
-    Address(QUEUED, "path `s`", "the job is noted, and will survive a restart"),
-    Address(PROGRESS, "path `s`, stage `s`, share `f`", "of this stage, 0 to 1"),
-    Address(WAITING, "path `s`, reason `s`", "it is tried again later"),
+    Address(STATUS, "", "number of jobs in each state", True),
+    Address(PING, "", "is a service running?", True),
+    Address(QUEUED, "path `s`", "the job is in the ledger, and survives a restart"),
+    Address(PROGRESS, "path `s`, stage `s`, share `f`", "share of this stage that is done, 0 to 1"),
+    Address(WAITING, "path `s`, reason `s`", "the job is tried again later"),
     Address(DONE, "manifest `s`, path `s`", "the stems are there"),
     Address(FAILED, "path `s`, reason `s`", "there will be no stems; the path may be empty"),
     Address(STANDING, "pending `i`, running `i`, done `i`, failed `i`, paused `s`", "to `status`"),

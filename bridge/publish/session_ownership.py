@@ -65,8 +65,8 @@ def _entries(manifest: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     ]
 
 
-def _inside(place: object) -> bool:
-    if not isinstance(place, str) or "\\" in place or "\0" in place:
+def _inside(path: object) -> bool:
+    if not isinstance(path, str) or "\\" in path or "\0" in path:
         return False
-    parts = PurePosixPath(place).parts
+    parts = PurePosixPath(path).parts
     return 0 < len(parts) <= _DEEPEST and not {"..", "/"} & {*parts} and ":" not in parts[0]

@@ -122,9 +122,9 @@ def changed_sessions(manifest: Mapping[str, Any], target: Path) -> set[str]:
     with disk_errors(target):
         before = session_hashes(*_previous(target))
         return {
-            place
-            for place, hashes in session_hashes(manifest).items()
-            if not is_unmodified(target / place, hashes | before.get(place, set()))
+            path
+            for path, hashes in session_hashes(manifest).items()
+            if not is_unmodified(target / path, hashes | before.get(path, set()))
         }
 
 
@@ -149,22 +149,22 @@ def publish(staged: Path, manifest: Mapping[str, Any], target: Path) -> Path:
     """
     with disk_errors(target):
         _make_folder(target)
-        known = _previous(target)
+        previous = _previous(target)
         new = [str(stem["path"]) for stem in manifest["stems"]]
-        ours = {*new, *(path for each in known for path in _stem_paths(each))}
-        sessions, before = session_hashes(manifest), session_hashes(*known)
-        gone = {place: before[place] for place in before.keys() - sessions.keys()}
-        _publish_json(staged, target, UNFINISHED, _record(ours, before, sessions))
+        old_and_new = {*new, *(path for each in previous for path in _stem_paths(each))}
+        sessions, before = session_hashes(manifest), session_hashes(*previous)
+        gone = {path: before[path] for path in before.keys() - sessions.keys()}
+        _publish_json(staged, target, UNFINISHED, _record(old_and_new, before, sessions))
         (target / MANIFEST).unlink(missing_ok=True)
         _sync_folder(target)
         for name in new:
             (staged / name).replace(target / name)
-        for name in ours - set(new):
+        for name in old_and_new - set(new):
             (target / name).unlink(missing_ok=True)
-        for place in sorted(sessions):
-            _move_session(staged, target, place)
-        for place, hashes in gone.items():
-            _remove_session(target, place, hashes)
+        for path in sorted(sessions):
+            _move_session(staged, target, path)
+        for path, hashes in gone.items():
+            _remove_session(target, path, hashes)
         _sync_folder(target)
         _publish_json(staged, target, MANIFEST, manifest)
         (target / UNFINISHED).unlink()
@@ -266,27 +266,27 @@ def _previous(target: Path) -> list[dict[str, Any]]:
 
 def _record(stems: set[str], *sessions: SessionHashes) -> dict[str, Any]:
     """Content of `UNFINISHED`: every file of the old and new set."""
-    places = {(place, sha) for known in sessions for place in known for sha in known[place]}
+    entries = {(path, sha) for known in sessions for path in known for sha in known[path]}
     return {
         "stems": [{"path": name} for name in sorted(stems)],
-        "sessions": [{"path": place, "sha256": sha} for place, sha in sorted(places)],
+        "sessions": [{"path": path, "sha256": sha} for path, sha in sorted(entries)],
     }
 
 
-def _move_session(staged: Path, target: Path, place: str) -> None:
+def _move_session(staged: Path, target: Path, path: str) -> None:
     """Move a session file; of a session folder (Ardour), its empty sub-folders too."""
-    top = staged / Path(place).parts[0]
+    top = staged / Path(path).parts[0]
     if top.is_dir():
         for folder in sorted([top, *(path for path in top.rglob("*") if path.is_dir())]):
             _make_folder(target / folder.relative_to(staged))
-    (staged / place).replace(target / place)
+    (staged / path).replace(target / path)
     if top.is_dir():
-        _sync_folder((target / place).parent)
+        _sync_folder((target / path).parent)
 
 
-def _remove_session(target: Path, place: str, hashes: set[str]) -> None:
+def _remove_session(target: Path, name: str, hashes: set[str]) -> None:
     """Remove an unmodified session file and its folders as far as they are empty."""
-    path = target / place
+    path = target / name
     if not is_unmodified(path, hashes):
         return
     path.unlink(missing_ok=True)
@@ -324,11 +324,11 @@ def _remove_leftovers() -> None:
 
 def _make_folder(folder: Path) -> None:
     """Create a folder with its parents and sync them, so that they survive a power cut."""
-    missing = [place for place in (folder, *folder.parents) if not place.exists()]
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
     folder.mkdir(parents=True, exist_ok=True)
-    for place in missing:
+    for path in missing:
         with contextlib.suppress(PermissionError):  # the parent may be writable but not readable
-            _sync_folder(place.parent)
+            _sync_folder(path.parent)
 
 
 def _sync_folder(folder: Path) -> None:
