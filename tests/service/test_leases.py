@@ -1,4 +1,4 @@
-"""Who owns a job: claims, silence, death, an older ledger, two that know nothing of each other."""
+"""Ownership of jobs: claims, expired leases, dead services, older ledgers."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_the_owner_of_a_running_job_is_written_down_and_renewed(
     assert (done.owner, done.lease_until_s) == (service.token, None)
 
 
-def test_a_job_says_by_which_recipe_it_was_done(ledger: Ledger) -> None:
+def test_a_job_records_its_recipe(ledger: Ledger) -> None:
     """It was offered under older settings; whoever does it uses those of today."""
     offered(ledger)
     job = ledger.claim_next(FOLDER, "a service", OTHER_RECIPE)
@@ -192,7 +192,7 @@ def test_one_of_another_computer_is_taken_over_when_it_falls_silent(
     assert taken[0].state is State.PENDING
 
 
-def test_recovery_leaves_what_a_living_service_does(ledger: Ledger) -> None:
+def test_recovery_keeps_jobs_of_live_services(ledger: Ledger) -> None:
     theirs = served_elsewhere(ledger)
     offered(ledger)
     claimed(ledger, theirs.token)
@@ -201,7 +201,7 @@ def test_recovery_leaves_what_a_living_service_does(ledger: Ledger) -> None:
     assert recover(ledger, FOLDER, exists=lambda _: True).requeued == 1
 
 
-def test_a_clock_that_was_put_back_makes_nobody_wait(ledger: Ledger, clock: Clock) -> None:
+def test_a_clock_that_was_put_back_delays_no_job(ledger: Ledger, clock: Clock) -> None:
     offered(ledger)
     clock.now_s += 365 * 86_400  # a year ahead, when it failed
     ledger.failed(claimed(ledger, "a"), "output", "no", retryable=True)
@@ -211,7 +211,7 @@ def test_a_clock_that_was_put_back_makes_nobody_wait(ledger: Ledger, clock: Cloc
     assert claimed(ledger, "a").attempts == 2
 
 
-def test_a_failure_that_waits_holds_up_nobody_and_three_are_enough(
+def test_a_waiting_failure_blocks_no_other_job_and_three_are_final(
     ledger: Ledger, clock: Clock
 ) -> None:
     """A poison bounce first in the queue: the others are done, it ends failed with its reason."""

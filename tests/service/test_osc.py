@@ -1,4 +1,4 @@
-"""Jobs by OSC: a real port, a real ledger, real work; told by packets of another implementation."""
+"""Jobs by OSC with a real port and ledger, checked with another OSC implementation."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def states(studio: Studio) -> list[State]:
     return [job.state for job in studio.jobs()]
 
 
-def test_a_file_from_anywhere_becomes_stems_and_its_asker_hears_all(
+def test_a_submitted_file_is_converted_and_its_client_gets_all_messages(
     studio: Studio, connect: Callable[..., Control], client: Client
 ) -> None:
     connect()
@@ -187,7 +187,7 @@ def test_asking_twice_does_it_once_and_answers_at_once(
     assert states(studio) == [State.DONE]
 
 
-def test_who_asks_for_silence_that_is_skipped_hears_that_no_stems_will_come(
+def test_a_skipped_silent_file_is_reported_as_failed(
     studio: Studio, connect: Callable[..., Control], client: Client
 ) -> None:
     preset = studio.root / "skipping.yaml"
@@ -204,7 +204,7 @@ def test_who_asks_for_silence_that_is_skipped_hears_that_no_stems_will_come(
     assert states(studio) == [State.DONE]
 
 
-def test_another_preset_is_another_job_whose_end_is_told(
+def test_another_preset_is_another_job(
     studio: Studio, connect: Callable[..., Control], client: Client
 ) -> None:
     connect()
@@ -227,7 +227,7 @@ def test_two_files_of_one_name_and_a_bounce_get_folders_of_their_own(studio: Stu
     studio.check_complete()
 
 
-def test_a_bounce_of_the_folder_is_the_same_by_whatever_way_it_is_named(studio: Studio) -> None:
+def test_all_spellings_of_a_path_are_one_bounce(studio: Studio) -> None:
     bounce = render(studio.folder / "a" / "Mix.wav")
     (studio.root / "way").symlink_to(studio.folder)
     service = studio.watch()
@@ -252,7 +252,7 @@ def test_a_bounce_of_the_folder_is_the_same_by_whatever_way_it_is_named(studio: 
         ("loop/Mix.wav", None, "Too many levels of symbolic links"),
     ],
 )
-def test_what_cannot_be_is_refused_and_leaves_nothing_behind(
+def test_invalid_requests_create_no_job(
     studio: Studio,
     connect: Callable[..., Control],
     client: Client,
@@ -272,7 +272,7 @@ def test_what_cannot_be_is_refused_and_leaves_nothing_behind(
     assert studio.jobs() == []
 
 
-def test_a_bounce_that_fails_tells_its_reason_and_can_be_asked_for_again(
+def test_a_failed_bounce_reports_its_reason_and_can_be_resubmitted(
     studio: Studio, connect: Callable[..., Control], client: Client
 ) -> None:
     connect()
@@ -286,7 +286,7 @@ def test_a_bounce_that_fails_tells_its_reason_and_can_be_asked_for_again(
     assert states(studio) == [State.FAILED]
 
 
-def test_a_file_that_goes_away_is_told_as_failed_and_a_bounce_of_the_folder_as_waiting(
+def test_a_removed_file_fails_and_a_removed_bounce_waits(
     studio: Studio, connect: Callable[..., Control], client: Client
 ) -> None:
     control = connect(work=False)
@@ -393,7 +393,7 @@ def test_a_bundle_for_years_from_now_is_done_now(
         assert {client.hear()[0], client.hear()[0]} == {"queued", "pong"}
 
 
-def test_a_reply_port_hears_of_every_bounce(
+def test_the_reply_port_gets_every_bounce(
     studio: Studio, connect: Callable[..., Control], client: Client
 ) -> None:
     surface = Client()
@@ -409,7 +409,7 @@ def test_a_reply_port_hears_of_every_bounce(
     surface.socket.close()
 
 
-def test_only_who_asked_hears(
+def test_only_the_client_gets_messages(
     studio: Studio, connect: Callable[..., Control], client: Client
 ) -> None:
     connect()
@@ -424,7 +424,7 @@ def test_only_who_asked_hears(
     other.socket.close()
 
 
-def test_a_port_that_is_taken_is_told(connect: Callable[..., Control]) -> None:
+def test_a_port_in_use_is_an_error(connect: Callable[..., Control]) -> None:
     control = connect(work=False)
     taken = str(control.endpoint)
     with pytest.raises(UsageError, match=rf"cannot listen for OSC on {taken} .*another port"):
@@ -467,13 +467,13 @@ def test_the_command_listens_and_another_implementation_is_understood(
     assert "careful" not in child.log
 
 
-def test_another_host_is_told_of_at_the_start(start: Callable[..., Child]) -> None:
+def test_access_by_other_hosts_is_a_warning(start: Callable[..., Child]) -> None:
     child = start("--osc", "0.0.0.0:0", "--once")
     assert child.process.wait(PATIENCE_S) == 0
     assert "careful: anyone who can reach 0.0.0.0:" in child.log
 
 
-def test_a_wrong_port_is_told_before_anything_begins(start: Callable[..., Child]) -> None:
+def test_an_invalid_port_is_reported_at_the_start(start: Callable[..., Child]) -> None:
     child = start("--osc", "nine", "--once")
     assert child.process.wait(PATIENCE_S) == 2
     (line,) = child.log.splitlines()

@@ -1,4 +1,4 @@
-"""Presets among the bounces of a watched folder: which one a bounce gets, and a broken one."""
+"""Presets in a watched folder: precedence, and invalid ones."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def _settled(bounce: Path) -> object:
     return Settled(bounce, status.st_size, status.st_mtime_ns, status.st_mtime, "closed")
 
 
-def test_what_lies_there_names_no_files(studio: Studio) -> None:
+def test_a_preset_in_the_folder_cannot_name_files(studio: Studio) -> None:
     render(studio.folder / "a.wav")
     (studio.folder / "a.yaml").write_text(f"{HEAD}extends: ../../etc/x.yaml\n")
     assert studio.once().failed == 1

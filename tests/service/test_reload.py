@@ -1,4 +1,4 @@
-"""A running service reads its settings again between two bounces, or keeps the old ones."""
+"""A running service reloads its settings between two bounces, or keeps the old ones."""
 
 from __future__ import annotations
 
@@ -125,22 +125,20 @@ def test_an_edited_preset_is_a_change_and_waiting_bounces_get_it(
     assert job.recipe.preset_hash == asked[0].preset.content_hash
 
 
-def test_what_is_the_same_is_not_told(studio: Studio) -> None:
+def test_unchanged_settings_are_not_listed(studio: Studio) -> None:
     converter = Converter(studio.settings, presets.load("stems"), "a", studio.worker)
     assert changes(converter, replace(converter)) == []
     assert changes(converter, replace(converter, model="b")) == ["model b instead of a"]
 
 
-def test_who_asks_hears_at_once_of_a_settings_file_that_is_none(
-    studio: Studio, settings_file: Path
-) -> None:
+def test_the_command_rejects_an_invalid_settings_file(studio: Studio, settings_file: Path) -> None:
     settings_file.write_text("colour: red")
     told = studio.cli("reload")
     assert (told.returncode, told.stdout) == (2, "")
     assert "there is no setting 'colour'" in told.stderr
 
 
-def test_nobody_to_ask_is_said(studio: Studio) -> None:
+def test_the_command_reports_that_no_service_runs(studio: Studio) -> None:
     told = studio.cli("reload")
     assert (told.returncode, told.stdout) == (1, "")
     assert "no service is running" in told.stderr

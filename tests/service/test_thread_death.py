@@ -1,4 +1,4 @@
-"""A thread of the service that dies ends it with code 1 and a line that says which and why."""
+"""The death of a thread ends the service with code 1 and a message."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def program(studio: Studio, name: str, *options: str) -> subprocess.CompletedPro
 
 
 @pytest.mark.parametrize("name", INJECTIONS)
-def test_the_service_ends_with_1_and_says_which_and_why(studio: Studio, name: str) -> None:
+def test_the_service_exits_with_1_and_names_thread_and_error(studio: Studio, name: str) -> None:
     ended = program(studio, name, "--osc", "0")
     assert ended.returncode == 1, ended
     reason = f"the thread '{name}' died: RuntimeError: boom → injected"
@@ -113,7 +113,7 @@ def test_a_job_that_runs_goes_back_into_the_queue(
     assert (after.done, after.died) == (1, None)
 
 
-def test_an_error_of_ours_is_told_in_its_own_words(
+def test_an_error_of_the_bridge_keeps_its_message(
     studio: Studio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object) -> NoReturn:
@@ -175,7 +175,7 @@ def test_an_audience_that_fails_does_not_keep_the_service_alive() -> None:
     assert threads.death == "the thread 'x' died: RuntimeError: boom"
 
 
-def test_the_first_death_is_the_one_that_is_told() -> None:
+def test_the_first_death_is_reported() -> None:
     heard = Heard()
     threads = ServiceThreads(heard, lambda: None)
     for name in ("one", "two"):

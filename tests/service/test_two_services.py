@@ -1,4 +1,4 @@
-"""Two real services on one folder: each bounce is done once, and neither one's death loses any."""
+"""Two services on one folder: each bounce is converted once, also if one dies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a refusal means, and how much room a job takes."""
+"""Write errors, and disk space of a job."""
 
 from __future__ import annotations
 
@@ -25,9 +25,7 @@ MEANINGS: dict[str, type[OutputError]] = {
 
 
 @pytest.mark.parametrize(("name", "kind"), MEANINGS.items())
-def test_every_refusal_has_a_meaning_and_says_what_to_do(
-    name: str, kind: type[OutputError]
-) -> None:
+def test_every_write_error_has_a_class_and_a_remedy(name: str, kind: type[OutputError]) -> None:
     number = getattr(errno, name)
     with pytest.raises(StembridgeError) as raised, disk_errors(Path("/out/mix")):
         raise OSError(number, os.strerror(number))
@@ -57,7 +55,7 @@ def test_a_name_that_the_locale_cannot_say_is_a_refusal(monkeypatch: pytest.Monk
 @given(
     st.integers(1, 10**9), st.integers(1, 8), st.integers(1, 6), st.integers(1, 6), st.booleans()
 )
-def test_a_job_takes_what_lies_there_at_its_worst_moment(
+def test_job_bytes_is_the_peak(
     frames: int, channels: int, separated: int, outputs: int, chain: bool
 ) -> None:
     needed = job_bytes(
@@ -74,7 +72,7 @@ def test_a_job_takes_what_lies_there_at_its_worst_moment(
     assert 0 < needed - max(moments) <= 1 << 20
 
 
-def test_space_is_compared_with_what_is_free(tmp_path: Path) -> None:
+def test_check_space_compares_with_free_space(tmp_path: Path) -> None:
     check_space(tmp_path, 1)
     with pytest.raises(DiskFull, match=r"has .* free and this bounce needs 1000000\.00 GB"):
         check_space(tmp_path, 10**15)

@@ -1,4 +1,4 @@
-"""`[HOST:]PORT`: what is understood, what is not, and what only this computer reaches."""
+"""Parsing of `[HOST:]PORT`, and local endpoints."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ NOWHERE = {"STEMBRIDGE_CONFIG": "/no such file.yaml"}
         ("192.168.1.7:0", "192.168.1.7", 0, False),
     ],
 )
-def test_what_is_understood(text: str, host: str, port: int, local: bool) -> None:
+def test_valid_endpoints(text: str, host: str, port: int, local: bool) -> None:
     found = parse(text)
     assert found == Endpoint(host, port)
     assert found.is_local is local
@@ -40,7 +40,7 @@ def test_what_is_understood(text: str, host: str, port: int, local: bool) -> Non
 @pytest.mark.parametrize(
     "text", ["", ":", ":9000", "host:", "port", "-1", "65536", "9000.0", "::1:9000", "[]:1", "९०"]
 )
-def test_what_is_not_says_what_to_write(text: str) -> None:
+def test_invalid_endpoints_name_the_expected_form(text: str) -> None:
     with pytest.raises(ValueError, match=r"expected PORT, HOST:PORT or \[IPV6\]:PORT"):
         parse(text)
 
@@ -75,7 +75,7 @@ def test_the_setting_as_yaml_reads_it(tmp_path: Path, line: str, value: str) -> 
 
 
 @pytest.mark.parametrize("line", ["osc: true", "osc: [9000]", "osc: nine", "osc: 70000"])
-def test_a_wrong_setting_is_told_with_its_place(tmp_path: Path, line: str) -> None:
+def test_an_invalid_setting_names_its_location(tmp_path: Path, line: str) -> None:
     file = tmp_path / "config.yaml"
     file.write_text(line)
     with pytest.raises(ConfigError) as caught:

@@ -1,4 +1,4 @@
-"""The log is JSON, line by line, whoever writes into it and whatever happens to it."""
+"""The log as JSON lines, with several writers and write errors."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_two_services_share_a_log(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("place", ["a file", "/dev/full"])
-def test_a_log_that_cannot_be_written_hurts_nobody(
+def test_write_errors_are_swallowed(
     tmp_path: Path, place: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "log"
@@ -153,7 +153,7 @@ def test_a_disk_that_was_full_when_a_file_was_closed(
     assert events[-2:] == ["four", "five"]
 
 
-def test_everyone_hears_the_same() -> None:
+def test_composite_listener_forwards_to_all() -> None:
     one, other = Heard(), Heard()
     everyone = CompositeListener(one, other)
     everyone.note("n")

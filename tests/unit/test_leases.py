@@ -59,7 +59,7 @@ def test_another_owner_or_a_job_that_was_away_begins_anew() -> None:
 
 
 @given(st.lists(st.tuples(st.floats(-1e6, 1e6), st.booleans()), max_size=60))
-def test_nobody_is_silent_who_was_not_looked_at_for_a_lease(
+def test_a_lease_expires_only_after_observation_for_its_length(
     looks: list[tuple[float, bool]],
 ) -> None:
     """However the clock jumps: no look counts for more than two beats, and a beat starts anew."""

@@ -1,4 +1,4 @@
-"""Where `split` puts stems: beside the bounce or where it is told, and never over another's."""
+"""Output folder of `split`: next to the bounce or as given, and never that of another bounce."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def owned(path: Path) -> dict[str, dict[str, str]]:
     return {"source": {"path": str(path)}}
 
 
-def test_it_is_beside_the_bounce_unless_told(tmp_path: Path) -> None:
+def test_default_is_next_to_the_bounce(tmp_path: Path) -> None:
     bounce = tmp_path / "Album" / "mix.wav"
     stems = tmp_path / "Album" / "Stems"
     assert split_target(bounce, None) == (stems, stems / "mix")
@@ -55,7 +55,7 @@ def test_a_bounce_gets_its_own_place_again_and_never_another_s(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"source": 3}', '{"source": {}}', "\x00", "nope"])
-def test_a_manifest_that_says_nothing_keeps_nothing(tmp_path: Path, content: str) -> None:
+def test_a_manifest_without_source_reserves_nothing(tmp_path: Path, content: str) -> None:
     target = tmp_path / "Stems" / "mix"
     target.mkdir(parents=True)
     (target / "manifest.json").write_text(content)

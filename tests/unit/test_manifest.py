@@ -1,4 +1,4 @@
-"""The manifest as data: every promised key, plain JSON, levels that a person can read."""
+"""The manifest as JSON data, and its rounded levels."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ MANIFEST = Manifest(
 )
 
 
-def test_it_holds_what_was_promised_and_survives_json() -> None:
+def test_it_has_every_documented_key_and_round_trips() -> None:
     data = json.loads(json.dumps(MANIFEST.to_json(), allow_nan=False))
     assert list(data)[:2] == ["generator", "schema"]  # our outputs are known by the first bytes
     assert data["generator"] == "stembridge"
@@ -72,9 +72,7 @@ def test_it_holds_what_was_promised_and_survives_json() -> None:
 
 
 @pytest.mark.parametrize(("value", "written"), [(-math.inf, "-inf"), (None, None), (-90.0, -90.0)])
-def test_a_null_that_is_complete_or_not_meant_can_be_told_apart(
-    value: float | None, written: object
-) -> None:
+def test_exact_null_and_no_null_differ(value: float | None, written: object) -> None:
     manifest = dataclasses.replace(MANIFEST, null_residual_dbfs=value)
     assert json.loads(json.dumps(manifest.to_json()))["null_residual_dbfs"] == written
 
@@ -136,7 +134,7 @@ def test_it_comes_back_from_json(null_dbfs: float | None) -> None:
 
 @pytest.mark.parametrize("value", [None, 7, "text", [], [7], {}, {"x": 1}])
 @pytest.mark.parametrize("key", [*MANIFEST.to_json()])
-def test_what_somebody_made_of_it_is_refused_or_read(key: str, value: object) -> None:
+def test_edited_data_is_read_or_rejected(key: str, value: object) -> None:
     """A batch reads every manifest of its folder: none may end it with another error."""
     data = {**MANIFEST.to_json(), key: value}
     try:

@@ -1,4 +1,4 @@
-"""Which folders are on network drives, by the tables of mounts that systems give."""
+"""Detection of network drives by tables of mounts."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_the_mount_that_holds_a_folder_decides(folder: str, expected: str | None
     assert network_type_in(parse_mountinfo(LINUX), PurePosixPath(folder)) == expected
 
 
-def test_what_macos_prints() -> None:
+def test_parse_mount_of_macos() -> None:
     table = parse_mount(MACOS)
     assert network_type_in(table, PurePosixPath("/Volumes/Audio (two)/Bounces")) == "smbfs"
     assert network_type_in(table, PurePosixPath("/Users/me")) is None
@@ -67,7 +67,7 @@ def test_this_machine_agrees_with_another_program(tmp_path: Path) -> None:
     assert network_type(tmp_path / "not" / "there") == network_type(tmp_path)
 
 
-def test_a_network_drive_is_polled_and_one_warning_says_so(tmp_path: Path) -> None:
+def test_a_network_drive_is_polled_with_one_warning(tmp_path: Path) -> None:
     warnings: list[str] = []
 
     def refuse(_: Path) -> NativeNotifier:
@@ -85,7 +85,7 @@ def test_a_network_drive_is_polled_and_one_warning_says_so(tmp_path: Path) -> No
     assert str(tmp_path) in warning
 
 
-def test_who_asks_for_polling_is_not_warned(tmp_path: Path) -> None:
+def test_requested_polling_gives_no_warning(tmp_path: Path) -> None:
     warnings: list[str] = []
     watcher = Watcher(tmp_path, polling=True, warn=warnings.append, network=lambda _: "nfs4")
     watcher.start()

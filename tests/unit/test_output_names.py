@@ -1,4 +1,4 @@
-"""Where stems go: legal everywhere, one folder for each bounce, for good."""
+"""Output folder names: legal on every system, unique and stable."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def test_names_follow_the_bounce(source: str, expected: str) -> None:
     assert output_name(PurePosixPath(source), {}).as_posix() == expected
 
 
-def test_twins_are_told_apart_by_their_kind() -> None:
+def test_same_stems_get_the_suffix_in_their_name() -> None:
     taken = {"mix": "mix.wav"}
     for source, expected in [
         ("mix.flac", "mix (flac)"),
@@ -129,7 +129,7 @@ def test_twins_are_told_apart_by_their_kind() -> None:
     assert output_name(PurePosixPath("mix.wav"), taken).as_posix() == "mix"
 
 
-def test_composed_and_decomposed_twins_are_told_apart() -> None:
+def test_composed_and_decomposed_names_get_two_folders() -> None:
     taken = {"café": "café.wav"}
     assert output_name(PurePosixPath("cafe\u0301.wav"), taken).as_posix() == "café (wav)"
 

@@ -1,4 +1,4 @@
-"""A process is known by more than its number."""
+"""Processes are identified by more than their number."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The ledger forgets old renders of a bounce, and nobody can tell."""
+"""Pruning of old jobs, and its invisibility to queries."""
 
 from __future__ import annotations
 

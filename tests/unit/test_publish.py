@@ -1,4 +1,4 @@
-"""A stem set is whole or absent, whatever step the file system refuses and wherever it stops."""
+"""Atomic publication, whatever step fails or is interrupted."""
 
 from __future__ import annotations
 
@@ -144,9 +144,7 @@ def replace_and_fail(out_dir: Path, number: int, error: BaseException) -> bool:
 
 
 @pytest.mark.parametrize("error", [Refused(28, "No space left on device"), Stopped()], ids=type)
-def test_no_manifest_ever_stands_beside_a_set_that_is_not_whole(
-    tmp_path: Path, error: BaseException
-) -> None:
+def test_a_manifest_means_a_whole_set(tmp_path: Path, error: BaseException) -> None:
     """Stopped at each step in turn, then tried again."""
     found = {"old": 0, "none": 0, "new": 0}
     for number in itertools.count():
@@ -187,7 +185,9 @@ def test_the_manifest_is_the_first_to_go_and_the_last_to_come(
     assert seen == [False, False]
 
 
-def test_what_is_renamed_is_synced_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_are_synced_before_the_rename(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Each manifest's bytes before its name, each folder after its names."""
     log: list[str] = []
     replace, fsync = Path.replace, os.fsync
@@ -229,7 +229,7 @@ def test_a_manifest_that_is_not_ours_names_nothing_to_remove(tmp_path: Path, tex
     assert is_whole(folder, NEW)
 
 
-def test_a_staging_folder_goes_away_with_what_is_in_it(tmp_path: Path) -> None:
+def test_the_staging_folder_is_removed(tmp_path: Path) -> None:
     def job() -> None:
         with staging(tmp_path) as folder:
             (folder / "half.wav").write_bytes(b"x")
@@ -249,7 +249,7 @@ def test_two_jobs_stage_beside_each_other(tmp_path: Path) -> None:
         assert not other.exists()
 
 
-def test_what_the_disk_did_not_let_go_goes_with_the_next_job(
+def test_leftovers_are_removed_with_the_next_job(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As while a drive reports errors; the process lives on, so no sweep takes its folder."""
@@ -270,7 +270,7 @@ def test_what_the_disk_did_not_let_go_goes_with_the_next_job(
 
 
 @pytest.mark.skipif(os.name == "nt", reason="there the lock's file goes with the lock")
-def test_the_sweep_takes_locks_that_nobody_holds(tmp_path: Path) -> None:
+def test_sweep_removes_locks_that_are_not_held(tmp_path: Path) -> None:
     forgotten = tmp_path / STAGING / "0123456789abcdef.lock"
     with publishing(tmp_path, tmp_path / "mix"):
         (held_lock,) = (tmp_path / STAGING).iterdir()
@@ -367,7 +367,7 @@ def test_an_ardour_session_brings_its_folders_and_takes_them_along(tmp_path: Pat
     assert not (folder / "mix (Ardour)").exists()
 
 
-def test_what_ardour_has_put_there_stays(tmp_path: Path) -> None:
+def test_files_of_ardour_stay(tmp_path: Path) -> None:
     put(tmp_path, OLD)
     peaks = tmp_path / "mix" / "mix (Ardour)" / "peaks" / "vocals.peak"
     peaks.write_bytes(b"peaks")
@@ -401,7 +401,7 @@ def test_a_file_that_was_there_first_is_not_ours(tmp_path: Path) -> None:
     assert (tmp_path / "mix" / "mix.rpp").read_bytes() == b"a project of that name"
 
 
-def test_what_is_no_file_is_left_where_it_is(tmp_path: Path) -> None:
+def test_a_folder_in_place_of_a_session_file_stays(tmp_path: Path) -> None:
     """A folder in a session's place, and a file where a session's folder would be."""
     folder = tmp_path / "mix"
     (folder / "mix.rpp").mkdir(parents=True)
@@ -413,7 +413,7 @@ def test_what_is_no_file_is_left_where_it_is(tmp_path: Path) -> None:
     assert (folder / "mix (Ardour)").read_bytes() == b"notes"
 
 
-def test_the_same_bytes_are_nobodys_work(tmp_path: Path) -> None:
+def test_identical_content_counts_as_unmodified(tmp_path: Path) -> None:
     (tmp_path / "mix").mkdir()
     (tmp_path / "mix" / "mix.rpp").write_bytes(NEW["mix.rpp"])
     assert changed_sessions(manifest(NEW), tmp_path / "mix") == set()

@@ -1,4 +1,4 @@
-"""Waiting says so once, grows, and ends when it should."""
+"""Retries report once, wait longer each time, and end when they should."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def failing(times: int, error: StembridgeError) -> Callable[[], str]:
 
 
 @pytest.mark.parametrize("kind", [LedgerBlocked, OutputBlocked, DiskFull])
-def test_it_tries_until_it_works_and_says_so_once(kind: type[StembridgeError]) -> None:
+def test_it_retries_until_success_and_reports_once(kind: type[StembridgeError]) -> None:
     room = Room()
     assert room.retry_wait.call(failing(6, kind("no room"))) == "done"
     waits_s = (5, 10, 20, 40, 60, 60)
@@ -71,14 +71,14 @@ def test_it_gives_up_when_it_has_an_end() -> None:
     assert room.retry_wait.reason is None
 
 
-def test_what_works_at_once_is_no_pause() -> None:
+def test_immediate_success_reports_no_pause() -> None:
     room = Room()
     assert room.retry_wait.call(lambda: 3) == 3
     assert (room.heard.events, room.slept_s) == ([], 0.0)
 
 
 @pytest.mark.parametrize("error", [OutputError("x"), EmptyBounce("x"), ZeroDivisionError()])
-def test_what_does_not_pass_is_passed_on(error: Exception) -> None:
+def test_other_errors_are_raised(error: Exception) -> None:
     room = Room()
 
     def call() -> None:
@@ -98,7 +98,7 @@ def test_the_end_of_the_service_ends_the_wait() -> None:
     assert room.retry_wait.reason is None
 
 
-def test_waiting_for_a_known_trouble_does_not_try_first() -> None:
+def test_a_known_error_is_waited_out_before_the_first_trial() -> None:
     room = Room()
     tried_s: list[float] = []
 
@@ -113,7 +113,7 @@ def test_waiting_for_a_known_trouble_does_not_try_first() -> None:
     assert len(room.heard.of("resumed")) == 1
 
 
-def test_another_trouble_ends_the_wait_and_is_left_to_the_next_job() -> None:
+def test_another_error_ends_the_wait() -> None:
     room = Room()
     room.retry_wait.wait_until_clear(DiskFull("no room"), failing(1, OutputError("not a folder")))
     assert room.slept_s == pytest.approx(5)

@@ -1,4 +1,4 @@
-"""What of a watched folder is a bounce."""
+"""Bounces found by a scan of a watched folder."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def test_folders_that_cannot_be_read_are_reported_and_the_walk_goes_on(
     assert found.unreadable == (scanning.Unreadable(tmp_path / "b", "Permission denied"),)
 
 
-def test_what_vanishes_during_the_walk_does_not_stop_it(
+def test_files_that_vanish_do_not_stop_the_scan(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _put(tmp_path, "a/1.wav", "b/2.wav", "c/3.wav")

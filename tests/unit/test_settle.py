@@ -1,4 +1,4 @@
-"""When a bounce counts as finished, and what its header says of its length."""
+"""Decision whether a bounce is finished, and lengths in headers."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_ready_without_a_close_means_unchanged_for_the_stated_time(
 
 
 @given(st.lists(STATES, max_size=10), FACTS, TIMES, st.floats(0, 1e6), st.booleans())
-def test_a_file_at_rest_is_ready_in_the_end_when_looked_at_as_told(
+def test_a_file_at_rest_becomes_ready(
     past: list[tuple[int, int]],
     fact: bool | None,
     times: settle.SettleTimes,
@@ -115,7 +115,7 @@ def test_a_close_outlasts_looks_that_find_nothing_new() -> None:
     assert settle.decide(track, riff_complete=True) == Ready(Reason.CLOSED)
 
 
-def test_the_reason_says_which_sign_decided() -> None:
+def test_the_reason_names_the_sign() -> None:
     track = FileHistory.first(Observation(100, 1, 0.0)).seen(Observation(100, 1, 0.5))
     assert settle.decide(track, riff_complete=True) == Ready(Reason.COMPLETE)
     assert settle.decide(track, riff_complete=None) == CheckAgain(3.0)

@@ -1,4 +1,4 @@
-"""Which bytes a bounce is, and whether they stayed the same."""
+"""Identity of a bounce and detection of changes."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def while_reading(monkeypatch: pytest.MonkeyPatch) -> Tamper:
     return install
 
 
-def test_the_identity_is_what_the_system_says(bounce: Path) -> None:
+def test_identity_matches_the_file_status(bounce: Path) -> None:
     identity = source.identify(bounce)
     listed = subprocess.run(["sha256sum", bounce], check=True, capture_output=True, text=True)
     status = bounce.stat()
@@ -158,7 +158,7 @@ def test_other_content_behind_the_same_size_and_time_is_noticed(bounce: Path, ho
         source.check_unchanged(identity)
 
 
-def test_waiting_is_heard_while_a_file_is_hashed(bounce: Path) -> None:
+def test_waiting_is_called_while_hashing(bounce: Path) -> None:
     heard: list[int] = []
     identity = source.identify(bounce, lambda: heard.append(1))
     assert len(heard) == 3  # 3,000,001 bytes
@@ -170,7 +170,7 @@ def test_waiting_is_heard_while_a_file_is_hashed(bounce: Path) -> None:
         source.check_unchanged(identity, stop)
 
 
-def test_what_looks_like_a_bounce(bounce: Path, tmp_path: Path) -> None:
+def test_has_size_and_mtime(bounce: Path, tmp_path: Path) -> None:
     status = bounce.stat()
     known = (status.st_size, status.st_mtime_ns)
     assert source.has_size_and_mtime(bounce, *known)

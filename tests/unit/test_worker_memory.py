@@ -1,4 +1,4 @@
-"""What the worker's malloc keeps between two jobs, and gives back when none comes."""
+"""Memory that the worker's malloc keeps between jobs, and releases when idle."""
 
 from __future__ import annotations
 

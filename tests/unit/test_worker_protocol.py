@@ -1,4 +1,4 @@
-"""What goes through the pipe comes out as it was, and what is no message is told apart."""
+"""Messages round-trip through the pipe; invalid lines are rejected."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_a_message_is_one_line_of_ascii_and_comes_out_as_it_was(message: Message
 
 
 @given(st.binary() | st.from_regex(rb'\{"kind": ?"(stage|load|x)".*\}', fullmatch=True))
-def test_what_is_no_message_is_garbage(line: bytes) -> None:
+def test_invalid_lines_are_rejected(line: bytes) -> None:
     with pytest.raises(InvalidMessage):
         decode(line)
 
@@ -202,7 +202,7 @@ def test_the_plugin_and_its_state_are_the_files_that_were_found_here(tmp_path: P
         },
     ),
 )
-def test_what_the_command_line_changes_travels(
+def test_command_line_changes_round_trip(
     stems: tuple[str, ...], separation: dict[str, object]
 ) -> None:
     preset = presets.load("mix-ready").adjusted(stems, separation)
@@ -256,7 +256,7 @@ def test_a_model_order_equals_its_copy() -> None:
         (None, "", ("did not end",)),
     ],
 )
-def test_how_it_ended_and_what_to_do(code: int | None, diagnosis: str, words: tuple[str]) -> None:
+def test_describe_exit(code: int | None, diagnosis: str, words: tuple[str]) -> None:
     error = WorkerLost(f"the worker {describe_exit(code, diagnosis)}")
     assert all(word in str(error) for word in words), str(error)
     assert "; " in str(error)

@@ -1,4 +1,4 @@
-"""What happens before the worker's first order: when it is started, and what it imports."""
+"""Start of the worker: early start and imports before the first request."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_a_command_that_is_not_understood_leaves_no_worker_behind() -> None:
 
 
 @pytest.mark.thorough
-def test_what_torch_does_not_need_here_is_imported_when_somebody_looks_into_it() -> None:
+def test_a_deferred_module_is_imported_on_access() -> None:
     code = """
 import sys
 from bridge.worker import torch_startup
@@ -93,7 +93,7 @@ assert torch.ones(3).sum() == 3
     subprocess.run([sys.executable, "-c", code], timeout=PATIENCE_S, check=True)
 
 
-def test_what_the_first_order_needs_is_imported_without_torch() -> None:
+def test_modules_of_the_first_request_do_not_import_torch() -> None:
     code = """
 import sys
 from bridge.worker import serve, torch_startup
@@ -115,7 +115,7 @@ def test_frames_have_their_lines_again_after_the_imports() -> None:
     assert inspect.getframeinfo(frame).code_context is not None
 
 
-def test_what_cannot_be_imported_is_left_to_the_order_that_needs_it() -> None:
+def test_missing_modules_do_not_stop_the_warm_up() -> None:
     torch_startup.import_all(["no.such.module", "json"])
 
 
