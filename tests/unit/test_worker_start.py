@@ -60,7 +60,7 @@ def test_a_deferred_module_is_imported_on_access() -> None:
     code = """
 import sys
 from bridge.worker import torch_startup
-torch_startup.postpone(torch_startup.UNUSED)
+torch_startup.defer_import(torch_startup.UNUSED)
 import torch
 assert "torch._decomp" not in sys.modules, "the table of decompositions was imported"
 assert callable(torch._meta_registrations.register_meta)
