@@ -1,4 +1,4 @@
-"""Every architecture by name: where its module is. torch is imported when one is asked for."""
+"""Registry of architectures by name. Their modules, and torch, are imported on first use."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ class Config(Protocol):
 
 @dataclass(frozen=True)
 class Architecture:
-    """The classes of one architecture.
+    """Classes of one architecture.
 
-    config: makes the configuration from the official constructor's keywords.
-    model: makes the network from the configuration, its parameters not set yet.
-    from_official_state: the official names of its tensors -> ours.
+    config: class of the configuration.
+    model: builds the network from a configuration, with uninitialised parameters.
+    from_official_state: renames the tensors of an official state dict to our names.
     """
 
     config: Config
@@ -42,7 +42,7 @@ class Architecture:
     from_official_state: Callable[[Mapping[str, Tensor]], dict[str, Tensor]]
 
 
-SPLEETER = "spleeter"  # whose files need their stems to be read; see `separator.loading`
+SPLEETER = "spleeter"  # read by its own path: its files do not list their stems
 # Module, configuration class, model class.
 _DEMUCS = {
     "demucs-v1": ("demucs", "DemucsV1Config", "Demucs"),
@@ -58,14 +58,14 @@ NAMES = (SPLEETER, *_DEMUCS)
 
 
 def check(name: str) -> str:
-    """The name, if it is one of `NAMES`; else InputError."""
+    """Return the name, or raise InputError unless it is one of `NAMES`."""
     if name not in NAMES:
         raise InputError(f"architecture is one of {', '.join(NAMES)}, not {name!r}")
     return name
 
 
 def demucs_family(name: str) -> Architecture:
-    """One of `NAMES` but "spleeter"."""
+    """The architecture with a name of `NAMES` other than "spleeter"."""
     module_name, config, model = _DEMUCS[check(name)]
     module = importlib.import_module(f"separator.models.{module_name}")
     network = getattr(module, model)

@@ -1,4 +1,4 @@
-"""Separation without weights: harmonic/percussive and centre/sides, and the oracle of evaluation.
+"""Separation without weights: harmonic/percussive, centre/sides, and ideal ratio masks.
 
     FitzGerald, "Harmonic/percussive separation using median filtering", DAFx 2010.
     Avendano, Jot, "A frequency-domain approach to multichannel upmix", JAES 52(7/8), 2004: what
@@ -36,10 +36,10 @@ EPSILON = 1e-10  # keeps the masks defined, and equal, in silence
 
 @dataclass(frozen=True)
 class SpectrogramGrid:
-    """A spectrogram that is made and inverted segment by segment.
+    """Parameters of a spectrogram that is computed and inverted segment by segment.
 
-    A segment hands out `steps` columns of its own and sees `context` more on either side, so the
-    result does not depend on where the segments lie. Window and hop are those of FitzGerald.
+    A segment yields `steps` columns and has `context` more on either side, so the result does not
+    depend on the segmentation. Window and hop are those of FitzGerald.
     """
 
     window_frames: int = 4096
@@ -49,7 +49,7 @@ class SpectrogramGrid:
 
     @property
     def plan(self) -> SegmentPlan:
-        """Segments whose own columns are all columns of the whole, once each."""
+        """Segmentation in which each column belongs to exactly one segment."""
         columns = self.steps + 2 * self.context
         return SegmentPlan(
             length_frames=(columns - 1) * self.hop_frames + self.window_frames,
@@ -58,7 +58,7 @@ class SpectrogramGrid:
         )
 
     def own(self, columns: Tensor) -> Tensor:
-        """(..., all columns, bins) with those of the neighbours set to zero."""
+        """Columns (..., columns, bins) with the context set to zero."""
         if not self.context:
             return columns
         kept = columns[..., self.context : -self.context, :]
@@ -66,9 +66,9 @@ class SpectrogramGrid:
 
 
 class MaskModel(SegmentModel):
-    """A separator by masks, for stereo at 44.1 kHz; (batch, 2, frames) -> (batch, stems, 2, ...).
+    """A separator by masks for stereo at 44.1 kHz, without weights.
 
-    It has no weights: it is ready once it is made.
+    (batch, 2, frames) -> (batch, 2 stems, 2, frames).
     """
 
     rate_hz = 44_100
@@ -125,10 +125,10 @@ class HarmonicPercussive(MaskModel):
 
 
 class CentreSides(MaskModel):
-    """What both channels have in common, and the rest.
+    """The content common to both channels, and the rest.
 
-    Each bin is modelled as a centre C that both channels hold alike, and sides of equal power
-    and no correlation: L = C + A, R = C + B. Then the powers of the half sum M and of the half
+    Each bin is modelled as a centre C, equal in both channels, and uncorrelated sides of equal
+    power: L = C + A, R = C + B. Then the powers of the half sum M and of the half
     difference S are |C|² + |A|²/2 and |A|²/2, and the Wiener filter that finds C in M is
     1 - |S|²/|M|². It is one where the channels are equal and zero for what is in one of them
     alone (|S| = |M|) or out of phase. Avendano and Jot's similarity index is
@@ -195,18 +195,18 @@ def _without_extremes(values: list[Tensor]) -> list[Tensor]:
 def ideal_ratio_masks(
     references: FloatArray, mixture: FloatArray, grid: SpectrogramGrid | None = None
 ) -> FloatArray:
-    """The best that masks with the mixture's phase can do, from the true stems: an upper bound.
+    """Separate by ideal ratio masks from the true stems: an upper bound for masking methods.
 
-    The mask of a stem is its share in the power of all stems, bin by bin and for each channel
-    (the campaign's mask with exponent 2).
+    The mask of a stem is its share of the power of all stems, per bin and channel (the campaign's
+    mask with exponent 2).
 
     Args:
         references: the true stems, (stems, channels, frames) float32.
-        mixture: what the masks are laid on, (channels, frames) float32.
+        mixture: the signal to mask, (channels, frames) float32.
         grid: the spectrogram; windows of 4096 frames by default.
 
     Returns:
-        the estimates, of the references' shape; they add up to the mixture.
+        Estimates with the references' shape; their sum is the mixture.
     """
     grid = grid or SpectrogramGrid()
     plan = grid.plan

@@ -1,7 +1,7 @@
-"""Where segments are computed: side by side on the cores of a CPU, in batches on a GPU.
+"""Computation of segments: in parallel on the cores of a CPU, in batches on a GPU.
 
-A GPU that has too little memory for a batch gets half of it, and so on; one that cannot hold a
-single segment hands over to the CPU, slower but done.
+When a GPU runs out of memory, the batch is halved repeatedly; if a single segment does not fit, the
+CPU takes over.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from separator.parallel import ordered_map
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-# Of segments on a GPU to begin with. HTDemucs takes about half a gigabyte for each.
+# First batch size on a GPU, in segments. HTDemucs needs about half a gigabyte for each.
 FIRST_BATCH = 8
 
 
@@ -25,14 +25,14 @@ class Task(Protocol):
 
     @property
     def kind(self) -> object:
-        """Tasks of equal kinds fit into one batch."""
+        """Key of the tasks that can share a batch."""
 
 
 class MovableModel(Protocol):
     """A model that moves to a device, as `torch.nn.Module` does."""
 
     def to(self, device: torch.device) -> object:
-        """Move all weights there."""
+        """Move all weights to the device."""
 
 
 AnyTask = TypeVar("AnyTask", bound=Task)
@@ -41,12 +41,14 @@ Result = TypeVar("Result")
 
 @dataclass
 class Placement:
-    """A model's device, while it runs.
+    """Device and batch size of a running model.
 
-    concurrent_segments: how many share a CPU side by side.
-    workers: how many of them really run at once; None for all, which changes no bit.
-    batch: how many in one run of the network; halved when the GPU's memory is too small.
-    notes: what the user should know of that, a line each.
+    model: the model, moved to the CPU when a GPU is too small.
+    device: its current device.
+    concurrent_segments: segments that share a CPU's threads.
+    batch: segments per run of the network; halved when the GPU's memory is too small.
+    notes: notices for the user, one line each.
+    workers: segments that run at the same time; None for all. Does not affect the result.
     """
 
     model: MovableModel
@@ -63,18 +65,21 @@ class Placement:
     def run(
         self, compute: Callable[[Sequence[AnyTask]], Sequence[Result]], tasks: Iterable[AnyTask]
     ) -> Iterator[Result]:
-        """compute(batch of tasks of one kind) -> one result each; results in the tasks' order."""
+        """Results of all tasks, in their order.
+
+        compute: maps a batch of tasks with equal `kind` to one result per task.
+        """
         coming = iter(tasks)
         if self.device.type != "cpu" or self.batch > 1:
             for batch in self._batches(coming):
                 yield from self._fitted(compute, batch)
-        # All, or what is left once a GPU has given up.
+        # All tasks, or the rest after a GPU ran out of memory.
         yield from ordered_map(
             lambda task: compute([task])[0], coming, self.concurrent_segments, self.workers
         )
 
     def _batches(self, tasks: Iterator[AnyTask]) -> Iterator[list[AnyTask]]:
-        """Tasks of one kind, up to `batch` of them; ends early when the GPU has given up."""
+        """Up to `batch` consecutive tasks of one kind; ends after a switch to the CPU."""
         batch: list[AnyTask] = []
         for task in tasks:
             if batch and (len(batch) >= self.batch or batch[0].kind != task.kind):
@@ -89,7 +94,7 @@ class Placement:
     def _fitted(
         self, compute: Callable[[Sequence[AnyTask]], Sequence[Result]], tasks: Sequence[AnyTask]
     ) -> Iterator[Result]:
-        """The tasks in batches as large as fit."""
+        """Results of the tasks, in batches that fit into memory."""
         first = 0
         while first < len(tasks):
             some = tasks[first : first + self.batch]
@@ -104,7 +109,7 @@ class Placement:
             first += len(some)
 
     def _shrink(self, tried: int) -> None:
-        """Half a batch; from a single segment to the CPU."""
+        """Halve the batch; after a single segment, switch to the CPU."""
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
         if tried > 1:
@@ -112,12 +117,12 @@ class Placement:
             return
         self.batch = 1
         self.notes.append(
-            f"{self.device} has too little memory for a segment of this model: went on with the CPU"
+            f"{self.device} has too little memory for a segment of this model: continued on the CPU"
         )
         self.device = torch.device("cpu")
         self.model.to(self.device)
 
 
 def _is_out_of_memory(error: RuntimeError) -> bool:
-    """CUDA has a class for it, Metal says it in words."""
+    """Whether an error means too little memory: CUDA has a class, Metal only a message."""
     return isinstance(error, torch.OutOfMemoryError) or "out of memory" in str(error)

@@ -1,7 +1,4 @@
-"""Segments of a stream: where each starts, how its blocks are gathered, how outputs are added up.
-
-Everything here is arithmetic on numpy arrays: no model, no clock, no file.
-"""
+"""Segmentation of a stream and overlap-add of the outputs, on numpy arrays."""
 
 from __future__ import annotations
 
@@ -24,12 +21,12 @@ def _same(frames: int) -> int:
 
 @dataclass(frozen=True)
 class SegmentSpan:
-    """One segment of a stream: what the model gets, and which part of its output counts.
+    """Position of one segment: its valid output and the input that it needs.
 
-    start_frame: of the output in the stream; what lies before frame 0 or past the end is silence.
-    frames: of the output.
-    before_frames: how much earlier the input begins than the output.
-    input_frames: of the input.
+    start_frame: start of the output in the stream; frames outside the stream are silence.
+    frames: length of the output.
+    before_frames: context before the output.
+    input_frames: length of the input.
     """
 
     start_frame: int
@@ -39,12 +36,12 @@ class SegmentSpan:
 
     @property
     def first_frame(self) -> int:
-        """Of the input, in the stream."""
+        """Start of the input in the stream."""
         return self.start_frame - self.before_frames
 
     @property
     def end_frame(self) -> int:
-        """Of the input, in the stream, exclusive."""
+        """End of the input in the stream, exclusive."""
         return self.first_frame + self.input_frames
 
 
@@ -69,7 +66,7 @@ class SegmentPlan:
 
     @property
     def context_frames(self) -> int:
-        """How much earlier than its output the input of a segment may begin, at most."""
+        """Upper limit of a segment's context before its output."""
         return 0
 
     @property
@@ -82,24 +79,24 @@ class SegmentPlan:
         return index * self.hop_frames - self.lead_frames
 
     def count(self, total_frames: int) -> int:
-        """How many segments a stream of `total_frames` needs: each begins before its end."""
+        """Number of segments in a stream of `total_frames`: those that start before its end."""
         if total_frames <= 0:
             return 0
         return -(-(total_frames + self.lead_frames) // self.hop_frames)
 
     def cut(self, index: int, total_frames: int | None = None) -> SegmentSpan:
-        """Segment `index` of a stream that is longer (None) or has `total_frames`."""
-        del total_frames  # silence fills up the last one
+        """Span of segment `index`; total_frames: length of the stream, None before its end."""
+        del total_frames  # the last segment is padded with silence
         return SegmentSpan(self.start(index), self.length_frames, 0, self.length_frames)
 
 
 @dataclass(frozen=True)
 class TransitionPlan(SegmentPlan):
-    """Segments that are cross-faded: the weighted mean of all that cover a frame.
+    """Cross-faded segments: the weighted mean of all segments that cover a frame.
 
     The weights rise and fall linearly and are raised to `power`. The last segments end with the
-    stream. A model that wants to see more than it puts out, valid_frames(n) for n, gets what lies
-    around: half before, half after, silence only where the stream has ended or not begun.
+    stream. A model that needs valid_frames(n) of input for n of output gets context from the
+    stream on both sides, and silence only outside the stream.
     """
 
     power: float = 1.0
@@ -107,12 +104,12 @@ class TransitionPlan(SegmentPlan):
 
     @property
     def context_frames(self) -> int:
-        """No segment asks for more than the longest does in all."""
+        """The input length of the longest segment, as an upper limit."""
         return self.valid_frames(self.length_frames)
 
     @property
     def window(self) -> FloatArray:
-        """A triangle whose flanks differ by a frame at most; its peak is 1."""
+        """A triangle with a peak of 1; its flanks differ by at most one frame."""
         half = self.length_frames // 2
         rise = np.arange(1, half + 1, dtype=np.float32)
         fall = np.arange(self.length_frames - half, 0, -1, dtype=np.float32)
@@ -144,7 +141,7 @@ class Segmenter:
         self._seen_frames = 0
 
     def push(self, block: FloatArray) -> Iterator[tuple[SegmentSpan, FloatArray]]:
-        """The segments whose input is there now: (cut, input (..., cut.input_frames))."""
+        """Segments with complete input: (span, input (..., span.input_frames))."""
         self._seen_frames += block.shape[-1]
         if self._buffer is None:
             lead = np.zeros((*block.shape[:-1], -self._first), np.float32)
@@ -181,7 +178,7 @@ class Segmenter:
 
 
 class OverlapAdd:
-    """Adds up segment outputs and hands out the frames that no later segment can change."""
+    """Overlap-add of segment outputs; returns frames once no later segment can change them."""
 
     def __init__(self, plan: SegmentPlan) -> None:
         self._plan = plan
@@ -191,7 +188,7 @@ class OverlapAdd:
         self._skip_frames = plan.lead_frames  # still to be dropped: they lie before frame 0
 
     def push(self, cut: SegmentSpan, output: FloatArray) -> FloatArray:
-        """Adds one output (..., cut.frames); returns the finished frames (..., n)."""
+        """Add one output (..., cut.frames); returns the finished frames (..., n)."""
         if self._window is None:
             total = np.array(output, dtype=np.float32)
         else:
@@ -203,14 +200,14 @@ class OverlapAdd:
         return self._past_lead(self._weighted(total[..., :hop], cut))
 
     def finish(self) -> FloatArray | None:
-        """What is left after the last segment: (..., n) or None."""
+        """Remaining frames after the last segment: (..., n) or None."""
         tail, self._tail = self._tail, None
         if tail is None:
             return None
         return self._past_lead(tail if self._weight is None else tail / self._weight)
 
     def _weighted(self, done: FloatArray, cut: SegmentSpan) -> FloatArray:
-        """The mean instead of the sum, where the plan has weights."""
+        """Divide the sum by the weights, if the plan has any."""
         if self._window is None:
             return done
         weight = self._window[: cut.frames].copy()
@@ -226,9 +223,9 @@ class OverlapAdd:
 
 
 def regroup(blocks: Iterator[FloatArray], least_frames: int) -> Iterator[FloatArray]:
-    """The same frames in blocks (..., frames) of at least `least_frames`, but for the last.
+    """Merge blocks (..., frames) to at least `least_frames` each, except the last.
 
-    A live source may deliver single frames; what follows has a cost per block.
+    A live source may deliver single frames, and each block has a fixed cost downstream.
     """
     held: list[FloatArray] = []
     held_frames = 0
@@ -243,14 +240,14 @@ def regroup(blocks: Iterator[FloatArray], least_frames: int) -> Iterator[FloatAr
 
 
 class Queue:
-    """Frames in, the same frames out in other block sizes; holds what has not been taken."""
+    """FIFO of frames: blocks in, blocks of other sizes out."""
 
     def __init__(self) -> None:
         self._blocks: list[FloatArray] = []
         self.held_frames = 0
 
     def push(self, block: FloatArray) -> None:
-        """Appends (..., frames)."""
+        """Append a block (..., frames)."""
         if block.shape[-1]:
             self._blocks.append(block)
             self.held_frames += block.shape[-1]

@@ -1,4 +1,4 @@
-"""How close separated stems are to the true ones: SDR, SI-SDR and BSS Eval version 4, in dB.
+"""Metrics of separation quality: SDR, SI-SDR and BSS Eval version 4, in dB.
 
     Vincent, Gribonval, Févotte, "Performance measurement in blind audio source separation",
         IEEE TASLP 14(4), 2006: the decomposition behind BSS Eval.
@@ -36,17 +36,17 @@ SDR_EPSILON = 1e-7  # of the challenge's definition: a perfect stem scores high,
 FILTER_FRAMES = 512  # length of BSS Eval's distortion filters
 CORRELATION_FRAMES = 1 << 15  # one transform of the correlations; the blocks overlap by a filter
 SUM_FRAMES = 1 << 18
-RIDGE = 1e-10  # of the mean power, where the references cannot be told apart
+RIDGE = 1e-10  # relative to the mean power, for linearly dependent references
 
 
 @dataclass(frozen=True)
 class BssEval:
     """Scores of every stem in every window: (stems, windows) float64, dB; NaN where skipped.
 
-    sdr_db: the stem against everything that is wrong with it.
-    isr_db: image to spatial distortion: what a short filter of the stem itself explains.
-    sir_db: source to interference: what short filters of the other stems explain.
-    sar_db: source to artifacts: what no filter of any stem explains.
+    sdr_db: source to distortion ratio: the stem against the whole error.
+    isr_db: image to spatial distortion ratio: errors explained by short filters of the stem itself.
+    sir_db: source to interference ratio: errors explained by short filters of the other stems.
+    sar_db: source to artifacts ratio: the remaining errors.
     """
 
     sdr_db: Scores
@@ -55,7 +55,7 @@ class BssEval:
     sar_db: Scores
 
     def medians(self) -> dict[str, Scores]:
-        """Field name -> (stems,): the median over the windows that count; NaN where none does."""
+        """Field name -> (stems,): the median over scored windows; NaN without any."""
         fields = {name: getattr(self, name) for name in ("sdr_db", "isr_db", "sir_db", "sar_db")}
         return {name: _median(scores) for name, scores in fields.items()}
 
@@ -94,10 +94,10 @@ def si_sdr_db(reference: FloatArray, estimate: FloatArray) -> float:
 
 
 def is_silent(stem: FloatArray) -> bool:
-    """Whether BSS Eval takes the signal (channels, frames) for silence.
+    """Whether BSS Eval treats the signal (channels, frames) as silent.
 
-    As museval does: the channels cancel in every frame, which they also do in a stem whose two
-    channels are each other's negative.
+    As in museval: the sum of the channels is zero in every frame, which is also true for a stem
+    with opposite channels.
     """
     return not stem.sum(axis=0).any()
 
@@ -118,14 +118,17 @@ def bss_eval(
     estimate is silent counts for no stem; frames after the last whole window do not count.
 
     Args:
-        references: the true stems, (stems, channels, frames); together they are the mixture.
-        estimates: the separated ones, same shape and order.
-        window_frames: the field's custom is one second.
-        hop_frames: from window to window; `window_frames` by default.
+        references: the true stems, (stems, channels, frames); their sum is the mixture.
+        estimates: the separated stems, same shape and order.
+        window_frames: length of the windows, usually one second.
+        hop_frames: distance of the windows; `window_frames` by default.
         filter_frames: length of the distortion filters.
 
+    Returns:
+        Scores of every stem in every window.
+
     Raises:
-        InputError: shapes that differ or lack an axis, a window or filter of no length, NaN.
+        InputError: shapes differ or lack an axis, a length is below 1, or a value is not finite.
     """
     hop = window_frames if hop_frames is None else hop_frames
     if min(window_frames, hop, filter_frames) < 1:
@@ -250,8 +253,8 @@ def _gram(correlations: Scores) -> Scores:
 def _solve(gram: Scores, target: Scores) -> Scores:
     """(n, n), (n, m) -> (n, m): least squares from the products of the references.
 
-    Where the references cannot be told apart at all, as the two channels of a mono stem may be,
-    many filters explain the same; then small ones are preferred.
+    For linearly dependent references, such as the two channels of a mono stem, the solution is not
+    unique; a ridge then prefers small filters.
     """
     try:
         return np.asarray(np.linalg.solve(gram, target), np.float64)
@@ -307,7 +310,8 @@ def _blocks(*signals: FloatArray) -> Iterator[tuple[Scores, ...]]:
 def _check_alike(reference: FloatArray, estimate: FloatArray) -> None:
     if reference.shape != estimate.shape:
         raise InputError(
-            f"the true stem is {reference.shape}, its estimate {estimate.shape}: cut them alike"
+            f"the true stem is {reference.shape}, its estimate {estimate.shape}: "
+            "cut both to the same shape"
         )
     if not (np.isfinite(reference).all() and np.isfinite(estimate).all()):
         raise InputError("a stem holds NaN or infinite values and cannot be scored")

@@ -1,7 +1,7 @@
-"""The order in which the official projects list the parameters of a network, by our names.
+"""Order of a network's parameters in the official projects, by our names.
 
-Packed weights (DiffQ) come without names, so their order is all there is to go by. Our modules
-are declared in the order in which they work, which is the official order but for the layers below.
+Packed weights (DiffQ) have no names, so they are assigned by order. Our modules are declared in
+order of use, which is the official order except in the layers below.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 ATTENTION = ("content", "query", "key", "query_freqs", "query_decay", "proj")
-# The parts of layers, by the architectures of which there are packed releases.
+# Official order of the parts of a layer, for architectures with packed releases.
 LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
     "demucs-v2": (),
     "demucs-v3": (
@@ -35,8 +35,8 @@ def official_order(
 ) -> Iterator[tuple[str, nn.Parameter]]:
     """Parameters by our names, in the order of the official state dict.
 
-    Those that a module of ours holds itself beside others (a branch's scale, the frequency
-    embedding) are officially modules of their own, and the last ones.
+    Parameters directly in one of our modules (a branch's scale, the frequency embedding) are
+    separate modules in the official projects, after the others.
     """
     children = dict(module.named_children())
     for name in _in_order(list(children), LAYERS[architecture]):

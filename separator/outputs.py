@@ -1,4 +1,4 @@
-"""Which outputs the options ask for, which sources they need, and how they follow from those."""
+"""Outputs selected by the options, the sources that they need, and their computation."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from separator.errors import InputError
 from separator.options import RESIDUAL_NAME
 
-OTHER = "other"  # what every model of four and more stems calls the rest
+OTHER = "other"  # name of the remaining instruments in every model with four or more stems
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Outputs:
-    """The outputs of a model with these sources.
+    """Outputs of a model with these sources.
 
     Raises:
-        InputError: the options name a stem that there is not.
+        InputError: the options name a stem that does not exist.
     """
 
     sources: tuple[str, ...]
@@ -56,18 +56,18 @@ class Outputs:
 
     @property
     def _rest(self) -> str:
-        """The stem that takes the residual with "add-to-last": the one for everything else."""
+        """The stem that the residual is added to with "add-to-last"."""
         return OTHER if OTHER in self.sources else self.sources[-1]
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        """In the model's order; the residual last."""
+        """Names of the outputs in the model's order; the residual last."""
         wanted = self.options.stems
         return tuple(name for name in self._possible if wanted is None or name in wanted)
 
     @cached_property
     def needed(self) -> tuple[int, ...]:
-        """Places of the sources that have to be computed."""
+        """Indices of the sources that must be computed."""
         if self._rest_is_difference:
             return (self.sources.index(str(self.options.two_stems)),)
         adds = self.options.residual == "add-to-last" and self._rest in self.names
@@ -76,15 +76,15 @@ class Outputs:
         return tuple(self.sources.index(name) for name in self.names)
 
     def named(self, mixture: FloatArray, stems: FloatArray) -> dict[str, FloatArray]:
-        """The outputs of one block.
+        """Compute the outputs of one block.
 
         Args:
             mixture: (channels, frames).
             stems: (needed sources, channels, frames).
 
         Returns:
-            name -> (channels, frames) float32. What is left of the mixture is computed in float64,
-            so that the outputs add up to it within one rounding of the last.
+            name -> (channels, frames) float32. Differences are computed in float64, so that the
+            outputs add up to the mixture within one rounding of the last.
         """
         found = {self.sources[place]: stem for place, stem in zip(self.needed, stems, strict=True)}
         if self.options.two_stems is not None:

@@ -1,8 +1,8 @@
-"""Segments side by side on the cores of a CPU.
+"""Parallel computation of segments on the cores of a CPU.
 
-One segment at a time on all cores makes them wait for each other after every layer, hundreds of
-times a segment, and the slowest core, or one that the DAW needs, holds up all. A segment for each
-core needs no waiting inside.
+With one segment on all cores, the cores synchronise after every layer, hundreds of times per
+segment, and the slowest one, or one used by the DAW, delays all. One segment per core needs no
+synchronisation.
 """
 
 from __future__ import annotations
@@ -32,12 +32,18 @@ def ordered_map(
     side_by_side: int,
     workers: int | None = None,
 ) -> Iterator[Result]:
-    """function(item) of every item, in their order; `workers` at once, one more is held.
+    """Like `map`, computed by a thread pool.
 
-    side_by_side: how many items share torch's threads evenly; a last item that would leave the
-        others' without work gets all of them. As sums are rounded differently on another number of
-        threads, this alone decides it: the results do not depend on `workers`.
-    workers: None for as many as are side by side.
+    Args:
+        function: called with each item.
+        items: read lazily, at most `workers` + 1 ahead of the results.
+        side_by_side: number of items that share torch's threads evenly; a last item without
+            neighbours gets all threads. Rounding depends on the number of threads, so results
+            depend on this value, but not on `workers`.
+        workers: items computed at the same time; None for `side_by_side`.
+
+    Yields:
+        function(item) in the order of the items.
     """
     cores = torch.get_num_threads()
     side_by_side = min(side_by_side, cores)
@@ -58,16 +64,16 @@ def ordered_map(
                 yield pending.popleft().result()
         yield from _results(pending)
     finally:
-        for future in pending:  # of a consumer that wants no more, or after an error
+        for future in pending:  # the consumer stopped early, or an item failed
             future.cancel()
 
 
 @contextmanager
 def single_threaded() -> Iterator[None]:
-    """torch's operations on the calling thread alone.
+    """Restrict torch to the calling thread.
 
-    Helpers would stay, and with more of them than cores OpenMP lets all sleep between operations,
-    also those of the threads that segments are computed in: that takes a fifth longer (libgomp).
+    OpenMP's helper threads persist; with more of them than cores, libgomp lets all threads sleep
+    between operations, also those of `ordered_map`, which takes a fifth longer.
     """
     before = set_threads(1)
     try:
@@ -77,8 +83,8 @@ def single_threaded() -> Iterator[None]:
 
 
 def _on_all(function: Callable[[Item], Result], item: Item, cores: int) -> Result:
-    """function(item) in a thread of the pool, which else has its share: others would need more
-    memory, as torch keeps some for every thread that it has run in."""
+    """function(item) on all cores, in a thread of the pool: torch keeps memory for every thread
+    that it has run in, so another thread would need more."""
     share = set_threads(cores)
     try:
         return function(item)
@@ -87,10 +93,10 @@ def _on_all(function: Callable[[Item], Result], item: Item, cores: int) -> Resul
 
 
 def _begin(share: int) -> None:
-    """Readies a thread of the pool.
+    """Initialise a thread of the pool.
 
-    Numbers below 1e-38 become 0 in it: a softmax of logits far apart is full of them, and each
-    takes the processor many times as long. That is an eighth of HTDemucs' attention.
+    Denormal numbers (below 1e-38) are flushed to 0: a softmax of distant logits is full of them,
+    and they are slow. This saves an eighth of HTDemucs' attention.
     """
     torch.set_flush_denormal(True)
     set_threads(share)
@@ -141,11 +147,11 @@ def _with_end(items: Iterable[Item]) -> Iterator[tuple[Item, bool]]:
 
 @cache
 def _pool(workers: int, share: int, cores: int) -> ThreadPoolExecutor:
-    """Threads with a share of the cores each; kept, as starting their helpers takes time."""
+    """Thread pool with a share of the cores per thread; cached, as its start takes time."""
     pool = ThreadPoolExecutor(
         workers, thread_name_prefix="segment", initializer=_begin, initargs=(share,)
     )
-    # All start now: their first operation need not wait for it.
+    # Start all threads now, before their first operation.
     together = threading.Barrier(workers)
     list(pool.map(lambda _: together.wait(), range(workers)))
     return pool

@@ -1,4 +1,4 @@
-"""Streaming rate conversion: libsoxr at "very high quality", its delay already taken out."""
+"""Streaming sample rate conversion: libsoxr at "very high quality", delay compensated."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 class Resampler:
-    """Converts a stream of (channels, frames) blocks; equal rates pass through untouched.
+    """Converts a stream of (channels, frames) blocks; equal rates pass through unchanged.
 
-    n frames come out as n * out / in, rounded, whatever the block sizes.
+    The output has n * out_hz / in_hz frames, rounded, for any block sizes.
     """
 
     def __init__(self, in_hz: int, out_hz: int, channels: int) -> None:
@@ -28,11 +28,11 @@ class Resampler:
         self._channels = channels
 
     def push(self, block: FloatArray) -> FloatArray:
-        """The frames (channels, n) that `block` (channels, frames) makes available; n may be 0."""
+        """Output frames (channels, n) available after `block` (channels, frames); n may be 0."""
         return block if self._stream is None else self._run(block.T, last=False)
 
     def finish(self) -> FloatArray:
-        """The frames that were still held back: (channels, n)."""
+        """Remaining output frames: (channels, n)."""
         nothing = np.zeros((0, self._channels), np.float32)
         return nothing.T if self._stream is None else self._run(nothing, last=True)
 

@@ -1,4 +1,4 @@
-"""Any channel count through a stereo model, and back."""
+"""Conversion between any number of channels and stereo pairs."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 class StereoPairs:
-    """Presents `channels` channels to a stereo model as pairs, in their order.
+    """Groups channels into pairs for a stereo model, in file order.
 
-    Stereo is one pair. Mono is a pair of twins, whose outputs are averaged. More channels are
-    taken two by two in file order (5.1: L R, C LFE, Ls Rs); an odd last one is mono.
+    Mono becomes a pair of equal channels, whose outputs are averaged. More channels form pairs
+    (5.1: L R, C LFE, Ls Rs); an odd last one is treated as mono.
     """
 
     def __init__(self, channels: int) -> None:

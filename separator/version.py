@@ -1,4 +1,4 @@
-"""A short name for the numbers a model computes with, found without loading it (or torch)."""
+"""Version of a model as a hash of its weights and configuration, without loading it or torch."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from separator.errors import BadCheckpoint, UnknownModel
 from separator.weights import catalog
 from separator.weights.archives import sha256_of
 
-# Raised when the architecture code changes what comes out for the same weights.
+# Incremented when a change of the code changes the output for the same weights.
 ARCHITECTURE_VERSION = 1
 
 
@@ -45,7 +45,7 @@ def model_version(name_or_path: str | Path) -> str:
 
 
 def is_path(name_or_path: str | Path) -> bool:
-    """Whether this is a path and not a name of the catalog: by its looks, there or not."""
+    """Whether this is a path instead of a catalog name, by its form; it need not exist."""
     text = str(name_or_path)
     return isinstance(name_or_path, Path) or "/" in text or "\\" in text or _ends_as_file(text)
 

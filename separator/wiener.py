@@ -20,7 +20,7 @@ EPSILON = torch.finfo(torch.float32).eps  # norbert's default for single precisi
 
 @dataclass
 class SpatialStatistics:
-    """Sums over the recording, from which the spatial covariances follow.
+    """Sums over the recording, for the spatial covariances.
 
     covariance: (batch, sources, bins, channels, channels) complex128, sum of y y^H over time.
     power: (batch, sources, bins) float64, sum of the mean power of the channels over time.
@@ -33,7 +33,7 @@ class SpatialStatistics:
 
     @classmethod
     def zeros(cls, batch: int, sources: int, bins: int, channels: int) -> SpatialStatistics:
-        """Statistics of nothing."""
+        """Empty statistics."""
         return cls(
             torch.zeros((batch, sources, bins, channels, channels), dtype=torch.complex128),
             torch.zeros((batch, sources, bins), dtype=torch.float64),
@@ -41,7 +41,7 @@ class SpatialStatistics:
         )
 
     def add(self, magnitudes: Tensor, mixture: Tensor) -> None:
-        """Takes in one segment; shapes as in `soft_mask`."""
+        """Add one segment; shapes as in `soft_mask`."""
         estimate = soft_mask(magnitudes, mixture).to("cpu", torch.complex128)
         self.covariance += torch.einsum("bsctf,bsdtf->bsfcd", estimate, estimate.conj())
         self.power += estimate.abs().square().mean(dim=2).sum(dim=2)
@@ -61,8 +61,8 @@ def soft_mask(magnitudes: Tensor, mixture: Tensor) -> Tensor:
 def wiener_filter(magnitudes: Tensor, mixture: Tensor, statistics: SpatialStatistics) -> Tensor:
     """The refined spectra of all sources; shapes as in `soft_mask`, two channels.
 
-    The mixture is scaled down to a peak of 10 first, so that the regularisation means the same
-    for loud and quiet recordings.
+    The mixture is first scaled down to a peak of at most 10, so that the regularisation has the
+    same effect on loud and quiet recordings.
     """
     scale = torch.clamp(statistics.peak / 10.0, min=1.0)[:, None, None, None, None]
     weight = EPSILON + statistics.power / scale[..., 0, 0].square()
@@ -83,7 +83,7 @@ def wiener_filter(magnitudes: Tensor, mixture: Tensor, statistics: SpatialStatis
 def _solve_2x2(matrix: Tensor, vector: Tensor) -> Tensor:
     """matrix^-1 vector for (batch, steps, bins, 2, 2) and (batch, 2, steps, bins), by Cramer.
 
-    A million systems of two: a general solver takes ten times as long.
+    For millions of 2x2 systems a general solver takes ten times as long.
     """
     (a, b), (c, d) = (row.unbind(-1) for row in matrix.unbind(-2))
     x, y = vector.unbind(1)

@@ -1,1 +1,1 @@
-"""One file per paper. A model is a torch module that also works segment by segment."""
+"""The networks, one module per paper; each works segment by segment."""

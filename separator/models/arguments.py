@@ -1,4 +1,4 @@
-"""Checked reading of the constructor arguments that a checkpoint brings along.
+"""Validation of constructor arguments from a checkpoint.
 
 They come from files of any origin, so each value has a type and a range before anything is built
 from it.

@@ -1,4 +1,4 @@
-"""A bag of models: every stem is a weighted mean over the members.
+"""A bag of models (ensemble): every stem is a weighted mean over the members.
 
 Défossez, "Hybrid spectrogram and waveform source separation", arXiv 2111.03600, section 4: the
 bags of the MDX challenge mix models per source; a fine-tuned bag has one specialist for each.
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class BagMember:
-    """A model and its weight in each stem, in the order of the model's sources."""
+    """A model and its weight in the mean of each stem, in the order of its sources."""
 
     model: WaveformModel
     weights: tuple[float, ...]
@@ -30,8 +30,8 @@ class BagMember:
 class Bag(nn.Module):
     """Members with the same stems, rate and channels.
 
-    Members that the wanted stems do not need may be missing: the others' weights still give the
-    mean of those that are there, and a stem that no member holds is an error of `forward`.
+    Members without weight in the needed stems may be missing: the mean divides by the weights of
+    the present members, and `forward` raises for a stem without any.
     """
 
     def __init__(self, members: Sequence[BagMember]) -> None:
@@ -66,7 +66,7 @@ class Bag(nn.Module):
             member.model.to_bfloat16()
 
     def forward(self, mixture: Tensor) -> Tensor:
-        """(batch, channels, frames) -> (batch, stems, channels, frames): all of it, by all."""
+        """(batch, channels, frames) -> (batch, stems, channels, frames): all stems."""
         total = mixture.new_tensor(self.weights).sum(dim=0)
         if not total.all():
             raise BadCheckpoint("this bag was loaded without the members that all stems need")

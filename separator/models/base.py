@@ -1,7 +1,7 @@
-"""What the streaming engine asks of a model.
+"""Base classes of the models, as used by the streaming engine.
 
-Two kinds: a `WaveformModel` is a network that is run on overlapping segments, whose outputs are
-cross-faded; a `SegmentModel` says itself which segments it works on, and their outputs add up.
+A `WaveformModel` is a network for overlapping segments with cross-faded outputs; a `SegmentModel`
+defines its own segments, with outputs that are added.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 
 
 class SegmentModel(nn.Module, ABC):
-    """A separation model that works on segments of a plan and sums to the whole.
+    """A separation model with a segmentation of its own.
 
     sources: names of the stems, in the order of the output's second axis.
-    rate_hz: the rate that it was trained at.
-    channels: channels of the mixture that it takes.
-    plan: its segments; the outputs of `segment`, overlap-added, are the output of the whole.
-    needs_statistics: whether a first pass over the recording has to fill `statistics`.
-    concurrent_segments: how many to compute side by side on a CPU, each with its own memory.
-    takes_bfloat16: whether it has a `to_bfloat16` whose loss was measured; see `precision`.
+    rate_hz: sample rate of the training data.
+    channels: number of channels of the mixture.
+    plan: the segmentation; overlap-added outputs of `segment` are the output.
+    needs_statistics: whether a first pass over the recording must fill `statistics`.
+    concurrent_segments: segments computed in parallel on a CPU, each with its own memory.
+    takes_bfloat16: whether `to_bfloat16` is supported; see `precision`.
     """
 
     sources: tuple[str, ...]
@@ -49,7 +49,7 @@ class SegmentModel(nn.Module, ABC):
         raise NotImplementedError(f"{type(self).__name__} needs no statistics")
 
     def observe(self, mixture: Tensor, statistics: Any) -> None:
-        """Adds one segment (batch, channels, length) to the statistics."""
+        """Add one segment (batch, channels, length) to the statistics."""
         raise NotImplementedError(f"{type(self).__name__} needs no statistics")
 
     def forward(self, mixture: Tensor) -> Tensor:
@@ -78,15 +78,15 @@ class SegmentModel(nn.Module, ABC):
 
 
 class WaveformModel(nn.Module, ABC):
-    """A network from the mixture's waveform to those of its stems, as released.
+    """A network from the mixture's waveform to the stems' waveforms, as released.
 
     sources: names of the stems, in the order of the output's second axis.
-    rate_hz: the rate that it was trained at.
-    channels: channels of the mixture that it takes.
-    segment_s: length of the segments that the official program runs it on, in seconds.
-    fixed_segment: whether it can take no longer segments than that.
-    concurrent_segments: how many to compute side by side on a CPU, each with its own memory.
-    takes_bfloat16: whether it has a `to_bfloat16` whose loss was measured; see `precision`.
+    rate_hz: sample rate of the training data.
+    channels: number of channels of the mixture.
+    segment_s: segment length of the official program, in seconds.
+    fixed_segment: whether longer segments are not possible.
+    concurrent_segments: segments computed in parallel on a CPU, each with its own memory.
+    takes_bfloat16: whether `to_bfloat16` is supported; see `precision`.
     """
 
     sources: tuple[str, ...]
@@ -102,9 +102,9 @@ class WaveformModel(nn.Module, ABC):
         raise NotImplementedError(f"{type(self).__name__} computes in float32")
 
     def valid_frames(self, frames: int) -> int:
-        """The length, at least `frames`, that the network wants to see for `frames` of output.
+        """Input length, at least `frames`, for `frames` of valid output.
 
-        The engine fills up on both sides with what lies around the segment.
+        The engine adds context from both sides of the segment.
         """
         return frames
 
@@ -112,5 +112,5 @@ class WaveformModel(nn.Module, ABC):
     def forward(self, mixture: Tensor) -> Tensor:
         """(batch, channels, frames) -> (batch, stems, channels, n), float32.
 
-        n is `frames`, or less by as much on both sides. From valid_frames(f) it is f at least.
+        n is `frames`, or less by the same number on both sides; from valid_frames(f), at least f.
         """

@@ -44,7 +44,7 @@ LEAST_PLAIN_CHANNELS = 64
 
 @dataclass(frozen=True)
 class DConvShape:
-    """What a layer's residual branches look like.
+    """Shape of a layer's residual branches.
 
     depth: how many there are, one after the other.
     dilated: whether each next one's convolution is twice as wide.
@@ -141,7 +141,7 @@ class LocalAttention(nn.Module):
         return x + joined
 
     def _bias(self, x: Tensor) -> Tensor:
-        """What is added to the logits: (batch, heads, queries, keys)."""
+        """Bias of the logits: (batch, heads, queries, keys)."""
         slopes = torch.arange(1, DECAYS + 1, device=x.device) / (2 * DECAYS**0.5)
         sigmoids = self.query_decay(x).sigmoid().view(*x.shape[:2], HEADS, DECAYS)
         decays = sigmoids @ slopes.to(sigmoids.dtype)
@@ -280,7 +280,7 @@ def _right_factor(x: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def _split(x: Tensor) -> tuple[Tensor, Tensor]:
-    """What bfloat16 holds of float32, and what it loses, both bfloat16."""
+    """A float32 value as the sum of two bfloat16: the rounded value and its error."""
     held = x.bfloat16()
     return held, (x - held).bfloat16()
 

@@ -78,7 +78,7 @@ class DemucsConfig:
 
 
 def _common(arguments: Arguments) -> dict[str, Any]:
-    """The arguments that both versions have, with defaults that they share."""
+    """Arguments of both versions, with their common defaults."""
     return {
         "channels": arguments.audio_channels(),
         "hidden": arguments.integer("channels", 64, 1, WIDEST),
@@ -259,7 +259,7 @@ class Demucs(WaveformModel):
         return {pattern.sub(rename, name): tensor for name, tensor in state.items()}
 
     def valid_frames(self, frames: int) -> int:
-        """The length that leaves nothing over in any convolution and gives `frames` or more."""
+        """Input length without a remainder in any convolution, for `frames` or more of output."""
         config = self.config
         length = 2 * frames if config.resample else frames
         for _ in range(config.depth):

@@ -205,7 +205,7 @@ class DemucsV3(WaveformModel):
         return rename_branches({rename(name): tensor for name, tensor in state.items()})
 
     def valid_frames(self, frames: int) -> int:
-        """The length that leaves nothing over in any convolution."""
+        """Length, at least `frames`, without a remainder in any convolution."""
         config = self.config
         length = 2 * frames if config.resample else frames
         for _ in range(config.depth):

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def may_overwrite() -> bool:
-    """Whether what was computed may make room for what comes of it: not for gradients."""
+    """Whether inputs may be overwritten in place, which gradients do not allow."""
     return not torch.is_grad_enabled()
 
 
@@ -100,7 +100,7 @@ def transposed_convolution(
     padding: Sequence[int],
     activation: Activation = "none",
 ) -> Tensor:
-    """As `convolution`, the other way round."""
+    """Transposed counterpart of `convolution`."""
     if not _fits(x):
         plain = nn.functional.conv_transpose2d(x, weight, bias, tuple(stride), tuple(padding))
         return activated(plain, activation)
@@ -117,13 +117,13 @@ def _finished(made: Tensor, activation: Activation, factor: Tensor | None) -> Te
 
 
 def _fits(x: Tensor) -> bool:
-    """Whether the operators are there for this input. They have no gradients."""
+    """Whether the operators support this input. They have no gradients."""
     return x.device.type == "cpu" and may_overwrite() and x.dtype in _types()
 
 
 @cache
 def _types() -> frozenset[torch.dtype]:
-    """The number formats that they take here."""
+    """The number formats that the operators support on this machine."""
     operators = ("linear", "convolution", "convolution_transpose")
     names = (*(f"_{name}_pointwise" for name in operators), "_is_mkldnn_bf16_supported")
     x86 = platform.machine().lower() in {"x86_64", "amd64"}

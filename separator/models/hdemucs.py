@@ -92,5 +92,5 @@ class HDemucs(HybridModel):
             )
 
     def middle(self, x: Tensor, wave: Tensor | None) -> tuple[None, None]:
-        """Nothing: the decoder starts from silence and sees the skip connections alone."""
+        """None: the decoder starts from silence, with the skip connections only."""
         return None, None

@@ -1,4 +1,4 @@
-"""What Hybrid Demucs and Hybrid Transformer Demucs have in common: two U-Nets side by side.
+"""Common base of Hybrid Demucs and Hybrid Transformer Demucs: two parallel U-Nets.
 
 Défossez, "Hybrid Spectrogram and Waveform Source Separation", 2021, arXiv 2111.03600, section 3:
 one U-Net works along time on the waveform, one along frequency on the spectrogram, whose complex
@@ -74,33 +74,33 @@ class HybridModel(WaveformModel):
 
     @staticmethod
     def from_official_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The official state dict by our names; what has no other name keeps its own."""
+        """The official state dict by our names."""
         names = {"freq_emb.embedding.weight": "frequency_embedding"}
         return rename_branches({names.get(name, name): value for name, value in state.items()})
 
     @abstractmethod
     def middle(self, x: Tensor, wave: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
-        """What the deepest layers' outputs become before decoding; None is silence."""
+        """Transform the deepest layers' outputs before decoding; None is silence."""
 
     def forward(self, mixture: Tensor) -> Tensor:
         """(batch, channels, frames) -> (batch, stems, channels, frames), float32."""
         frames = mixture.shape[-1]
-        x, level, phase = self._analysed(mixture)
+        x, statistics, phase = self._analysed(mixture)
         if not self.config.waveform_branch:
             x, _ = self._unets(x, None)
-            return self._waves(x, level, phase, frames)
-        wave, wave_level = _normalised(channels_last(mixture[:, :, None]))
+            return self._waves(x, statistics, phase, frames)
+        wave, wave_statistics = _normalised(channels_last(mixture[:, :, None]))
         x, decoded = self._unets(x, wave.to(self._dtype))
         assert decoded is not None
-        stems = self._waves(x, level, phase, frames)
-        return stems.add_(wave_level.restored(decoded)[:, :, 0].reshape(stems.shape))
+        stems = self._waves(x, statistics, phase, frames)
+        return stems.add_(wave_statistics.restored(decoded)[:, :, 0].reshape(stems.shape))
 
-    def _analysed(self, mixture: Tensor) -> tuple[Tensor, _Level, Tensor | None]:
-        """The spectrogram as the network sees it, its level, and the phase if that is not in it."""
+    def _analysed(self, mixture: Tensor) -> tuple[Tensor, _InputStatistics, Tensor | None]:
+        """Normalised input planes, their statistics, and the phase for magnitude models."""
         spectrum = self.spectrogram.analyse(mixture)
-        x, level = _normalised(self._planes(spectrum))
+        x, statistics = _normalised(self._planes(spectrum))
         phase = None if self.config.complex_as_channels else self._phase(spectrum)
-        return x.to(self._dtype), level, phase
+        return x.to(self._dtype), statistics, phase
 
     def _unets(self, x: Tensor, wave: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """Both branches, normalised: images of the spectrum and of the wave in and out."""
@@ -142,11 +142,11 @@ class HybridModel(WaveformModel):
 
     @property
     def _dtype(self) -> torch.dtype:
-        """In which the U-Nets compute; spectra and waves are float32."""
+        """Number format of the U-Nets; spectra and waves are float32."""
         return next(self.encoder.parameters()).dtype
 
     def _planes(self, spectrum: Tensor) -> Tensor:
-        """The spectrogram as the network sees it: (batch, planes, bins, columns), channels last."""
+        """The spectrogram as input planes (batch, planes, bins, columns), channels last."""
         batch, columns, channels, bins = spectrum.shape
         values = spectrum if self.config.complex_as_channels else spectrum.abs()
         tokens = turned(values.reshape(batch, columns * channels, bins))
@@ -154,17 +154,16 @@ class HybridModel(WaveformModel):
             tokens = torch.view_as_real(tokens)
         return tokens.reshape(batch, bins, columns, -1).permute(0, 3, 1, 2)
 
-    def _waves(self, planes: Tensor, level: _Level, phase: Tensor | None, frames: int) -> Tensor:
-        """From the network's planes to (batch, stems, channels, frames) float32, stem by stem.
-
-        A stem's spectrum takes as much memory as a minute of it, and is copied several times here.
-        """
+    def _waves(
+        self, planes: Tensor, statistics: _InputStatistics, phase: Tensor | None, frames: int
+    ) -> Tensor:
+        """Waveforms (batch, stems, channels, frames) float32, stem by stem to save memory."""
         batch, _, bins, columns = planes.shape
         count, channels = len(self.sources), self.channels
-        waves = level.mean.new_empty(batch, count, channels, frames)
+        waves = statistics.mean.new_empty(batch, count, channels, frames)
         rows = self._rows(planes).view(batch, columns, count, channels, -1)
         for stem in range(count):
-            values = level.restored(rows[:, :, stem])
+            values = statistics.restored(rows[:, :, stem])
             if phase is None:
                 spectrum = torch.view_as_complex(values.view(batch, columns, channels, bins, 2))
             else:
@@ -173,37 +172,37 @@ class HybridModel(WaveformModel):
         return waves
 
     def _rows(self, planes: Tensor) -> Tensor:
-        """The way back from `_planes`: bins last, after columns and planes, in the same precision.
+        """Inverse layout of `_planes`: bins last, after columns and planes, in the same precision.
 
-        The planes of complex values come in pairs, which are moved as one, and end up side by side.
+        Real and imaginary planes are moved in pairs and become adjacent.
         """
         batch, _, bins, _ = planes.shape
         tokens = planes.permute(0, 2, 3, 1).reshape(batch, bins, -1)
         if not self.config.complex_as_channels:
             return turned(tokens)
-        if tokens.dtype is torch.bfloat16:  # there is no complex number of these
+        if tokens.dtype is torch.bfloat16:  # torch has no complex bfloat16
             return turned(tokens.view(torch.float32)).view(torch.bfloat16)
         pairs = torch.view_as_complex(tokens.view(batch, bins, -1, 2))
         return torch.view_as_real(turned(pairs)).flatten(2)
 
     def _phase(self, mixture: Tensor) -> Tensor:
-        """What turns magnitudes into spectra: complex64, as long as 1, or nearly so."""
+        """Phase factor of the mixture: complex64 of magnitude 1, or nearly so."""
         if self.config.soft_phase:
             return mixture / (mixture.abs() + PHASE_EPSILON)
         return torch.polar(torch.ones_like(mixture.real), mixture.angle())
 
 
 @dataclass(frozen=True)
-class _Level:
-    """What an input was normalised with, and the way back: (batch, 1, 1, 1) each, float32."""
+class _InputStatistics:
+    """Statistics of a normalised input: (batch, 1, 1, 1) each, float32."""
 
     mean: Tensor
     deviation: Tensor
 
     def restored(self, x: Tensor) -> Tensor:
-        """An output, in any precision, at the level of the input: float32; x is lost.
+        """Undo the normalisation of an output in any precision; float32. Overwrites x.
 
-        In two steps: with single numbers `torch.addcmul` takes four times as long.
+        In two steps: with broadcast scalars `torch.addcmul` takes four times as long.
         """
         y = x.to(self.mean.dtype)
         if may_overwrite():
@@ -211,10 +210,10 @@ class _Level:
         return y * self.deviation + self.mean
 
 
-def _normalised(x: Tensor) -> tuple[Tensor, _Level]:
-    """Mean 0 and deviation 1 for each item of a batch, and what they were."""
+def _normalised(x: Tensor) -> tuple[Tensor, _InputStatistics]:
+    """Normalise each item of a batch to mean 0 and deviation 1; returns the statistics too."""
     deviation, mean = deviation_and_mean(x)
-    return (x - mean).div_(deviation + EPSILON), _Level(mean, deviation)
+    return (x - mean).div_(deviation + EPSILON), _InputStatistics(mean, deviation)
 
 
 def _spectrum_encoder(config: HybridConfig, level: LevelShape) -> nn.Module:

@@ -1,4 +1,4 @@
-"""Sizes of the hybrid models: from the official arguments to the shape of every layer.
+"""Configuration of the hybrid models: official arguments to the shape of every layer.
 
 Défossez, "Hybrid Spectrogram and Waveform Source Separation", 2021, arXiv 2111.03600, figure 1.
 """
@@ -87,7 +87,7 @@ class HybridConfig:
 
     @property
     def waveform_branch(self) -> bool:
-        """Whether there is one."""
+        """Whether the model has a waveform branch."""
         return self.alignment != "centred"
 
 
@@ -261,7 +261,7 @@ def _layer(config: HybridConfig, index: int, channels: int) -> LayerShape:
 
 
 def _spectrum_layer(config: HybridConfig, index: int, bins: int, channels: int) -> LayerShape:
-    """A layer along frequency as long as there is any; then along time, with its own stride."""
+    """A layer along frequency while bins are left, then along time with its own stride."""
     layer = _layer(config, index, channels)
     if bins == 1:
         stride = config.time_stride

@@ -1,4 +1,4 @@
-"""torch's layers without their first random weights: all weights come from a checkpoint."""
+"""torch's layers without random initialisation: all weights come from a checkpoint."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Twice the rate and back, as Demucs does around its network, by windowed sinc interpolation.
+"""Resampling by 2 and 1/2 around Demucs' network, by windowed sinc interpolation.
 
 J. O. Smith, "Digital Audio Resampling", https://ccrma.stanford.edu/~jos/resample: an output frame
 at time t is the sum over input frames i of x[i] h(t - i), where h is a sinc with its cutoff a
@@ -33,7 +33,7 @@ def _kernels(ratio: Fraction) -> Tensor:
 
 
 class TwiceTheRate(nn.Module):
-    """Up by two and down by two; what lies past either end is its last frame, repeated."""
+    """Up- and downsampling by two, with the first and last frame repeated as padding."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -95,7 +95,7 @@ class SpleeterConfig:
 
 
 def _activation(name: str) -> nn.Module:
-    """In place: what comes before is needed nowhere else."""
+    """Activation in place: its input has no other use."""
     if name == "ELU":
         return nn.ELU(inplace=True)
     if name == "LeakyReLU":
@@ -179,7 +179,7 @@ class SubpixelConv(nn.Module):
         )
 
     def forget(self) -> None:
-        """Has the 3x3 kernel made anew; needed whenever `weight` has changed."""
+        """Discard the cached 3x3 kernel, after a change of `weight`."""
         self.kernel = self.weight.new_empty(0)
 
     @torch.inference_mode(mode=False)
@@ -359,7 +359,7 @@ class Spleeter(SegmentModel):
                 module.to(torch.bfloat16)
 
     def magnitudes(self, spectrum: Tensor) -> Tensor:
-        """The networks' estimates of each stem's magnitudes in the band that they see.
+        """Estimated magnitudes of each stem in the networks' frequency band.
 
         (batch, channels, T, all bins) complex64 -> (batch, stems, channels, T, F) float32.
         """

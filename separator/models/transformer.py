@@ -138,12 +138,12 @@ def attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
 
 @cache
 def _has_tiles() -> bool:
-    """torch's own look at the processor: it has no public name yet, and an older torch lacks it."""
+    """torch's detection of the processor; it has no public name, and older versions lack it."""
     return bool(getattr(torch.cpu, "_is_amx_tile_supported", bool)())
 
 
 class Layer(nn.Module):
-    """What both kinds of layers share: feed-forward block, norms, scales."""
+    """Common base of both kinds of layers: feed-forward block, norms, scales."""
 
     def __init__(self, shape: TransformerShape) -> None:
         super().__init__()
@@ -197,7 +197,7 @@ class CrossAttentionLayer(Layer):
 
 
 class Sum(nn.Module):
-    """Takes the place of `LayerScale` where there is none."""
+    """Substitute for `LayerScale` in models without it."""
 
     def forward(self, x: Tensor, branch: Tensor) -> Tensor:
         return x + branch

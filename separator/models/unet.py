@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LayerShape:
-    """What an encoder layer and the decoder layer of the same level have in common.
+    """Shape of an encoder layer and of the decoder layer at the same level.
 
     channels: between this level and the next, deeper one.
     kernel, stride, padding: of the strided convolution, along its axis.
@@ -83,7 +83,7 @@ class LayerShape:
 
 
 def deviation_and_mean(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Of each item of a batch, (batch, 1, ...): what the models' inputs are normalised with.
+    """Standard deviation and mean of each item of a batch, (batch, 1, ...), for normalisation.
 
     A single value deviates by 0. As sums of squares: `torch.std_mean` takes six times as long.
     """
@@ -158,7 +158,7 @@ class EncoderLayer(nn.Module):
         return by_bins(self._refine, y)
 
     def _refine(self, y: Tensor) -> Tensor:
-        """All that comes after the strided convolution and its activation."""
+        """The part of the layer after the strided convolution and its activation."""
         y = self.dconv(y)
         return y if self.rewrite is None else _rewritten(y, self.rewrite, self.norm2, self.shape)
 
@@ -212,7 +212,7 @@ class DecoderLayer(nn.Module):
         )
 
     def forward(self, y: Tensor, frames: int | None = None) -> tuple[Tensor, Tensor]:
-        """The output, and what went into the transposed convolution; y is lost.
+        """The output, and the input of the transposed convolution. Overwrites y.
 
         y: see `joined`. frames: the length of the output of a layer along time; what is beyond is
         cut off.
@@ -234,7 +234,7 @@ class DecoderLayer(nn.Module):
 
 
 def joined(x: Tensor | None, skip: Tensor | None) -> Tensor:
-    """What a decoder layer starts from: the sum, in the skip's memory; either may be missing."""
+    """Input of a decoder layer: the sum, in the skip's memory; either may be None."""
     if x is None or skip is None:
         both = skip if x is None else x
         assert both is not None
@@ -271,7 +271,7 @@ class BandEncoder(nn.Module):
 
 
 def band_rows(shape: LayerShape, ratios: tuple[float, ...], bins: int) -> list[tuple[int, int]]:
-    """The rows of a `BandEncoder`'s output that each band makes: first and one past the last."""
+    """Output rows of each band of a `BandEncoder`: first and one past the last."""
     ends = [0]
     for ratio in ratios:
         room = round(bins * ratio) + shape.padding - ends[-1] * shape.stride
@@ -280,7 +280,7 @@ def band_rows(shape: LayerShape, ratios: tuple[float, ...], bins: int) -> list[t
 
 
 def _bias(layer: nn.Module) -> Tensor:
-    """What each band adds to its output, (outputs, 1, 1)."""
+    """Bias of each band, (outputs, 1, 1)."""
     assert isinstance(layer, DecoderLayer)
     return layer.conv_tr.bias[:, None, None]
 

@@ -119,7 +119,7 @@ class _Bounded:
         block = self._stream.read(size)
         self._budget_bytes -= len(block)
         if self._budget_bytes < 0:
-            raise BadCheckpoint("the archive unpacks to more bytes than its files may have")
+            raise BadCheckpoint("the archive unpacks to more than the allowed size")
         return block
 
 

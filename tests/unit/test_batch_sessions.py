@@ -233,13 +233,13 @@ def test_a_file_for_one_bounce_is_refused_before_its_tool_is_missed(
 ) -> None:
     """To install it would not help."""
     monkeypatch.setattr("shutil.which", lambda _name: None)
-    with pytest.raises(UsageError, match="holds one bounce"):
+    with pytest.raises(UsageError, match="holds only one bounce"):
         check_formats(["stem-mp4"])
 
 
 @pytest.mark.parametrize(
     ("name", "message"),
-    [("reapr", "did you mean 'reaper'"), ("stem-mp4", "holds one bounce"), ("", "there are")],
+    [("reapr", "did you mean 'reaper'"), ("stem-mp4", "holds only one bounce"), ("", "there are")],
 )
 def test_a_format_that_cannot_be_is_refused_at_once(name: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):

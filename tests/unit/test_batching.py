@@ -103,7 +103,7 @@ def test_other_errors_are_not_taken_for_a_lack_of_memory() -> None:
 def test_batches_give_what_single_segments_give() -> None:
     mixture = np.random.default_rng(1).standard_normal((2, 50_000)).astype(np.float32)
     one, many = toy(), toy()
-    placement = many._engine.routine.placement
+    placement = many._engine.strategy.placement
     placement.batch = 4
     expected, found = one.separate(mixture, 44_100), many.separate(mixture, 44_100)
     for name in expected:

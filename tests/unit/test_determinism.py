@@ -20,7 +20,7 @@ HTDEMUCS = "demucs_v4/htdemucs_nobottom.safetensors"
 def stems(path: Path | str, precision: str, workers: int) -> dict[str, np.ndarray]:
     music, rate_hz = soundfile.read(GOLDEN / "real" / "audio_example.flac", dtype="float32")
     ready = separator.load(path, device="cpu", precision=precision)
-    ready._engine.routine.placement.workers = workers
+    ready._engine.strategy.placement.workers = workers
     return ready.separate(np.ascontiguousarray(music.T), rate_hz)
 
 

@@ -77,12 +77,12 @@ def test_without_metadata_it_is_a_bare_state(tmp_path: Path) -> None:
 
 
 BAD: dict[str, tuple[object, str]] = {
-    "no table": ([], "no format|no table"),
-    "no JSON": (b"{nonsense", "no JSON"),
-    "nested without end": (b'{"a":' + b"[" * 100_000, "no JSON"),
-    "an entry that is none": ({"a": 3}, "no known type"),
-    "an unknown type": ({"a": entry([1], 0, 4, "F8_E4M3")}, "no known type"),
-    "a type that is no text": ({"a": entry([1], 0, 4, [])}, "no known type"),
+    "no table": ([], "not a checkpoint|not a JSON object"),
+    "not JSON": (b"{nonsense", "no JSON"),
+    "nested without end": (b'{"a":' + b"[" * 100_000, "not JSON"),
+    "an entry that is none": ({"a": 3}, "unknown type"),
+    "an unknown type": ({"a": entry([1], 0, 4, "F8_E4M3")}, "unknown type"),
+    "a type that is no text": ({"a": entry([1], 0, 4, [])}, "unknown type"),
     "a shape that does not fit": ({"a": entry([2], 0, 4)}, "shape"),
     "a negative shape": ({"a": entry([-1], 0, 4)}, "shape"),
     "a huge shape": ({"a": entry([0, 1 << 62], 0, 0)}, "shape"),
@@ -92,10 +92,10 @@ BAD: dict[str, tuple[object, str]] = {
     "data before the beginning": ({"a": entry([1], -4, 0)}, "outside"),
     "an end before the beginning": ({"a": entry([1], 4, 0)}, "outside"),
     "tensors upon each other": ({name: entry([2], 0, 8) for name in "ab"}, "overlap"),
-    "metadata of numbers": ({"__metadata__": {"klass": 3}, "a": entry([1], 0, 4)}, "no texts"),
-    "metadata that are no table": ({"__metadata__": [], "a": entry([1], 0, 4)}, "no texts"),
+    "metadata of numbers": ({"__metadata__": {"klass": 3}, "a": entry([1], 0, 4)}, "not strings"),
+    "metadata that are no table": ({"__metadata__": [], "a": entry([1], 0, 4)}, "not strings"),
     "an unknown class": ({"__metadata__": {**HTDEMUCS, "klass": "os.system"}}, "'os.system'"),
-    "arguments that are no JSON": ({"__metadata__": {**HTDEMUCS, "kwargs": "{"}}, "no JSON"),
+    "arguments that are no JSON": ({"__metadata__": {**HTDEMUCS, "kwargs": "{"}}, "not JSON"),
     "arguments that are no table": ({"__metadata__": {**HTDEMUCS, "kwargs": "[]"}}, "no dict"),
     "positional ones that are no list": ({"__metadata__": {**HTDEMUCS, "args": "{}"}}, "no list"),
     "a fraction of texts": (

@@ -257,7 +257,7 @@ def test_a_file_whose_sum_nobody_states(downloads: Path) -> None:
     with Server(PACKAGE) as server:
         archive = UrlFile("id", None, None, server.url)
         with (
-            pytest.raises(SourceFailed, match="does not state"),
+            pytest.raises(SourceFailed, match="states the file"),
             fetch_archive(archive, downloads, None),
         ):
             pass

@@ -352,7 +352,7 @@ def test_a_prefix_that_does_not_fit(cache: Path, server: Server, tmp_path: Path)
 def test_the_sum_that_the_server_states(cache: Path, server: Server, tmp_path: Path) -> None:
     """Where the catalog has none. Its word is needed, and an import has nobody's word."""
     subject = Store(cache, catalog=of_files(server, {"a": None}))
-    with pytest.raises(WeightsUnavailable, match="does not state the file's sha256"):
+    with pytest.raises(WeightsUnavailable, match="neither the server nor the catalog states"):
         subject.ensure("a")
     server.linked = sha256(b"something else")
     with pytest.raises(WeightsUnavailable, match="wrong sha256") as caught:
