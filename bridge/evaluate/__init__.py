@@ -1,9 +1,9 @@
-"""How well models separate, measured on music whose true stems are known.
+"""Evaluation of models on music with known stems.
 
-references.py   what there is to measure on: folders of stems and .stem.mp4 files
-stem_mp4.py     the streams of a .stem.mp4
-matching.py     which estimate is compared with which true stem (pure)
-scores.py       one system's estimates of one track, scored
-run.py          the loop: systems x tracks; models, baselines and the oracle
-tables.py       CSV and JSON
+references.py   tracks with true stems: folders of stems and .stem.mp4 files
+stem_mp4.py     streams of a .stem.mp4
+matching.py     assignment of estimates to true stems (pure)
+scores.py       scores of one system on one track
+run.py          models, baselines and the oracle on all tracks
+tables.py       output as CSV and JSON
 """

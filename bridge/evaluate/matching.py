@@ -1,10 +1,10 @@
-"""Which estimate is compared with which true stem, when the two sets are not the same.
+"""Assignment of estimates to true stems, for sets with different stems.
 
-Both sets add up to the mixture. A name in both is compared as it is; "other" and "accompaniment"
-mean the rest, so they are compared as sums of whatever is left on either side. A true stem
-without an estimate of its own is in a model's rest. An estimate without a true stem is in the
-reference's rest only where that can hold it: piano is part of MUSDB18's "other"; vocals, drums
-and bass are not, and then there is nothing to compare them with.
+Both sets add up to the mixture. Stems with a common name are compared directly; "other" and
+"accompaniment" stand for the rest, so the sums of the remaining stems on both sides are compared.
+A true stem without an estimate belongs to the model's rest. An estimate without a true stem belongs
+to the reference's rest if that can contain it: piano is part of MUSDB18's "other"; vocals, drums
+and bass are not, and are not scored then.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 OTHER, ACCOMPANIMENT, VOCALS = "other", "accompaniment", "vocals"
 REST = frozenset({OTHER, ACCOMPANIMENT})
 NEVER_OTHER = frozenset({VOCALS, "drums", "bass"})
-# What the outputs of the baselines stand for.
+# Stems that the outputs of the baselines are compared with.
 ROLES = {"percussive": "drums", "harmonic": OTHER, "centre": VOCALS, "sides": ACCOMPANIMENT}
 
 
 @dataclass(frozen=True)
 class Group:
-    """The sum of some estimates, compared with the sum of some true stems."""
+    """A sum of estimates, and the sum of true stems to compare it with."""
 
     name: str
     estimated: tuple[str, ...]
@@ -32,7 +32,7 @@ class Group:
 
     @property
     def plain(self) -> bool:
-        """Whether it is one stem compared with the one of the same name."""
+        """Whether it compares a single stem with the one of the same name."""
         return self.estimated == self.true == (self.name,)
 
     def __str__(self) -> str:
@@ -41,21 +41,21 @@ class Group:
 
 @dataclass(frozen=True)
 class Matching:
-    """What is compared, and what has nothing to be compared with."""
+    """Compared groups, and stems without a counterpart."""
 
     groups: tuple[Group, ...]
     lone_estimates: tuple[str, ...] = ()
     lone_references: tuple[str, ...] = ()
 
     def notes(self) -> list[str]:
-        """What a reader of the scores has to know, a line each."""
+        """Notes on the assignment for readers of the scores, one line each."""
         notes = [str(group) for group in self.groups if not group.plain]
         notes += [f"{name} has no true stem and is not scored" for name in self.lone_estimates]
         notes += [f"the true {name} has no estimate" for name in self.lone_references]
         return notes
 
     def accompaniment(self) -> Group | None:
-        """All that is not vocals as one group, where it is several and the vocals are known."""
+        """All groups except the vocals as one, if there are several and the vocals are known."""
         vocals = [group for group in self.groups if group.true == (VOCALS,)]
         rest = [group for group in self.groups if group.true != (VOCALS,)]
         if not vocals or len(rest) < 2 or self.lone_references:
@@ -65,7 +65,7 @@ class Matching:
 
 
 def match(estimated: Sequence[str], true: Sequence[str]) -> Matching:
-    """Compares a model's stems with a reference's; both complete, each in its order."""
+    """Assign a model's stems to a reference's; both sets complete, each in its order."""
     roles = {name: ROLES.get(name, name) for name in estimated}
     named = tuple(
         Group(role, (name,), (role,))
@@ -86,7 +86,7 @@ def match(estimated: Sequence[str], true: Sequence[str]) -> Matching:
 
 
 def _held_by(role: str, rest: Sequence[str]) -> bool:
-    """Whether the sound that `role` names may be part of the reference's `rest`."""
+    """Whether the stem `role` may be part of the reference's `rest`."""
     if role in REST:
         return True
     return role != VOCALS if ACCOMPANIMENT in rest else role not in NEVER_OTHER

@@ -1,8 +1,8 @@
-"""What there is to measure on: tracks whose true stems are known.
+"""Tracks with known stems.
 
 A track is a folder with a file per stem (`vocals.wav`, `drums.wav`, ... and perhaps
-`mixture.wav`), as in MUSDB18-HQ and DSD100, or a .stem.mp4 file, as in MUSDB18. The folder that is
-named may be a track itself or hold tracks at any depth.
+`mixture.wav`), as in MUSDB18-HQ and DSD100, or a .stem.mp4 file, as in MUSDB18. The given folder
+may be a track itself or contain tracks at any depth.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ ALIASES = {
     **dict.fromkeys(("instrumental", "no_vocals", "no-vocals", "backing"), "accompaniment"),
     **dict.fromkeys(("others",), "other"),
 }
-LEAST_MIXTURE_SDR_DB = 30.0  # below it, a mixture is not the sum of its stems by any rounding
+LEAST_MIXTURE_SDR_DB = 30.0  # a lower SDR between mixture and sum of stems is no rounding error
 
 
 @dataclass(frozen=True)
@@ -62,14 +62,14 @@ class FolderTrack:
     infos: Mapping[str, AudioInfo] = field(repr=False)
 
     def load(self) -> Reference:
-        """Decodes all files. Raises BounceError (damaged, not of one length, ...)."""
+        """Decode all files. Raises BounceError (damaged, lengths differ, ...)."""
         audio = {name: _decode(path, self.infos[name]) for name, path in self.files.items()}
         first_name, first = next(iter(audio.items()))
         for name, stem in audio.items():
             if stem.shape != first.shape:
                 raise BounceError(
                     f"{self.files[name]}: {stem.shape[1]:,} frames, {self.files[first_name].name} "
-                    f"has {first.shape[1]:,}; true stems have one length: render them alike"
+                    f"has {first.shape[1]:,}; render all true stems with the same length"
                 )
         mixture = audio.pop(MIXTURE, None)
         rate_hz = next(iter(self.infos.values())).rate_hz
@@ -80,7 +80,8 @@ class FolderTrack:
 class StemFileTrack:
     """A .stem.mp4; its streams checked.
 
-    The mixture is the sum of its stems: the first stream may be mastered, and is coded apart.
+    The mixture is the sum of its stems: the first stream may be mastered, and has an encoding
+    of its own.
     """
 
     name: str
@@ -88,12 +89,12 @@ class StemFileTrack:
     file: StemFile
 
     def load(self) -> Reference:
-        """Decodes all stems. Raises BounceError."""
+        """Decode all stems. Raises BounceError."""
         stems = self.file.read()
-        frames = min(stem.shape[1] for stem in stems)  # coders may end on different packets
+        frames = min(stem.shape[1] for stem in stems)  # encoders may end at different packets
         named: dict[str, FloatArray] = {}
         for stem_name, stem in zip(map(canonical, self.file.names), stems, strict=True):
-            before = named.get(stem_name)  # two stems of one name are one
+            before = named.get(stem_name)  # stems of the same name are added
             named[stem_name] = stem[:, :frames] + (0 if before is None else before)
         return reference(self.name, self.file.rate_hz, named, None)
 
@@ -102,11 +103,11 @@ Track = FolderTrack | StemFileTrack
 
 
 def find_tracks(place: Path) -> list[Track]:
-    """The tracks in a folder, or the one that `place` is, in the order of their paths.
+    """Tracks in the folder or file `place`, sorted by path.
 
     Raises:
-        UsageError: there is nothing, or nothing that is a track.
-        BounceError: a file of a track cannot be used (its path is in the message).
+        UsageError: `place` does not exist or contains no track.
+        BounceError: a file of a track cannot be used (the message has its path).
     """
     if not place.exists():
         raise UsageError(f"{place}: there is no such file or folder; check the path")
@@ -122,7 +123,14 @@ def find_tracks(place: Path) -> list[Track]:
 def reference(
     name: str, rate_hz: int, stems: Mapping[str, FloatArray], mixture: FloatArray | None
 ) -> Reference:
-    """A track from its stems; silent ones are left out, with a note; the sum is the mixture."""
+    """A track from its stems.
+
+    Args:
+        name: of the track.
+        rate_hz: sample rate of all arrays.
+        stems: name -> (channels, frames) float32; silent stems are omitted, with a note.
+        mixture: (channels, frames) float32; None for the sum of the stems.
+    """
     notes = [f"the true {stem} is silent" for stem, audio in stems.items() if not audio.any()]
     heard = {stem: audio for stem, audio in stems.items() if audio.any()}
     total = np.zeros_like(next(iter(stems.values())))
@@ -136,7 +144,7 @@ def reference(
 
 
 def canonical(name: str) -> str:
-    """A stem's name as the models spell it: "Vox" is vocals."""
+    """A stem's name in the models' spelling: "Vox" becomes "vocals"."""
     lower = name.strip().lower()
     return ALIASES.get(lower, lower)
 
@@ -170,7 +178,7 @@ def _stem_file(path: Path, name: str) -> StemFileTrack:
 
 
 def _stem_files(folder: Path, names: list[str]) -> dict[str, Path]:
-    """Stem name -> file. Where a folder has the accompaniment and its parts, the parts count."""
+    """Stem name -> file; the accompaniment is omitted in folders that have its parts."""
     found: dict[str, Path] = {}
     for name in sorted(names):
         path = folder / name
@@ -193,7 +201,7 @@ def _folder(path: Path, name: str, files: Mapping[str, Path]) -> FolderTrack:
             raise UnsupportedBounce(
                 f"{files[stem]}: {info.channels} channels at {info.rate_hz:,} Hz, but "
                 f"{files[first_stem].name} has {first.channels} at {first.rate_hz:,} Hz; "
-                "export all stems alike"
+                "export all stems with the same rate and channels"
             )
     return FolderTrack(name, path, files, infos)
 

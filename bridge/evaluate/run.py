@@ -1,4 +1,4 @@
-"""The loop: every system on every track."""
+"""Evaluation of every system on every track."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ BASELINES = ("hpss", "centre")
 
 @dataclass(frozen=True)
 class System:
-    """Something that separates: its name, and how it is made ready, which may take a while."""
+    """A method of separation: its name, and a function that loads it."""
 
     name: str
     prepare: Callable[[], Separate]
@@ -36,7 +36,7 @@ class System:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """All scores, and what a reader has to know about them, a line each."""
+    """All scores, and notes for their readers, one line each."""
 
     rows: tuple[Row, ...]
     notes: tuple[str, ...]
@@ -45,12 +45,19 @@ class Evaluation:
 def evaluate(
     tracks: Sequence[Track], systems: Sequence[System], report: Callable[[str], None]
 ) -> Evaluation:
-    """Scores every system on every track; one model and one track in memory at a time.
+    """Score every system on every track, with one model and one track in memory at a time.
 
-    report: hears a line before each piece of work.
+    Args:
+        tracks: tracks with true stems.
+        systems: methods of separation.
+        report: called with a line of text before each system and track.
+
+    Returns:
+        The scores, in the order of the tracks.
 
     Raises:
-        StembridgeError: a track cannot be read. SeparatorError: a model cannot be had or used.
+        StembridgeError: a track cannot be read.
+        SeparatorError: a model is not available or not usable.
     """
     rows: list[Row] = []
     notes: dict[str, None] = {}  # in order, each once
@@ -74,7 +81,14 @@ def model(
     fetching: Fetching | None = None,
     announce: Callable[[str], None] | None = None,
 ) -> System:
-    """A model by its name or path, giving what the official program gives: no residual."""
+    """A model by its name or path, with the official program's outputs (no residual).
+
+    Args:
+        name: a catalog name or a checkpoint's path.
+        settings: for the device and the cache of weights.
+        fetching: called during downloads with (bytes done, total bytes or None, label).
+        announce: called with the licence of newly cached weights.
+    """
 
     def prepare() -> Separate:
         import separator
@@ -94,20 +108,20 @@ def model(
 
 
 def baseline(name: str, settings: Settings) -> System:
-    """A separator without weights: one of `BASELINES`, else UsageError."""
+    """A method without weights, one of `BASELINES`; else UsageError."""
     if name not in BASELINES:
         raise UsageError(f"no baseline is named {name!r}: choose one of {', '.join(BASELINES)}")
     return model(f"classical:{name}", settings)
 
 
 def oracle() -> System:
-    """Ideal ratio masks made from the true stems: the ceiling of separation by masks."""
+    """Ideal ratio masks from the true stems: the upper bound of separation by masks."""
 
     def prepare() -> Separate:
         from separator.baselines import ideal_ratio_masks
 
         def separate(track: Reference) -> Mapping[str, FloatArray]:
-            if not track.stems:  # all of them are silent
+            if not track.stems:  # all stems are silent
                 return {}
             true = np.stack(list(track.stems.values()))
             return dict(zip(track.stems, ideal_ratio_masks(true, track.mixture), strict=True))

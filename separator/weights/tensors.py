@@ -1,9 +1,9 @@
-"""Tensors as torch pickles them: a view of a storage. Here they become numpy arrays.
+"""Tensors in torch's pickles, views of storages, as numpy arrays.
 
-A pickle names its storages by persistent ids and its tensors by calls of torch's rebuilding
-functions (torch/serialization.py, torch/_utils.py). The stand-ins below only note down what it
-says; when the storages are known, every tensor is made as a view of one, after its bounds were
-checked, so that no pickle can ask for more memory than the file has.
+A pickle refers to storages by persistent ids and to tensors by calls of torch's rebuilding
+functions (torch/serialization.py, torch/_utils.py). The stand-ins below record these; once the
+storages are read, every tensor becomes a view of one, after a check of its bounds, so that a pickle
+cannot allocate more memory than the file has.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 MAX_DIMENSIONS = 8
-MAX_SIZE = 1 << 40  # of all dimensions but those of zero, which numpy counts too
-MAX_BITS = 63  # of a size
+MAX_SIZE = 1 << 40  # product of the non-zero dimensions, which numpy limits too
+MAX_BITS = 63  # largest size, in bits
 
 
 @dataclass(frozen=True)
 class StorageKind:
-    """A storage class of torch; bfloat16, which numpy lacks, is read as its upper 16 bits."""
+    """A storage class of torch; bfloat16, which numpy lacks, is read as 16-bit integers."""
 
     dtype: str
     bfloat16: bool = False
@@ -60,7 +60,7 @@ KINDS = {
 
 @dataclass(frozen=True)
 class Storage:
-    """What a persistent id says: `count` numbers from `first` of the storage `key`."""
+    """A persistent id: `count` numbers of the storage `key`, from `first`."""
 
     kind: StorageKind
     key: str
@@ -69,7 +69,7 @@ class Storage:
 
 
 class TensorStub:
-    """One tensor; `value` is set when the storages are known."""
+    """One tensor; `value` is set once the storages are read."""
 
     def __init__(self, storage: Storage, offset: int, shape: object, stride: object) -> None:
         self._storage = storage
@@ -79,7 +79,7 @@ class TensorStub:
         self.value: Array | None = None
 
     def fill(self, numbers: Array) -> None:
-        """Takes its view of the whole storage."""
+        """Set `value` to the tensor's view of its storage."""
         first, count = self._storage.first, self._storage.count
         if first + count > len(numbers) or len(self._shape) != len(self._stride):
             raise BadCheckpoint("a tensor lies outside of its storage")
@@ -98,14 +98,14 @@ class TensorStub:
 
 
 class Stubs:
-    """The tensors and storages of one pickle, in the making."""
+    """Tensors and storages of one pickle while it is read."""
 
     def __init__(self) -> None:
         self._tensors: list[TensorStub] = []
 
     @property
     def storages(self) -> dict[str, StorageKind]:
-        """The kind of each storage that a tensor uses, by key."""
+        """key -> kind of each storage in use."""
         kinds: dict[str, StorageKind] = {}
         for tensor in self._tensors:
             storage = tensor._storage
@@ -114,7 +114,7 @@ class Stubs:
         return kinds
 
     def fill(self, data: Callable[[str], memoryview]) -> None:
-        """Makes all tensors. data: the bytes of a storage by key; each is asked for once."""
+        """Set the value of every tensor. data: bytes of a storage by key, called once per key."""
         arrays = {}
         for key, kind in self.storages.items():
             content = data(key)
@@ -125,9 +125,9 @@ class Stubs:
             tensor.fill(arrays[tensor._storage.key])
 
     def allowed(self, classes: Iterable[str]) -> dict[tuple[str, str], object]:
-        """Every name that the pickle may use, and what it gets for it.
+        """(module, name) -> stand-in, for every name that the pickle may use.
 
-        classes: official classes that it may name.
+        classes: official classes that it may refer to.
         """
         names = [ClassName(*name.rsplit(".", 1)) for name in classes]
         return {
@@ -153,9 +153,9 @@ class Stubs:
         return tensor
 
     def persistent(self, value: object) -> object:
-        """What a persistent id stands for, in both of torch's file formats."""
+        """Resolve a persistent id of either of torch's file formats."""
         if isinstance(value, tuple) and len(value) == 4 and value[0] == "module":
-            return self._module(value[1])  # with the path and the text of its source
+            return self._module(value[1])  # the rest is the path and text of its source
         if not isinstance(value, tuple) or len(value) not in {5, 6} or value[0] != "storage":
             raise BadCheckpoint("the pickle refers to something that is no storage")
         _, kind, key, _device, count, *view = value
@@ -171,14 +171,14 @@ class Stubs:
         return name
 
     def _part(self, kind: StorageKind, key: str, view: object) -> Storage:
-        """A storage that is a part of another: (its own key, first number, count)."""
+        """A storage that is a part of another; view: (own key, first number, count)."""
         if not isinstance(view, tuple) or len(view) != 3 or not all(map(_is_size, view[1:])):
             raise BadCheckpoint("a storage is not described as torch does")
         return Storage(kind, key, view[2], view[1])
 
 
 class _Ordered(dict[str, object]):
-    """An OrderedDict; state dicts carry version notes along, which nothing here needs."""
+    """An OrderedDict without the version metadata of state dicts."""
 
     def set_state(self, state: object) -> None:
         if not isinstance(state, dict) or set(state) - {"_metadata"}:
@@ -204,7 +204,7 @@ def _fraction(*parts: object) -> Fraction:
 
 
 def checked_fraction(numerator: object, denominator: object) -> Fraction:
-    """A fraction of two whole numbers from a file; else BadCheckpoint."""
+    """A fraction of two integers from a file; else BadCheckpoint."""
     if type(numerator) is not int or type(denominator) is not int or not denominator:
         raise BadCheckpoint("a fraction is not one")
     return Fraction(numerator, denominator)
@@ -227,7 +227,7 @@ def _steps(value: object) -> tuple[int, ...]:
 
 
 def checked_shape(sizes: Sequence[object]) -> tuple[int, ...]:
-    """A shape that numpy can have, from a file; else BadCheckpoint."""
+    """A shape within numpy's limits from a file; else BadCheckpoint."""
     shape = tuple(size for size in sizes if type(size) is int and 0 <= size < MAX_SIZE)
     if len(shape) != len(sizes) or len(shape) > MAX_DIMENSIONS:
         raise BadCheckpoint("a tensor has an impossible shape")

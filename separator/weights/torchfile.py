@@ -1,9 +1,8 @@
-"""Reader of what torch.save writes, in both of its formats, without torch and without unpickling.
+"""Reader of both formats of torch.save, without torch and without Python's unpickler.
 
-Zip (torch 1.6 and later): one pickle beside its storages. Before that, one stream: the pickles of
-a magic number, a version, notes on the machine, the value and the storages' keys, then for each
-storage its count of numbers and the numbers. Both may be wrapped in gzip, as version 1 of Demucs
-was released.
+Zip (torch 1.6 and later): one pickle and its storages. Before: one stream with the pickles of a
+magic number, a version, machine properties, the value and the storages' keys, followed by length
+and content of each storage. Either may be compressed by gzip, as Demucs version 1 was released.
 """
 
 from __future__ import annotations
@@ -35,19 +34,19 @@ MAX_PACKING = 100
 
 
 def is_torch(data: memoryview) -> bool:
-    """Whether the file begins as one that this module reads."""
+    """Whether the file begins like a torch file, possibly compressed."""
     head = bytes(data[: len(LEGACY)])
     return head.startswith((GZIP, ZIP)) or head == LEGACY
 
 
 def read_torch(data: memoryview, classes: Iterable[str] = ()) -> object:
-    """The saved value; its tensors are `TensorStub`s whose `value` is a view of `data`.
+    """The saved value; its tensors are `TensorStub`s with views of `data` as `value`.
 
-    classes: official classes, as "module.Name", that it may name; they become `ClassName`s.
+    classes: official classes, as "module.Name", that it may refer to; they become `ClassName`s.
 
     Raises:
-        UnsafePickle: it asks for anything but tensors, plain values and these classes.
-        BadCheckpoint: damaged, truncated, compressed, or of an unknown layout.
+        UnsafePickle: it contains more than tensors, plain values and these classes.
+        BadCheckpoint: damaged, truncated, compressed in the zip, or of an unknown layout.
     """
     head = bytes(data[: len(LEGACY)])
     if head.startswith(GZIP):
@@ -94,7 +93,7 @@ def _read_stream(data: memoryview, classes: Iterable[str]) -> object:
 
 
 def _storages(data: memoryview, position: int, keys: object, stubs: Stubs) -> dict[str, memoryview]:
-    """The bytes of every storage, from the end of the pickles on."""
+    """Bytes of every storage, which follow the pickles."""
     kinds = stubs.storages
     if not isinstance(keys, list):
         raise BadCheckpoint("it has no list of storages")
@@ -115,7 +114,7 @@ def _storages(data: memoryview, position: int, keys: object, stubs: Stubs) -> di
 
 
 def _unpacked(data: memoryview) -> memoryview:
-    """The content of a gzip file, within reason."""
+    """Content of a gzip file, with a limit of its size."""
     limit = min(MAX_UNPACKED_BYTES, MAX_PACKING * len(data))
     content = bytearray()
     try:

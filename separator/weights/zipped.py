@@ -1,7 +1,7 @@
-"""The zip files that torch writes: members as they lie in the file, none of them unpacked.
+"""Reader of torch's zip files: members as views of the file.
 
-torch stores members uncompressed, so what one claims cannot exceed the file, and a view of the
-file's bytes is all that is handed out: a small file cannot make us take much memory.
+torch stores members uncompressed, so no member can be larger than the file, and no memory is
+allocated for them.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ class TorchZip:
     """A torch zip: `prefix`/data.pkl, `prefix`/data/KEY for each storage, and small notes."""
 
     def __init__(self, data: memoryview) -> None:
-        """Reads the directory.
+        """Read the directory.
 
         data: the whole file.
 
         Raises:
-            BadCheckpoint: no intact zip file, or not with one pickle in it.
+            BadCheckpoint: not an intact zip file, or not exactly one pickle in it.
         """
         self._data = data
         self._left_bytes = len(data)
@@ -53,7 +53,7 @@ class TorchZip:
         return f"{self.prefix}/{name}" in self._members
 
     def view(self, name: str) -> memoryview:
-        """The bytes of one member, checked against its checksum.
+        """The bytes of one member, verified by its CRC.
 
         Raises:
             BadCheckpoint: it is missing, compressed, outside of the file, or damaged.
@@ -63,7 +63,7 @@ class TorchZip:
             raise BadCheckpoint(f"it lacks {name[:64]!r}")
         if member.compress_type != zipfile.ZIP_STORED or member.flag_bits & 1:
             raise BadCheckpoint(f"its {name} is compressed or encrypted")
-        self._left_bytes -= member.file_size  # members may lie, and may lie upon each other
+        self._left_bytes -= member.file_size  # crafted members may overlap
         if self._left_bytes < 0:
             raise BadCheckpoint(f"its {name} claims more bytes than the file has")
         start = self._start(member)
@@ -84,7 +84,7 @@ class TorchZip:
 
 
 class _Raw(io.RawIOBase):
-    """A file that reads from memory without a copy of it."""
+    """A raw file over a buffer, without a copy."""
 
     def __init__(self, data: memoryview) -> None:
         self._data = data

@@ -96,7 +96,7 @@ def test_baselines_need_no_weights(inside: Inside, desk: Desk, name: str) -> Non
         (("empty",), 2, "no track with true stems"),
         (("song", "--baseline", "magic"), 2, "choose one of hpss, centre"),
         (("song", "-m", "spleeter:9stems"), 2, "spleeter:9stems"),
-        (("song", "--oracle", "--csv", "no/x.csv"), 2, "make it first"),
+        (("song", "--oracle", "--csv", "no/x.csv"), 2, "create it first"),
         (("damaged", "--oracle"), 1, "damaged/vocals.wav: "),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,

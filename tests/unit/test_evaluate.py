@@ -431,7 +431,7 @@ def test_the_name_of_a_track_need_be_no_text(tmp_path: Path) -> None:
 def test_a_place_that_cannot_be_written_is_found_before_the_work(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="is a folder"):
         tables.check_writable(tmp_path)
-    with pytest.raises(UsageError, match="make it first"):
+    with pytest.raises(UsageError, match="create it first"):
         tables.check_writable(tmp_path / "gone" / "x.csv")
     tables.check_writable(tmp_path / "x.csv")
     with pytest.raises(OutputError, match="cannot be written"):
