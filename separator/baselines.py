@@ -220,8 +220,8 @@ def ideal_ratio_masks(
         both = np.concatenate([references[..., first:end], mixture[None, :, first:end]])
         silence = (first - start, start + plan.length_frames - end)
         segment = np.pad(both, ((0, 0), (0, 0), silence))
-        heard = _masked_by_truth(segment, grid, window)
-        estimates[..., first:end] += heard[..., first - start : end - start]
+        masked = _masked_by_truth(segment, grid, window)
+        estimates[..., first:end] += masked[..., first - start : end - start]
     return estimates
 
 

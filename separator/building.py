@@ -111,7 +111,7 @@ def load_state(model: nn.Module, state: Mapping[str, Tensor]) -> None:
         if state[key].shape != value.shape:
             raise BadCheckpoint(
                 f"{key} has shape {tuple(state[key].shape)}, "
-                f"the configuration asks for {tuple(value.shape)}"
+                f"the configuration requires {tuple(value.shape)}"
             )
     model.load_state_dict({key: state[key] for key in expected}, strict=False)
 

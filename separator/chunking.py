@@ -255,7 +255,7 @@ class Queue:
     def take(self, frames: int) -> FloatArray:
         """The oldest `frames` frames; raises ValueError when fewer are held."""
         if frames > self.held_frames:
-            raise ValueError(f"{frames} frames asked for, {self.held_frames} held")
+            raise ValueError(f"{frames} frames requested, {self.held_frames} held")
         taken: list[FloatArray] = []
         missing = frames
         while missing:

@@ -238,9 +238,9 @@ def _demucs(
     _check_no_wiener(str(path), wiener=wiener)
     checkpoint = formats.read(path)
     with _naming(str(path)):
-        told = building.resolve_arguments(checkpoint, architecture, arguments)
+        resolved = building.resolve_arguments(checkpoint, architecture, arguments)
         try:
-            return building.build_network(told)
+            return building.build_network(resolved)
         except InputError as error:
             if checkpoint.architecture and arguments is None:  # all arguments are the file's
                 raise BadCheckpoint(str(error)) from None

@@ -68,9 +68,9 @@ def sdr_db(reference: FloatArray, estimate: FloatArray) -> float:
     """
     _check_alike(reference, estimate)
     signal = noise = SDR_EPSILON
-    for true, heard in _blocks(reference, estimate):
+    for true, estimated in _blocks(reference, estimate):
         signal += _energy(true)
-        noise += _energy(true - heard)
+        noise += _energy(true - estimated)
     return float(10 * np.log10(signal / noise))
 
 
@@ -83,13 +83,13 @@ def si_sdr_db(reference: FloatArray, estimate: FloatArray) -> float:
     """
     _check_alike(reference, estimate)
     power = product = target = noise = 0.0
-    for true, heard in _blocks(reference, estimate):
+    for true, estimated in _blocks(reference, estimate):
         power += _energy(true)
-        product += float(np.sum(true * heard))
+        product += float(np.sum(true * estimated))
     scale = product / power if power else np.nan
-    for true, heard in _blocks(reference, estimate):
+    for true, estimated in _blocks(reference, estimate):
         target += _energy(scale * true)
-        noise += _energy(scale * true - heard)
+        noise += _energy(scale * true - estimated)
     return float(_ratio_db(np.array(target), np.array(noise)))
 
 
@@ -145,9 +145,9 @@ def bss_eval(
     scores = np.full((4, len(references), count), np.nan)
     for index in range(count):
         window = slice(index * hop, index * hop + length)
-        true, heard = references[..., window], estimates[..., window]
-        if not any(is_silent(stem) for stems in (true, heard) for stem in stems):
-            scores[..., index] = _score_window(true, heard, response, size)
+        true, estimated = references[..., window], estimates[..., window]
+        if not any(is_silent(stem) for stems in (true, estimated) for stem in stems):
+            scores[..., index] = _score_window(true, estimated, response, size)
     return BssEval(*scores)
 
 
@@ -167,11 +167,11 @@ class _Filters:
         """The filters that come closest to each estimate over the whole track."""
         stems, channels, frames = references.shape
         rows = stems * channels
-        true, heard = references.reshape(rows, frames), estimates.reshape(rows, frames)
+        true, estimated = references.reshape(rows, frames), estimates.reshape(rows, frames)
         gram = _gram(_correlations(true, true, taps)).reshape(rows * taps, rows * taps)
         gram[np.diag_indices_from(gram)] += np.finfo(np.float64).eps  # as museval: for silence
         # What each delayed reference has in common with each estimate.
-        target = _correlations(true, heard, taps).swapaxes(1, 2).reshape(rows * taps, rows)
+        target = _correlations(true, estimated, taps).swapaxes(1, 2).reshape(rows * taps, rows)
         every = _solve(gram, target).reshape(stems, channels, taps, stems, channels)
         own = np.empty((stems, channels, channels, taps))
         for stem in range(stems):
@@ -187,7 +187,7 @@ class _Filters:
 
 
 def _score_window(
-    true: FloatArray, heard: FloatArray, response: tuple[Spectra, Spectra], size: int
+    true: FloatArray, estimated: FloatArray, response: tuple[Spectra, Spectra], size: int
 ) -> Scores:
     """SDR, ISR, SIR, SAR of one window: (4, stems).
 
@@ -196,7 +196,7 @@ def _score_window(
     """
     own, every = response
     target = np.fft.rfft(true.astype(np.float64), size)
-    estimate = np.fft.rfft(heard.astype(np.float64), size)
+    estimate = np.fft.rfft(estimated.astype(np.float64), size)
     filtered = np.einsum("jcdf,jcf->jdf", own, target)
     explained = np.zeros_like(estimate)
     for stem, spectrum in enumerate(target):

@@ -121,7 +121,7 @@ def set_threads(count: int) -> int:
 
 
 def _in_new_thread(call: Callable[[], Result]) -> Result:
-    """The result of `call` in a thread that has not asked torch for its count yet."""
+    """The result of `call` in a new thread, which still has torch's default count."""
     made: list[Result] = []
     thread = threading.Thread(target=lambda: made.append(call()), name="torch threads")
     thread.start()

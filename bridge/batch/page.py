@@ -74,12 +74,12 @@ def page(title: str, found: Sequence[Outcome], made: str, not_read: Sequence[str
 def _counts(found: Sequence[Outcome]) -> str:
     numbers = count_states(found)
     looks = {OutcomeState.FAILED: "bad", OutcomeState.LEFT: "bad", OutcomeState.DONE: "good"}
-    told = (
+    counts = (
         f'<span class="{looks.get(end, "faint")}">{numbers[end]} {end.value}</span>'
         for end in OutcomeState
         if numbers[end]
     )
-    return ", ".join(told) or "no sound files"
+    return ", ".join(counts) or "no sound files"
 
 
 def _troubles(found: Sequence[Outcome]) -> Iterator[str]:

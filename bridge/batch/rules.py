@@ -36,8 +36,8 @@ class Rules:
         """Hash of the rules; "" without rules."""
         if not self.rules:
             return ""
-        told = "\n".join(f"{rule.pattern}={rule.preset.content_hash}" for rule in self.rules)
-        return hashlib.sha256(told.encode("utf-8", "surrogatepass")).hexdigest()
+        text = "\n".join(f"{rule.pattern}={rule.preset.content_hash}" for rule in self.rules)
+        return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
     def preset_for(self, bounce: PurePath) -> Preset | None:
         """The preset of a bounce, by its path relative to the folder; None without a match."""

@@ -69,8 +69,8 @@ def csv_text(found: Sequence[Outcome]) -> str:
 def format_counts(found: Sequence[Outcome]) -> str:
     """Number of outcomes in each state, for display."""
     numbers = count_states(found)
-    told = [f"{numbers[end]} {end.value}" for end in OutcomeState if numbers[end]]
-    return ", ".join(told) or "no sound files"
+    counts = [f"{numbers[end]} {end.value}" for end in OutcomeState if numbers[end]]
+    return ", ".join(counts) or "no sound files"
 
 
 def _rows(outcome: Outcome) -> Iterator[tuple[object, ...]]:

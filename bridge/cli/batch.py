@@ -100,19 +100,19 @@ def batch(
     rules = parse(maps or (), converter.settings.plugin_folders)
     with Batch(home, out_dir, converter, rules) as work:
         plan = work.plan()
-        is_whole = _remark(work, plan)
+        is_whole = _print_notices(work, plan)
         if dry_run:
-            _foretell(work, plan, jobs)
-            _note_not_read(work, plan)
+            _print_plan(work, plan, jobs)
+            _print_not_read(work, plan)
             return
         lines, stopped, died = (
-            _work(work, plan, separation, jobs) if plan.to_do else ({}, False, None)
+            _convert(work, plan, separation, jobs) if plan.to_do else ({}, False, None)
         )
         found = work.outcomes(plan, lines)
-    _tell(found, has_worked=bool(plan.to_do))
-    _note_not_read(work, plan)
-    _summarise(work, plan, found, summary or ())
-    has_sessions = stopped or _sessions(work, found, formats)
+    _print_outcomes(found, has_worked=bool(plan.to_do))
+    _print_not_read(work, plan)
+    _write_summaries(work, plan, found, summary or ())
+    has_sessions = stopped or _write_sessions(work, found, formats)
     _exit(stopped=stopped, is_good=is_whole and has_sessions and died is None, found=found)
 
 
@@ -131,7 +131,7 @@ def _absolute(path: Path) -> Path:
     return Path(os.path.abspath(path))  # noqa: PTH100 `resolve` would follow links
 
 
-def _remark(work: Batch, plan: Plan) -> bool:
+def _print_notices(work: Batch, plan: Plan) -> bool:
     """Print notices about the folder; returns whether all its sub-folders could be read."""
     from bridge.cli.show import note, plain
 
@@ -151,7 +151,7 @@ def _remark(work: Batch, plan: Plan) -> bool:
     return not plan.unreadable
 
 
-def _note_not_read(work: Batch, plan: Plan) -> None:
+def _print_not_read(work: Batch, plan: Plan) -> None:
     """Print the files in formats that are not read."""
     from bridge.cli.show import note, plain
     from bridge.intake.not_read import listing, sentence
@@ -162,14 +162,14 @@ def _note_not_read(work: Batch, plan: Plan) -> None:
         note(plain(f"not read: {listing(plan.not_read, work.folder)}"))
 
 
-def _foretell(work: Batch, plan: Plan, jobs: int) -> None:
+def _print_plan(work: Batch, plan: Plan, jobs: int) -> None:
     from bridge.batch.pace import RemainingJob, format_duration
     from bridge.cli.show import note, plain, result, table
 
     lengths_s = work.lengths_s(plan.to_do)
     if plan.to_do:
         columns = ("bounce", "why", "preset", "model", ">length", "stems")
-        table(None, columns, (_row(item, lengths_s[item]) for item in plan.to_do))
+        table(None, columns, (_plan_row(item, lengths_s[item]) for item in plan.to_do))
     for item in plan.items:
         problem = work.problem(item)
         if problem is not None:
@@ -188,7 +188,7 @@ def _foretell(work: Batch, plan: Plan, jobs: int) -> None:
     result(plain(f"{text} → {work.out_dir}"))
 
 
-def _row(item: Item, length_s: float) -> tuple[str, ...]:
+def _plan_row(item: Item, length_s: float) -> tuple[str, ...]:
     from bridge.batch.pace import format_duration
     from bridge.cli.show import plain
 
@@ -198,7 +198,7 @@ def _row(item: Item, length_s: float) -> tuple[str, ...]:
     return tuple(plain(str(cell)) for cell in cells)
 
 
-def _work(
+def _convert(
     work: Batch, plan: Plan, separation: options.SeparationOptions, jobs: int
 ) -> tuple[Mapping[Path, BounceProgress], bool, str | None]:
     """Convert the planned bounces.
@@ -244,7 +244,7 @@ def _work(
         return progress.by_source(), stop.is_set(), tally.died
 
 
-def _tell(found: Sequence[Outcome], *, has_worked: bool) -> None:
+def _print_outcomes(found: Sequence[Outcome], *, has_worked: bool) -> None:
     from bridge.batch.outcome import OutcomeState
     from bridge.batch.tables import format_counts
     from bridge.cli.show import plain, result, table
@@ -252,7 +252,7 @@ def _tell(found: Sequence[Outcome], *, has_worked: bool) -> None:
     done = [one for one in found if one.state is OutcomeState.DONE]
     if 0 < len(done) <= _MOST_SHOWN:
         columns = ("bounce", "stem", ">LUFS", ">dBTP", ">gain dB", "remarks")
-        table(None, columns, (row for one in done for row in _levels(one)))
+        table(None, columns, (row for one in done for row in _level_rows(one)))
     elif done:
         result(f"levels of {len(done)} bounces: see --summary FILE.csv or FILE.html")
     for one in found:
@@ -269,7 +269,7 @@ def _tell(found: Sequence[Outcome], *, has_worked: bool) -> None:
     result(format_counts(found) if has_worked else f"nothing to do: {format_counts(found)}")
 
 
-def _levels(outcome: Outcome) -> Iterator[tuple[str, ...]]:
+def _level_rows(outcome: Outcome) -> Iterator[tuple[str, ...]]:
     """Table rows of a bounce, one per stem; only the first has the bounce's name."""
     from bridge.cli.show import plain
 
@@ -286,7 +286,9 @@ def _number(level: float | None) -> str:
     return "-" if level is None else f"{round(level, 1) + 0.0:.1f}"
 
 
-def _summarise(work: Batch, plan: Plan, found: Sequence[Outcome], files: Sequence[Path]) -> None:
+def _write_summaries(
+    work: Batch, plan: Plan, found: Sequence[Outcome], files: Sequence[Path]
+) -> None:
     import time
 
     from bridge import __version__
@@ -302,7 +304,7 @@ def _summarise(work: Batch, plan: Plan, found: Sequence[Outcome], files: Sequenc
         result(plain(f"summary: {file}"))
 
 
-def _sessions(work: Batch, found: Sequence[Outcome], formats: Sequence[str]) -> bool:
+def _write_sessions(work: Batch, found: Sequence[Outcome], formats: Sequence[str]) -> bool:
     """Write the session files and report each; returns whether all were written."""
     from bridge.batch.sessions import write_sessions
     from bridge.cli.show import plain, result

@@ -26,11 +26,13 @@ def deferred_signals() -> Iterator[threading.Event]:
     """
     stop = threading.Event()
 
-    def ask(*_: object) -> None:
+    def on_signal(*_: object) -> None:
         if not stop.is_set():
             stop.set()
 
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {
+        number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)
+    }
     try:
         yield stop
     finally:
@@ -49,12 +51,12 @@ def reload_on_hangup(reload: threading.Event, stop: threading.Event) -> Iterator
         return
     had_terminal = os.isatty(0)
 
-    def ask(*_: object) -> None:
-        asked = stop if had_terminal and not os.isatty(0) else reload
-        if not asked.is_set():
-            asked.set()
+    def on_signal(*_: object) -> None:
+        event = stop if had_terminal and not os.isatty(0) else reload
+        if not event.is_set():
+            event.set()
 
-    before = signal.signal(signal.SIGHUP, ask)
+    before = signal.signal(signal.SIGHUP, on_signal)
     try:
         yield
     finally:
@@ -64,8 +66,8 @@ def reload_on_hangup(reload: threading.Event, stop: threading.Event) -> Iterator
 def interrupt_check(stop: threading.Event) -> Callable[[], None]:
     """A function that raises KeyboardInterrupt once `stop` is set."""
 
-    def look() -> None:
+    def check_interrupt() -> None:
         if stop.is_set():
             raise KeyboardInterrupt
 
-    return look
+    return check_interrupt

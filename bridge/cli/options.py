@@ -237,7 +237,7 @@ class SeparationOptions:
         return preset.adjusted(
             split_names(self.stems),
             given,
-            {name: True for name, said in bounce.items() if said},
+            {name: True for name, enabled in bounce.items() if enabled},
             session,
             self.file_format,
         )

@@ -56,17 +56,17 @@ def preview(
         separation.converter() as converter,
         JobBar(file.name) as bar,
     ):
-        look = interrupt_check(stop)
-        converter.load(look)
+        check_interrupt = interrupt_check(stop)
+        converter.load(check_interrupt)
 
-        def listen(stage: str, share: float) -> None:
-            look()
+        def on_progress(stage: str, share: float) -> None:
+            check_interrupt()
             bar.update(stage, share)
 
         folder = out or Path(tempfile.mkdtemp(prefix="stembridge-"))
         try:
             manifest, made = make(
-                converter, file.absolute(), folder.absolute(), listen, at_s=at, for_s=length
+                converter, file.absolute(), folder.absolute(), on_progress, at_s=at, for_s=length
             )
         except (BounceError, OutputError) as error:
             note(plain(f"{file}: {error_text(file, error)}"))

@@ -41,9 +41,9 @@ def split(
         deferred_signals() as stop,
         separation.converter(session=session) as converter,
     ):
-        look = interrupt_check(stop)
-        converter.load(look)
-        outcomes = [_one(converter, file, out, look, quiet=as_json) for file in files]
+        check_interrupt = interrupt_check(stop)
+        converter.load(check_interrupt)
+        outcomes = [_one(converter, file, out, check_interrupt, quiet=as_json) for file in files]
     if as_json:
         json_result(outcomes)
     if any("error" in outcome for outcome in outcomes):
@@ -51,7 +51,12 @@ def split(
 
 
 def _one(
-    converter: Converter, file: Path, out: Path | None, look: Callable[[], None], *, quiet: bool
+    converter: Converter,
+    file: Path,
+    out: Path | None,
+    check_interrupt: Callable[[], None],
+    *,
+    quiet: bool,
 ) -> dict[str, Any]:
     from bridge.cli.inputs import check_sound_file
     from bridge.cli.show import JobBar, note, plain, result, summary
@@ -66,11 +71,11 @@ def _one(
     try:
         with JobBar(file.name) as bar:
 
-            def listen(stage: str, share: float) -> None:
-                look()
+            def on_progress(stage: str, share: float) -> None:
+                check_interrupt()
                 bar.update(stage, share)
 
-            manifest, path = converter.convert(file.absolute(), target, out_dir, listen)
+            manifest, path = converter.convert(file.absolute(), target, out_dir, on_progress)
     except (UsageError, ModelError):
         raise  # concerns the command, not this file
     except SilentBounce as skip:
@@ -84,7 +89,7 @@ def _one(
         for warning in manifest.warnings:
             note(plain(f"{file}: {warning}"))
     for trouble in converter.worker.non_fatal_errors:
-        note(trouble.traceback)  # for the report that its warning asks for
+        note(trouble.traceback)  # for a bug report
     return {"manifest": str(path), **manifest.to_json()}
 
 

@@ -132,15 +132,15 @@ def reference(
         mixture: (channels, frames) float32; None for the sum of the stems.
     """
     notes = [f"the true {stem} is silent" for stem, audio in stems.items() if not audio.any()]
-    heard = {stem: audio for stem, audio in stems.items() if audio.any()}
+    audible = {stem: audio for stem, audio in stems.items() if audio.any()}
     total = np.zeros_like(next(iter(stems.values())))
-    for audio in heard.values():
+    for audio in audible.values():
         total += audio
-    if mixture is not None and heard:
+    if mixture is not None and audible:
         sdr = sdr_db(mixture, total)
         if sdr < LEAST_MIXTURE_SDR_DB:
             notes.append(f"the mixture is not the sum of its stems ({sdr:.1f} dB SDR)")
-    return Reference(name, rate_hz, heard, total if mixture is None else mixture, tuple(notes))
+    return Reference(name, rate_hz, audible, total if mixture is None else mixture, tuple(notes))
 
 
 def canonical(name: str) -> str:

@@ -91,19 +91,19 @@ def _score_set(
     if not groups:
         return []
     true = np.stack([_sum(track.stems, group.true) for group in groups])
-    heard = np.stack([_sum(estimates, group.estimated) for group in groups])
+    estimated = np.stack([_sum(estimates, group.estimated) for group in groups])
     bss = {name: np.full(len(groups), np.nan) for name in ("sdr_db", "isr_db", "sir_db", "sar_db")}
     if len(groups) > 1:  # BSS Eval needs another stem for the interference
         window_frames = round(WINDOW_S * track.rate_hz)
-        bss = metrics.bss_eval(true, heard, window_frames=window_frames).medians()
+        bss = metrics.bss_eval(true, estimated, window_frames=window_frames).medians()
     return [
         Row(
             track.name,
             system,
             group.name,
             Scores(
-                metrics.sdr_db(true[index], heard[index]),
-                metrics.si_sdr_db(true[index], heard[index]),
+                metrics.sdr_db(true[index], estimated[index]),
+                metrics.si_sdr_db(true[index], estimated[index]),
                 *(float(values[index]) for values in bss.values()),
             ),
         )

@@ -186,7 +186,7 @@ class RowNorm(nn.GroupNorm):
 
 
 class Branch(nn.Module):
-    """One residual branch and its input: (rows, channels, 1, frames), same shape; x is lost."""
+    """One residual branch and its input: (rows, channels, 1, frames), same shape; overwrites x."""
 
     def __init__(self, channels: int, shape: DConvShape, dilation: int) -> None:
         super().__init__()
@@ -208,10 +208,10 @@ class Branch(nn.Module):
                 yield parameter
 
     def forward(self, x: Tensor) -> Tensor:
-        """In float32 but for both wide ends: the convolution, and what is added to its input.
+        """In float32 except for both wide ends: the convolution, and the output.
 
-        The few hidden channels are much amplified: rounded to bfloat16 alone, in the outermost
-        decoder layer, they would be heard at -42 dB.
+        The few hidden channels are amplified strongly: rounding only them to bfloat16, in the
+        outermost decoder layer, causes an error at -42 dB.
         """
         hidden = as_tokens(activated(self.norm1(self.conv(x).float()), "gelu"))
         if self.lstm is not None:

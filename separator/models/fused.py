@@ -27,7 +27,7 @@ def may_overwrite() -> bool:
 
 
 def activated(x: Tensor, activation: Activation) -> Tensor:
-    """activation(x), GELU exactly; x is lost.
+    """activation(x), GELU exactly; overwrites x.
 
     Fresh memory for the outcome would take as long as the sums.
     """

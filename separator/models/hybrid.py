@@ -133,7 +133,7 @@ class HybridModel(WaveformModel):
         return decoded, wave
 
     def _placed(self, x: Tensor, embedding: Tensor) -> Tensor:
-        """(batch, channels, bins, frames) with what tells its bins apart added; x is lost."""
+        """(batch, channels, bins, frames) with what tells its bins apart added; overwrites x."""
         weight = self.config.embedding_weight * self.config.embedding_scale
         tokens = x.permute(0, 2, 3, 1)
         wide, each = several(tokens, (weight * embedding).to(x.dtype)[:, None])

@@ -393,14 +393,14 @@ class Spleeter(SegmentModel):
         masks = self.masks(magnitudes)
         # As pairs of reals: torch would make the masks complex first.
         band = slice(masks.shape[-1])
-        heard = torch.view_as_real(spectrum[..., band])
+        in_band = torch.view_as_real(spectrum[..., band])
         waves = mixture.new_empty(len(mixture), len(self.sources), *mixture.shape[1:])
         # Stem by stem, all in the same place, silent above the band: the frames of one take four
         # times the memory of its wave.
         stem = torch.zeros_like(spectrum)
         place = torch.view_as_real(stem[..., band])
         for index in range(len(self.sources)):
-            torch.mul(heard, masks[:, index, ..., None], out=place)
+            torch.mul(in_band, masks[:, index, ..., None], out=place)
             waves[:, index] = self._wave(stem)
         return waves
 

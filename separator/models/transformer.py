@@ -116,8 +116,8 @@ def attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
 
     torch's own, but for bfloat16 on a CPU without tiles (AMX): there that computes in float32.
     Ours has no gradients.
-    Products in bfloat16 take two thirds of the time; the logits' rounding is heard at -47 dB of
-    what comes out. With tiles torch's own takes another two thirds, and is heard at -53 dB.
+    Products in bfloat16 take two thirds of the time; rounding of the logits causes an error at
+    -47 dB of the output. With tiles torch's own takes another two thirds, with an error at -53 dB.
     """
     plain = query.dtype is not torch.bfloat16 or query.device.type != "cpu"
     if plain or _has_tiles() or not may_overwrite():
@@ -278,7 +278,7 @@ def positions_2d(
     """
     half = width // 2
     order = torch.arange(0, half, 2, device=device)
-    # As an exponential: a power rounds differently, which at the far end is heard at -77 dB.
+    # An exponential as in the release: a power rounds differently, an error of up to -77 dB.
     rates = torch.exp(order * -(math.log(longest_period) / half))
 
     def along(length: int) -> Tensor:

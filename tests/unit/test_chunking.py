@@ -156,7 +156,7 @@ def test_queue_gives_the_frames_back_in_any_sizes(data: st.DataObject) -> None:
     taken = [queue.take(n) for n in sizes]
     np.testing.assert_array_equal(np.concatenate([*taken, signal[:, :0]], axis=1), signal)
     assert queue.held_frames == 0
-    with pytest.raises(ValueError, match="1 frames asked for, 0 held"):
+    with pytest.raises(ValueError, match="1 frames requested, 0 held"):
         queue.take(1)
 
 
