@@ -133,7 +133,7 @@ class Converter:
         from separator.weights import catalog
 
         entries = {entry.name: entry for entry in catalog.models()}
-        wanted, entry = self.preset.wanted, entries.get(self.model)
+        wanted, entry = self.preset.required_sources, entries.get(self.model)
         if wanted is None or entry is None or self.preset.separation.two_stems:
             return None
         return wanted if {*wanted} <= {*entry.stems, RESIDUAL_NAME} else None

@@ -53,18 +53,36 @@ def delays_frames(run: Callable[[Audio], Audio], rate_hz: float, channels: int) 
 
 
 def impulse(channels: int, frames: int, at_frame: int) -> Audio:
-    """An impulse, softer in each further channel, so that no difference of two is silent."""
+    """An impulse, softer in each further channel, so that no difference of two is silent.
+
+    Args:
+        channels: number of channels.
+        frames: length of the signal.
+        at_frame: position of the impulse.
+
+    Returns:
+        float32 (channels, frames).
+    """
     audio = np.zeros((channels, frames), np.float32)
     audio[:, at_frame] = _LEVEL * 0.8 ** np.arange(channels)
     return audio
 
 
 def burst(channels: int, frames: int, at_frame: int) -> Audio:
-    """Loud noise over a tenth of the remaining frames, for effects that ignore an impulse."""
+    """Loud noise over a tenth of the remaining frames, for effects that ignore an impulse.
+
+    Args:
+        channels: number of channels.
+        frames: length of the signal.
+        at_frame: start of the noise.
+
+    Returns:
+        float32 (channels, frames).
+    """
     audio = np.zeros((channels, frames), np.float32)
     length = (frames - at_frame) // 10
     noise = np.random.default_rng(0).uniform(-_LEVEL, _LEVEL, (channels, length))
-    noise[:, 0] = _LEVEL  # the first frame must be heard
+    noise[:, 0] = _LEVEL  # the first frame must not be silent
     audio[:, at_frame : at_frame + length] = noise
     return audio
 

@@ -72,10 +72,10 @@ class _Tables:
 
     def __init__(self, space: StateSpace) -> None:
         powers = _powers(space.a, TILE_FRAMES + 1)
-        heard = space.c @ powers[:-1]
-        response = [space.d, *(heard @ space.b).ravel()[:-1]]
+        observed = space.c @ powers[:-1]
+        response = [space.d, *(observed @ space.b).ravel()[:-1]]
         self.from_frames = _toeplitz(np.reshape(response, (-1, 1, 1))).astype(np.float32)
-        self.from_state = np.ascontiguousarray(heard[:, 0].T, np.float32)
+        self.from_state = np.ascontiguousarray(observed[:, 0].T, np.float32)
         self.to_state = (powers[-2::-1] @ space.b)[:, :, 0].astype(np.float32)
         # From tile to tile: the final state of each contributes to all later states.
         tiles = _powers(powers[-1], _GROUP_TILES + 1)

@@ -55,7 +55,7 @@ class Loudness:
         self._step_frames = round(rate_hz / STEPS_PER_S)
         self._filter = RecursiveFilter(k_weighting(rate_hz), channels)
         self._waiting: Audio = np.zeros((channels, 0), np.float32)
-        self._heard: Audio = np.zeros((channels, 0), np.float32)
+        self._weighted: Audio = np.zeros((channels, 0), np.float32)
         self._powers: list[npt.NDArray[np.float64]] = []
 
     def add(self, block: Audio) -> None:
@@ -63,16 +63,18 @@ class Loudness:
         audio = np.concatenate([self._waiting, block], axis=1)
         whole = audio.shape[1] // TILE_FRAMES * TILE_FRAMES
         self._waiting = audio[:, whole:]
-        self._heard = np.concatenate([self._heard, self._filter.process(audio[:, :whole])], axis=1)
-        powers = self._step_powers(self._heard)
+        self._weighted = np.concatenate(
+            [self._weighted, self._filter.process(audio[:, :whole])], axis=1
+        )
+        powers = self._step_powers(self._weighted)
         self._powers.append(powers)
-        self._heard = self._heard[:, len(powers) * self._step_frames :]
+        self._weighted = self._weighted[:, len(powers) * self._step_frames :]
 
-    def _step_powers(self, heard: Audio) -> npt.NDArray[np.float64]:
+    def _step_powers(self, weighted: Audio) -> npt.NDArray[np.float64]:
         """Weighted sum over the channels of the mean square of each whole step."""
-        steps = heard.shape[1] // self._step_frames
-        squares = np.square(heard[:, : steps * self._step_frames])
-        means = squares.reshape(len(heard), steps, self._step_frames).mean(axis=2)
+        steps = weighted.shape[1] // self._step_frames
+        squares = np.square(weighted[:, : steps * self._step_frames])
+        means = squares.reshape(len(weighted), steps, self._step_frames).mean(axis=2)
         powers: npt.NDArray[np.float64] = self._weights @ means.astype(np.float64)
         return powers
 
@@ -88,7 +90,7 @@ class Loudness:
         tile = np.pad(self._waiting, ((0, 0), (0, TILE_FRAMES - waiting)))
         # A copy of the filter, as further frames may follow instead of the padding.
         last = copy.copy(self._filter).process(tile)[:, :waiting]
-        ended = self._step_powers(np.concatenate([self._heard, last], axis=1))
+        ended = self._step_powers(np.concatenate([self._weighted, last], axis=1))
         return np.concatenate([*self._powers, ended])
 
 

@@ -98,7 +98,7 @@ def process_stream(
             yield out
     if due_frames:
         raise PromiseBroken(
-            f"the effects kept back {due_frames} frames; report this with the preset"
+            f"the effects held back {due_frames} frames; report this with the preset"
         )
 
 

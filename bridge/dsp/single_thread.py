@@ -17,7 +17,16 @@ if TYPE_CHECKING:
 
 
 def matmul(left: Array, right: Array, plus: Array | None = None) -> Array:
-    """left @ right, plus `plus` where given; float32 arrays of two axes."""
+    """Matrix product of float32 arrays.
+
+    Args:
+        left: (n, k).
+        right: (k, m).
+        plus: (n, m), added to the product; optional.
+
+    Returns:
+        (n, m) float32.
+    """
     import torch
 
     from separator.parallel import single_threaded

@@ -64,7 +64,14 @@ class Effect(BaseModel):
 def frequency_problem(
     name: str, frequency_hz: float, spec: ProcessSpec, parameter: str = "cutoff_hz"
 ) -> str:
-    """Message about a frequency at or above half the rate."""
+    """Message about a frequency at or above half the rate.
+
+    Args:
+        name: name of the effect.
+        frequency_hz: its frequency.
+        spec: format of the audio.
+        parameter: name of the parameter.
+    """
     return (
         f"{name} at {frequency_hz:g} Hz cannot work on audio at {spec.rate_hz:g} Hz; "
         f"use a {parameter} below {spec.rate_hz / 2:g}"

@@ -61,9 +61,7 @@ class When(BaseModel):
     @model_validator(mode="after")
     def _has_conditions(self) -> When:
         if not self.model_fields_set:
-            raise preset_error(
-                "'when' says nothing; write a condition, as in `when: {channels: mono}`"
-            )
+            raise preset_error("'when' is empty; write a condition, as in `when: {channels: mono}`")
         return self
 
     def holds(self, facts: JobFacts) -> bool | None:

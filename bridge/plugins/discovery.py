@@ -192,7 +192,7 @@ def _allowed(text: str, ending: str, folders: PluginFolders) -> Path:
         if path.resolve().is_relative_to(folders.own.resolve()):
             return path
     raise PresetError(
-        f"'{text}' lies in none of the folders that a preset may use; "
+        f"'{text}' is outside the folders that a preset may use; "
         f"move it to one of {_listed(folders.all(ending))}"
     )
 

@@ -211,7 +211,7 @@ def _instantiate(effect: PluginSettings, label: str) -> Any:
         raise PresetError(f"{label}: {_line(error)}; give its plugin_name") from error
     except (ImportError, RuntimeError) as error:
         raise PluginError(
-            f"{label} does not load ({_line(error)}); open it in a DAW, or install it anew"
+            f"{label} does not load ({_line(error)}); reinstall it, or test it in a DAW"
         ) from error
     if not plugin.is_effect:
         raise PresetError(f"{label} is an instrument; name an effect")
@@ -347,6 +347,6 @@ def _unreported_frames(effect: PluginSettings, rate_hz: float, channels: int) ->
     if len(delays) > 1:
         raise PresetError(
             f"{Path(effect.plugin).name} delays its channels by different times; take it out, or "
-            "write `latency: reported` if that is meant"
+            "write `latency: reported` if that is intended"
         )
     return delays[0] if delays else 0

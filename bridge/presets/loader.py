@@ -88,7 +88,13 @@ def load_file(
     plugin_folders: Sequence[Path] = (),
     variables: Mapping[str, object] | None = None,
 ) -> Preset:
-    """Load a preset file. Raises like `load`."""
+    """Load a preset file. Raises like `load`.
+
+    Args:
+        path: the file.
+        plugin_folders: as in `load`.
+        variables: as in `load`.
+    """
     folders = PluginFolders(own=path.absolute().parent, settings=tuple(plugin_folders))
     return _validated(composition.compose(path, _named, variables), folders)
 

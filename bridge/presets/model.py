@@ -122,8 +122,8 @@ class Settings(BaseModel):
             raise preset_error("'trim_silence' must be the last effect of the chain; move it there")
         if chain and isinstance(chain[-1], TrimSilence) and info.data.get("aligned", True):
             raise preset_error(
-                "'trim_silence' moves the stems against the bounce; add `aligned: false` if that "
-                "is meant, or remove it"
+                "'trim_silence' ends alignment with the bounce; add `aligned: false` if that is "
+                "intended, or remove it"
             )
         return chain
 
@@ -248,7 +248,7 @@ class Preset(Settings):
         return self.model_copy(update=changes)
 
     @property
-    def wanted(self) -> tuple[str, ...] | None:
+    def required_sources(self) -> tuple[str, ...] | None:
         """Sources that the outputs use; None if these may be all of the model's."""
         mixed = (item for bus in self.mixdowns.values() for item in bus.mix.items())
         named = [source for source, level in mixed if level is not None]
@@ -258,7 +258,7 @@ class Preset(Settings):
             return None
         return tuple(dict.fromkeys([*self.stems, *named]))
 
-    def at(self, facts: JobFacts) -> Preset:
+    def resolved(self, facts: JobFacts) -> Preset:
         """The preset without the parts whose `when` does not hold.
 
         Parts that depend on unknown facts are kept; with complete facts, no `when` is left.
@@ -295,7 +295,7 @@ class Preset(Settings):
 
     def buses(self, sources: Sequence[str]) -> dict[str, Mixdown]:
         """Mixdowns whose conditions hold for these sources, then the master."""
-        made = dict(self.at(JobFacts(tuple(sources))).mixdowns)
+        made = dict(self.resolved(JobFacts(tuple(sources))).mixdowns)
         if self.master:
             if MASTER in made:
                 raise PresetError(

@@ -135,7 +135,17 @@ def checked_tail_frames(
 
 
 def apply_chain(effects: Sequence[Effect], audio: Audio, rate_hz: float, tail: int = 0) -> Audio:
-    """Apply a chain to a whole array (channels, frames); the result is `tail` frames longer."""
+    """Apply a chain to a whole array.
+
+    Args:
+        effects: the chain.
+        audio: float32 (channels, frames).
+        rate_hz: sample rate.
+        tail: frames to append for tails.
+
+    Returns:
+        float32 (channels, frames + tail).
+    """
     empty = np.zeros((audio.shape[0], 0), np.float32)
     return np.concatenate([empty, *_rendered(effects, audio, rate_hz, tail)], axis=1)
 

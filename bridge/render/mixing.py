@@ -48,7 +48,16 @@ class StagedAudio:
 
 
 def check_pans(buses: Mapping[str, Mixdown], sources: Sequence[str], channels: int) -> None:
-    """Raise PresetError for a bus that pans a bounce that is not stereo."""
+    """Refuse buses that pan a bounce that is not stereo.
+
+    Args:
+        buses: mixdowns by name.
+        sources: names of the stems of the separation.
+        channels: number of channels of the bounce.
+
+    Raises:
+        PresetError: a bus pans, and the bounce is not stereo.
+    """
     for name, bus in buses.items():
         if channels != 2 and any(level.pan_percent for level in bus.levels(sources).values()):
             raise PresetError(
@@ -71,7 +80,13 @@ def changed_sources(bus: Mixdown, sources: Sequence[str]) -> dict[str, Level | N
 def used_sources(
     outputs: Iterable[str], buses: Mapping[str, Mixdown], sources: Sequence[str]
 ) -> set[str]:
-    """Names of the sources that any output uses."""
+    """Names of the sources that any output uses.
+
+    Args:
+        outputs: names of the outputs.
+        buses: mixdowns by name.
+        sources: names of the stems of the separation.
+    """
     used = {name for name in outputs if name not in buses}
     for bus in buses.values():
         used |= {*(changed_sources(bus, sources) if bus.base == "mixture" else bus.levels(sources))}
@@ -81,7 +96,16 @@ def used_sources(
 def mix_bus(
     bus: Mixdown, staged_audio: StagedAudio, sources: Sequence[str]
 ) -> Iterator[NDArray[np.float64]]:
-    """Sum of a bus before its chain, in float64 blocks (channels, frames)."""
+    """Sum of a bus before its chain.
+
+    Args:
+        bus: the mixdown.
+        staged_audio: the rendered stems, and the bounce for a bus from the mixture.
+        sources: names of the stems of the separation.
+
+    Yields:
+        float64 blocks (channels, frames).
+    """
     parts: list[tuple[Staged, NDArray[np.float64] | float]] = []
     if bus.base == "mixture" and staged_audio.bounce is not None:
         parts.append((staged_audio.bounce, 1.0))
@@ -119,7 +143,13 @@ def _zero_extended(staged: Staged) -> Iterator[NDArray[np.float64]]:
 
 
 def with_silence(blocks: Iterable[Audio], channels: int, frames: int) -> Iterator[Audio]:
-    """The blocks, followed by `frames` frames of silence."""
+    """Append silence to a stream.
+
+    Args:
+        blocks: float32 (channels, any number of frames).
+        channels: number of channels.
+        frames: length of the silence.
+    """
     yield from blocks
     for start in range(0, frames, BLOCK_FRAMES):
         yield np.zeros((channels, min(BLOCK_FRAMES, frames - start)), np.float32)

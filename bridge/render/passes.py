@@ -85,7 +85,13 @@ def _is_offset_only(part: Sequence[Effect]) -> bool:
 def with_progress(
     blocks: Iterable[Audio], report: Callable[[float], None], frames: int
 ) -> Iterator[Audio]:
-    """The same blocks; calls `report` with the share of `frames` done after each."""
+    """Yield the blocks and report progress after each.
+
+    Args:
+        blocks: float32 (channels, any number of frames).
+        report: called with the share done, from 0 to 1.
+        frames: total length.
+    """
     done = 0
     for block in blocks:
         yield block

@@ -26,8 +26,6 @@ from bridge.dsp.decibel import db_to_linear
 from bridge.dsp.meter import Levels, Meter, Statistics
 from bridge.effects.conditions import JobFacts
 from bridge.errors import PresetError, PromiseBroken, SilentBounce, from_separation
-from bridge.plugins.discovery import fingerprint
-from bridge.plugins.host import plugin_version
 from bridge.publish.manifest import Manifest, StemFacts
 from bridge.render.alignment import checked_tail_frames
 from bridge.render.disk_estimate import peak_disk_bytes
@@ -40,7 +38,7 @@ from bridge.render.mixing import (
     with_silence,
 )
 from bridge.render.passes import ChainRunner, with_progress
-from bridge.render.provenance import coding_history, source_facts
+from bridge.render.provenance import coding_history, plugin_versions, source_facts
 from bridge.render.session_files import add_sessions
 from bridge.render.staged import Staged, stage
 from bridge.render.trim import Span, locate
@@ -98,7 +96,7 @@ def render_bounce(
         leniency = request.preset.bounce
         info = probe(request.source, leniency)
         sources = tuple(separator.outputs)
-        preset = request.preset.at(JobFacts(sources, info.channels, info.rate_hz))
+        preset = request.preset.resolved(JobFacts(sources, info.channels, info.rate_hz))
         decoder = Decoder(request.source, info, leniency=leniency)
         found = survey(decoder, report)
         if found.is_silent and leniency.skip_silent:
@@ -112,13 +110,13 @@ def render_bounce(
     job = _Job(
         request, preset, separator, info, decoder, found, outputs, buses, tail, folder, watch
     )
-    stock = job.separate()
+    staged_audio = job.separate()
     with single_threaded():  # once for all blocks: changing the count costs 0.2 ms
-        job.render(stock)
-        levels = job.levels(stock)
+        job.render(staged_audio)
+        levels = job.levels(staged_audio)
         gains = job.gains_db(levels)
-        stems = job.encode(stock, levels, gains)
-    stock.remove()
+        stems = job.encode(staged_audio, levels, gains)
+    staged_audio.remove()
     manifest = job.manifest(stems, job.verify(stems, gains))
     return add_sessions(manifest, request, folder, watch)
 
@@ -132,7 +130,7 @@ class _Job:
     separator: Separator
     info: AudioInfo
     decoder: Decoder
-    found: SurveyResult
+    survey: SurveyResult
     outputs: Sequence[str]
     buses: Mapping[str, Mixdown]
     tail_frames: int
@@ -142,46 +140,46 @@ class _Job:
     @property
     def frames(self) -> int:
         """Length of every file that is not trimmed."""
-        return self.found.frames + self.tail_frames
+        return self.survey.frames + self.tail_frames
 
     def separate(self) -> StagedAudio:
         """Stage every stem that an output uses, and the bounce where a mixdown starts from it."""
         used = used_sources(self.outputs, self.buses, self.separator.outputs)
         names = [name for name in self.separator.outputs if name in used]
-        stock = StagedAudio({name: self._stage_file(name, "separated") for name in names})
+        staged_audio = StagedAudio({name: self._stage_file(name, "separated") for name in names})
         if any(bus.base == "mixture" for bus in self.buses.values()):
-            stock.bounce = self._stage_file("bounce", "decoded")
+            staged_audio.bounce = self._stage_file("bounce", "decoded")
         done = 0
         with self.watch.stage("separate") as report, _separation():
             for block in self._stems(names):
                 for name in names:
-                    stock.separated[name].append(block[name])
+                    staged_audio.separated[name].append(block[name])
                 done += next(iter(block.values())).shape[1]
-                report(done / self.found.frames)
-            if stock.bounce is not None:
-                for decoded in with_progress(self.decoder, report, self.found.frames):
-                    stock.bounce.append(decoded)
-        for name, stem in stock.separated.items():
+                report(done / self.survey.frames)
+            if staged_audio.bounce is not None:
+                for decoded in with_progress(self.decoder, report, self.survey.frames):
+                    staged_audio.bounce.append(decoded)
+        for name, stem in staged_audio.separated.items():
             stem.close()
-            if stem.statistics.frames != self.found.frames:
+            if stem.statistics.frames != self.survey.frames:
                 raise PromiseBroken(
-                    f"{name}: {stem.statistics.frames} of {self.found.frames} frames"
+                    f"{name}: {stem.statistics.frames} of {self.survey.frames} frames"
                 )
-        if stock.bounce is not None:
+        if staged_audio.bounce is not None:
             for silence in with_silence((), self.info.channels, self.tail_frames):
-                stock.bounce.append(silence)
-            stock.bounce.close()
-        return stock
+                staged_audio.bounce.append(silence)
+            staged_audio.bounce.close()
+        return staged_audio
 
     def _stems(self, names: Sequence[str]) -> Iterator[Mapping[str, Audio]]:
         """Blocks of the stems. Digital silence skips the model, which would add noise."""
-        if self.found.is_silent:
-            silence = with_silence((), self.info.channels, self.found.frames)
+        if self.survey.is_silent:
+            silence = with_silence((), self.info.channels, self.survey.frames)
             return (dict.fromkeys(names, block) for block in silence)
         # The decoder can be iterated again, as some models read the bounce twice.
         return self.separator.stream(self.decoder, self.info.rate_hz)
 
-    def render(self, stock: StagedAudio) -> None:
+    def render(self, staged_audio: StagedAudio) -> None:
         """Render all stems through their chains, then the buses that have a chain."""
         info = self.info
         runner = ChainRunner(self.folder, info.rate_hz, info.channels, self.frames, self.watch)
@@ -189,22 +187,22 @@ class _Job:
         kept = {
             name for bus in from_bounce for name in changed_sources(bus, self.separator.outputs)
         }
-        for name, stem in stock.separated.items():
+        for name, stem in staged_audio.separated.items():
             chain = self.preset.chain_of(name)
-            stock.rendered[name] = runner.render_chain(name, stem, chain, keep=name in kept)
+            staged_audio.rendered[name] = runner.render_chain(name, stem, chain, keep=name in kept)
         for number, (name, bus) in enumerate(self.buses.items()):
             if bus.chain:
-                summed = (block.astype(np.float32) for block in self._signal(stock, name))
+                summed = (block.astype(np.float32) for block in self._signal(staged_audio, name))
                 first = stage(self.folder / f"bus{number}.mixed", info.channels, summed)
-                stock.buses[name] = runner.render_chain(
+                staged_audio.buses[name] = runner.render_chain(
                     f"bus{number}", first, bus.chain, keep=False
                 )
 
-    def levels(self, stock: StagedAudio) -> dict[str, Levels]:
+    def levels(self, staged_audio: StagedAudio) -> dict[str, Levels]:
         """Levels of every output relative to the range of its file."""
         bits = PCM_BITS.get(self.subtype)
         highest = 1.0 - 2.0 ** -(bits - 1) if bits else 1.0
-        return {name: self._levels(stock, name, highest) for name in self.outputs}
+        return {name: self._levels(staged_audio, name, highest) for name in self.outputs}
 
     def gains_db(self, levels: Mapping[str, Levels]) -> dict[str, float]:
         """Gain of every output in dB from headroom and normalisation."""
@@ -212,16 +210,16 @@ class _Job:
         preset, can_clip = self.preset, self.subtype in PCM_BITS or self.target.lossy
         return gains_db(levels, preset.headroom, preset.normalise, can_clip=can_clip)
 
-    def _levels(self, stock: StagedAudio, name: str, highest: float) -> Levels:
+    def _levels(self, staged_audio: StagedAudio, name: str, highest: float) -> Levels:
         """Levels of an output before its gain; only the peak where nothing is normalised."""
-        staged = stock.buses.get(name) if name in self.buses else stock.rendered[name]
+        staged = staged_audio.buses.get(name) if name in self.buses else staged_audio.rendered[name]
         if self.preset.normalise is None and staged is not None:
             return Levels(relative_peak=staged.statistics.relative_peak(highest))
         info = self.info
         meter = Meter(info.rate_hz, info.channels, mask=info.channel_mask, highest=highest)
         measure, done = Statistics(info.channels), 0
         with self.watch.stage("chain") as report:
-            for exact in self._signal(stock, name):
+            for exact in self._signal(staged_audio, name):
                 (measure if self.preset.normalise is None else meter).add(exact.astype(np.float32))
                 done += exact.shape[1]
                 report(done / self.frames)
@@ -229,17 +227,23 @@ class _Job:
             return Levels(relative_peak=measure.relative_peak(highest))
         return meter.levels
 
-    def _signal(self, stock: StagedAudio, name: str) -> Iterator[NDArray[np.float64]]:
+    def _signal(self, staged_audio: StagedAudio, name: str) -> Iterator[NDArray[np.float64]]:
         """Audio of an output before gain and limiter."""
-        staged = stock.buses.get(name) if name in self.buses else stock.rendered[name]
+        staged = staged_audio.buses.get(name) if name in self.buses else staged_audio.rendered[name]
         if staged is None:
-            return mix_bus(self.buses[name], stock, self.separator.outputs)
+            return mix_bus(self.buses[name], staged_audio, self.separator.outputs)
         return (block.astype(np.float64) for block in staged)
 
     def encode(
-        self, stock: StagedAudio, levels: Mapping[str, Levels], gains: Mapping[str, float]
+        self, staged_audio: StagedAudio, levels: Mapping[str, Levels], gains: Mapping[str, float]
     ) -> tuple[StemFacts, ...]:
-        """Write all outputs; outputs of one group together."""
+        """Write all outputs; outputs of one group together.
+
+        Args:
+            staged_audio: the audio of the outputs.
+            levels: levels of the outputs before their gain.
+            gains: gains of the outputs in dB.
+        """
         settings = self._settings
         done = 0
         facts: list[StemFacts] = []
@@ -253,7 +257,7 @@ class _Job:
             groups = self._groups()
             for group in groups:
                 outputs = [
-                    self._output(stock, name, gains[name], levels[name].relative_peak)
+                    self._output(staged_audio, name, gains[name], levels[name].relative_peak)
                     for name in group
                 ]
                 made = write_outputs(outputs, settings, self._dither(group, levels), on_frames)
@@ -267,14 +271,18 @@ class _Job:
             return [[name] for name in self.outputs]
         return [*([stems] if stems else []), *([name] for name in self.buses)]
 
-    def _output(self, stock: StagedAudio, name: str, gain_db: float, peak: float) -> OutputFile:
+    def _output(
+        self, staged_audio: StagedAudio, name: str, gain_db: float, peak: float
+    ) -> OutputFile:
         span = Span(0, self.frames)
         if self.preset.trim is not None:
             gain = db_to_linear(gain_db)
-            audio = ((gain * block).astype(np.float32) for block in self._signal(stock, name))
+            audio = (
+                (gain * block).astype(np.float32) for block in self._signal(staged_audio, name)
+            )
             span = locate(audio, self.preset.trim, self.info.rate_hz)
         path = self.folder / self.request.file_names[name]
-        return OutputFile(name, path, lambda: self._signal(stock, name), gain_db, peak, span)
+        return OutputFile(name, path, lambda: self._signal(staged_audio, name), gain_db, peak, span)
 
     def _dither(self, names: Sequence[str], levels: Mapping[str, Levels]) -> dither.DitherKind:
         preset = self.preset
@@ -304,10 +312,10 @@ class _Job:
                 return None
             summed = [stem for stem in stems if stem.name in self.separator.outputs]
             paths = [self.folder / stem.path for stem in summed]
-            bounce = with_progress(self.decoder, report, self.found.frames)
+            bounce = with_progress(self.decoder, report, self.survey.frames)
             residual = null_residual_peak(paths, bounce, db_to_linear(gains[summed[0].name]))
         clipped = any(stem.clipped_values for stem in stems)
-        bound = max_null_residual(self.subtype, summed[0].dither, self.found.peak)
+        bound = max_null_residual(self.subtype, summed[0].dither, self.survey.peak)
         if preset.is_linear and not clipped and residual > bound:
             raise PromiseBroken(
                 "the stems do not null against the bounce: "
@@ -320,7 +328,7 @@ class _Job:
         request, info = self.request, self.info
         gains = {stem.gain_db for stem in stems}
         return Manifest(
-            source=source_facts(request, info, self.found, self._carried),
+            source=source_facts(request, info, self.survey, self._carried),
             stems=stems,
             gain_db=gains.pop() if len(gains) == 1 else None,
             null_residual_dbfs=null_dbfs if null_dbfs is None else round(null_dbfs, 2),
@@ -332,7 +340,7 @@ class _Job:
             },
             preset={"name": request.preset.name, "hash": request.preset.content_hash},
             warnings=(
-                *self.found.all_warnings(),
+                *self.survey.all_warnings(),
                 *self.separator.notes,
                 *time_reference_warnings(self._carried.time_reference, info.rate_hz),
                 *file_warnings(self.preset, info, stems, self.tail_frames),
@@ -341,15 +349,8 @@ class _Job:
             seconds=dict(self.watch.seconds),
             aligned=self.preset.trim is None,
             tail_frames=self.tail_frames,
-            plugins=self._plugins(),
+            plugins=plugin_versions(self.preset.plugin_files),
         )
-
-    def _plugins(self) -> dict[str, dict[str, str]]:
-        """Versions and hashes of the plugins used."""
-        return {
-            file.name: {"version": plugin_version(str(file)), "sha256": fingerprint(file)}
-            for file in self.preset.plugin_files
-        }
 
     @property
     def subtype(self) -> str:

@@ -1,4 +1,4 @@
-"""Provenance of the files of a job: source facts and the coding history."""
+"""Provenance of the files of a job: source facts, plugin versions and the coding history."""
 
 from __future__ import annotations
 
@@ -6,9 +6,14 @@ from typing import TYPE_CHECKING
 
 from bridge import __version__
 from bridge.audio.encode import PCM_BITS
+from bridge.plugins.discovery import fingerprint
+from bridge.plugins.host import plugin_version
 from bridge.publish.manifest import SourceFacts, level_dbfs
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
     from bridge.audio.decode import SurveyResult
     from bridge.audio.metadata.model import Metadata
     from bridge.audio.probe import AudioInfo
@@ -19,7 +24,14 @@ if TYPE_CHECKING:
 def source_facts(
     request: RenderRequest, info: AudioInfo, found: SurveyResult, metadata: Metadata
 ) -> SourceFacts:
-    """Facts about the bounce for the manifest."""
+    """Facts about the bounce for the manifest.
+
+    Args:
+        request: path and hash of the bounce.
+        info: format of the bounce.
+        found: results of the survey.
+        metadata: metadata of the bounce.
+    """
     return SourceFacts(
         path=str(request.source),
         sha256=request.sha256,
@@ -36,6 +48,14 @@ def source_facts(
         tempo_bpm=metadata.tempo_bpm,
         marks=metadata.marks,
     )
+
+
+def plugin_versions(files: Iterable[Path]) -> dict[str, dict[str, str]]:
+    """Versions and hashes of the plugins used, by the names of their files."""
+    return {
+        file.name: {"version": plugin_version(str(file)), "sha256": fingerprint(file)}
+        for file in files
+    }
 
 
 def coding_history(target: Target, info: AudioInfo, subtype: str, model: str) -> str:

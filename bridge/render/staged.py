@@ -72,7 +72,13 @@ class Staged:
 
 
 def stage(path: Path, channels: int, blocks: Iterable[Audio]) -> Staged:
-    """Write a whole stream of float32 blocks (channels, frames) to a new file."""
+    """Write a whole stream to a new file.
+
+    Args:
+        path: the file; must not exist.
+        channels: number of channels.
+        blocks: float32 (channels, any number of frames).
+    """
     staged = Staged(path, channels)
     for block in blocks:
         staged.append(block)

@@ -29,7 +29,16 @@ FLOAT_NULL = 1e-6
 
 
 def check_shapes(folder: Path, stems: Sequence[StemFacts], target: Target) -> None:
-    """Raise PromiseBroken for a file whose header differs from the manifest."""
+    """Compare the headers of written files with the manifest.
+
+    Args:
+        folder: folder of the files.
+        stems: facts of the files.
+        target: format of the files.
+
+    Raises:
+        PromiseBroken: a header differs.
+    """
     for stem in stems:
         path = folder / stem.path
         shape = m4a_properties(path) if target.name == "m4a" else _shape(path)

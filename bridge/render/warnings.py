@@ -53,11 +53,13 @@ def file_warnings(
         yield from _depth_warnings(preset, info, stems)
     if tail_frames:
         yield (
-            f"the files are {tail_frames} frames longer than the bounce, so that echoes and rooms "
-            "can end"
+            f"the files are {tail_frames} frames longer than the bounce, to hold the tails of "
+            "echoes and reverbs"
         )
     if preset.trim is not None:
-        yield "alignment was given up: the files are trimmed; start_frame says where they begin"
+        yield (
+            "the files are trimmed, not aligned with the bounce; start_frame gives their positions"
+        )
     for stem in stems:
         yield from _peak_warnings(stem, lossy=target.lossy)
     if preset.normalise is not None and preset.normalise.lufs is not None:

@@ -1,4 +1,4 @@
-"""The law of the chain: what goes in at frame n comes out at frame n."""
+"""Alignment of effect chains: sound at frame n stays at frame n."""
 
 from __future__ import annotations
 
@@ -71,25 +71,25 @@ class LateEffect(Effect):
 
 
 @pytest.mark.parametrize("by_frames", [-300, -1, 0, 1, 480, 30_000])
-def test_a_shift_is_measured_to_the_frame(by_frames: int) -> None:
+def test_a_delay_is_measured_to_the_frame(by_frames: int) -> None:
     expected = (by_frames,)
     assert delays_frames(lambda a: np.roll(a, by_frames, axis=1), RATE_HZ, 2) == expected
 
 
-def test_channels_that_come_apart_are_seen() -> None:
+def test_different_delays_of_channels_are_reported() -> None:
     def apart(audio: Audio) -> Audio:
         return np.stack([np.roll(audio[0], 5), audio[1]])
 
     assert delays_frames(apart, RATE_HZ, 2) == (0, 5)
 
 
-def test_what_hums_is_measured_without_its_hum() -> None:
+def test_hum_is_subtracted_from_the_measurement() -> None:
     hum = 0.4 * np.sin(np.arange(200_000) / 50).astype(np.float32)
     late = delays_frames(lambda a: np.roll(a, 9, axis=1) + hum[: a.shape[1]], RATE_HZ, 1)
     assert late == (9,)
 
 
-def test_what_lets_no_impulse_through_is_measured_with_a_burst() -> None:
+def test_an_effect_that_mutes_impulses_is_measured_with_a_burst() -> None:
     """A gate that looks at ten milliseconds: one frame is nothing to it."""
 
     def gate(audio: Audio) -> Audio:
@@ -99,13 +99,13 @@ def test_what_lets_no_impulse_through_is_measured_with_a_burst() -> None:
     assert delays_frames(gate, RATE_HZ, 1) == (12,)
 
 
-def test_nothing_heard_is_nothing_late() -> None:
+def test_silence_has_no_delay() -> None:
     assert delays_frames(np.zeros_like, RATE_HZ, 2) == ()
 
 
 @pytest.mark.parametrize("name", OWN)
 @pytest.mark.parametrize("rate_hz", [44_100.0, 96_000.0])
-def test_every_effect_of_ours_is_aligned(name: str, rate_hz: float) -> None:
+def test_every_built_in_effect_is_aligned(name: str, rate_hz: float) -> None:
     effect = EFFECTS[name]()
     alignment.check_alignment([effect], rate_hz, 2)
     if not effect.intended_delay:
@@ -126,14 +126,14 @@ def test_a_long_chain_is_aligned_as_a_whole() -> None:
     assert np.abs(out[:, :999]).max() < 1e-3  # but for the offset that was taken away
 
 
-def test_a_delay_that_is_stated_is_taken_out_whole_and_in_blocks() -> None:
+def test_reported_latency_is_removed_whole_and_in_blocks() -> None:
     effect = LateEffect(says=37)
     alignment.check_alignment([effect], RATE_HZ, 2)
     for sizes in ([], [1, 500, 8000]):
         np.testing.assert_array_equal(run(impulse(), [effect], sizes), impulse())
 
 
-def test_a_delay_that_is_overstated_is_put_back() -> None:
+def test_overstated_latency_is_compensated() -> None:
     out = run(impulse(), [LateEffect(delays=(0, 0), says=-3)])
     assert out.shape == impulse().shape
     assert np.abs(out).argmax(axis=1).tolist() == [1003, 1003]
@@ -160,7 +160,7 @@ def test_a_tail_is_as_long_as_the_echo() -> None:
     assert RATE_HZ < room < 20 * RATE_HZ
 
 
-def test_a_tail_has_an_end() -> None:
+def test_a_tail_is_limited() -> None:
     endless = Delay(time_ms=5000.0, feedback_percent=95.0, mix_percent=100.0)
     assert 20 * 8000 < alignment.tail_frames([endless], 8000.0, 1) <= 30 * 8000
 
@@ -214,7 +214,7 @@ def test_effects_of_pedalboard_are_aligned_in_blocks(
         np.testing.assert_array_equal(out, run(audio, [effect]))
 
 
-def test_one_that_is_not_aligned_to_the_frame_is_refused() -> None:
+def test_an_effect_that_is_not_aligned_is_refused() -> None:
     """Down to 16 kHz and up again: at 44.1 kHz that lands between two frames."""
     effect = Builtin.model_validate(
         {
@@ -226,7 +226,7 @@ def test_one_that_is_not_aligned_to_the_frame_is_refused() -> None:
         alignment.check_alignment([effect], RATE_HZ, 2)
 
 
-def test_a_chain_is_verified_once_for_a_rate_and_a_width(
+def test_a_chain_is_checked_once_per_rate_and_width(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runs: list[tuple[float, int]] = []

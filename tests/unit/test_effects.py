@@ -23,7 +23,7 @@ CLOSE = 1e-5
     sizes=st.lists(st.integers(0, 9000), max_size=6),
     frames=st.integers(1, 24_000),
 )
-def test_blocks_give_what_the_whole_gives(
+def test_block_sizes_do_not_change_the_result(
     effects: list[Effect], sizes: list[int], frames: int
 ) -> None:
     audio = noise(2, frames)
@@ -34,7 +34,7 @@ def test_blocks_give_what_the_whole_gives(
 
 
 @pytest.mark.parametrize("name", OWN)
-def test_every_end_of_a_range_is_survived(name: str) -> None:
+def test_effects_work_at_the_ends_of_their_ranges(name: str) -> None:
     """No NaN, and no more than all gains together can give."""
     audio = noise(2, 12_000)
     audio[:, 3000:9000] = 0.0
@@ -54,14 +54,14 @@ def test_silence_stays_silent(name: str, channels: int) -> None:
 
 @pytest.mark.parametrize("name", OWN)
 @pytest.mark.parametrize("rate_hz", [44_100.0, 96_000.0, 192_000.0])
-def test_the_same_twice_gives_the_same_bytes(name: str, rate_hz: float) -> None:
+def test_rendering_is_deterministic(name: str, rate_hz: float) -> None:
     audio = noise(2, 9000)
     once, again = (run(audio, [EFFECTS[name]()], rate_hz=rate_hz) for _ in range(2))
     np.testing.assert_array_equal(once, again)
 
 
 @pytest.mark.parametrize("name", OWN)
-def test_full_scale_and_beyond_is_no_trouble(name: str) -> None:
+def test_effects_accept_audio_over_full_scale(name: str) -> None:
     out = run(noise(2, 9000, level=50.0), [EFFECTS[name]()], cut_sizes())
     assert np.isfinite(out).all()
 
@@ -102,7 +102,7 @@ def test_a_frequency_above_half_the_rate_is_refused(
         (Invert(channel="left"), 1),
     ],
 )
-def test_what_needs_stereo_says_so(effect: Effect, channels: int) -> None:
+def test_effects_that_need_stereo_refuse_other_widths(effect: Effect, channels: int) -> None:
     with pytest.raises(PresetError, match=f"{effect.effect_name}.* has {channels} channel"):
         check([effect], ProcessSpec(RATE_HZ, channels))
     check([effect], ProcessSpec(RATE_HZ, 2))

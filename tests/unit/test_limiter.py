@@ -1,4 +1,4 @@
-"""The limiter between the frames: measured with resamplers that are not ours."""
+"""True-peak limiting, measured with independent resamplers."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def hot_music(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
 
 
 @pytest.mark.parametrize("drive_db", [6.0, 18.0])
-def test_no_peak_between_the_frames_of_hot_music(hot_music: Audio, drive_db: float) -> None:
+def test_no_true_peak_over_the_ceiling_in_hot_music(hot_music: Audio, drive_db: float) -> None:
     driven = hot_music * np.float32(10 ** (drive_db / 20))
     assert true_peak_dbtp(driven) > -1.0  # else the limiter has nothing to do
     out = run(driven, [Limiter(ceiling_dbtp=-1.0)], [5000] * 8)
@@ -75,14 +75,14 @@ def test_no_peak_between_the_frames_of_hot_music(hot_music: Audio, drive_db: flo
 
 
 @pytest.mark.parametrize("ceiling_dbtp", [0.0, -6.0])
-def test_no_peak_between_the_frames_of_clipped_noise(ceiling_dbtp: float) -> None:
+def test_no_true_peak_over_the_ceiling_in_clipped_noise(ceiling_dbtp: float) -> None:
     audio = np.clip(noise(2, 40_000, level=4.0), -1, 1)
     # The noise goes up to half the rate, where two readings differ most.
     out = run(audio, [Limiter(ceiling_dbtp=ceiling_dbtp)])
     assert ceiling_dbtp - 0.5 < true_peak_dbtp(out) <= ceiling_dbtp + OVER_DB
 
 
-def test_what_is_under_the_ceiling_at_its_frames_needs_the_guard_alone() -> None:
+def test_audio_under_the_ceiling_needs_only_the_peak_guard() -> None:
     audio = noise(2, 40_000, level=1.0)
     audio *= np.float32(0.5) / np.abs(audio).max()
     limiter = Limiter(ceiling_dbtp=20 * math.log10(0.5))
@@ -93,7 +93,7 @@ def test_what_is_under_the_ceiling_at_its_frames_needs_the_guard_alone() -> None
     assert limiter.for_peak(0.51) is limiter
 
 
-def test_the_guard_touches_nothing_that_is_under_the_ceiling() -> None:
+def test_the_peak_guard_leaves_audio_under_the_ceiling_unchanged() -> None:
     audio = noise(2, 30_000, level=0.05)
     spec = ProcessSpec(RATE_HZ, 2, audio.shape[1])
     for ceiling in (0.5, 1.0):
@@ -134,7 +134,7 @@ def test_the_interpolator_keeps_a_constant() -> None:
 @pytest.mark.parametrize("rate_hz", [44_100.0, 96_000.0, 192_000.0])
 @settings(max_examples=examples(25))
 @given(seed=st.integers(0, 1000), frames=st.integers(1, 700), above=st.floats(0.05, 1.5))
-def test_what_is_passed_over_is_not_too_high(
+def test_skipped_tiles_stay_under_the_limit(
     rate_hz: float, seed: int, frames: int, above: float
 ) -> None:
     """Against every value of both curves, computed one by one in float64."""

@@ -73,7 +73,7 @@ PROBLEMS: dict[str, list[str]] = {
     ],
     "when": [
         "6: unknown key 'chanels' of 'when'; did you mean 'channels'?",
-        "7: 'when' says nothing; write a condition, as in `when: {channels: mono}`",
+        "7: 'when' is empty; write a condition, as in `when: {channels: mono}`",
         "12: 'channels' is 'quad'; allowed is mono or stereo or multichannel",
         "14: 'has_stem' must be a stem's name or a list of them; write `has_stem: vocals`",
         "15: 'min_rate_hz' is 5; allowed is a number, 8000 to 192000 Hz",
@@ -670,13 +670,13 @@ UNITLESS = {"ratio", "q"}
 def test_every_parameter_states_unit_range_and_default(name: str) -> None:
     effect = registry.EFFECTS[name]
     for row in registry.parameters(effect):
-        assert row.about
+        assert row.description
         if row.minimum is None or row.maximum is None:
             assert row.default in row.span.split(" ")[0] or f"{row.default}," in row.span
             continue
         assert row.unit or row.name in UNITLESS
         assert row.default == "none" or row.minimum <= float(row.default) <= row.maximum
-    assert effect.about
+    assert effect.description
 
 
 def test_every_effect_has_its_row() -> None:

@@ -1,4 +1,4 @@
-"""Audio between two passes: an offset is taken away as it is read, like by a pass of its own."""
+"""Staged audio: subtracting offsets on reading equals a pass of DC removal."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def read(staged: Staged) -> Audio:
 
 @settings(max_examples=examples(20), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(offset=st.floats(-0.5, 0.5), channels=st.integers(1, 3), at=st.integers(1, 70_000))
-def test_centred_is_what_the_effect_gives(
+def test_centred_equals_the_dc_removal_effect(
     tmp_path: Path, offset: float, channels: int, at: int
 ) -> None:
     audio = noise(channels, 70_001) + np.float32(offset)
@@ -48,7 +48,7 @@ def test_centred_is_what_the_effect_gives(
     assert not path.exists()
 
 
-def test_what_comes_after_a_removal_gets_its_pass(tmp_path: Path) -> None:
+def test_effects_after_dc_removal_run_in_a_pass(tmp_path: Path) -> None:
     audio = noise(2, 9000) + np.float32(0.1)
     dry = stage(tmp_path / "dry", 2, [audio])
     passes = ChainRunner(tmp_path, 44_100, 2, 9000, Stopwatch(lambda *_: None))

@@ -1,4 +1,4 @@
-"""Real plugins (Debian's zam-plugins) and ones that misbehave, through the chain."""
+"""Hosting of real plugins (Debian's zam-plugins) and of faulty ones."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def impulse(channels: int) -> np.ndarray:
 
 @pytest.mark.parametrize("name", ["ZamComp", "ZaMaximX2"])
 @pytest.mark.parametrize("sizes", [[], [1, 700, 9000]], ids=["whole", "blocks"])
-def test_an_impulse_comes_out_where_it_went_in(name: str, sizes: list[int]) -> None:
+def test_plugins_keep_an_impulse_aligned(name: str, sizes: list[int]) -> None:
     """ZamComp is mono, ZaMaximX2 stereo with 480 frames of latency."""
     out = run(impulse(2), [Gain(), vst3(name)], sizes, RATE_HZ)
     assert out.shape == (2, 20_000)
@@ -51,7 +51,7 @@ def test_the_maximiser_does_report_a_latency() -> None:
     assert plugin.reported_latency_samples == 480
 
 
-def test_blocks_give_what_the_whole_gives() -> None:
+def test_block_sizes_do_not_change_the_result() -> None:
     chain = [vst3("ZaMaximX2", parameters={"threshold_db": -12.0}), Limiter()]
     audio = noise(2, 20_000)
     whole = run(audio, chain, (), RATE_HZ)
@@ -109,7 +109,7 @@ def test_a_state_is_saved_and_restored(tmp_path: Path) -> None:
         host.load_plugin(vst3("ZamComp", state=str(raw)))
 
 
-def test_a_plugin_leaves_the_processor_as_it_was() -> None:
+def test_a_plugin_leaves_denormals_enabled() -> None:
     """zam-plugins are built with -ffast-math, which has the smallest floats flushed to zero."""
     run(impulse(2), [vst3("ZamComp"), vst3("ZaMaximX2")], (), RATE_HZ)
     assert np.float32(1e-40) * np.float32(0.5) > 0
@@ -150,10 +150,10 @@ def test_a_plugin_that_a_file_does_not_hold() -> None:
     assert host.load_plugin(vst3("ZamComp", plugin_name="ZamComp")).name == "ZamComp"
 
 
-def test_what_is_no_plugin_does_not_load(tmp_path: Path) -> None:
+def test_a_file_that_is_no_plugin_is_refused(tmp_path: Path) -> None:
     fake = tmp_path / "Fake.vst3"
     fake.write_text("these are the lyrics")
-    with pytest.raises(PluginError, match=r"Fake\.vst3 does not load .*; open it in a DAW"):
+    with pytest.raises(PluginError, match=r"Fake\.vst3 does not load .*; reinstall it"):
         host.load_plugin(Vst3(plugin=str(fake)))
 
 
@@ -225,20 +225,20 @@ needs_linux = pytest.mark.skipif(
 
 
 @needs_linux
-def test_a_plugin_that_aborts_harms_nobody_else(tmp_path: Path) -> None:
+def test_a_crashing_plugin_is_reported(tmp_path: Path) -> None:
     crashing = Vst3(plugin=str(made(tmp_path, "Crash", "abort()")))
     with pytest.raises(PluginError, match=r"Crash\.vst3 crashes \(signal 6\); take it out"):
         preset_check.check_plugin(crashing)
 
 
 @needs_linux
-def test_a_plugin_that_hangs_is_ended_in_its_time(tmp_path: Path) -> None:
+def test_a_hanging_plugin_is_killed_after_its_timeout(tmp_path: Path) -> None:
     hanging = Vst3(plugin=str(made(tmp_path, "Hang", "sleep(600)")), timeout_s=1)
     with pytest.raises(PluginError, match=r"Hang\.vst3 has not loaded in 1 s; raise its timeout_s"):
         preset_check.check_plugin(hanging)
 
 
-def test_a_preset_is_tried_with_its_plugins(tmp_path: Path) -> None:
+def test_check_preset_runs_the_plugins(tmp_path: Path) -> None:
     require.vst3("ZamComp")
     path = tmp_path / "p.yaml"
     path.write_text(
@@ -255,7 +255,7 @@ def test_a_preset_is_tried_with_its_plugins(tmp_path: Path) -> None:
     preset_check.check_preset(loader.load_file(path))
 
 
-def test_the_watchdog_speaks_and_is_silent_in_time() -> None:
+def test_the_watchdog_reports_only_late_plugins() -> None:
     import threading
 
     told = threading.Event()
@@ -267,7 +267,7 @@ def test_the_watchdog_speaks_and_is_silent_in_time() -> None:
     assert not quiet.is_set()
 
 
-def test_facts_are_those_of_the_plugin() -> None:
+def test_parameter_facts_match_the_plugin() -> None:
     plugin = host.open_plugin(vst3("ZamComp"))
     known = host.parameter_facts(plugin)
     assert set(known) == set(plugin.parameters)
@@ -278,7 +278,7 @@ def test_facts_are_those_of_the_plugin() -> None:
     assert host.accepted_channels(plugin, RATE_HZ, 2, "ZamComp") == 1
 
 
-def test_place_is_what_the_cache_of_measurements_goes_by() -> None:
+def test_measured_latency_is_cached_per_format() -> None:
     effect = Vst3(plugin="x.vst3", parameters=(("a", 1.0),))
     assert hash(effect) == hash(Vst3.model_validate(effect.model_dump()))
     assert ProcessSpec(RATE_HZ, 2) != ProcessSpec(44_100.0, 2)

@@ -1,4 +1,4 @@
-"""Loudness range, momentary and short-term loudness: against a meter that is not ours."""
+"""Loudness range, momentary and short-term loudness: against an independent meter."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def music() -> Audio:
     return np.concatenate([part, part / 4, part / 4, part / 2], axis=1).astype(np.float32)
 
 
-def test_as_ffmpeg_has_it(tmp_path: Path) -> None:
+def test_programme_loudness_matches_ffmpeg(tmp_path: Path) -> None:
     audio = music()
     soundfile.write(tmp_path / "a.wav", audio.T, RATE_HZ, subtype="FLOAT")
     meter = Meter(RATE_HZ, 2)
@@ -55,7 +55,7 @@ def test_range_of_two_tones(lower_dbfs: float, expected_lu: float) -> None:
     assert meter.programme.range_lu == pytest.approx(expected_lu, abs=1.0)
 
 
-def test_what_is_too_short_or_silent_has_none() -> None:
+def test_short_or_silent_audio_has_no_values() -> None:
     silence = programme_loudness(np.zeros(100))
     assert silence.max_momentary_lufs == silence.max_short_term_lufs == -math.inf
     assert math.isnan(silence.range_lu)

@@ -1,4 +1,4 @@
-"""Audio through effects: same frames, same place, whatever the blocks."""
+"""Streaming through effect chains: length, alignment, and independence of block sizes."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ any_effect: st.SearchStrategy[Effect] = st.one_of(
     channels=st.integers(1, 3),
     frames=st.integers(256, 20_000),
 )
-def test_blocks_give_what_the_whole_gives(
+def test_block_sizes_do_not_change_the_result(
     effects: list[Effect], sizes: list[int], channels: int, frames: int
 ) -> None:
     audio = noise(channels, frames)
@@ -93,7 +93,7 @@ def test_blocks_give_what_the_whole_gives(
 
 @pytest.mark.parametrize("frames", [0, 1, 2, 7, BLOCK_FRAMES - 1, BLOCK_FRAMES, BLOCK_FRAMES + 1])
 @pytest.mark.parametrize("channels", [1, 2, 8])
-def test_any_length_keeps_its_frames(frames: int, channels: int) -> None:
+def test_every_length_is_preserved(frames: int, channels: int) -> None:
     """Also with fewer frames than channels, which pedalboard would take for (frames, channels)."""
     audio = noise(channels, frames, 0.01)
     out = run(audio, [Gain(gain_db=20.0), Limiter(ceiling_dbtp=0.0, true_peak=True)])
@@ -129,7 +129,7 @@ def test_an_impulse_stays_where_it_is(effects: list[Effect], rate_hz: float) -> 
     assert np.abs(out[1]).argmax() == 29_999
 
 
-def test_dc_removal_takes_the_offset_and_nothing_else() -> None:
+def test_dc_removal_only_subtracts_the_offset() -> None:
     frames = 44_100
     tone = 0.5 * np.sin(2 * np.pi * 20 * np.arange(frames) / RATE_HZ)  # 20 whole periods: mean 0
     ac = np.stack([tone, -0.5 * tone])
@@ -140,7 +140,7 @@ def test_dc_removal_takes_the_offset_and_nothing_else() -> None:
     assert np.abs(out - ac).max() < 1e-7
 
 
-def test_dc_is_removed_where_the_chain_says() -> None:
+def test_dc_is_removed_at_its_position_in_the_chain() -> None:
     """A compressor before and after: the offset is measured on what the first one gives."""
     audio = noise(2, 20_000) + np.float32(0.2)
     chain: list[Effect] = [Compressor(threshold_db=-20.0), DcRemoval(), Gain(gain_db=6.0)]
@@ -149,7 +149,7 @@ def test_dc_is_removed_where_the_chain_says() -> None:
     assert np.abs(out.mean(axis=1, dtype=np.float64)).max() < 1e-6
 
 
-def test_parts() -> None:
+def test_split_passes() -> None:
     dc, gain = DcRemoval(), Gain()
     assert split_passes([]) == ()
     assert split_passes([gain, gain]) == ((gain, gain),)
@@ -166,7 +166,7 @@ def test_the_limiter_holds_its_ceiling_on_hot_noise(ceiling_db: float, true_peak
     assert np.abs(out).max() > 0.9 * ceiling
 
 
-def test_true_peak_looks_between_the_frames() -> None:
+def test_true_peaks_are_limited() -> None:
     """A quarter-rate sine at 45 degrees has frames at -3 dB and a curve that peaks at 0 dB."""
     frames = np.arange(44_100)
     audio = np.sin(np.pi / 2 * frames + np.pi / 4).astype(np.float32)[np.newaxis]
@@ -196,7 +196,7 @@ def test_the_limiter_keeps_the_stereo_image() -> None:
     assert gain.min() < 0.8
 
 
-def test_no_effect_gives_the_very_frames() -> None:
+def test_an_empty_chain_changes_nothing() -> None:
     audio = noise(2, 3000)
     rendered = render(cut(audio, [1000]), [], rate_hz=RATE_HZ, channels=2, frames=3000)
     np.testing.assert_array_equal(np.concatenate(list(rendered), axis=1), audio)
@@ -249,7 +249,7 @@ def test_a_highpass_above_half_the_rate_is_refused_before_any_work() -> None:
     ],
 )
 @pytest.mark.parametrize("effects", [[], [Limiter()]])
-def test_frames_that_do_not_add_up_break_a_promise(
+def test_a_wrong_number_of_frames_is_an_error(
     blocks: list[Audio], message: str, effects: list[Effect]
 ) -> None:
     with pytest.raises(PromiseBroken, match=message):
@@ -260,10 +260,10 @@ def test_frames_that_do_not_add_up_break_a_promise(
     ("effects", "offsets"),
     [([Gain(), DcRemoval()], None), ([DcRemoval()], None), ([Gain()], np.zeros(1))],
 )
-def test_dc_removal_needs_its_part_and_its_offsets(
+def test_dc_removal_needs_its_own_pass_and_offsets(
     effects: list[Effect], offsets: npt.NDArray[np.float64] | None
 ) -> None:
-    with pytest.raises(ValueError, match="part"):
+    with pytest.raises(ValueError, match="pass"):
         render([], effects, rate_hz=RATE_HZ, channels=1, frames=0, offsets=offsets)
 
 
@@ -271,7 +271,7 @@ def test_dc_removal_needs_its_part_and_its_offsets(
 
 
 @given(st.lists(st.integers(0, 300), max_size=8))
-def test_measure_does_not_depend_on_the_blocks(sizes: list[int]) -> None:
+def test_statistics_does_not_depend_on_the_blocks(sizes: list[int]) -> None:
     audio = noise(2, 1000) + np.float32(0.25)
     measure = Statistics(2)
     for block in cut(audio, sizes):
@@ -281,19 +281,19 @@ def test_measure_does_not_depend_on_the_blocks(sizes: list[int]) -> None:
     np.testing.assert_allclose(measure.mean, audio.mean(axis=1, dtype=np.float64), atol=1e-12)
 
 
-def test_measure_of_nothing_is_zero() -> None:
+def test_statistics_of_nothing_is_zero() -> None:
     assert Statistics(3).mean.tolist() == [0.0, 0.0, 0.0]
     assert Statistics(3).peak == 0.0
 
 
-def test_measure_keeps_a_nan() -> None:
+def test_statistics_keeps_a_nan() -> None:
     measure = Statistics(1)
     for value in (1.0, math.nan, 2.0):
         measure.add(np.array([[value]], np.float32))
     assert math.isnan(measure.peak)
 
 
-def test_reach_knows_that_integers_end_a_step_below_one() -> None:
+def test_relative_peak_of_integers_ends_one_step_below_one() -> None:
     step = 2.0**-15
     measure = Statistics(1)
     measure.add(np.array([[-1.0, 1.0 - step]], np.float32))

@@ -1,4 +1,4 @@
-"""What preset files say together: parents, variables, conditions, and where a chain runs."""
+"""Composition of preset files: parents, variables, conditions and chains."""
 
 from __future__ import annotations
 
@@ -80,10 +80,10 @@ def test_a_preset_can_extend_the_one_that_it_hides(own: Path) -> None:
     assert mine.mixdowns == presets.load_file(SHIPPED / "karaoke.yaml").mixdowns
 
 
-def test_a_circle_and_too_long_a_line_are_refused(own: Path) -> None:
+def test_circular_and_too_many_parents_are_refused(own: Path) -> None:
     write(own, "a", "schema: 2\nsummary: a\nextends: b\n")
     b = write(own, "b", "schema: 2\nsummary: b\n\nextends: a\n")
-    with pytest.raises(PresetError, match=r"circle, by a\.yaml") as caught:
+    with pytest.raises(PresetError, match=r"circular, by a\.yaml") as caught:
         presets.load("a")
     assert str(caught.value).startswith(f"{b}:4: ")
     for number in range(composition.MAX_PARENTS + 2):
@@ -92,7 +92,7 @@ def test_a_circle_and_too_long_a_line_are_refused(own: Path) -> None:
         presets.load("p0")
 
 
-def test_a_mistake_is_told_in_the_file_and_line_where_it_stands(own: Path) -> None:
+def test_an_error_is_reported_with_its_file_and_line(own: Path) -> None:
     parent = write(
         own, "parent", "schema: 1\nsummary: p\nmixdowns:\n  a:\n    vocals: 99\n    rest: 0\n"
     )
@@ -113,7 +113,7 @@ TREES = st.recursive(
 
 
 def expected(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
-    """The rule, said in another way."""
+    """The rule, conditions in another way."""
     merged = {}
     for key in {**old, **new}:
         if key not in new:
@@ -151,7 +151,7 @@ def test_variables_keep_their_types(tmp_path: Path) -> None:
     assert found.outputs(("vocals", "other"))["m"] == {"other": 1.0}
 
 
-def test_values_of_the_command_line_win_and_mean_what_they_do_in_a_file(tmp_path: Path) -> None:
+def test_variables_of_the_command_line_win_and_are_parsed_as_yaml(tmp_path: Path) -> None:
     path = write(tmp_path, "p", VARIABLES)
     given_ = composition.parse_variables(["ceiling=-6.5", "truth=false", "level = 3"])
     assert given_ == {"ceiling": -6.5, "truth": False, "level": 3}
@@ -180,14 +180,14 @@ def test_a_child_gives_its_parent_s_variables_other_values(own: Path) -> None:
         ("ceiling=loud", "'ceiling_dbfs' is 'loud'"),
     ],
 )
-def test_a_wrong_assignment_says_why(tmp_path: Path, assignment: str, words: str) -> None:
+def test_an_invalid_assignment_is_explained(tmp_path: Path, assignment: str, words: str) -> None:
     path = write(tmp_path, "p", VARIABLES)
     with pytest.raises(PresetError) as caught:
         presets.load(path, variables=composition.parse_variables([assignment]))
     assert words in str(caught.value)
 
 
-def test_schema_1_knows_no_variables(tmp_path: Path) -> None:
+def test_schema_1_has_no_variables(tmp_path: Path) -> None:
     """What was plain text stays plain text."""
     path = write(tmp_path, "p", "schema: 1\nsummary: costs ${x}\n")
     assert presets.load(path).summary == "costs ${x}"
@@ -214,25 +214,25 @@ FACTS = st.builds(
 )
 
 
-def truth(said: dict[str, Any], facts: JobFacts) -> bool:
+def truth(conditions: dict[str, Any], facts: JobFacts) -> bool:
     """What it means, in plain logic."""
-    wanted = said.get("has_stem", ())
+    wanted = conditions.get("has_stem", ())
     layout = {1: "mono", 2: "stereo"}.get(facts.channels or 0, "multichannel")
     return (
         {*([wanted] if isinstance(wanted, str) else wanted)} <= {*facts.stems}
-        and said.get("channels", layout) == layout
-        and said.get("min_rate_hz", 0) <= (facts.rate_hz or 0)
-        and said.get("max_rate_hz", 1e9) >= (facts.rate_hz or 0)
-        and not ("not" in said and truth(said["not"], facts))
+        and conditions.get("channels", layout) == layout
+        and conditions.get("min_rate_hz", 0) <= (facts.rate_hz or 0)
+        and conditions.get("max_rate_hz", 1e9) >= (facts.rate_hz or 0)
+        and not ("not" in conditions and truth(conditions["not"], facts))
     )
 
 
 @given(CONDITIONS, FACTS)
-def test_a_condition_means_what_it_says(said: dict[str, Any], facts: JobFacts) -> None:
-    when = TypeAdapter(When).validate_python(said)
-    assert when.holds(facts) is truth(said, facts)
+def test_conditions_are_evaluated(conditions: dict[str, Any], facts: JobFacts) -> None:
+    when = TypeAdapter(When).validate_python(conditions)
+    assert when.holds(facts) is truth(conditions, facts)
     early = when.holds(JobFacts(facts.stems))
-    assert early in (None, truth(said, facts)), "decided before it could be known"
+    assert early in (None, truth(conditions, facts)), "decided before it could be known"
 
 
 PARTS = """\
@@ -251,17 +251,17 @@ limiter: {when: {channels: mono}}
 """
 
 
-def test_parts_fall_away_as_the_facts_come_in(tmp_path: Path) -> None:
+def test_parts_are_removed_when_their_condition_fails(tmp_path: Path) -> None:
     preset = presets.load(write(tmp_path, "p", PARTS))
     two = ("vocals", "other")
     assert set(preset.outputs(two)) == {*two, "wide", "master"}
     assert set(preset.outputs(FOUR)) == {*FOUR, "band", "wide", "master"}
 
-    mono = preset.at(JobFacts(FOUR, 1, 48_000))
+    mono = preset.resolved(JobFacts(FOUR, 1, 48_000))
     assert [effect.effect_name for effect in mono.chain_of("vocals")] == ["gain", "gain"]
     assert set(mono.outputs(FOUR)) == {*FOUR, "band", "master"}
     assert mono.limiter is not None
-    stereo = preset.at(JobFacts(two, 2, 96_000))
+    stereo = preset.resolved(JobFacts(two, 2, 96_000))
     assert [effect.effect_name for effect in stereo.chain_of("vocals")] == ["width"]
     assert [len(bus.chain) for bus in stereo.mixdowns.values()] == [1]
     assert stereo.limiter is None
@@ -272,25 +272,25 @@ def test_parts_fall_away_as_the_facts_come_in(tmp_path: Path) -> None:
 
 
 @given(FACTS)
-def test_to_settle_twice_is_to_settle_once(facts: JobFacts) -> None:
+def test_resolving_is_idempotent(facts: JobFacts) -> None:
     document = composition.parse(PARTS, Path("p.yaml"))
     composed = composition.Composed(document.data, (document,), {})
     preset = presets._validated(composed, presets.PluginFolders())
-    whole = preset.at(facts)
-    assert preset.at(JobFacts(facts.stems)).at(facts) == whole
-    assert whole.at(facts) == whole
+    whole = preset.resolved(facts)
+    assert preset.resolved(JobFacts(facts.stems)).resolved(facts) == whole
+    assert whole.resolved(facts) == whole
 
 
 def yaml_data(text: str) -> object:
     return composition.parse(text, Path("p.yaml")).data
 
 
-def test_a_preset_of_which_nothing_is_left_says_so(tmp_path: Path) -> None:
+def test_a_preset_without_outputs_is_refused(tmp_path: Path) -> None:
     mixdown = "{mix: {rest: 0}, when: {channels: mono}}"
     preset = load_text(tmp_path, f"stems: []\nmixdowns: {{m: {mixdown}}}\n")
     assert set(preset.outputs(FOUR)) == {"m"}
     with pytest.raises(PresetError, match="nothing to publish"):
-        preset.at(JobFacts(FOUR, 2, 48_000)).outputs(FOUR)
+        preset.resolved(JobFacts(FOUR, 2, 48_000)).outputs(FOUR)
 
 
 # --- where a chain runs ---
@@ -316,7 +316,7 @@ def test_a_chain_for_a_stem_that_the_model_does_not_have_is_a_mistake(tmp_path: 
     with pytest.raises(PresetError, match="no stem 'vocasl'; did you mean 'vocals'"):
         preset.outputs(FOUR)
     conditional = load_text(tmp_path, "stem_chains: {piano: [{gain: {when: {has_stem: piano}}}]}\n")
-    assert set(conditional.at(JobFacts(FOUR)).outputs(FOUR)) == {*FOUR}
+    assert set(conditional.resolved(JobFacts(FOUR)).outputs(FOUR)) == {*FOUR}
 
 
 def test_a_bus_has_gains_pans_and_a_chain(tmp_path: Path) -> None:
@@ -333,7 +333,7 @@ def test_a_bus_has_gains_pans_and_a_chain(tmp_path: Path) -> None:
     assert (levels["vocals"].gain_db, levels["vocals"].pan_percent) == (3, -20)
     assert buses["up"].base == "mixture"
     assert preset.outputs(FOUR)["master"] == dict.fromkeys(FOUR, 1.0)
-    assert preset.wanted is None
+    assert preset.required_sources is None
 
 
 def test_every_difference_in_sound_is_in_the_hash(tmp_path: Path) -> None:
@@ -373,7 +373,7 @@ def test_every_difference_in_sound_is_in_the_hash(tmp_path: Path) -> None:
         ("summary: s\nchain: [vst3: {plugin: ./Evil.vst3}]", "Evil"),
     ],
 )
-def test_what_lies_beside_bounces_names_no_files(tmp_path: Path, text: str, words: str) -> None:
+def test_a_preset_beside_bounces_cannot_name_files(tmp_path: Path, text: str, words: str) -> None:
     write(tmp_path.parent, "evil", "schema: 1\nsummary: s\n")
     (tmp_path / "Evil.vst3").touch()
     path = write(tmp_path, "stembridge", f"schema: 2\n{text}\n")

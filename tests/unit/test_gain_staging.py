@@ -1,4 +1,4 @@
-"""Decibels and the common gain."""
+"""Decibels and gain staging."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ def test_decibels_are_of_amplitude(gain_db: float, gain: float) -> None:
     assert db_to_linear(gain_db) == pytest.approx(gain, rel=1e-5)
 
 
-def test_silence_has_a_level() -> None:
+def test_silence_is_minus_infinity() -> None:
     assert linear_to_dbfs(0.0) == -math.inf
     assert linear_to_dbfs(1.0) == 0.0
 
 
 @given(st.floats(-120.0, 40.0))
-def test_there_and_back(gain_db: float) -> None:
+def test_decibel_round_trip(gain_db: float) -> None:
     assert linear_to_dbfs(db_to_linear(gain_db)) == pytest.approx(gain_db, abs=1e-9)
 
 
@@ -74,7 +74,7 @@ def test_mode_none_leaves_levels_alone() -> None:
     assert common_gain_db({"hot": 4.0}, Headroom(mode="none")) == 0.0
 
 
-def test_nothing_published_needs_no_gain() -> None:
+def test_no_outputs_need_no_gain() -> None:
     assert common_gain_db({}, Headroom()) == 0.0
 
 
@@ -122,7 +122,7 @@ def test_normalised_each_by_itself_or_linked_by_the_loudest(target: Normalise, a
     assert set(together.values()) == {own["a"]}
 
 
-def test_headroom_takes_back_what_would_clip() -> None:
+def test_headroom_lowers_normalised_outputs_that_clip() -> None:
     levels = measured(a=1.0, b=0.1)
     loud = Normalise(lufs=-6)
     own = gains_db(levels, Headroom(), loud, can_clip=True)

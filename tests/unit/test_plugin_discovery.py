@@ -1,4 +1,4 @@
-"""Which plugin files a preset may name, and what is said about the others. Nothing is loaded."""
+"""Discovery of plugin files in permitted folders, without loading them."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_an_absolute_path_inside_a_plugin_folder_is_found(
     assert find_plugin(str(path), VST3, folders) == path
 
 
-def test_a_missing_plugin_is_answered_with_folders_and_the_nearest(folders: PluginFolders) -> None:
+def test_a_missing_plugin_is_reported_with_folders_and_suggestion(folders: PluginFolders) -> None:
     with pytest.raises(PresetError) as caught:
         find_plugin("ZamCmp", VST3, folders)
     text = str(caught.value)
@@ -79,7 +79,9 @@ def test_a_missing_plugin_is_answered_with_folders_and_the_nearest(folders: Plug
 @pytest.mark.parametrize(
     "text", ["../else/Evil.vst3", "sub/../../else/Evil.vst3", "..\\else\\Evil.vst3"]
 )
-def test_a_path_that_leads_out_is_refused_with_its_line(folders: PluginFolders, text: str) -> None:
+def test_a_path_out_of_the_folder_is_refused_with_its_line(
+    folders: PluginFolders, text: str
+) -> None:
     path = write(folders, f"chain:\n  - gain\n  - vst3:\n      plugin: '{text}'\n")
     with pytest.raises(PresetError) as caught:
         loader.load_file(path)
@@ -93,23 +95,23 @@ def test_an_absolute_path_elsewhere_is_refused_with_its_line(
 ) -> None:
     evil = tmp_path / "else" / "Evil.vst3"
     path = write(folders, f"chain:\n  - vst3: {{plugin: '{evil}'}}\n")
-    with pytest.raises(PresetError, match=r"p\.yaml:4: .*lies in none of the folders"):
+    with pytest.raises(PresetError, match=r"p\.yaml:4: .*is outside the folders"):
         loader.load_file(path)
     allowed = loader.load_file(path, plugin_folders=[evil.parent])
     assert allowed.chain == (Vst3(plugin=str(evil)),)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="links need a right there")
-def test_a_link_beside_the_preset_is_judged_by_where_it_leads(
+def test_a_link_beside_the_preset_is_judged_by_its_target(
     folders: PluginFolders, tmp_path: Path
 ) -> None:
     assert folders.own is not None
     (folders.own / "Link.vst3").symlink_to(tmp_path / "else" / "Evil.vst3")
-    with pytest.raises(PresetError, match="lies in none of the folders"):
+    with pytest.raises(PresetError, match="is outside the folders"):
         find_plugin("./Link.vst3", VST3, folders)
 
 
-def test_a_state_must_lie_where_a_plugin_may(folders: PluginFolders, tmp_path: Path) -> None:
+def test_a_state_must_be_in_a_permitted_folder(folders: PluginFolders, tmp_path: Path) -> None:
     assert folders.own is not None
     (folders.own / "warm.vstpreset").write_bytes(b"VST3")
     (tmp_path / "else" / "x.vstpreset").write_bytes(b"VST3")
@@ -120,7 +122,7 @@ def test_a_state_must_lie_where_a_plugin_may(folders: PluginFolders, tmp_path: P
     )
     for text, message in (
         ("../else/x.vstpreset", "leads out"),
-        (str(tmp_path / "else" / "x.vstpreset"), "lies in none"),
+        (str(tmp_path / "else" / "x.vstpreset"), "is outside the folders"),
         ("cold.vstpreset", "no state file 'cold.vstpreset'"),
     ):
         with pytest.raises(PresetError, match=rf"p\.yaml:4: .*{message}"):
@@ -163,7 +165,7 @@ def test_the_hash_follows_the_state_and_the_parameters_not_the_place(
         ("{plugin: Mine, parametres: {a: 1}}", "did you mean 'parameters'?"),
     ],
 )
-def test_mistakes_are_told_with_their_line(
+def test_errors_are_reported_with_their_line(
     folders: PluginFolders, settings: str, message: str
 ) -> None:
     with pytest.raises(PresetError) as caught:
@@ -194,7 +196,7 @@ def test_standard_folders_of_every_system() -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="links need a right there")
-def test_folders_that_contain_themselves_end(tmp_path: Path) -> None:
+def test_circular_links_of_folders_end(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "again").symlink_to(tmp_path)
     (tmp_path / "a" / "One.vst3").mkdir()
@@ -231,14 +233,14 @@ def test_pedalboards_own_are_checked_by_their_signature(
     assert message in problem
 
 
-def test_a_choice_is_given_by_its_word(folders: PluginFolders) -> None:
+def test_a_choice_is_written_as_a_word(folders: PluginFolders) -> None:
     text = "chain: [pedalboard: {effect: LadderFilter, parameters: {mode: HPF12, drive: 2}}]\n"
     (effect,) = loader.load_file(write(folders, text)).chain
     assert isinstance(effect, Builtin)
     assert dict(effect.parameters) == {"mode": "HPF12", "drive": 2.0}
 
 
-def test_a_fingerprint_is_that_of_the_code(tmp_path: Path) -> None:
+def test_a_fingerprint_depends_on_the_code(tmp_path: Path) -> None:
     bundle = tmp_path / "A.vst3"
     for name in ("x86_64-linux/A.so", "Resources/moduleinfo.json"):
         (bundle / "Contents" / name).parent.mkdir(parents=True)

@@ -19,7 +19,7 @@ STANDARD = (
 )
 
 
-def test_the_filters_are_those_of_the_standard() -> None:
+def test_k_weighting_matches_the_standard() -> None:
     np.testing.assert_allclose(k_weighting(48_000), STANDARD, rtol=1e-8)
 
 
@@ -33,7 +33,7 @@ def frame_by_frame(audio: np.ndarray, rate_hz: float) -> np.ndarray:
 @pytest.mark.parametrize("rate_hz", [8_000.0, 44_100.0, 192_000.0])
 @settings(max_examples=examples(15))
 @given(cuts=st.lists(st.integers(0, 300), max_size=6), channels=st.integers(1, 3))
-def test_it_is_the_filter_in_any_blocks(rate_hz: float, cuts: list[int], channels: int) -> None:
+def test_filtering_in_blocks_matches_scipy(rate_hz: float, cuts: list[int], channels: int) -> None:
     """With an offset, which at high rates is what rounding makes worst."""
     rng = np.random.default_rng(0)
     audio = 0.3 + 0.3 * rng.standard_normal((channels, 400 * TILE_FRAMES)).astype(np.float32)
