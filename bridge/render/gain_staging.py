@@ -42,7 +42,7 @@ def common_gain_db(
         PromiseBroken: a peak is NaN or infinite.
     """
     for name, peak in peaks.items():
-        _finite(name, peak)
+        _check_finite(name, peak)
     highest = max(peaks.values(), default=0.0)
     return _limited_db(highest, 0.0, headroom, can_clip=can_clip)
 
@@ -69,7 +69,7 @@ def gains_db(
         PromiseBroken: a peak is NaN or infinite.
     """
     for name, level in levels.items():
-        _finite(name, level.relative_peak)
+        _check_finite(name, level.relative_peak)
     target_gain_db = _normalised_db(levels, normalise)
     limited_db = {
         name: _limited_db(level.relative_peak, target_gain_db[name], headroom, can_clip=can_clip)
@@ -119,7 +119,7 @@ def _limited_db(peak: float, gain_db: float, headroom: Headroom, *, can_clip: bo
     return gain_db
 
 
-def _finite(name: str, peak: float) -> None:
+def _check_finite(name: str, peak: float) -> None:
     if not math.isfinite(peak):
         raise PromiseBroken(
             f"output '{name}' holds NaN or Inf; report this with the bounce and the preset"

@@ -117,16 +117,16 @@ def write_outputs(
     with ExitStack() as stack:
         pool = stack.enter_context(ThreadPoolExecutor(len(outputs), "writer", set_threads, (1,)))
         writers = [_StemWriter(output, settings, dither, stack) for output in outputs]
-        open_writer: list[Future[None]] = []
+        pending: list[Future[None]] = []
         for blocks in _synchronised([output.blocks(settings) for output in outputs], pool):
             tasks = _write_tasks(writers, blocks)
-            _results(open_writer)
-            open_writer = [pool.submit(task) for task in tasks]
+            _results(pending)
+            pending = [pool.submit(task) for task in tasks]
             on_frames(blocks[0].shape[1])
-        _results(open_writer)
+        _results(pending)
         for writer in writers:
             writer.finish()
-            writer.writer.close()  # may wait long for a slow disk: report progress
+            writer.file.close()  # may wait long for a slow disk: report progress
             on_frames(0)
     return tuple(writer.facts() for writer in writers)
 
@@ -158,19 +158,19 @@ class _StemWriter:
         self.output, self._dither = output, dither
         info = settings.info
         self.spec = _spec(output, settings)
-        self.writer = stack.enter_context(open_writer(output.path, self.spec))
+        self.file = stack.enter_context(open_writer(output.path, self.spec))
         self.meter = Meter(info.rate_hz, info.channels, mask=info.channel_mask)
         self._clips = not output.peak * db_to_linear(output.gain_db) <= 1.0  # also true for NaN
         self.dither = Dither(dither, f"{settings.seed} {output.name}", info.channels)
 
     def write_float_block(self, block: Block) -> None:
         """Write and meter a block of a floating-point file."""
-        self.writer.write_float(block)
+        self.file.write_float(block)
         self.meter.add(block.astype(np.float32))
 
     def write_quantised_block(self, exact: Block, steps: NDArray[np.int32]) -> None:
         """Write a block of a fixed-point file; meter the values before rounding, clipped alike."""
-        self.writer.write_int(steps)
+        self.file.write_int(steps)
         metered = np.clip(exact, -1.0, 1.0) if self._clips else exact
         self.meter.add(metered.astype(np.float32))
 
@@ -187,28 +187,28 @@ class _StemWriter:
             programme.max_momentary_lufs,
             programme.max_short_term_lufs,
         )
-        self.writer.replace_bext(bext.parse(data).with_loudness(stated).to_bytes())
+        self.file.replace_bext(bext.parse(data).with_loudness(stated).to_bytes())
 
     def facts(self) -> StemFacts:
         """Facts about the file, after it is closed."""
         levels, spec = self.meter.levels, self.spec
         return StemFacts(
             name=self.output.name,
-            path=self.writer.path.name,
+            path=self.file.path.name,
             frames=spec.out_frames,
             rate_hz=spec.out_rate_hz,
             channels=spec.channels,
             subtype=spec.subtype,
-            peak_dbfs=level_dbfs(self.writer.peak),
-            clipped_values=self.writer.clipped,
-            sha256=self.writer.sha256,
+            peak_dbfs=level_dbfs(self.file.peak),
+            clipped_values=self.file.clipped,
+            sha256=self.file.sha256,
             true_peak_dbtp=rounded(levels.true_peak_dbtp),
             lufs=rounded(levels.lufs),
             dc_dbfs=rounded(linear_to_dbfs(levels.dc)),
             gain_db=round(self.output.gain_db, 9),  # half of 1e-6 dB is half a step at 24 bit
             dither=self._dither,
             start_frame=self.output.span.start_frame,
-            encoder_delay_frames=self.writer.encoder_delay_frames,
+            encoder_delay_frames=self.file.encoder_delay_frames,
         )
 
 
@@ -228,7 +228,7 @@ def _write_tasks(
     }
     done = quantise_set(named, bits, dithers or None)
     for writer in writers:
-        writer.writer.clipped += done.clipped[writer.output.name]
+        writer.file.clipped += done.clipped[writer.output.name]
     return [
         partial(writer.write_quantised_block, block, done.stems[writer.output.name])
         for writer, block in zip(writers, blocks, strict=True)

@@ -62,7 +62,7 @@ class Late:
 
 class LateEffect(Effect):
     effect_name = "late"
-    about = "a plugin that is late"
+    description = "a plugin that is late"
     delays: tuple[int, ...] = (37, 37)
     says: int = 0
 
