@@ -11,7 +11,7 @@ from pydantic.json_schema import models_json_schema
 
 from bridge.effects.conditions import When
 from bridge.effects.registry import EFFECTS
-from bridge.presets.loader import Settings
+from bridge.presets.loader import PresetContent
 from bridge.presets.mixdown import MAX_GAIN_DB, MIN_GAIN_DB, OFF, Level
 
 if TYPE_CHECKING:
@@ -27,14 +27,14 @@ Json = dict[str, Any]
 
 def schema() -> Json:
     """The schema as plain data."""
-    models: list[type[BaseModel]] = [Settings, Level, When, *EFFECTS.values()]
+    models: list[type[BaseModel]] = [PresetContent, Level, When, *EFFECTS.values()]
     _, made = models_json_schema(
         [(model, "validation") for model in models], ref_template="#/$defs/{model}"
     )
     parts: Json = made["$defs"]
     for effect in EFFECTS.values():
         _relax_effect(parts[effect.__name__])
-    top = parts.pop("Settings")
+    top = parts.pop("PresetContent")
     parts = {name: _with_variables(part) for name, part in parts.items()}
     parts["Mixdown"] = {"anyOf": [_long_mixdown(parts["Mixdown"]), _levels()]}
     parts["ChainItem"] = _chain_item()

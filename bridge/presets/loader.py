@@ -16,7 +16,7 @@ from bridge.plugins.discovery import PluginFolders
 from bridge.presets import composition
 from bridge.presets.messages import explain
 from bridge.presets.mixdown import Level, Mixdown
-from bridge.presets.model import MASTER, Preset, Separation, Settings
+from bridge.presets.model import MASTER, Preset, PresetContent, Separation
 from bridge.presets.output import Headroom, Normalise, Output
 from bridge.system.spelling import suggestion
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 __all__ = [
-    "MASTER", "Preset", "Separation", "Settings", "available", "find", "folders", "load",
+    "MASTER", "Preset", "PresetContent", "Separation", "available", "find", "folders", "load",
     "load_beside", "load_file", "model_at", "source_map",
 ]  # fmt: skip
 
@@ -131,7 +131,7 @@ def _named(name: str, child: Path) -> Path:
 
 def _validated(composed: composition.Composed, folders: PluginFolders) -> Preset:
     try:
-        settings = Settings.model_validate(composed.data, context={"plugin_folders": folders})
+        settings = PresetContent.model_validate(composed.data, context={"plugin_folders": folders})
     except ValidationError as error:
         raise PresetError(*_problems(error, composed)) from error
     # Already validated; `name` and `path` are not keys of the file.
@@ -152,7 +152,7 @@ _MODELS: Mapping[str, type[BaseModel]] = {
 def model_at(place: tuple[str, ...]) -> type[BaseModel] | None:
     """Model of the mapping at a location of the file; locations come without list indices."""
     if not place:
-        return Settings
+        return PresetContent
     if place[-1] in {"when", "not"}:
         return When
     bus = 2 if place[0] == "mixdowns" else 0

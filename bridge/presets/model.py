@@ -85,7 +85,7 @@ class Separation(BaseModel):
     wiener: bool = False
 
 
-class Settings(BaseModel):
+class PresetContent(BaseModel):
     """Content of a preset file after composition; docs/presets.md explains the keys."""
 
     model_config = STRICT
@@ -147,7 +147,7 @@ class Settings(BaseModel):
         return stems
 
 
-class Preset(Settings):
+class Preset(PresetContent):
     """A loaded preset; `name` is the name of the file without its suffix, `path` the file."""
 
     name: str

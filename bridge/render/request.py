@@ -93,7 +93,7 @@ def preset_to_json(preset: Preset) -> dict[str, Any]:
 def preset_from_json(data: Mapping[str, Any]) -> Preset:
     """Inverse of `preset_to_json`, validated like a file. Raises PresetError."""
     try:
-        content = presets.Settings.model_validate(lists_to_tuples(data["content"]))
+        content = presets.PresetContent.model_validate(lists_to_tuples(data["content"]))
     except ValidationError as error:
         raise PresetError(
             *(f"{data['path']}: {found['msg']}" for found in error.errors())

@@ -8,7 +8,7 @@ from bridge.audio.leniency import Leniency
 from bridge.effects.base import plain_field, unit
 from bridge.effects.conditions import When
 from bridge.presets.mixdown import Level, Mixdown
-from bridge.presets.model import Separation, Settings
+from bridge.presets.model import PresetContent, Separation
 from bridge.presets.output import Headroom, Normalise, Output
 from docs.generate.markdown import table
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 # Model -> key in the file -> (allowed values where the schema does not say, meaning).
 # A test names what is missing here.
 KEYS: Mapping[type[BaseModel], Mapping[str, tuple[str, str]]] = {
-    Settings: {
+    PresetContent: {
         "schema": ("1, 2", "version of the preset format; 2 allows everything on this page"),
         "summary": ("one line", "what the preset gives, for `presets list`"),
         "model": ("name or file", "the model; `--model` on the command line wins"),
@@ -119,7 +119,7 @@ FILE_KEYS = (
     ),
 )
 _TITLES = {
-    Settings: "Top level",
+    PresetContent: "Top level",
     Separation: "separation",
     Headroom: "headroom",
     Normalise: "normalise",
@@ -148,7 +148,7 @@ def reference() -> str:
 
 def _section(model: type[BaseModel]) -> str:
     rows = [_row(model, name, field) for name, field in fields(model).items()]
-    first = FILE_KEYS if model is Settings else ()
+    first = FILE_KEYS if model is PresetContent else ()
     return f"### {_TITLES[model]}\n\n{table(_HEADER, [*rows[:2], *first, *rows[2:]])}"
 
 

@@ -80,7 +80,7 @@ def test_bad_presets_do_not_fit(path: Path) -> None:
 
 def test_an_editor_is_told_every_key_and_every_effect() -> None:
     schema = json_schema.schema()
-    keys = {field.alias or name for name, field in loader.Settings.model_fields.items()}
+    keys = {field.alias or name for name, field in loader.PresetContent.model_fields.items()}
     assert schema["properties"].keys() == keys | {"extends", "variables"}
     mapping = schema["$defs"]["ChainItem"]["anyOf"][1]
     assert mapping["properties"].keys() == loader.EFFECTS.keys()

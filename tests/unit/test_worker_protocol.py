@@ -146,7 +146,7 @@ def test_every_key_of_a_preset_travels(tmp_path: Path) -> None:
     path.write_text(FULL)
     preset = presets.load_file(path)
     told = {line.partition(":")[0] for line in FULL.splitlines() if not line.startswith(" ")}
-    keys = {field.alias or name for name, field in presets.Settings.model_fields.items()}
+    keys = {field.alias or name for name, field in presets.PresetContent.model_fields.items()}
     assert told - {""} == keys, "a new key: put it into FULL"
     there = travelled(preset)
     assert dict(there) == dict(preset)
