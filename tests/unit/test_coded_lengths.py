@@ -307,6 +307,32 @@ def test_a_page_that_is_missing_or_damaged_is_named(tmp_path: Path) -> None:
     assert "checksum" in str(kept(path, data).refusal)
 
 
+def test_pages_of_a_stream_whose_beginning_is_missing_are_warned_of(tmp_path: Path) -> None:
+    path = tmp_path / "a.oga"
+    data = bytes(file(path, "flac", "ogg", page_duration="100000"))
+    begun = data[data.index(b"OggS", data.index(b"OggS", 4) + 4) :]
+    found = kept(path, begun + data)
+    assert found.refusal is None, found.refusal
+    assert found.frames == FRAMES
+    assert found.warnings == (
+        f"{len(begun):,} bytes of streams whose beginning is missing were left out",
+    )
+
+
+def test_a_link_that_is_short_is_warned_of(tmp_path: Path) -> None:
+    path = tmp_path / "a.oga"
+    data = file(path, "flac", "ogg", page_duration="100000")
+    whole = bytes(data)
+    last = data.rindex(b"OggS")
+    position = int.from_bytes(data[last + 6 : last + 14], "little") + 4_000
+    data[last + 6 : last + 14] = position.to_bytes(8, "little")
+    data[last + 22 : last + 26] = bytes(4)
+    data[last + 22 : last + 26] = crc(bytes(data[last:])).to_bytes(4, "little")
+    found = kept(path, bytes(data) + whole)
+    assert found.frames == 2 * FRAMES
+    assert found.warnings == (f"4,000 frames are missing before byte {len(data):,}",)
+
+
 def test_a_stream_without_end_mark_is_warned_of(tmp_path: Path) -> None:
     path = tmp_path / "a.oga"
     data = file(path, "flac", "ogg", page_duration="100000")

@@ -46,17 +46,7 @@ def walk_frames(
     """
     buffer = Buffer(file, start, end)
     sound = Buffer(file, start, sound_end(buffer))
-    gaps: list[Gap] = []
-    stretches: list[_Stretch] = []
-    for item in frames_of(sound, syntax):
-        if isinstance(item, Gap):
-            gaps.append(item)
-            continue
-        header = item.header
-        if not stretches or header.form != stretches[-1].form:
-            stretches.append(_Stretch(header.form, header.rate_hz, header.channels))
-        stretches[-1].places.add(item)
-        stretches[-1].frames += header.frames
+    stretches, gaps = _stretches(sound, syntax)
     if not stretches:
         raise NotAudio(f"not audio: no {syntax.name} frame in it; export it again from the DAW")
     runs = tuple(
@@ -80,6 +70,22 @@ def walk_frames(
         )
     warnings = gap_warnings(gaps, syntax.name, first=first, last=last)
     return Walk(runs=runs, subtype=subtype, cut=cut, warnings=warnings)
+
+
+def _stretches(sound: Buffer, syntax: Syntax[H]) -> tuple[list[_Stretch], list[Gap]]:
+    """Frames that belong together, and what lies between frames."""
+    stretches: list[_Stretch] = []
+    gaps: list[Gap] = []
+    for item in frames_of(sound, syntax):
+        if isinstance(item, Gap):
+            gaps.append(item)
+            continue
+        header = item.header
+        if not stretches or header.form != stretches[-1].form:
+            stretches.append(_Stretch(header.form, header.rate_hz, header.channels))
+        stretches[-1].places.add(item)
+        stretches[-1].frames += header.frames
+    return stretches, gaps
 
 
 @dataclass

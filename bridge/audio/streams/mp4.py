@@ -35,6 +35,32 @@ def walk(file: BinaryIO, start: int, end: int) -> Walk:
     """
     buffer = Buffer(file, start, end)
     movie, last = _movie(buffer)
+    track = _sound_track(movie)
+    found = demuxing.list_streams(file, "mov")
+    stream = next((one for one in found if one.id == track.id), None)
+    if stream is None or not stream.rate_hz:
+        raise UnsupportedBounce("this MP4 has sound of an unknown kind; export WAV, AIFF or FLAC")
+    run = _run(file, track, movie, stream)
+    last = max(last, track.end)
+    cut = None
+    if last > end:
+        cut = TruncatedBounce(
+            f"cut off: its sound ends at byte {last:,}, the file at byte {end:,}; {_ADVICE}",
+            present_bytes=end - start,
+        )
+    unread = 0 if last >= end or buffer.is_zero(last, end) else end - last
+    return Walk(
+        runs=(run,),
+        subtype=stream.subtype,
+        cut=cut,
+        claimed_frames=run.sound_frames if cut else None,
+        channel_mask=_channel_mask(track, stream),
+        warnings=(*demuxing.other_streams_warning(stream, found), *trailing_bytes_warning(unread)),
+    )
+
+
+def _sound_track(movie: Movie) -> Track:
+    """The first enabled one with sound; raises for one that is not read."""
     tracks = [track for track in movie.tracks if track.kind == b"soun"]
     if not tracks:
         raise UnsupportedBounce("a video without sound; export its sound as WAV")
@@ -43,13 +69,13 @@ def walk(file: BinaryIO, start: int, end: int) -> Walk:
         raise UnsupportedBounce("protected against copying; export WAV, AIFF or FLAC")
     if not track.duration or not track.timescale:
         raise NoFrames("a header without audio; render it again")
-    found = demuxing.list_streams(file, "mov")
-    stream = next((one for one in found if one.id == track.id), None)
-    if stream is None or not stream.rate_hz:
-        raise UnsupportedBounce("this MP4 has sound of an unknown kind; export WAV, AIFF or FLAC")
+    return track
+
+
+def _run(file: BinaryIO, track: Track, movie: Movie, stream: MediaStream) -> Run:
     place = _place(track, movie, stream.rate_hz)
     longest = -(-track.longest * stream.rate_hz // track.timescale)
-    run = Run(
+    return Run(
         rate_hz=stream.rate_hz,
         channels=stream.channels,
         decode=partial(demuxing.decode_stream, file, "mov", stream, Packets(track.size_bytes)),
@@ -59,22 +85,6 @@ def walk(file: BinaryIO, start: int, end: int) -> Walk:
         skip_frames=place.skip,
         frames=place.frames,
         lead_frames=place.lead,
-    )
-    unread = 0 if last >= end or buffer.is_zero(last, end) else end - last
-    cut = None
-    if max(last, track.end) > end:
-        cut = TruncatedBounce(
-            f"cut off: its sound ends at byte {max(last, track.end):,}, the file at byte {end:,}; "
-            f"{_ADVICE}",
-            present_bytes=end - start,
-        )
-    return Walk(
-        runs=(run,),
-        subtype=stream.subtype,
-        cut=cut,
-        claimed_frames=run.sound_frames if cut else None,
-        channel_mask=_channel_mask(track, stream),
-        warnings=(*demuxing.other_streams_warning(stream, found), *trailing_bytes_warning(unread)),
     )
 
 

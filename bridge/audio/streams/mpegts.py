@@ -146,11 +146,25 @@ def walk(file: BinaryIO, start: int, end: int) -> Walk:
             "--accept-truncated",
             present_bytes=track.size_bytes,
         )
+    run, count = _run(file, read, track, stream)
+    return Walk(
+        runs=(run,),
+        subtype=stream.subtype,
+        cut=cut,
+        count=count if cut is None else None,
+        warnings=(*_others(stream, found, read), *_lost(track.lost)),
+    )
+
+
+def _run(
+    file: BinaryIO, read: _File, track: _Track, stream: MediaStream
+) -> tuple[Run, Count | None]:
+    """The track as a run, and its length by its time stamps; None for a single one."""
+    first = track.first or 0
     unit = Fraction(stream.rate_hz, _STAMP_HZ)
-    average = unit * (track.last - track.first) / max(track.stamps - 1, 1)
-    earliest = min(one.first for one in read.tracks.values() if one.first is not None)
-    late = unit * (track.first - earliest)
-    lead = round(late) if average < late < unit * _STAMP_WRAP / 2 else 0
+    average = unit * (track.last - first) / max(track.stamps - 1, 1)
+    late = first - min(one.first for one in read.tracks.values() if one.first is not None)
+    lead = round(unit * late) if average < unit * late and late < _STAMP_WRAP // 2 else 0
     size_bytes = None if stream.codec in _REBUILT else track.size_bytes
     run = Run(
         rate_hz=stream.rate_hz,
@@ -158,15 +172,9 @@ def walk(file: BinaryIO, start: int, end: int) -> Walk:
         decode=partial(demuxing.decode_stream, file, "mpegts", stream, Packets(size_bytes)),
         lead_frames=lead,
     )
-    frames = round(unit * (track.last - track.first) + average) + lead
+    frames = round(unit * (track.last - first) + average) + lead
     count = Count(frames, math.ceil(2 * average), "time stamps")
-    return Walk(
-        runs=(run,),
-        subtype=stream.subtype,
-        cut=cut,
-        count=count if track.stamps > 1 and cut is None else None,
-        warnings=(*_others(stream, found, read), *_lost(track.lost)),
-    )
+    return run, count if track.stamps > 1 else None
 
 
 def _others(stream: MediaStream, found: dict[int, MediaStream], read: _File) -> tuple[str, ...]:

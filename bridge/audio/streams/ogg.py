@@ -42,48 +42,82 @@ def walk(file: BinaryIO, start: int, end: int) -> Walk:
             "an Ogg without Vorbis, Opus, FLAC or Speex, which is not read; export WAV or FLAC"
         )
     counts = [stream.count() for stream in streams]
-    found = [
-        (stream, count) for stream, count in zip(streams, counts, strict=True) if count.decoded
-    ]
-    last = links[-1].end
-    breaks_off = (gaps and gaps[-1].incomplete and gaps[-1].at >= last) or counts[-1].open_packet
-    cut = _cut("its last Ogg page is incomplete", last - start) if breaks_off else None
+    found = [each for each in zip(streams, counts, strict=True) if each[1].decoded]
+    cut = _cut(links[-1], gaps, counts[-1], *(found[-1] if found else ()))
     if not found:
         raise cut or NoFrames("a header without audio; render it again")
     runs = tuple(stream.run(count) for stream, count in found)
     check_agreement(runs)
     stream, count = found[-1]
-    claimed = stream.claimed_frames(count)
-    if cut is None and claimed > count.decoded:
-        counted = f"it claims {claimed:,} frames, {count.decoded:,} are there"
-        cut = _cut(counted, last - start)
-    notes = [note for stream, count in found for note in stream.notes(count)]
-    if cut is None and not count.ended:
-        notes.append("its last page has no end mark: sound may be missing at its end")
+    claimed = stream.claimed_frames(count) - runs[-1].skip_frames
     return Walk(
         runs=runs,
         subtype=streams[0].codec.subtype,
         cut=cut,
-        claimed_frames=claimed if claimed > count.decoded and len(runs) == 1 else None,
-        warnings=(*gap_warnings(gaps, "Ogg", first=start, last=last), *dict.fromkeys(notes)),
+        claimed_frames=claimed if cut and len(runs) == 1 and claimed > count.decoded else None,
+        warnings=(
+            *gap_warnings(gaps, "Ogg", first=start, last=links[-1].end),
+            *dict.fromkeys(_warnings(links, found, ended=cut is not None or count.ended)),
+        ),
     )
 
 
-def _cut(reason: str, present_bytes: int) -> TruncatedBounce:
+def _warnings(
+    links: list[_Link], found: list[tuple[_Stream, _Count]], *, ended: bool
+) -> Iterator[str]:
+    strays = sum(link.stray_bytes for link in links)
+    if strays:
+        yield f"{strays:,} bytes of streams whose beginning is missing were left out"
+    for number, (stream, count) in enumerate(found, 1):
+        yield from stream.notes(count)
+        missing = stream.claimed_frames(count) - count.decoded
+        if missing > 0 and number < len(found):
+            yield f"{missing:,} frames are missing before byte {stream.link.end:,}"
+    if not ended:
+        yield "its last page has no end mark: sound may be missing at its end"
+
+
+def _cut(
+    link: _Link,
+    gaps: list[Gap],
+    last: _Count,
+    stream: _Stream | None = None,
+    count: _Count | None = None,
+) -> TruncatedBounce | None:
+    """The error for what is missing at the end.
+
+    Args:
+        link: the last one.
+        gaps: in the whole file.
+        last: of the last stream.
+        stream, count: the last one with sound, if there is any.
+    """
+    reason = ""
+    if (gaps and gaps[-1].incomplete and gaps[-1].at >= link.end) or last.open_packet:
+        reason = "its last Ogg page is incomplete"
+    elif stream and count and stream.claimed_frames(count) > count.decoded:
+        claimed = stream.claimed_frames(count)
+        reason = f"it claims {claimed:,} frames, {count.decoded:,} are there"
+    if not reason:
+        return None
     return TruncatedBounce(
         f"cut off: {reason}; export it again, or take what is there with --accept-truncated",
-        present_bytes=present_bytes,
+        present_bytes=link.end,
     )
 
 
 @dataclass
 class _Link:
-    """Concurrent logical streams, from byte `start` to byte `end`."""
+    """Logical streams that lie beside each other, from byte `start` to byte `end`.
+
+    stray_bytes: of pages whose stream does not begin here.
+    """
 
     start: int
     end: int = 0
     first_pages: list[Page] = field(default_factory=list)
     has_data: bool = False
+    stray_bytes: int = 0
 
     def add(self, page: Page) -> None:
         """Add a page of this link."""
@@ -93,6 +127,8 @@ class _Link:
             if len(self.first_pages) == _MAX_STREAMS:
                 raise UnsupportedBounce(f"more than {_MAX_STREAMS} streams in one Ogg file")
             self.first_pages.append(page)
+        elif all(page.serial != first.serial for first in self.first_pages):
+            self.stray_bytes += page.end - page.at
 
 
 def _links(buffer: Buffer) -> tuple[list[_Link], list[Gap]]:

@@ -100,15 +100,7 @@ def walk(file: BinaryIO, start: int, end: int) -> Walk:
     """
     buffer = Buffer(file, start, end)
     sound = Buffer(file, start, sound_end(buffer))
-    gaps: list[Gap] = []
-    found: list[_Stretch] = []
-    for item in _blocks(sound):
-        if isinstance(item, Gap):
-            gaps.append(item)
-            continue
-        if not found or not found[-1].continues(item):
-            found.append(_Stretch(item))
-        found[-1].add(item)
+    found, gaps = _stretches(sound)
     if not found:
         raise NotAudio("not audio: no WavPack block in it; export it again")
     runs = tuple(
@@ -138,6 +130,20 @@ def walk(file: BinaryIO, start: int, end: int) -> Walk:
         claimed_frames=last.first.total_frames if cut and len(found) == 1 else None,
         warnings=gap_warnings(gaps, "WavPack", first=first.at, last=last.end),
     )
+
+
+def _stretches(sound: Buffer) -> tuple[list[_Stretch], list[Gap]]:
+    """Blocks that belong together, and what lies between blocks."""
+    found: list[_Stretch] = []
+    gaps: list[Gap] = []
+    for item in _blocks(sound):
+        if isinstance(item, Gap):
+            gaps.append(item)
+            continue
+        if not found or not found[-1].continues(item):
+            found.append(_Stretch(item))
+        found[-1].add(item)
+    return found, gaps
 
 
 def _cut(last: _Stretch, present_bytes: int, *, incomplete: bool) -> TruncatedBounce | None:
