@@ -60,7 +60,7 @@ WRONG: dict[str, tuple[str, int, str]] = {
     ),
     "preview dir": ("preview dir", 2, "dir: a folder; name its files"),
     "preview nowhere": ("preview mxi.wav", 2, "mxi.wav: there is no such file; did you mean"),
-    "preview midi": ("preview song.mid", 1, "song.mid: not read: MIDI; notes, no sound"),
+    "preview midi": ("preview song.mid", 1, "song.mid: not read: MIDI; notes without audio"),
     "preview late": ("preview mix.wav --at 99", 1, "mix.wav: ends before 99 s; choose an earlier"),
     "watch file": ("watch mix.wav", 2, "mix.wav is not a folder: create it or name another"),
     "batch nowhere": ("batch nowhere", 2, "nowhere is not a folder: create it or name another"),

@@ -78,7 +78,7 @@ def test_without_metadata_it_is_a_bare_state(tmp_path: Path) -> None:
 
 BAD: dict[str, tuple[object, str]] = {
     "no table": ([], "not a checkpoint|not a JSON object"),
-    "not JSON": (b"{nonsense", "no JSON"),
+    "no JSON": (b"{nonsense", "not JSON"),
     "nested without end": (b'{"a":' + b"[" * 100_000, "not JSON"),
     "an entry that is none": ({"a": 3}, "unknown type"),
     "an unknown type": ({"a": entry([1], 0, 4, "F8_E4M3")}, "unknown type"),
