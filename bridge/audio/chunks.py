@@ -42,7 +42,7 @@ _PCM = {1: "PCM_U8", 2: "PCM_16", 3: "PCM_24", 4: "PCM_32"}
 _FLOAT = {4: "FLOAT", 8: "DOUBLE"}
 _G711 = {6: "ALAW", 7: "ULAW"}
 _EXTENSIBLE = 0xFFFE
-# Ids that are believed where a size passes the end of the file: such a chunk is cut off. Any other
+# Ids that are accepted where a size passes the end of the file: such a chunk is cut off. Any other
 # there is text that looks like an id: a tag, or what some program left behind.
 _FAMILIAR = {
     *(b"data", b"fmt ", b"fact", b"LIST", b"list", b"bext", b"iXML", b"cue ", b"smpl", b"inst"),

@@ -149,7 +149,7 @@ class SurveyResult:
         truncated: it ends too early, which the user accepted.
         claimed_frames: length by the header of a truncated bounce; None if not stated.
         repaired_values: number of implausible values.
-        container_warnings: warnings about the file's structure.
+        warnings: warnings about the file's structure.
     """
 
     frames: int

@@ -142,9 +142,9 @@ class WavTemplate:
 
 
 class StemWriter(SequentialWriter):
-    """One stem as a WAV file; see `SequentialWriter`. `rf64`: see `WavTemplate`."""
+    """Writer of one stem as a WAV file; `rf64`: see `WavTemplate`."""
 
-    form: WavTemplate
+    template: WavTemplate
 
     def __init__(
         self,
@@ -173,22 +173,24 @@ class StemWriter(SequentialWriter):
 
         Raises PromiseBroken for another length: the offsets behind it are fixed.
         """
-        chunks = tuple(replace(c, data=bext) if c.id == b"bext" else c for c in self.form.chunks)
-        restated = replace(self.form, chunks=chunks)
-        if len(restated.head()) != len(self.form.head()):
+        chunks = tuple(
+            replace(c, data=bext) if c.id == b"bext" else c for c in self.template.chunks
+        )
+        restated = replace(self.template, chunks=chunks)
+        if len(restated.head()) != len(self.template.head()):
             raise PromiseBroken(f"{self.path.name}: another length of bext than was announced")
         self._restated = restated
 
     def close(self) -> None:
-        """As `SequentialWriter`; a restated header is corrected and the file hashed again."""
+        """Close as `SequentialWriter` does; rewrite a replaced header and hash the file again."""
         if self._file.closed:
             return
         super().close()
-        if self._restated is None or self._restated == self.form:
+        if self._restated is None or self._restated == self.template:
             return
-        self.form = self._restated
+        self.template = self._restated
         with disk_errors(self.path), self.path.open("r+b") as file:
-            file.write(self.form.head())
+            file.write(self.template.head())
             file.flush()
             os.fsync(file.fileno())
             file.seek(0)

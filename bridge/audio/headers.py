@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, BinaryIO
 from bridge.audio.chunks import CONTAINERS, open_bounce
 from bridge.audio.extents.model import truncated_error
 from bridge.audio.known_formats import HEAD_BYTES, known_format_error
-from bridge.audio.outer import padding_end
 from bridge.audio.streams.buffer import Buffer
 from bridge.audio.streams.mpegts import packet_form
+from bridge.audio.streams.tag_blocks import padding_end
 from bridge.audio.views import size_bytes
 from bridge.errors import NotAudio
 

@@ -12,10 +12,9 @@ from typing import BinaryIO
 from bridge.audio import flac
 from bridge.audio.extents.locate import LOCATED, locate
 from bridge.audio.headers import DetectedContainer, sniff, with_article
-from bridge.audio.outer import skip_padding, unread_bytes
 from bridge.audio.signatures import HEAD_BYTES, begins_file
 from bridge.audio.streams.buffer import Buffer
-from bridge.audio.streams.tag_blocks import sound_end
+from bridge.audio.streams.tag_blocks import skip_padding, sound_end, unread_bytes
 from bridge.audio.views import size_bytes, view
 from bridge.errors import BounceError, UnsupportedBounce
 
@@ -104,7 +103,7 @@ def _part(file: BinaryIO, buffer: Buffer, kind: DetectedContainer) -> Part:
     sound = locate(rest, kind.container)
     end = kind.start + sound.end
     if sound.open_ended and end == buffer.end:
-        end = max(sound_end(buffer), kind.start)  # tags behind sound of which nobody knew the end
+        end = max(sound_end(buffer), kind.start)  # tags behind audio of unknown length
     return Part(kind.container, kind.start, end, sound.open_ended)
 
 

@@ -17,10 +17,10 @@ from bridge.audio.length import Count
 from bridge.audio.leniency import STRICT, Leniency
 from bridge.audio.libav import CodedReader
 from bridge.audio.metadata import bext
-from bridge.audio.outer import unread_bytes
 from bridge.audio.part_reader import open_part, stream_of
 from bridge.audio.streams.buffer import Buffer
 from bridge.audio.streams.registry import CODED, walk_container
+from bridge.audio.streams.tag_blocks import unread_bytes
 from bridge.audio.views import size_bytes
 from bridge.errors import (
     NoFrames,
@@ -254,10 +254,10 @@ def _time_reference(file: BinaryIO, layout: WavLayout) -> int | None:
     return bext.parse(read_chunk(file, ref), layout.byte_order).time_reference if ref else None
 
 
-def _accepted(check: Callable[[], None], leniency: Leniency) -> TruncatedBounce | None:
-    """What a check finds missing, if that is accepted and some audio is there; None for nothing."""
+def _accepted(size_check: Callable[[], None], leniency: Leniency) -> TruncatedBounce | None:
+    """Run a size check; return its error if `leniency` accepts it and some audio is present."""
     try:
-        check()
+        size_check()
     except TruncatedBounce as cut:
         if not (leniency.accept_truncated and cut.present_bytes):
             raise

@@ -67,9 +67,9 @@ class SequentialWriter:
 
     encoder_delay_frames = 0
 
-    def __init__(self, path: Path, form: FileTemplate) -> None:
+    def __init__(self, path: Path, template: FileTemplate) -> None:
         self.path = path
-        self.form = form
+        self.template = template
         self.peak = 0.0
         self.clipped = 0
         self.bytes = 0
@@ -78,7 +78,7 @@ class SequentialWriter:
         with disk_errors(path):
             self._file = path.open("xb", buffering=1 << 20)
         try:
-            self._put(self.form.head())
+            self._put(self.template.head())
         except OutputError:
             self.discard()
             raise
@@ -90,8 +90,8 @@ class SequentialWriter:
 
     def write_float(self, block: NDArray[np.floating]) -> None:
         """Append (channels, frames) float, ±1.0 full scale, rounded where the file is PCM."""
-        if self.form.integer_bits is not None:
-            result = quantise_set({self.path.name: block}, self.form.integer_bits)
+        if self.template.integer_bits is not None:
+            result = quantise_set({self.path.name: block}, self.template.integer_bits)
             self.clipped += sum(result.clipped.values())
             self.write_int(result.stems[self.path.name])
             return
@@ -101,9 +101,9 @@ class SequentialWriter:
 
     def write_int(self, block: NDArray[np.int32]) -> None:
         """Append (channels, frames) signed integers in the range of the file's bits."""
-        bits = self.form.integer_bits
+        bits = self.template.integer_bits
         if bits is None:
-            raise PromiseBroken(f"{self.path.name}: integers for a {self.form.subtype} file")
+            raise PromiseBroken(f"{self.path.name}: integers for a {self.template.subtype} file")
         full_scale = 2 ** (bits - 1)
         if block.size and not -full_scale <= block.min() <= block.max() < full_scale:
             raise PromiseBroken(f"{self.path.name}: integers beyond {bits} bits")
@@ -116,11 +116,12 @@ class SequentialWriter:
         """Check the length, write the bytes after the audio, and sync the file to the disk."""
         if self._file.closed:
             return
-        if self._frames != self.form.frames:
+        if self._frames != self.template.frames:
             raise PromiseBroken(
-                f"{self.path.name}: {self._frames:,} frames written, {self.form.frames:,} announced"
+                f"{self.path.name}: {self._frames:,} frames written, "
+                f"{self.template.frames:,} announced"
             )
-        self._put(self.form.tail())
+        self._put(self.template.tail())
         with disk_errors(self.path):
             self._file.flush()
             os.fsync(self._file.fileno())
@@ -157,15 +158,16 @@ class SequentialWriter:
 
     def _append(self, block: NDArray[np.generic], full_scale: float) -> None:
         channels, frames = block.shape
-        if channels != self.form.channels or self._frames + frames > self.form.frames:
+        if channels != self.template.channels or self._frames + frames > self.template.frames:
             raise PromiseBroken(
                 f"{self.path.name}: a block of {channels} channels, {frames:,} frames does not fit "
-                f"{self.form.channels} channels, {self.form.frames - self._frames:,} frames left"
+                f"{self.template.channels} channels, "
+                f"{self.template.frames - self._frames:,} frames left"
             )
         if frames:
             loudest = max(abs(float(block.min())), abs(float(block.max())))
             self.peak = max(self.peak, loudest / full_scale)
-        self._put(self.form.packed(block))
+        self._put(self.template.packed(block))
         self._frames += frames
 
     def _put(self, data: bytes) -> None:

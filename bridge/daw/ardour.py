@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from bridge.daw.session import Clip, Session, Track
 
-# A folder, told apart from those of the stems.
+# Suffix of the session folder, distinct from the folders of stems.
 SUFFIX = " (Ardour)"
 
 SUPERCLOCKS_PER_S = 282_240_000

@@ -1,4 +1,4 @@
-"""Coded bounces through a whole job: depth of the stems, what is warned of, what is carried."""
+"""Coded bounces through a whole job: depth of the stems, warnings, and metadata."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the headers of coded files say of delay, padding and length, and how far it is believed."""
+"""Delay, padding and length in the headers of coded files, and their plausibility checks."""
 
 from __future__ import annotations
 

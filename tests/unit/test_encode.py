@@ -88,7 +88,7 @@ def test_soundfile_reads_what_was_written(
     assert writer.peak == np.abs(read).max()
     data = path.read_bytes()
     assert writer.sha256 == hashlib.sha256(data).hexdigest()
-    assert writer.bytes == len(data) == writer.form.total_bytes
+    assert writer.bytes == len(data) == writer.template.total_bytes
     assert int.from_bytes(data[4:8], "little") + 8 == len(data)
 
 

@@ -46,7 +46,7 @@ PCM = [
 
 @pytest.mark.parametrize(("container", "subtype"), PCM)
 @pytest.mark.parametrize("kept", [0.1, 0.5, 0.99])
-def test_a_cut_file_is_taken_as_far_as_it_goes(
+def test_a_cut_file_is_read_to_its_end(
     tmp_path: Path, container: str, subtype: str, kept: float
 ) -> None:
     path, frames = tmp_path / "bounce", 50_000
@@ -72,7 +72,7 @@ def test_a_cut_file_is_taken_as_far_as_it_goes(
     ("container", "subtype", "lost_frames"),
     [("FLAC", "PCM_16", 8192), ("OGG", "VORBIS", 12_000), ("MP3", "MPEG_LAYER_III", 3000)],
 )
-def test_so_is_a_compressed_one_up_to_its_last_whole_part(
+def test_a_cut_compressed_file_is_read_to_its_last_whole_part(
     tmp_path: Path, container: str, subtype: str, lost_frames: int
 ) -> None:
     path = tmp_path / "bounce"
@@ -134,7 +134,7 @@ def test_without_audio_there_is_nothing_to_accept(tmp_path: Path, data: bytes) -
 
 
 @pytest.mark.parametrize("subtype", ["FLOAT", "DOUBLE"])
-def test_nan_is_replaced_when_asked_for(tmp_path: Path, subtype: str) -> None:
+def test_nan_is_replaced_with_repair(tmp_path: Path, subtype: str) -> None:
     path, audio = tmp_path / "bounce.wav", noise(2, 90_000)
     bad = audio.copy()
     bad[0, 65_530:65_550] = np.nan  # across two blocks, short
@@ -160,7 +160,7 @@ def test_nan_is_replaced_when_asked_for(tmp_path: Path, subtype: str) -> None:
     assert np.array_equal(mended[good], audio[good])
 
 
-def test_both_at_once_and_nothing_found_is_nothing_said(tmp_path: Path) -> None:
+def test_options_without_damage_give_no_warnings(tmp_path: Path) -> None:
     both = Leniency(accept_truncated=True, repair=True)
     audio = noise(2, 48_000)
     soundfile.write(tmp_path / "good.wav", audio.T, 48_000, subtype="FLOAT")
@@ -279,13 +279,13 @@ def test_a_small_file_that_claims_gigabytes_costs_nothing(tmp_path: Path) -> Non
         timeout=60,
         check=True,
     )
-    told = json.loads(run.stdout)
-    assert sorted(told["errors"]) == sorted(paths), "a lie was believed"
-    assert told["grown_mib"] < 50
+    result = json.loads(run.stdout)
+    assert sorted(result["errors"]) == sorted(paths), "a false length was accepted"
+    assert result["grown_mib"] < 50
 
 
 @pytest.mark.parametrize("name", LIES)
-def test_the_lie_is_told_as_what_it_is(tmp_path: Path, name: str) -> None:
+def test_impossible_lengths_are_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(BounceError) as caught:
         surveyed(write(tmp_path, LIES[name]), Leniency())
     assert "\n" not in str(caught.value)

@@ -34,13 +34,13 @@ def test_a_day_and_a_long_session_are_plausible(rate_hz: int) -> None:
         (7 * 86_400 * 48_000 + 1, "is 7.0 days after midnight"),
     ],
 )
-def test_what_is_none_is_called_out_in_words(time_reference: int, words: str) -> None:
-    told = implausibility(time_reference, 48_000)
-    assert told is not None
-    assert told.startswith(f"the time reference of {time_reference:,} frames ")
-    assert words in told
+def test_an_implausible_time_reference_is_described(time_reference: int, words: str) -> None:
+    fault = implausibility(time_reference, 48_000)
+    assert fault is not None
+    assert fault.startswith(f"the time reference of {time_reference:,} frames ")
+    assert words in fault
     (warning,) = time_reference_warnings(time_reference, 48_000)
-    assert warning.startswith(told)
+    assert warning.startswith(fault)
 
 
 @settings(deadline=None)

@@ -45,7 +45,7 @@ def encode_acid(tempo_bpm: float) -> bytes:
 
 
 def with_beat_count(data: bytes, frames: int, rate_hz: int, *, anew: bool) -> bytes:
-    """An acid chunk whose beats fit the file's length; `anew` replaces a count that it has."""
+    """Fill in the beat count of an `acid` chunk; `anew`: replace an existing count, too."""
     if len(data) < _ACID_BYTES:
         return data
     fields = list(struct.unpack(_ACID, data[:_ACID_BYTES]))

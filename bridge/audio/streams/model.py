@@ -57,6 +57,8 @@ class Walk:
         subtype: the codec, by soundfile's name if it has one.
         cut: error for audio missing at the end.
         claimed_frames: length that a truncated file states, if it does.
+        channel_mask: WAVEFORMATEXTENSIBLE's speaker bits by the container, if the decoder states
+            none.
         count: length by the container, if the runs have no exact one.
         warnings: data of the file that is not in the runs.
     """

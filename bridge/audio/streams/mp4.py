@@ -122,7 +122,7 @@ def _place(track: Track, movie: Movie, rate_hz: int) -> _Place:
     duration = sum(edit.duration for edit in edits)
     stated = _frames(duration, movie.timescale or 1, rate_hz) if duration else total
     rest = max(total - skip, 0)
-    # Movies often count milliseconds: within one of them, what counts frames is believed.
+    # Movies often count milliseconds: a count of frames within one millisecond takes precedence.
     tick = -(-rate_hz // (movie.timescale or 1))
     exact = gapless[1] if gapless and gapless[0] == skip else rest
     close = next((one for one in (exact, rest) if abs(one - stated) <= tick), stated)

@@ -59,6 +59,7 @@ class Track:
         end: of the last sample in the file.
         kind: soun, vide, ...
         coding: of the first sample description.
+        speakers: channel layout, as Core Audio writes it.
     """
 
     id: int = 0

@@ -51,7 +51,7 @@ _FORMATS = {"flac": "FLAC", "mp3": "MP3", "ogg": "OGG", "opus": "OGG"}
 class CodedWriter:
     """Writer of one encoded file, which is tagged and hashed when it is closed.
 
-    Raises like `FrontToBack`.
+    Raises like `SequentialWriter`.
     """
 
     def __init__(self, path: Path, spec: Spec) -> None:

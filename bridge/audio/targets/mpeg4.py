@@ -52,7 +52,7 @@ COVERS = {"image/jpeg": mp4.MP4Cover.FORMAT_JPEG, "image/png": mp4.MP4Cover.FORM
 class M4aWriter:
     """Writer of one M4A file, which is tagged and hashed when it is closed.
 
-    Raises like `FrontToBack`.
+    Raises like `SequentialWriter`.
     """
 
     encoder_delay_frames = PACKET_FRAMES

@@ -21,10 +21,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Spec:
-    """One file. rate_hz, frames: of what is written into it.
+    """Everything that determines one output file.
 
-    metadata: its positions count from the file's first frame. rf64: see `WavTemplate`.
-    bitrate_kbps, quality: of a lossy target, see `Output` of a preset.
+    Attributes:
+        rate_hz, frames: of the audio passed to the writer.
+        metadata: positions count from the file's first frame.
+        rf64: see `WavTemplate`.
+        bitrate_kbps, quality: of a lossy target, see `Output` of a preset.
     """
 
     target: Target

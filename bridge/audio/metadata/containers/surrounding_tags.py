@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from bridge.audio.chunks import ChunkRef
 from bridge.audio.metadata.containers.chunk_data import LoadedChunk, load_chunk
-from bridge.audio.outer import padding_end
 from bridge.audio.streams.buffer import Buffer
-from bridge.audio.streams.tag_blocks import sound_end
+from bridge.audio.streams.tag_blocks import padding_end, sound_end
 from bridge.audio.views import size_bytes
 
 if TYPE_CHECKING:

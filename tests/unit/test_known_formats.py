@@ -1,4 +1,4 @@
-"""Kinds of files that are not read are refused under their own names."""
+"""Known formats that are not read are refused by name."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ KINDS: dict[str, tuple[bytes, type[BounceError], str]] = {
 
 
 @pytest.mark.parametrize(("data", "error", "words"), KINDS.values(), ids=KINDS.keys())
-def test_a_kind_is_refused_under_its_name(
+def test_a_known_format_is_refused_by_name(
     tmp_path: Path, data: bytes, error: type[BounceError], words: str
 ) -> None:
     for front in (b"", b"ID3\3\0\0\0\0\0\x05" + bytes(5)):
@@ -80,7 +80,7 @@ def test_a_kind_is_refused_under_its_name(
         assert "export WAV, AIFF or FLAC" in str(raised.value)
 
 
-def test_sound_and_text_are_no_kind_of_these() -> None:
+def test_sound_and_text_are_no_known_format() -> None:
     assert known_format_error(wav()[:HEAD_BYTES]) is None
     assert known_format_error(b"") is None
     assert known_format_error(b"<html><body>") is None

@@ -1,4 +1,4 @@
-"""Tags around a sound file, other files behind it, and what is carried of all of them."""
+"""Tags around a sound file, joined files, and the metadata that is kept of them."""
 
 from __future__ import annotations
 
@@ -195,7 +195,7 @@ def test_bytes_behind_a_flac(tmp_path: Path) -> None:
     assert np.array_equal(decoded(path), sound)
 
 
-def test_a_header_that_was_put_right_too_early(tmp_path: Path) -> None:
+def test_a_header_finalised_too_early(tmp_path: Path) -> None:
     """A recorder that broke off: sizes of its last update, and sound behind them."""
     data = bytearray(wav(9000))
     data[4:8] = struct.pack("<I", 36 + 4 * 5000)

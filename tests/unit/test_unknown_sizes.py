@@ -1,4 +1,4 @@
-"""What programs write into pipes, where they cannot go back to the header: all of it is read."""
+"""Files of unknown length, as programs write them into pipes, are read to their end."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def check(path: Path, data: bytes, channels: int, bits: int) -> None:
 @pytest.mark.parametrize("channels", [1, 2])
 @pytest.mark.parametrize("bits", [16, 24, 32])
 @pytest.mark.parametrize("kind", ["wav", "aiff", "aifc", "au"])
-def test_sox_that_does_not_know_the_length(
+def test_sox_without_a_length(
     tmp_path: Path, source: Path, kind: str, bits: int, channels: int
 ) -> None:
     """Its input comes from a pipe, too, so that it cannot work the length out."""
