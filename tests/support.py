@@ -32,7 +32,8 @@ class Require:
     it, so that nothing is skipped there in silence.
     """
 
-    def _lack(self, reason: str) -> NoReturn:
+    def lack(self, reason: str) -> NoReturn:
+        """Skip the test, or fail it where nothing may be skipped."""
         if os.environ.get("STEMBRIDGE_REQUIRE") == "all":
             pytest.fail(f"required here: {reason}")
         pytest.skip(reason)
@@ -40,7 +41,7 @@ class Require:
     def program(self, name: str, package: str) -> str:
         """Path of an outside program."""
         found = shutil.which(name)
-        return found or self._lack(f"needs {name} (Debian package {package})")
+        return found or self.lack(f"needs {name} (Debian package {package})")
 
     def ffprobe(self) -> str:
         """Path of ffprobe, which reads WAV metadata with code that is not ours."""
@@ -57,12 +58,12 @@ class Require:
     def vst3(self, name: str) -> Path:
         """A VST3 of Debian's zam-plugins: real plugins, not ours."""
         found = Path("/usr/lib/vst3") / f"{name}.vst3"
-        return found if found.exists() else self._lack(f"needs {name} (Debian package zam-plugins)")
+        return found if found.exists() else self.lack(f"needs {name} (Debian package zam-plugins)")
 
     def corpus(self) -> Path:
         """The folder of audio files that other projects test with."""
         folder = ROOT.parent / "shared" / "corpus"
-        return folder if folder.is_dir() else self._lack("needs ../shared/corpus")
+        return folder if folder.is_dir() else self.lack("needs ../shared/corpus")
 
     def golden(self, name: str) -> Path:
         """A file or folder of golden data: in the repository if it is small enough to lie there."""
@@ -77,7 +78,7 @@ class Require:
         try:
             return Store().ensure(name)
         except WeightsUnavailable as error:
-            self._lack(str(error))
+            self.lack(str(error))
 
     @contextmanager
     def tmpfs(self, place: Path, size_bytes: int, *options: str) -> Iterator[Path]:
@@ -94,7 +95,7 @@ class Require:
             if subprocess.run(
                 ["mount", "-o", "remount,ro,bind", str(place)], check=False
             ).returncode:
-                self._lack("needs read-only bind mounts")
+                self.lack("needs read-only bind mounts")
             yield place
 
     @contextmanager
@@ -103,7 +104,7 @@ class Require:
         mount = shutil.which("mount")
         command = [mount or "mount", *arguments, str(place)]
         if not mount or subprocess.run(command, capture_output=True, check=False).returncode:
-            self._lack("needs the right to mount (root on Linux)")
+            self.lack("needs the right to mount (root on Linux)")
         try:
             yield
         finally:

@@ -80,6 +80,7 @@ def test_m4a_and_stem_files_need_no_program(desk: Desk) -> None:
     assert list_streams(place / "mix - vocals.m4a")[0].frames == SHORT_FRAMES
 
 
+@pytest.mark.thorough
 def test_nothing_else_imports_the_library_for_them(desk: Desk) -> None:
     render(desk.home / "mix.wav")
     (desk.home / "trap").mkdir()

@@ -16,6 +16,7 @@ from bridge.ledger.states import State
 from tests.crash.scene import SAVED, SERVICE, WORKER, Expected, Scene, gather, manifests
 from tests.crash.steps import read_log
 from tests.crash.worker import REAL
+from tests.hypothesis_profiles import chosen_profile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 Point = tuple[int, str]  # number of a step, deed
 
-EVERY = 16  # of the points, in the default run
+EVERY = 40 if chosen_profile() == "default" else 16  # of the points
 SEED = 5
 #: Of the points of a recovery from which it is killed at each of its own, in the slow run.
 RECOVERIES = 5

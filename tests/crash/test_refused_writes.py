@@ -20,6 +20,7 @@ from tests.bounces import RATE_HZ, render
 from tests.crash import scene as scenes
 from tests.crash.scene import SERVICE, WORKER, Expected, Scene, Zygote, gather
 from tests.crash.steps import FULL
+from tests.hypothesis_profiles import chosen_profile
 from tests.support import require
 from tests.waiting import wait_until
 
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EACCES)
 SEED = 5
-EVERY = 12  # in the default run
+EVERY = 30 if chosen_profile() == "default" else 12  # of the calls
 # Of the small disk: a service's ledger and log are a few hundred kilobytes, two sets of stems of a
 # second and what is staged for them less than two megabytes, the estimate adds one.
 DISK_BYTES = 8_000_000

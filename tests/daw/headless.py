@@ -116,7 +116,7 @@ class Lmms:
         """Renders one of its own demo projects, as its export dialogue does."""
         found = self.PROJECTS / project
         if not found.exists():
-            require._lack(f"needs {project} (Debian package lmms-common)")
+            require.lack(f"needs {project} (Debian package lmms-common)")
         as_root = ("--allowroot",) if hasattr(os, "geteuid") and os.geteuid() == 0 else ()
         command = [self._program, *as_root, "render", str(found)]
         command += ["-f", "wav", "-s", str(rate_hz), "-o", str(path)]

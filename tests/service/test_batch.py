@@ -146,6 +146,7 @@ def check_killed_and_resumed(studio: Studio, count: int, kills: int) -> None:
     assert war.manifests() == after
 
 
+@pytest.mark.thorough
 def test_a_batch_that_is_killed_goes_on_where_it_was(studio: Studio) -> None:
     check_killed_and_resumed(studio, count=8, kills=1)
 

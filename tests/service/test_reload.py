@@ -14,6 +14,7 @@ from bridge.convert import Converter
 from bridge.presets import loader as presets
 from bridge.service.settings_diff import changes
 from tests.bounces import render
+from tests.support import thorough
 from tests.waiting import wait_until
 from tests.watch_service import Studio
 
@@ -46,7 +47,7 @@ def by_command(studio: Studio, child: Child) -> None:
     assert f"(process {child.process.pid})" in told.stdout
 
 
-@pytest.mark.parametrize("ask", [by_signal, by_command])
+@pytest.mark.parametrize("ask", [by_command, *thorough([by_signal])])
 def test_new_settings_count_from_the_next_bounce_on(
     studio: Studio,
     start: Callable[..., Child],

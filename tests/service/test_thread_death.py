@@ -22,7 +22,7 @@ from bridge.service.threads import ServiceThreads
 from bridge.service.watch import Watch
 from bridge.system.endpoint import parse
 from tests.bounces import render
-from tests.support import ROOT
+from tests.support import ROOT, thorough
 from tests.waiting import PATIENCE_S
 from tests.watch_service import Heard
 
@@ -58,7 +58,7 @@ def program(studio: Studio, name: str, *options: str) -> subprocess.CompletedPro
     )
 
 
-@pytest.mark.parametrize("name", INJECTIONS)
+@pytest.mark.parametrize("name", ["intake", *thorough(["heartbeat", "osc"])])
 def test_the_service_exits_with_1_and_names_thread_and_error(studio: Studio, name: str) -> None:
     ended = program(studio, name, "--osc", "0")
     assert ended.returncode == 1, ended

@@ -35,6 +35,7 @@ def log_events(studio: Studio, event: str) -> list[dict[str, object]]:
     return [line for line in lines if line["event"] == event]
 
 
+@pytest.mark.thorough
 def test_two_services_share_a_folder(studio: Studio, start: Callable[..., Child]) -> None:
     children = [start().ready() for _ in range(2)]
     wait_until(lambda: len(studio.services()) == 2, "both services")

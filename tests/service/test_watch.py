@@ -129,6 +129,7 @@ def drop_at_once(studio: Studio, count: int) -> set[str]:
     return names
 
 
+@pytest.mark.thorough
 def test_a_hundred_files_at_once_are_done_once_each(
     studio: Studio, serve: Callable[..., Serving]
 ) -> None:

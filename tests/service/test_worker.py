@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -206,9 +207,17 @@ def line_of(worker: Worker) -> set[Path]:
     """The pipes that we read from the child; its standard error is not among them."""
     assert worker.pid is not None
     errors = Path(f"/proc/{worker.pid}/fd/2").readlink()
-    ours = {path.readlink() for path in Path("/proc/self/fd").iterdir() if path.is_symlink()}
-    theirs = {path.readlink() for path in Path(f"/proc/{worker.pid}/fd").iterdir()}
-    return {path for path in ours & theirs if str(path).startswith("pipe:")} - {errors}
+    both = opened("self") & opened(str(worker.pid))
+    return {path for path in both if str(path).startswith("pipe:")} - {errors}
+
+
+def opened(process: str) -> set[Path]:
+    """What the descriptors of a process lead to; some may be closed while we look."""
+    found = set()
+    for path in Path(f"/proc/{process}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            found.add(path.readlink())
+    return found
 
 
 NOISY = """

@@ -152,11 +152,16 @@ def test_every_link_of_a_chain_is_there(tmp_path: Path, name: str, count: int) -
     assert found.frames == count * FRAMES
 
 
-@pytest.mark.parametrize("name", [*STREAMS, *CHAINS])
-@pytest.mark.parametrize("other", ["channels", "rate"])
+@pytest.mark.parametrize(
+    ("name", "other"),
+    [
+        (name, other)
+        for name in (*STREAMS, *CHAINS)
+        for other in ("channels", "rate")
+        if (name, other) != ("Ogg Opus", "rate")  # Opus has one rate
+    ],
+)
 def test_files_of_another_form_are_refused(tmp_path: Path, name: str, other: str) -> None:
-    if name == "Ogg Opus" and other == "rate":
-        pytest.skip("Opus has one rate")
     more = data(name, 1) if other == "channels" else data(name, 2, 44_100)
     found = kept(tmp_path, data(name) + more)
     assert found.refusal is not None

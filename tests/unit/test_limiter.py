@@ -49,7 +49,7 @@ def hot_music(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
     path = tmp_path_factory.mktemp("lmms") / "hot.wav"
     project = PROJECTS / f"{request.param}.mmpz"
     if not project.exists():
-        pytest.skip(f"needs {project} (Debian package lmms-common)")
+        require.lack(f"needs {project} (Debian package lmms-common)")
     subprocess.run(
         [lmms, "--allowroot", "render", project, "-f", "wav", "-s", "44100", "-a", "-o", path],
         env={**os.environ, "QT_QPA_PLATFORM": "offscreen"},

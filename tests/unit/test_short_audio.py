@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import separator
-from tests.support import require
+from tests.support import require, thorough
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,6 +37,8 @@ MODELS = (
     *WAVEFORM,
     *("spleeter/2stems.json", "spleeter/2stems-mwf.json", "classical:hpss", "classical:centre"),
 )
+USUAL = ("demucs_v1/demucs_v1.th", "demucs_v4/htdemucs.safetensors", "spleeter/2stems.json")
+MORE = tuple(name for name in MODELS if name not in USUAL)
 SHAPES = (  # frames, rate_hz, channels: at 192 kHz, one frame is none at the models' rate
     *((1, 44_100, 2), (1, 192_000, 1), (5, 192_000, 3), (1_103, 44_100, 2)),
 )
@@ -74,7 +76,7 @@ def check(stems: Mapping[str, Audio], mixture: Audio) -> None:
     assert np.abs(total - mixture).max() <= 1e-6 * max(1.0, float(np.abs(mixture).max()))
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", [*USUAL, *thorough(MORE)])
 def test_every_length_from_one_frame_on(name: str) -> None:
     for frames, rate_hz, channels in SHAPES:
         mixture = noise(channels, frames)
@@ -104,7 +106,7 @@ def nearly_silent() -> dict[str, Audio]:
     }
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", [*USUAL, *thorough(MORE)])
 def test_audio_that_is_nearly_silent(name: str) -> None:
     for mixture in nearly_silent().values():
         check(model(name).separate(mixture, 44_100), mixture)
