@@ -132,7 +132,7 @@ class JobRunner:
         except StembridgeError as error:
             if isinstance(error, WorkerLost):
                 facts = {"job": job.id, "bounce": str(job.source_path)}
-                text = "the worker process ended; a new one goes on"
+                text = "the worker process ended; the next job starts a new one"
                 self.events.event("worker-lost", text, **facts, diagnosis=error.diagnosis)
             self._fail(job, error.code, str(error), retryable=error.retryable)
         except KeyboardInterrupt:
