@@ -50,8 +50,8 @@ def main() -> NoReturn:
         sys.modules["torch"] = None  # type: ignore[assignment] # seconds for each service
         sys.modules["separator.parallel"] = _without_threads()
         separator.load = _load
-        filters.product = true_peak.product = _product
-        true_peak.highest_of_rows = lambda values: values.max(axis=1)
+        filters.matmul = true_peak.matmul = _product
+        true_peak.row_max = lambda values: values.max(axis=1)
     steps.install(steps.WORKER)
     serve.main()
 
