@@ -136,6 +136,6 @@ def test_a_misspelt_variable_is_called_out(tmp_path: Path) -> None:
     }
     settings = resolve({}, environment).settings
     (line,) = texts(settings, environment)["environment"]
-    assert line.startswith("-- STEMBRIDGE_PRESETT is no setting and does nothing; the variables ")
+    assert line.startswith("-- STEMBRIDGE_PRESETT is not a setting and is ignored; the variables ")
     names = [one.name for one in examine(settings, None, environment)]
     assert names.count("environment") == 1

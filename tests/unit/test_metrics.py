@@ -176,7 +176,7 @@ def test_the_parts_mean_what_they_are_called() -> None:
 
 def test_what_cannot_be_scored_is_said() -> None:
     true, heard = music(2, 2, 3000)
-    with pytest.raises(InputError, match="cut them alike"):
+    with pytest.raises(InputError, match="cut both to the same shape"):
         metrics.bss_eval(true, heard[..., :-1], window_frames=1000)
     with pytest.raises(InputError, match=r"\(stems, channels, frames\)"):
         metrics.bss_eval(true[0], heard[0], window_frames=1000)
