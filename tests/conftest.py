@@ -25,8 +25,8 @@ def pytest_configure(config: pytest.Config) -> None:
     side_by_side.prepare(config)
 
 
-def pytest_unconfigure(config: pytest.Config) -> None:
-    side_by_side.clear(config)
+def pytest_unconfigure() -> None:
+    side_by_side.clear()
 
 
 @pytest.hookimpl(tryfirst=True)  # before tests are chosen by their markers

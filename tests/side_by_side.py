@@ -7,6 +7,7 @@ holds it alone. A second file makes a queue, so that such a test is not passed b
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import tempfile
 from contextlib import contextmanager
@@ -22,22 +23,21 @@ if TYPE_CHECKING:
     import pytest
 
 PLACE = "STEMBRIDGE_TESTS_LOCKS"  # environment variable with the folder of the lock files
+_made: list[Path] = []  # by this process: one that a test starts inherits the variable
 
 
 def prepare(config: pytest.Config) -> None:
     """Make the folder of the lock files, for the processes that this one starts."""
     if not _is_worker(config) and config.getoption("numprocesses", None):
-        os.environ[PLACE] = tempfile.mkdtemp(prefix="stembridge-tests-")
+        _made.append(Path(tempfile.mkdtemp(prefix="stembridge-tests-")))
+        os.environ[PLACE] = str(_made[0])
 
 
-def clear(config: pytest.Config) -> None:
-    """Remove what `prepare` made."""
-    place = os.environ.get(PLACE)
-    if place and not _is_worker(config):
-        del os.environ[PLACE]
-        for file in Path(place).iterdir():
-            file.unlink()
-        Path(place).rmdir()
+def clear() -> None:
+    """Remove what `prepare` made in this process."""
+    while _made:
+        os.environ.pop(PLACE, None)
+        shutil.rmtree(_made.pop())
 
 
 @contextmanager
