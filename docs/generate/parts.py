@@ -15,6 +15,7 @@ from docs.generate import (
     manifest,
     preset_keys,
     python_api,
+    rooms,
     screens,
     tables,
 )
@@ -36,6 +37,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "python-separator-errors": python_api.separator_errors,
     "python-metrics": python_api.metrics_api,
     "python-bridge": python_api.bridge_api,
+    "rooms": rooms.reference,
     "refusals": bounces.refusals,
     "shipped-presets": tables.shipped_presets,
     "example-preset": tables.example_preset,

@@ -23,13 +23,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 TINY_MODEL = GOLDEN / "spleeter" / "2stems.json"
-PYTHON = pages.samples("python")
+# Worked examples for contributors have their own test: test_worked_examples.py.
+PYTHON = [each for each in pages.samples("python") if not each.page.startswith("contributing/")]
 HEAD = "schema: 2\nsummary: mine\n"
 
 
 def test_blocks_are_of_kinds_that_are_tested() -> None:
     kinds = {b.language for text in pages.sources().values() for b in markdown.blocks(text)}
-    assert kinds == {"sh", "yaml", "python"}  # text and JSON come from screens
+    # Text and JSON come from screens; changes (diff) are in worked examples.
+    assert kinds == {"sh", "yaml", "python", "diff"}
 
 
 def test_blocks_in_lists_are_indented_as_the_site_needs_it() -> None:
