@@ -3,9 +3,9 @@
 VENV := .venv
 BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
-# A process for each core, but four at most: each of them holds torch, and starts a worker.
-JOBS := logical
-PYTEST := $(BIN)/python -m pytest -q --numprocesses $(JOBS) --maxprocesses 4
+# Processes that run tests side by side; `auto` is what cores and memory allow.
+JOBS := auto
+PYTEST := $(BIN)/python -m pytest -q --numprocesses $(JOBS)
 
 .PHONY: demo test test-all test-slow fuzz soak check format bench bench-long docs screens wheel clean help
 

@@ -29,6 +29,10 @@ def pytest_unconfigure() -> None:
     side_by_side.clear()
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    return side_by_side.worker_count()
+
+
 @pytest.hookimpl(tryfirst=True)  # before tests are chosen by their markers
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:

@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psutil
+
 if sys.platform != "win32":
     import fcntl
 
@@ -24,6 +26,16 @@ if TYPE_CHECKING:
 
 PLACE = "STEMBRIDGE_TESTS_LOCKS"  # environment variable with the folder of the lock files
 _made: list[Path] = []  # by this process: one that a test starts inherits the variable
+
+
+def worker_count() -> int:
+    """Processes of `pytest -n auto`: one more than cores, as some tests wait, but at most four.
+
+    Each takes up to 2 GiB, with torch in it and in a worker of its own.
+    """
+    cores = os.cpu_count() or 1
+    fitting = psutil.virtual_memory().available // (2 << 30)
+    return max(1, min(4, cores + 1, fitting))
 
 
 def prepare(config: pytest.Config) -> None:

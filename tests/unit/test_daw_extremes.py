@@ -21,7 +21,7 @@ import aaf2
 import opentimelineio as otio  # type: ignore[import-untyped]
 import pytest
 import rppxml
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from lxml import etree  # type: ignore[import-untyped]
 from reaproj import Project  # type: ignore[import-untyped]
@@ -288,7 +288,12 @@ def test_it_reads_back_or_is_refused(
 def test_an_aaf_does_too(
     tmp_path_factory: pytest.TempPathFactory, sound: Path, session: Session
 ) -> None:
-    """It takes half a second for each, and more for many channels."""
+    """It takes half a second for each, and more for many channels.
+
+    Only places that a double holds: the reader adds them up as doubles.
+    """
+    (clip,) = session.clips
+    assume(max(clip.start_frames, clip.offset_frames) + clip.length_frames < 2**53)
     check("aaf", session, tmp_path_factory.getbasetemp() / "extremes", sound)
 
 

@@ -186,6 +186,19 @@ def test_where_nothing_may_be_skipped_a_skip_is_a_failure(
     assert reason in str(found.longrepr)
 
 
+@pytest.mark.parametrize(
+    ("cores", "free_gib", "expected"),
+    [(1, 16, 2), (2, 16, 3), (16, 64, 4), (8, 5, 2), (2, 1, 1), (None, 16, 2)],
+)
+def test_processes_follow_cores_and_memory(
+    monkeypatch: pytest.MonkeyPatch, cores: int | None, free_gib: int, expected: int
+) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: cores)
+    memory = SimpleNamespace(available=free_gib << 30)
+    monkeypatch.setattr("psutil.virtual_memory", lambda: memory)
+    assert side_by_side.worker_count() == expected
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="needs fcntl")
 def test_a_test_that_measures_time_waits_for_the_others(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
