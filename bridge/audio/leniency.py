@@ -10,7 +10,7 @@ class Leniency(BaseModel):
 
     Attributes:
         accept_truncated: read a bounce that is shorter than its header states to its end.
-        repair: replace NaN and Inf (see `bridge.audio.repair`).
+        repair: replace NaN, Inf and values beyond +120 dBFS (see `bridge.audio.repair`).
         skip_silent: make no stems of a bounce of digital silence.
 
     Part of a preset, because each changes the stems; the manifest marks the damage accepted.

@@ -147,7 +147,9 @@ AcceptTruncated = Annotated[
 ]
 Repair = Annotated[
     bool,
-    typer.Option("--repair", help="Replace NaN and Inf in a bounce, and report their number."),
+    typer.Option(
+        "--repair", help="Replace NaN, Inf and values beyond +120 dBFS, and report their number."
+    ),
 ]
 SkipSilent = Annotated[
     bool,

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bridge.audio import mp4_input
 from bridge.audio.decode import Decoder
 from bridge.audio.encode import PCM_BITS
 from bridge.audio.leniency import Leniency
@@ -80,24 +79,21 @@ def encode_streams(
 
 @dataclass(frozen=True)
 class _Stream:
-    """Clips of one stream, which are added up, and the info of their files; None: an M4A."""
+    """Clips of one stream, which are added up, and the info of their files."""
 
     clips: tuple[Clip, ...]
-    infos: tuple[AudioInfo | None, ...]
+    infos: tuple[AudioInfo, ...]
 
     @property
     def bits(self) -> int:
         """Depth that holds every value of its files; 24 if none does."""
-        depths = [
-            PCM_BITS.get(info.subtype, _MOST_BITS) if info else _MOST_BITS for info in self.infos
-        ]
+        depths = [PCM_BITS.get(info.subtype, _MOST_BITS) for info in self.infos]
         return 16 if max(depths) <= 16 else _MOST_BITS
 
     @property
     def fits(self) -> bool:
         """Whether no value can be above full scale: one file of integers."""
-        subtypes = [info.subtype if info else "" for info in self.infos]
-        return len(subtypes) == 1 and subtypes[0] in PCM_BITS
+        return len(self.infos) == 1 and self.infos[0].subtype in PCM_BITS
 
     def blocks(self) -> Iterator[NDArray[np.float64]]:
         """Yield the sum, (channels, frames) float64, in blocks of up to _BLOCK_FRAMES."""
@@ -110,12 +106,9 @@ def _stream(clips: Sequence[Clip], rate_hz: int) -> _Stream:
     return _Stream(tuple(clips), tuple(_info(clip, rate_hz) for clip in clips))
 
 
-def _info(clip: Clip, rate_hz: int) -> AudioInfo | None:
-    path = clip.file.current_path
-    if path.suffix.lower() == ".m4a":
-        return None
+def _info(clip: Clip, rate_hz: int) -> AudioInfo:
     with _readable(clip):
-        info = probe(path, _AS_ACCEPTED)
+        info = probe(clip.file.current_path, _AS_ACCEPTED)
     if (info.rate_hz, info.channels) != (rate_hz, clip.file.channels):
         raise SessionError(f"{clip.file.path}: changed since the stems were made; make them anew")
     return info
@@ -137,14 +130,10 @@ def _together(blocks: Sequence[NDArray[np.float64]], bits: int) -> Iterator[NDAr
     yield from quantise_set(numbered, bits).stems.values()
 
 
-def _blocks(clip: Clip, info: AudioInfo | None) -> Iterator[NDArray[np.float32]]:
+def _blocks(clip: Clip, info: AudioInfo) -> Iterator[NDArray[np.float32]]:
     """Audio of a clip, in blocks of _BLOCK_FRAMES. Raises SessionError for another length."""
-    path, left_frames = clip.file.current_path, clip.file.frames
-    decoded: Iterable[NDArray[np.float32]]
-    if info is None:
-        decoded = mp4_input.decode_stream(path, frames=left_frames)
-    else:
-        decoded = Decoder(path, info, leniency=_AS_ACCEPTED)
+    decoded = Decoder(clip.file.current_path, info, leniency=_AS_ACCEPTED)
+    left_frames = clip.file.frames
     with _readable(clip):
         for block in _of_one_size(decoded):
             if block.shape[1] != min(left_frames, _BLOCK_FRAMES):

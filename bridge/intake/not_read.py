@@ -61,21 +61,16 @@ FORMATS: dict[str, Format] = {
     **{
         suffix: Format(name, _OTHER_SOUND)
         for name, suffixes in {
-            "AAC": (".m4a", ".m4b", ".m4r", ".aac", ".adts"),
-            "Dolby": (".ac3", ".eac3", ".ec3", ".thd", ".mlp"),
+            "AAC": (".m4r",),
+            "Dolby": (".thd", ".mlp"),
             "DTS": (".dts", ".dtshd"),
-            "Windows Media": (".wma",),
-            "WavPack": (".wv",),
             "Monkey's Audio": (".ape",),
             "Musepack": (".mpc",),
             "True Audio": (".tta",),
             "TAK": (".tak",),
             "Shorten": (".shn",),
             "OptimFROG": (".ofr",),
-            "AMR": (".amr", ".awb"),
-            "Speex": (".spx",),
-            "Matroska audio": (".mka",),
-            "MPEG audio": (".mp2", ".mp1", ".mpa"),
+            "MPEG audio": (".mp1", ".mpa"),
             "DSD": (".dsf", ".dff"),
             "RealAudio": (".ra", ".ram"),
             "Sound Designer II": (".sd2",),
@@ -86,7 +81,7 @@ FORMATS: dict[str, Format] = {
         for suffix in suffixes
     },
     **dict.fromkeys(
-        (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".wmv", ".mpg", ".mpeg", ".flv", ".mts"),
+        (".avi", ".mpg", ".mpeg", ".flv"),
         Format("video", _VIDEO),
     ),
     **{

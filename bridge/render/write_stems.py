@@ -94,8 +94,8 @@ class OutputFile:
                 channels=settings.info.channels,
                 frames=settings.frames,
             )
-        of_whole_file = self.span == Span(0, settings.frames)
-        yield from scaled if of_whole_file else cut(scaled, self.span)
+        is_whole = self.span == Span(0, settings.frames)
+        yield from scaled if is_whole else cut(scaled, self.span)
 
 
 def write_outputs(

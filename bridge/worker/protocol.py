@@ -12,7 +12,7 @@ from bridge.errors import StembridgeError, with_code
 
 @dataclass(frozen=True)
 class Load:
-    """Request to load a model (`ModelOrder` as JSON data)."""
+    """Request to load a model (`ModelRequest` as JSON data)."""
 
     order: dict[str, Any]
 

@@ -25,7 +25,7 @@ REMEDIES = {
     "truncated": "Render again; or use the audio that is there with `--accept-truncated`.",
     "too-short": "Choose an earlier `--at`.",
     "silent": "Nothing, if `skip_silent` is meant; else check mute and solo in the DAW.",
-    "non-finite": "Bypass the plugin that produces NaN and render again; or use `--repair`.",
+    "non-finite": "Bypass the plugin that causes them and render again; or use `--repair`.",
     "changed": "Nothing: the bounce is tried again when its file no longer changes.",
     "model": "Choose another model or device; `stembridge doctor` tests the device.",
     "model-unavailable": (

@@ -45,7 +45,7 @@ MEANINGS: Mapping[type, Mapping[str, str]] = {
         "peak_dbfs": "highest value; `null` for silence",
         "truncated": "true when a bounce was taken that is cut off (`--accept-truncated`)",
         "claimed_frames": "of a truncated bounce, the length in its header; `null` if not stated",
-        "repaired_values": "values that were NaN or Inf (`--repair`)",
+        "repaired_values": "values that were NaN, Inf or beyond +120 dBFS (`--repair`)",
         "tempo_bpm": "quarter notes per minute; `null` if not stated",
         "marks": "cue points, markers and regions, see below",
     },

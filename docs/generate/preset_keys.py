@@ -103,7 +103,7 @@ KEYS: Mapping[type[BaseModel], Mapping[str, tuple[str, str]]] = {
     },
     Leniency: {
         "accept_truncated": ("", "take a bounce that is cut off, as far as it goes"),
-        "repair": ("", "replace NaN and Inf"),
+        "repair": ("", "replace NaN, Inf and values beyond +120 dBFS"),
         "skip_silent": ("", "make no stems of digital silence"),
     },
 }

@@ -21,7 +21,7 @@ import aaf2
 import opentimelineio as otio  # type: ignore[import-untyped]
 import pytest
 import rppxml
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from lxml import etree  # type: ignore[import-untyped]
 from reaproj import Project  # type: ignore[import-untyped]
@@ -206,10 +206,11 @@ def read_aaf(path: Path, session: Session) -> list[Read]:
         (source,) = file.content.sourcemobs()
         (locator,) = source.descriptor["Locator"].value
         url = urlparse(locator["URLString"].value)
-    timeline = otio.adapters.read_from_file(str(path))
-    (clip,) = next(iter(timeline.tracks)).find_clips()
-    place = clip.range_in_parent().start_time
-    assert math.isclose(place.value, start, rel_tol=1e-12)
+    if max(start, offset) + length < 2**53:  # OpenTimelineIO adds places up as doubles
+        timeline = otio.adapters.read_from_file(str(path))
+        (clip,) = next(iter(timeline.tracks)).find_clips()
+        place = clip.range_in_parent().start_time
+        assert math.isclose(place.value, start, rel_tol=1e-12)
     return [Read(start, length, offset, unquote_to_bytes(url.path).rpartition(b"/")[2])]
 
 
@@ -288,12 +289,7 @@ def test_it_reads_back_or_is_refused(
 def test_an_aaf_does_too(
     tmp_path_factory: pytest.TempPathFactory, sound: Path, session: Session
 ) -> None:
-    """It takes half a second for each, and more for many channels.
-
-    Only places that a double holds: the reader adds them up as doubles.
-    """
-    (clip,) = session.clips
-    assume(max(clip.start_frames, clip.offset_frames) + clip.length_frames < 2**53)
+    """It takes half a second for each, and more for many channels."""
     check("aaf", session, tmp_path_factory.getbasetemp() / "extremes", sound)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from bridge.intake.not_read import (
+    FORMATS,
     MAX_LISTED,
     NotRead,
     NotReadReporter,
@@ -17,11 +18,15 @@ from bridge.intake.not_read import (
     of_scan,
     sentence,
 )
-from bridge.intake.scan import FoundFile, Scan, scan
+from bridge.intake.scan import AUDIO_SUFFIXES, FoundFile, Scan, scan
 from tests.bounces import music, wav_bytes
 
 OLD_S = 3600.0
 WAV = wav_bytes(music(100))
+
+
+def test_no_suffix_that_is_taken_has_a_row() -> None:
+    assert AUDIO_SUFFIXES.isdisjoint(FORMATS)
 
 
 def put(folder: Path, name: str, content: bytes = b"x", *, age_s: float = OLD_S) -> Path:
